@@ -1,1 +1,23 @@
-//! tarn-schemas
+//! The nouns of Tarn: names, records, tiers, principals, table options, error codes.
+//!
+//! No I/O happens here. Every other crate imports this one and this one imports none of them
+//! (`schemas ← formats ← connectors ← catalog ← ingest, query ← server`).
+
+pub mod code;
+pub mod facts;
+pub mod name;
+pub mod principal;
+pub mod profile;
+pub mod record;
+pub mod site;
+pub mod table;
+pub mod tier;
+
+pub use code::ErrorCode;
+pub use facts::{Extent, FileFacts, VariableFacts};
+pub use name::{DatasetName, DatasetRef, LabName, NameError, TableName, TableRef};
+pub use principal::{Principal, Scope};
+pub use record::Record;
+pub use site::{PartialMode, SiteReport, SiteStatus};
+pub use table::{ColumnSource, Layout, TableOptions};
+pub use tier::Tier;
