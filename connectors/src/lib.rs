@@ -1,1 +1,8 @@
-//! tarn-connectors
+//! The outside: object stores and peers.
+//!
+//! [`store`] turns locations (paths, `file://`, `s3://`, `http(s)://` URLs, globs, folders) into
+//! [`ByteSource`](tarn_formats::ByteSource)s and object stores.
+
+pub mod store;
+
+pub use store::{Location, StoreConfig, StoreError, Stores};

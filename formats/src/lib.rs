@@ -1,1 +1,26 @@
-//! tarn-formats
+//! File bytes → arrays and tables in Arrow.
+//!
+//! A [`Reader`] opens the bytes behind a [`ByteSource`] and lists what is inside as [`Contents`]:
+//! variables with their dimensions, attributes and chunking, grouped into [`Grid`]s. It reads
+//! *stored* values by [`Region`]; [`cf`] decodes them; [`table`] makes rows of them, as cells or as
+//! tensors, over one file or many. No network and no catalog here.
+
+pub mod cf;
+pub mod contents;
+pub mod error;
+pub mod hdf5;
+pub mod netcdf3;
+pub mod reader;
+pub mod region;
+pub mod source;
+pub mod spec;
+pub mod table;
+
+pub use contents::{
+    Attribute, AttributeValue, Contents, Dimension, Format, Grid, Unreadable, Variable,
+};
+pub use error::FormatError;
+pub use reader::{Reader, open};
+pub use region::{Region, Selection};
+pub use source::{ByteSource, LocalFile, MemorySource, SourceError};
+pub use table::Table;

@@ -1,1 +1,13 @@
-//! tarn-query
+//! SQL over every lab, under policy: sessions per principal, table providers, federation, Flight SQL
+//! and training streams.
+
+pub mod engine;
+pub mod error;
+pub mod federation;
+pub mod flight;
+pub mod functions;
+pub mod provider;
+pub mod stream;
+
+pub use engine::{Answer, Engine, EngineConfig, Session, SessionOptions, Sites};
+pub use error::QueryError;

@@ -1,0 +1,66 @@
+//! Why the catalog refuses or fails.
+
+use tarn_schemas::code::{Coded, ErrorCode};
+use tarn_schemas::profile::Violation;
+use thiserror::Error;
+
+/// Why the catalog refuses or fails.
+#[derive(Debug, Error)]
+pub enum CatalogError {
+    /// The record breaks rules of its profile.
+    #[error("the record of {dataset} breaks {} rule(s)", violations.len())]
+    Invalid {
+        /// The dataset.
+        dataset: String,
+        /// Every broken rule.
+        violations: Vec<Violation>,
+    },
+    /// A name does not exist, or may not be known to exist.
+    #[error("no {kind} {name:?}{hint}")]
+    NotFound {
+        /// `dataset`, `table`, `version`, `peer`, `token`, …
+        kind: &'static str,
+        /// The name asked for.
+        name: String,
+        /// What to do, starting with `; `, or nothing.
+        hint: String,
+    },
+    /// Policy refuses.
+    #[error("{0}")]
+    Denied(String),
+    /// No such token, or expired or revoked.
+    #[error("the token is not valid: {0}")]
+    Unauthenticated(&'static str),
+    /// Exists already, or changed meanwhile.
+    #[error("{0}")]
+    Conflict(String),
+    /// The database fails, is locked, full or read-only.
+    #[error("catalog database {place}: {problem}")]
+    Database {
+        /// Path of the database.
+        place: String,
+        /// What it said.
+        problem: String,
+    },
+    /// The search index fails.
+    #[error("search index {place}: {problem}")]
+    Index {
+        /// Path of the index.
+        place: String,
+        /// What it said.
+        problem: String,
+    },
+}
+
+impl Coded for CatalogError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Invalid { .. } => ErrorCode::InvalidData,
+            Self::NotFound { .. } => ErrorCode::NotFound,
+            Self::Denied(_) => ErrorCode::PermissionDenied,
+            Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
+            Self::Conflict(_) => ErrorCode::Conflict,
+            Self::Database { .. } | Self::Index { .. } => ErrorCode::Unavailable,
+        }
+    }
+}

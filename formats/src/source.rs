@@ -1,0 +1,201 @@
+//! Random access to the bytes of one file.
+
+use bytes::Bytes;
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use thiserror::Error;
+
+/// Bytes that cannot be read.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// A range lies outside the file.
+    #[error(
+        "{location}: bytes {start}..{end} lie outside the file of {len} bytes; the file may be truncated"
+    )]
+    OutOfBounds {
+        /// The file.
+        location: String,
+        /// First byte asked for.
+        start: u64,
+        /// One past the last byte asked for.
+        end: u64,
+        /// Length of the file.
+        len: u64,
+    },
+    /// The file system or the store failed.
+    #[error("{location}: {source}")]
+    Io {
+        /// The file.
+        location: String,
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Random access to the bytes of one file, from any number of threads at once.
+///
+/// The length is fixed when the source is opened. Reading blocks the calling thread: callers in
+/// async code move to a blocking thread first.
+pub trait ByteSource: Send + Sync + fmt::Debug {
+    /// Path or URL, for messages, the `_file` column and `path:` columns.
+    fn location(&self) -> &str;
+
+    /// Length in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether there are no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of every range, in the order asked for; each answer has exactly the length of its
+    /// range. Remote sources fetch the ranges concurrently and coalesce neighbours.
+    ///
+    /// # Errors
+    /// [`SourceError::OutOfBounds`] before anything is read if a range reaches past the end.
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError>;
+
+    /// One range.
+    fn read(&self, range: Range<u64>) -> Result<Bytes, SourceError> {
+        let mut all = self.read_ranges(std::slice::from_ref(&range))?;
+        all.pop().ok_or(SourceError::OutOfBounds {
+            location: self.location().to_owned(),
+            start: range.start,
+            end: range.end,
+            len: self.len(),
+        })
+    }
+}
+
+/// Checks that every range lies inside a file of `len` bytes.
+pub fn check_ranges(location: &str, len: u64, ranges: &[Range<u64>]) -> Result<(), SourceError> {
+    match ranges.iter().find(|range| range.start > range.end || range.end > len) {
+        None => Ok(()),
+        Some(range) => Err(SourceError::OutOfBounds {
+            location: location.to_owned(),
+            start: range.start,
+            end: range.end,
+            len,
+        }),
+    }
+}
+
+/// A file of the local file system, read with `pread`: a file that shrinks while it is read gives
+/// an error, where a map would raise SIGBUS.
+#[derive(Debug)]
+pub struct LocalFile {
+    location: String,
+    len: u64,
+    file: File,
+}
+
+impl LocalFile {
+    /// Opens a file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, SourceError> {
+        let path = path.as_ref();
+        let location = path.display().to_string();
+        let io = |source: std::io::Error| SourceError::Io {
+            location: location.clone(),
+            source: Box::new(source),
+        };
+        let file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if metadata.is_dir() {
+            return Err(io(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+        }
+        Ok(Self { len: metadata.len(), location, file })
+    }
+}
+
+impl ByteSource for LocalFile {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
+        check_ranges(&self.location, self.len, ranges)?;
+        ranges
+            .iter()
+            .map(|range| {
+                let io = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Io {
+                    location: self.location.clone(),
+                    source,
+                };
+                let len = usize::try_from(range.end - range.start).map_err(|e| io(Box::new(e)))?;
+                let mut buffer = vec![0; len];
+                self.file.read_exact_at(&mut buffer, range.start).map_err(|e| io(Box::new(e)))?;
+                Ok(Bytes::from(buffer))
+            })
+            .collect()
+    }
+}
+
+/// Bytes in memory.
+#[derive(Debug, Clone)]
+pub struct MemorySource {
+    location: String,
+    bytes: Bytes,
+}
+
+impl MemorySource {
+    /// Bytes under a name.
+    pub fn new(location: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+        Self { location: location.into(), bytes: bytes.into() }
+    }
+}
+
+impl ByteSource for MemorySource {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
+        check_ranges(&self.location, self.len(), ranges)?;
+        ranges
+            .iter()
+            .map(|range| {
+                let out_of_bounds = || SourceError::OutOfBounds {
+                    location: self.location.clone(),
+                    start: range.start,
+                    end: range.end,
+                    len: self.len(),
+                };
+                let start = usize::try_from(range.start).map_err(|_| out_of_bounds())?;
+                let end = usize::try_from(range.end).map_err(|_| out_of_bounds())?;
+                Ok(self.bytes.slice(start..end))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn every_source_gives_the_same_bytes_and_refuses_ranges_past_the_end() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let sources: [Box<dyn ByteSource>; 2] = [
+            Box::new(LocalFile::open(file.path()).unwrap()),
+            Box::new(MemorySource::new("memory", b"0123456789".to_vec())),
+        ];
+        for source in sources {
+            assert_eq!(source.len(), 10);
+            assert_eq!(source.read_ranges(&[8..10, 0..2, 3..3]).unwrap(), ["89", "01", ""]);
+            assert!(matches!(source.read(5..11), Err(SourceError::OutOfBounds { end: 11, .. })));
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Flight SQL and streams on one port.

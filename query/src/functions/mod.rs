@@ -1,0 +1,1 @@
+//! Table functions over files and scalar functions for science.

@@ -1,0 +1,1 @@
+//! Table providers: files in place and Delta.

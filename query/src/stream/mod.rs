@@ -1,0 +1,1 @@
+//! Training streams: pinned, ordered, resumable.
