@@ -99,7 +99,7 @@ class Story:
         for record in sorted(DEMO.glob("records/*/*.yaml")):
             lab = self.labs[record.parent.name]
             done = lab.run("register", record.name, "--json", cwd=record.parent)
-            dataset = done.json()["dataset"]
+            dataset = done.json()
             show.say(f"  {lab.name}.{dataset['name']:10} {dataset['ark']:24} FAIR {dataset['fair_score']:.0f} %  {done.seconds:.1f} s")
         show.say()
         shown, all_right = [], True
