@@ -89,8 +89,8 @@ def test_a_box_of_coordinates_is_cut_exactly(tarn, tmp_path, file_format, seed):
     inside = (axes["lat"] >= south) & (axes["lat"] <= north)
     box = fields["temp"][:, inside, :][:, :, axes["lon"] > east]
     query = f"""SELECT count(*), count(temp), sum(temp), min(temp), max(temp) FROM read_netcdf('{path}')
-                WHERE lat BETWEEN CAST({south!r} AS REAL) AND CAST({north!r} AS REAL) AND lon > {east!r}"""
-    rows, present, total, low, high = tarn.sql(query.replace("np.float32(", "(")).rows[0]
+                WHERE lat BETWEEN {float(south)!r} AND {float(north)!r} AND lon > {east!r}"""
+    rows, present, total, low, high = tarn.sql(query).rows[0]
     assert (rows, present) == (box.size, int(box.count()))
     if present:
         assert total == pytest.approx(float(box.astype("f8").sum()), rel=1e-6)
