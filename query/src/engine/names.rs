@@ -47,7 +47,7 @@ pub(crate) fn is_information(reference: &TableReference) -> bool {
 
 /// Refuses the parts of `information_schema` that tell of settings.
 pub(crate) fn check_information(reference: &TableReference) -> Result<(), QueryError> {
-    if INFORMATION.contains(&reference.table()) || reference.table() == "df_settings" {
+    if INFORMATION.contains(&reference.table()) {
         return Ok(());
     }
     Err(QueryError::NotFound(format!(

@@ -212,7 +212,10 @@ impl Session {
         let peers = attachment.as_ref().map_or(&[][..], |attachment| &attachment.catalogs);
         for reference in references {
             if names::is_information(reference) {
-                names::check_information(reference)?;
+                // SHOW TABLES and its like name all of them, also those nobody asked for.
+                if used == Use::Read {
+                    names::check_information(reference)?;
+                }
                 continue;
             }
             let Some(catalog) = self.engine.catalog() else {
