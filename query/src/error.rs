@@ -1,7 +1,8 @@
 //! Why a query fails.
 
 use arrow::error::ArrowError;
-use datafusion::error::{DataFusionError, SchemaError};
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
 use tarn_catalog::CatalogError;
 use tarn_connectors::StoreError;
 use tarn_formats::FormatError;

@@ -5,7 +5,7 @@ use crate::error::QueryError;
 use crate::provider::{ListedTable, Opener, schema_of};
 use datafusion::catalog::CatalogProvider;
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
-use datafusion::sql::TableReference;
+use datafusion::common::TableReference;
 use std::sync::Arc;
 use tarn_catalog::{Action, Catalog, CatalogError, Dataset, Decision, TableEntry};
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName};

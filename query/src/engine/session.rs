@@ -15,7 +15,7 @@ use datafusion::catalog::CatalogProvider;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::TableReference;
+use datafusion::common::TableReference;
 use std::sync::Arc;
 use tarn_schemas::{LabName, PartialMode, Principal, TableRef};
 
