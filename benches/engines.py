@@ -15,7 +15,7 @@ import json
 import sys
 
 QUESTIONS = ("whole", "by_lat", "box")
-TIMES = ("2000-01-11T00:00:00", "2000-01-21T00:00:00")
+TIMES = ("2000-01-02T00:00:00", "2000-01-07T00:00:00")
 LATS, LONS = (40.0, 60.0), (10.0, 30.0)
 
 
@@ -51,7 +51,7 @@ def by_xarray(question, path):
             means = field.mean(("time", "lon"), dtype="f8").values
             return [means.size, float(means.mean())]
         until = np.datetime64(TIMES[1]) - np.timedelta64(1, "s")
-        cells = field.sortby("lat").sel(time=slice(TIMES[0], until), lat=slice(*LATS), lon=slice(*LONS))
+        cells = field.sel(time=slice(TIMES[0], until), lat=slice(*reversed(LATS)), lon=slice(*LONS))  # lat descends
         return [int(cells.count()), float(cells.mean(dtype="f8"))]
 
 
