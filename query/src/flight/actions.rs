@@ -24,9 +24,7 @@ pub(crate) const ALL: [(&str, &str); 3] = [
 ];
 
 fn catalog(engine: &Engine) -> Result<&Catalog, Status> {
-    engine
-        .catalog()
-        .ok_or_else(|| refuse(ErrorCode::NotFound, "this node has no catalog"))
+    engine.catalog().ok_or_else(|| refuse(ErrorCode::NotFound, "this node has no catalog"))
 }
 
 fn parse<'a, T: Deserialize<'a>>(action: &str, body: &'a [u8]) -> Result<T, Status> {
@@ -85,10 +83,8 @@ pub(crate) async fn dataset(
     body: &[u8],
 ) -> Result<Vec<u8>, Status> {
     let body: DatasetBody = parse(DATASET, body)?;
-    let name: DatasetRef = body
-        .dataset
-        .parse()
-        .map_err(|error| refuse(ErrorCode::InvalidArgument, error))?;
+    let name: DatasetRef =
+        body.dataset.parse().map_err(|error| refuse(ErrorCode::InvalidArgument, error))?;
     let found = catalog(engine)?.dataset(who, &name).await;
     let found = found.map_err(|error| to_status(&QueryError::Catalog(error)))?;
     let tables = found.tables.into_iter().map(|table| TableAnswer {

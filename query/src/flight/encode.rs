@@ -9,9 +9,7 @@ use crate::error::QueryError;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::ipc::writer::{
-    DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions,
-};
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -122,7 +120,9 @@ pub(crate) fn answer(answer: Answer) -> FlightStream {
                         state.ready.extend(state.encoder.cut(&batch)?);
                         state.rows = true;
                     }
-                    Some(Err(error)) => return Err(to_status(&QueryError::from(error))),
+                    Some(Err(error)) => {
+                        return Err(to_status(&QueryError::Internal(error.to_string())));
+                    }
                     None => {
                         state.ended = true;
                         if !state.rows {

@@ -94,7 +94,9 @@ pub(crate) async fn handshake(
 fn unauthenticated(problem: &str) -> Status {
     refuse(
         ErrorCode::Unauthenticated,
-        format!("{problem}; send `authorization: Bearer TOKEN`, or any user with the token as password"),
+        format!(
+            "{problem}; send `authorization: Bearer TOKEN`, or any user with the token as password"
+        ),
     )
 }
 

@@ -46,7 +46,8 @@ pub(crate) async fn answer(command: Command, session: &Session) -> Result<Record
         Command::CommandGetCatalogs(query) => {
             let mut builder = query.into_builder();
             let tables = tables(session).await?;
-            let labs: BTreeSet<_> = session.lab().into_iter().chain(tables.iter().map(|(name, _)| &name.lab)).collect();
+            let labs: BTreeSet<_> =
+                session.lab().into_iter().chain(tables.iter().map(|(name, _)| &name.lab)).collect();
             for lab in labs {
                 builder.append(lab.as_str());
             }

@@ -41,8 +41,9 @@ impl Seal {
     }
 
     fn mac(&self, who: &Principal, sealed: &[u8]) -> Result<blake3::Hash, Status> {
-        let who = serde_json::to_vec(who)
-            .map_err(|error| super::status::hidden(ErrorCode::Internal, "the node failed", &error))?;
+        let who = serde_json::to_vec(who).map_err(|error| {
+            super::status::hidden(ErrorCode::Internal, "the node failed", &error)
+        })?;
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(&(who.len() as u64).to_le_bytes()).update(&who).update(sealed);
         Ok(hasher.finalize())
@@ -69,11 +70,13 @@ impl Seal {
 
     /// The payload, if this process sealed it for this principal and its time has not passed.
     pub(crate) fn open(&self, kind: Kind, who: &Principal, text: &[u8]) -> Result<Vec<u8>, Status> {
-        let refused = || {
-            refuse(ErrorCode::PermissionDenied, "the ticket was not made for you by this node")
-        };
-        let (sealed, mac) =
-            text.len().checked_sub(MAC_BYTES).and_then(|at| text.split_at_checked(at)).ok_or_else(refused)?;
+        let refused =
+            || refuse(ErrorCode::PermissionDenied, "the ticket was not made for you by this node");
+        let (sealed, mac) = text
+            .len()
+            .checked_sub(MAC_BYTES)
+            .and_then(|at| text.split_at_checked(at))
+            .ok_or_else(refused)?;
         let mac: [u8; MAC_BYTES] = mac.try_into().map_err(|_| refused())?;
         // `blake3::Hash` compares in constant time.
         if self.mac(who, sealed)? != blake3::Hash::from(mac) {

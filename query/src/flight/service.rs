@@ -89,9 +89,7 @@ impl FlightDoor {
             }
             actions::SEARCH => Ok(Some(actions::search(engine, who, body).await?.into())),
             actions::DATASET => Ok(Some(actions::dataset(engine, who, body).await?.into())),
-            actions::RECEIPT => {
-                Ok(Some(actions::json(&streams.receipt(seal, who, body)?)?.into()))
-            }
+            actions::RECEIPT => Ok(Some(actions::json(&streams.receipt(seal, who, body)?)?.into())),
             kind => Err(Status::unimplemented(format!(
                 "there is no action {kind:?} [invalid_argument]"
             ))),
@@ -112,9 +110,10 @@ fn command(bytes: &[u8]) -> Result<Command, Status> {
 
 fn unpack<M: ProstMessageExt>(body: &[u8]) -> Result<M, Status> {
     let any = Any::decode(body).map_err(malformed)?;
-    any.unpack().ok().flatten().ok_or_else(|| {
-        refuse(ErrorCode::InvalidArgument, "the action's body is of another type")
-    })
+    any.unpack()
+        .ok()
+        .flatten()
+        .ok_or_else(|| refuse(ErrorCode::InvalidArgument, "the action's body is of another type"))
 }
 
 /// Whether a descriptor or ticket is JSON. No protobuf message of Flight SQL begins so.

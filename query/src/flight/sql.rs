@@ -2,10 +2,10 @@
 
 use super::encode::{self, FlightStream, schema_bytes};
 use super::identity::Caller;
+use super::metadata;
 use super::seal::{Kind, Seal};
 use super::statements::{PREPARED_LIFE, PreparedText, STATEMENT_LIFE, Statements};
 use super::status::{refuse, to_status};
-use super::metadata;
 use crate::engine::{Engine, Prepared, SessionOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::sql::{
@@ -14,8 +14,8 @@ use arrow_flight::sql::{
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
 use bytes::Bytes;
 use prost::Message;
-use tarn_schemas::code::ErrorCode;
 use tarn_schemas::Principal;
+use tarn_schemas::code::ErrorCode;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -56,7 +56,8 @@ impl Sql {
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let handle = &query.prepared_statement_handle;
-                let held = self.statements.execute(id(seal, Kind::Prepared, &caller.who, handle)?)?;
+                let held =
+                    self.statements.execute(id(seal, Kind::Prepared, &caller.who, handle)?)?;
                 let plan = match held.planned {
                     Some(plan) => plan,
                     None => self.plan(&caller.who, held.options, &held.sql).await?,
@@ -138,7 +139,12 @@ impl Sql {
         // The handle may be used for longer than one idle time, as long as it is used.
         let life = PREPARED_LIFE.saturating_mul(24);
         Ok(ActionCreatePreparedStatementResult {
-            prepared_statement_handle: seal.close(Kind::Prepared, &caller.who, life, id.as_bytes())?,
+            prepared_statement_handle: seal.close(
+                Kind::Prepared,
+                &caller.who,
+                life,
+                id.as_bytes(),
+            )?,
             dataset_schema: schema_bytes(&schema)?,
             parameter_schema: schema_bytes(&Schema::empty())?,
         })
@@ -155,7 +161,9 @@ impl Sql {
         arrow_flight::sql::Any::decode(ticket)
             .ok()
             .and_then(|any| any.unpack::<TicketStatementQuery>().ok().flatten())
-            .and_then(|ticket| id(seal, Kind::Statement, &caller.who, &ticket.statement_handle).ok())
+            .and_then(|ticket| {
+                id(seal, Kind::Statement, &caller.who, &ticket.statement_handle).ok()
+            })
             .is_some_and(|id| self.statements.cancel(id))
     }
 }

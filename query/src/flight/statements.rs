@@ -90,8 +90,10 @@ impl Statements {
     pub(crate) fn execute(&self, id: Uuid) -> Result<PreparedText, Status> {
         let mut shelf = lock(&self.prepared);
         let now = Instant::now();
-        let held =
-            shelf.get_mut(&id).filter(|held| held.until > now).ok_or_else(|| gone("prepared statement"))?;
+        let held = shelf
+            .get_mut(&id)
+            .filter(|held| held.until > now)
+            .ok_or_else(|| gone("prepared statement"))?;
         held.until = now + PREPARED_LIFE;
         Ok(PreparedText {
             sql: held.item.sql.clone(),

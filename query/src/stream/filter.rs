@@ -27,9 +27,8 @@ impl Filter {
         sql: &str,
         schema: &SchemaRef,
     ) -> Result<Self, QueryError> {
-        let wrong = |problem: &dyn Display| {
-            QueryError::Invalid(format!("filter of the stream: {problem}"))
-        };
+        let wrong =
+            |problem: &dyn Display| QueryError::Invalid(format!("filter of the stream: {problem}"));
         let whole = DFSchema::try_from(Arc::clone(schema)).map_err(|error| wrong(&error))?;
         let condition = context.parse_sql_expr(sql, &whole).map_err(|error| wrong(&error))?;
         let varies = condition.exists(|part| {
@@ -73,9 +72,8 @@ impl Filter {
 
     /// The rows for which the condition is true. The batch has the columns of [`Self::columns`].
     pub(crate) fn rows(&self, batch: &RecordBatch) -> Result<BooleanBuffer, QueryError> {
-        let wrong = |problem: &dyn Display| {
-            QueryError::Invalid(format!("filter of the stream: {problem}"))
-        };
+        let wrong =
+            |problem: &dyn Display| QueryError::Invalid(format!("filter of the stream: {problem}"));
         let values = self
             .condition
             .evaluate(batch)
@@ -90,4 +88,3 @@ impl Filter {
         Ok(values.values().clone())
     }
 }
-

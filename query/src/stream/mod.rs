@@ -11,7 +11,6 @@ mod open;
 mod order;
 mod plan;
 mod request;
-mod schema;
 mod source;
 
 pub use cursor::Cursor;

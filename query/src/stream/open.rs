@@ -10,8 +10,8 @@ use crate::error::QueryError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::prelude::SessionContext;
-use futures::stream::{self, BoxStream};
 use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -127,7 +127,8 @@ impl Streams {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         plans.retain(|_, (_, used)| used.elapsed() < PLAN_LIFE);
         if plans.len() >= MOST_PLANS {
-            let oldest = plans.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
+            let oldest =
+                plans.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {
                 plans.remove(&oldest);
             }
@@ -242,7 +243,7 @@ impl Iterator for Steps {
         }
         let rows: Vec<Row> =
             self.walk.by_ref().take(usize::try_from(self.batch).unwrap_or(usize::MAX)).collect();
-        self.walk.skip(self.others);
+        self.walk.advance(self.others);
         let position = self.start + (self.step + 1) * self.global;
         let cursor = Cursor {
             plan: self.plan,

@@ -181,7 +181,7 @@ impl Order {
         let window = self.windows.partition_point(|window| window.start <= position);
         walk.enter(window.saturating_sub(1));
         let start = self.windows.get(walk.window).map_or(0, |window| window.start);
-        walk.skip(position.saturating_sub(start));
+        walk.advance(position.saturating_sub(start));
         walk
     }
 }
@@ -225,7 +225,7 @@ impl Walk {
     }
 
     /// Leaves out the next `count` selected rows.
-    pub(crate) fn skip(&mut self, mut count: u64) {
+    pub(crate) fn advance(&mut self, mut count: u64) {
         while count > 0 {
             let Some(window) = self.order.windows.get(self.window) else { return };
             if self.raw == 0 && count >= window.selected {

@@ -207,8 +207,7 @@ impl Plan {
         let row_bytes = source::row_bytes(schema.fields().iter().map(|field| field.data_type()));
         let rows: u64 = blocks.iter().fold(0_u64, |rows, block| rows.saturating_add(block.rows));
         let block_bytes = (rows / (blocks.len() as u64).max(1)).max(1).saturating_mul(row_bytes);
-        let selected =
-            blocks.iter().fold(0_u64, |rows, block| rows.saturating_add(block.selected));
+        let selected = blocks.iter().fold(0_u64, |rows, block| rows.saturating_add(block.selected));
         Ok(Self {
             id,
             request: request.clone(),
@@ -237,11 +236,7 @@ impl Plan {
     /// A request of this plan with the table and the version spelled out, so that it means the same
     /// when a newer version appears.
     pub(crate) fn pin(&self, request: StreamRequest) -> StreamRequest {
-        StreamRequest {
-            dataset: self.table.to_string(),
-            version: Some(self.version),
-            ..request
-        }
+        StreamRequest { dataset: self.table.to_string(), version: Some(self.version), ..request }
     }
 
     /// The first eight bytes of the id, as in cursors.

@@ -143,11 +143,7 @@ impl StreamRequest {
     /// Steps of this rank when `selected` rows are part of the stream.
     pub(crate) fn steps(&self, selected: u64) -> u64 {
         let rest = selected.saturating_sub(self.start);
-        if self.drop_last {
-            rest / self.global_batch()
-        } else {
-            rest.div_ceil(self.global_batch())
-        }
+        if self.drop_last { rest / self.global_batch() } else { rest.div_ceil(self.global_batch()) }
     }
 
     /// Rows that this rank gets when `selected` rows are part of the stream.

@@ -1,7 +1,7 @@
 //! What the server says of itself (`CommandGetSqlInfo`). JDBC drivers fail on missing entries.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::error::{FlightError, Result};
 use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
 use arrow_flight::sql::{
@@ -17,7 +17,16 @@ const NUMERIC: [&str; 16] = [
     "POWER", "RADIANS", "ROUND", "SIN", "SQRT",
 ];
 const STRING: [&str; 10] = [
-    "CONCAT", "LEFT", "LENGTH", "LOWER", "LTRIM", "REPLACE", "RIGHT", "RTRIM", "SUBSTRING", "UPPER",
+    "CONCAT",
+    "LEFT",
+    "LENGTH",
+    "LOWER",
+    "LTRIM",
+    "REPLACE",
+    "RIGHT",
+    "RTRIM",
+    "SUBSTRING",
+    "UPPER",
 ];
 const DATETIME: [&str; 4] = ["CURRENT_DATE", "CURRENT_TIME", "DATE_TRUNC", "NOW"];
 
@@ -72,15 +81,16 @@ static INFO: LazyLock<std::result::Result<SqlInfoData, String>> = LazyLock::new(
     info.build().map_err(|error| error.to_string())
 });
 
+fn info() -> Result<&'static SqlInfoData> {
+    INFO.as_ref().map_err(|problem| FlightError::ProtocolError(problem.clone()))
+}
+
 /// Schema of the answer.
 pub(super) fn schema() -> SchemaRef {
-    Arc::new(SqlInfoData::schema().clone())
+    info().map_or_else(|_| Arc::new(Schema::empty()), SqlInfoData::schema)
 }
 
 /// The entries asked for; all of them for an empty list.
 pub(super) fn rows(wanted: Vec<u32>) -> Result<RecordBatch> {
-    match &*INFO {
-        Ok(info) => info.record_batch(wanted),
-        Err(problem) => Err(FlightError::ProtocolError(problem.clone())),
-    }
+    info()?.record_batch(wanted)
 }

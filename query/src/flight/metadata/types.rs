@@ -1,7 +1,7 @@
 //! The types of columns (`CommandGetXdbcTypeInfo`).
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::error::{FlightError, Result};
 use arrow_flight::sql::metadata::{XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder};
 use arrow_flight::sql::{Nullable, Searchable, XdbcDataType};
@@ -58,7 +58,7 @@ fn info() -> Result<&'static XdbcTypeInfoData> {
 
 /// Schema of the answer.
 pub(super) fn schema() -> SchemaRef {
-    info().map_or_else(|_| Arc::new(arrow::datatypes::Schema::empty()), XdbcTypeInfoData::schema)
+    info().map_or_else(|_| Arc::new(Schema::empty()), XdbcTypeInfoData::schema)
 }
 
 /// The types, or the one asked for.

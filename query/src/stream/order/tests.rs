@@ -24,12 +24,29 @@ fn a_permutation_hits_every_index_once() {
 #[test]
 fn the_order_is_the_one_of_the_reference_program() {
     // From `Plan([3, 5, 2, 4], hidden, 7, 1, 2).read(0, n)` of peers/streams/order_check.py.
-    let expected = vec![(0, 0), (1, 3), (1, 1), (0, 2), (1, 0), (1, 2), (1, 4), (0, 1), (3, 3), (2, 1), (3, 0), (2, 0), (3, 2), (3, 1)];
+    let expected = vec![
+        (0, 0),
+        (1, 3),
+        (1, 1),
+        (0, 2),
+        (1, 0),
+        (1, 2),
+        (1, 4),
+        (0, 1),
+        (3, 3),
+        (2, 1),
+        (3, 0),
+        (2, 0),
+        (3, 2),
+        (3, 1),
+    ];
     assert_eq!(pairs(&order(&[3, 5, 2, 4], 2, 7, 1)), expected);
-    let masks = [vec![true, false, true], vec![true; 5], vec![false; 2], vec![true, true, false, true]];
+    let masks =
+        [vec![true, false, true], vec![true; 5], vec![false; 2], vec![true, true, false, true]];
     let blocks = masks.into_iter().map(|mask| Block::masked(mask.into())).collect();
     let hidden = Arc::new(Order::new(Arc::new(blocks), 2, Some((7, 1))));
-    let expected = vec![(0, 0), (1, 3), (1, 1), (0, 2), (1, 0), (1, 2), (1, 4), (3, 3), (3, 0), (3, 1)];
+    let expected =
+        vec![(0, 0), (1, 3), (1, 1), (0, 2), (1, 0), (1, 2), (1, 4), (3, 3), (3, 0), (3, 1)];
     assert_eq!(pairs(&hidden), expected);
 }
 

@@ -85,8 +85,7 @@ async fn a_condition_must_be_one_and_depend_on_the_row_alone() {
         ("sum(id) > 1", "filter of the stream"),
         ("id >", "filter of the stream"),
     ] {
-        let request =
-            StreamRequest { filter: Some(filter.to_owned()), ..StreamRequest::new("x") };
+        let request = StreamRequest { filter: Some(filter.to_owned()), ..StreamRequest::new("x") };
         let error = plan(&request).await.unwrap_err();
         assert!(matches!(error, QueryError::Invalid(_)), "{filter}: {error:?}");
         assert!(error.to_string().contains(problem), "{filter}: {error}");

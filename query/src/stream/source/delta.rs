@@ -1,21 +1,26 @@
 //! Blocks of a Delta table: the row groups of its Parquet files, files sorted by path.
 
-use super::in_place::from_store;
 use super::Source;
+use super::in_place::from_store;
 use crate::error::QueryError;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
+use bytes::Bytes;
 use deltalake::DeltaTableBuilder;
-use futures::TryStreamExt;
-use object_store::ObjectStore;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
 use object_store::path::Path;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use parquet::arrow::async_reader::ParquetObjectReader;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::ops::Range;
 use std::sync::Arc;
 use tarn_catalog::TableEntry;
 use tarn_connectors::Stores;
@@ -34,9 +39,49 @@ pub(super) struct DeltaFiles {
 #[derive(Debug)]
 struct DataFile {
     path: Path,
+    size: u64,
     metadata: ArrowReaderMetadata,
     /// Partition columns, whose values stand in the log and not in the file.
     constants: HashMap<String, Option<String>>,
+}
+
+/// One Parquet file in an object store.
+struct ParquetFile {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+}
+
+impl AsyncFileReader for ParquetFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        async move {
+            let bytes = self.store.get_range(&self.path, range).await;
+            bytes.map_err(|error| ParquetError::External(Box::new(error)))
+        }
+        .boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        async move {
+            let bytes = self.store.get_ranges(&self.path, &ranges).await;
+            bytes.map_err(|error| ParquetError::External(Box::new(error)))
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        async move {
+            let size = self.size;
+            ParquetMetaDataReader::new().load_and_finish(self, size).await.map(Arc::new)
+        }
+        .boxed()
+    }
 }
 
 impl DeltaFiles {
@@ -48,7 +93,10 @@ impl DeltaFiles {
         entry: &TableEntry,
     ) -> Result<Self, QueryError> {
         let failed = |problem: &dyn Display| {
-            QueryError::Internal(format!("table {} at Delta version {version}: {problem}", entry.name))
+            QueryError::Internal(format!(
+                "table {} at Delta version {version}: {problem}",
+                entry.name
+            ))
         };
         let location = Location::parse(url).map_err(from_store)?;
         let options = stores.options_for(&location).into_iter().collect();
@@ -76,18 +124,20 @@ impl DeltaFiles {
         let (mut files, mut groups, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         for (path, size, constants) in listed {
             let size = u64::try_from(size).map_err(|error| failed(&error))?;
-            let mut reader =
-                ParquetObjectReader::new(Arc::clone(&store), path.clone()).with_file_size(size);
-            let metadata = ArrowReaderMetadata::load_async(&mut reader, Default::default())
-                .await
-                .map_err(|error| failed(&error))?;
+            let mut reader = ParquetFile { store: Arc::clone(&store), path: path.clone(), size };
+            let metadata =
+                ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::default())
+                    .await
+                    .map_err(|error| failed(&error))?;
             for (group, description) in metadata.metadata().row_groups().iter().enumerate() {
                 groups.push((files.len(), group));
                 rows.push(u64::try_from(description.num_rows()).map_err(|error| failed(&error))?);
             }
-            files.push(DataFile { path, metadata, constants });
+            files.push(DataFile { path, size, metadata, constants });
         }
-        let schema = crate::stream::schema::decode(&entry.schema)?;
+        let schema = tarn_catalog::schema_text::decode(&entry.schema)
+            .map(Arc::new)
+            .map_err(|error| failed(&error))?;
         Ok(Self { schema, store, files, groups, rows })
     }
 
@@ -137,18 +187,20 @@ impl Source for DeltaFiles {
         let file = self.files.get(file).ok_or_else(|| failed(&"its file is not listed"))?;
         let schema = Arc::new(self.schema.project(columns).map_err(|error| failed(&error))?);
         let stored = file.metadata.schema();
-        let roots: Vec<usize> = schema
-            .fields()
-            .iter()
-            .filter_map(|field| stored.index_of(field.name()).ok())
-            .collect();
-        let reader = ParquetObjectReader::new(Arc::clone(&self.store), file.path.clone());
+        let roots: Vec<usize> =
+            schema.fields().iter().filter_map(|field| stored.index_of(field.name()).ok()).collect();
+        let reader = ParquetFile {
+            store: Arc::clone(&self.store),
+            path: file.path.clone(),
+            size: file.size,
+        };
         let mask = ProjectionMask::roots(file.metadata.parquet_schema(), roots);
-        let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, file.metadata.clone())
-            .with_row_groups(vec![group])
-            .with_projection(mask)
-            .build()
-            .map_err(|error| failed(&error))?;
+        let stream =
+            ParquetRecordBatchStreamBuilder::new_with_metadata(reader, file.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(mask)
+                .build()
+                .map_err(|error| failed(&error))?;
         let stored: Arc<Schema> = Arc::clone(stream.schema());
         let batches: Vec<RecordBatch> =
             stream.try_collect().await.map_err(|error| failed(&error))?;
