@@ -136,6 +136,11 @@ impl Session {
         todo!()
     }
 
+    /// The session of DataFusion behind it.
+    pub(crate) fn context(&self) -> &datafusion::prelude::SessionContext {
+        todo!()
+    }
+
     /// The lab of the node, if there is a home.
     pub fn lab(&self) -> Option<&LabName> {
         todo!()
