@@ -45,7 +45,9 @@ def scenarios():
     frames = []
     for path in sorted((DATA / "llnl").glob("*_north_america.nc")):
         frame, _, _ = cells(path, "air_temperature")
-        frames.append(frame.rename(columns={"latitude": "lat", "longitude": "lon"}).assign(scenario=path.name.split("_")[0]))
+        frames.append(
+            frame.rename(columns={"latitude": "lat", "longitude": "lon"}).assign(scenario=path.name.split("_")[0])
+        )
     return pandas.concat(frames)
 
 
@@ -56,7 +58,17 @@ def reduced():
         scan, sample = re.fullmatch(r"S([0-9]+)_(.*)", path.stem).groups()
         with h5py.File(path) as file:
             group = file["entry/flyScan_reduced_250"]
-            frames.append(pandas.DataFrame({"scan": int(scan), "sample": sample, "bin": np.arange(len(group["Q"])), "q": group["Q"][:], "r": group["R"][:]}))
+            frames.append(
+                pandas.DataFrame(
+                    {
+                        "scan": int(scan),
+                        "sample": sample,
+                        "bin": np.arange(len(group["Q"])),
+                        "q": group["Q"][:],
+                        "r": group["R"][:],
+                    }
+                )
+            )
     return pandas.concat(frames)
 
 
@@ -78,8 +90,11 @@ def duck():
     connection = duckdb.connect()
     connection.execute("SET integer_division = true")
     tables = {
-        "ornl.cmip6.ta": cmip("ornl"), "llnl.cmip6.ta": cmip("llnl"), "llnl.scenarios.annual": scenarios(),
-        "anl.usaxs.reduced": reduced(), "anl.usaxs.scans": scans(),
+        "ornl.cmip6.ta": cmip("ornl"),
+        "llnl.cmip6.ta": cmip("llnl"),
+        "llnl.scenarios.annual": scenarios(),
+        "anl.usaxs.reduced": reduced(),
+        "anl.usaxs.scans": scans(),
     }
     for name, frame in tables.items():
         lab, dataset, _ = name.split(".")
@@ -95,7 +110,18 @@ def plain(value):
 
 
 @pytest.mark.parametrize(
-    "question", [questions.Q1, questions.Q2, questions.Q3, questions.Q3_WITHOUT, questions.Q4, questions.Q5, questions.Q6, questions.Q7], ids=lambda q: q.id,
+    "question",
+    [
+        questions.Q1,
+        questions.Q2,
+        questions.Q3,
+        questions.Q3_WITHOUT,
+        questions.Q4,
+        questions.Q5,
+        questions.Q6,
+        questions.Q7,
+    ],
+    ids=lambda q: q.id,
 )
 def test_duckdb_gives_the_expected_answer(duck, question):
     cursor = duck.execute(question.sql)
@@ -113,7 +139,9 @@ def test_the_expected_numbers_of_the_other_chapters_are_those_of_the_files(duck)
         got = duck.execute(f"SELECT count({column}), min({column}), max({column}) FROM {name}").fetchone()
         assert all(check.same(*pair) for pair in zip(got, (n, low, high))), (name, got)
     for scenario, samples, years, mean in expected["stream"]["rows"]:
-        got = duck.execute(f"SELECT count(DISTINCT year), avg(air_temperature) FROM llnl.scenarios.annual WHERE scenario = '{scenario}'").fetchone()
+        got = duck.execute(
+            f"SELECT count(DISTINCT year), avg(air_temperature) FROM llnl.scenarios.annual WHERE scenario = '{scenario}'"
+        ).fetchone()
         assert (samples, years) == (got[0], got[0])
         assert check.same(got[1], mean), got
     partial = duck.execute(questions.Q2.sql.replace(questions.CMIP, "ornl.cmip6.ta")).fetchall()
@@ -129,6 +157,14 @@ def test_the_expected_numbers_of_the_other_chapters_are_those_of_the_files(duck)
 def test_the_comparison_tells_wrong_from_right():
     expected = {"columns": ["a", "b"], "rows": [["x", 1.5], ["y", 2]]}
     assert check.rows(["a", "b"], [["x", 1.5000001], ["y", 2]], expected)[1]
-    for wrong in ([["x", 1.501], ["y", 2]], [["x", 1.5]], [["x", None], ["y", 2]], [["y", 2], ["x", 1.5]], [["x", 1.5], ["y", 3]], [["x", float("nan")], ["y", 2]], []):
+    for wrong in (
+        [["x", 1.501], ["y", 2]],
+        [["x", 1.5]],
+        [["x", None], ["y", 2]],
+        [["y", 2], ["x", 1.5]],
+        [["x", 1.5], ["y", 3]],
+        [["x", float("nan")], ["y", 2]],
+        [],
+    ):
         assert not check.rows(["a", "b"], wrong, expected)[1], wrong
     assert not check.rows(["a", "c"], expected["rows"], expected)[1]
