@@ -277,19 +277,19 @@ pub struct Stream {
     pub name: String,
     /// Rows of a batch
     #[arg(long, default_value_t = 256, value_name = "N")]
-    pub batch_size: u64,
+    pub batch_size: u32,
     /// Seed of the order
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// Epoch: another order with the same seed
     #[arg(long, default_value_t = 0, value_name = "N")]
-    pub epoch: u64,
+    pub epoch: u32,
     /// Number of consumers that share an epoch
     #[arg(long, default_value_t = 1, value_name = "N")]
-    pub world_size: u64,
+    pub world_size: u32,
     /// Which of them this is
     #[arg(long, default_value_t = 0, value_name = "N")]
-    pub rank: u64,
+    pub rank: u32,
     /// Global position to begin at, in rows
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub start: u64,
