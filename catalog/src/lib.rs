@@ -6,6 +6,7 @@
 pub mod decision;
 pub mod error;
 pub mod model;
+pub mod schema_text;
 
 pub use decision::{Action, Decision};
 pub use error::CatalogError;
