@@ -61,7 +61,9 @@ def ranges(times, lats, lons):
 
     hours = [(np.datetime64(t) - np.datetime64("2000-01-01")) / np.timedelta64(1, "h") for t in TIMES]
     inside = [
-        (times >= hours[0]) & (times < hours[1]), (lats >= LATS[0]) & (lats <= LATS[1]), (lons >= LONS[0]) & (lons <= LONS[1]),
+        (times >= hours[0]) & (times < hours[1]),
+        (lats >= LATS[0]) & (lats <= LATS[1]),
+        (lons >= LONS[0]) & (lons <= LONS[1]),
     ]
     found = [np.flatnonzero(hit) for hit in inside]
     return tuple(slice(hit[0], hit[-1] + 1) for hit in found)

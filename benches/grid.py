@@ -34,12 +34,23 @@ def make_grid(folder, millions):
             axis = file.createVariable(name, "f8", (name,))
             axis.units = units
             axis[:] = values
-        t2m = file.createVariable("t2m", "f4", ("time", "lat", "lon"), zlib=True, complevel=4, shuffle=True, chunksizes=tuple(map(min, SHAPE_OF_CHUNK, (nt, ny, nx))), fill_value=np.float32(FILL))
+        t2m = file.createVariable(
+            "t2m",
+            "f4",
+            ("time", "lat", "lon"),
+            zlib=True,
+            complevel=4,
+            shuffle=True,
+            chunksizes=tuple(map(min, SHAPE_OF_CHUNK, (nt, ny, nx))),
+            fill_value=np.float32(FILL),
+        )
         t2m.units, t2m.standard_name = "K", "air_temperature"
         t2m.set_auto_maskandscale(False)
         for start in range(0, nt, 24):
             hours = np.arange(start, min(start + 24, nt)) * 6
-            field = base[None] + 6 * np.sin(hours / 24 * 2 * np.pi)[:, None, None] + rng.normal(0, 1, (len(hours), ny, nx))
+            field = (
+                base[None] + 6 * np.sin(hours / 24 * 2 * np.pi)[:, None, None] + rng.normal(0, 1, (len(hours), ny, nx))
+            )
             # Model output is rounded to its precision; that is what deflate lives on.
             stored = (np.rint(field * 64) / 64).astype("f4")
             stored[rng.random(stored.shape) < 0.01] = FILL

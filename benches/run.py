@@ -17,7 +17,6 @@ import json
 import math
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
@@ -69,17 +68,27 @@ def run(binary, path, repeat):
         for engine, result in best.items():
             same = agree(answers[engine], truth)
             right &= same
-            records.append({
-                "question": question, "engine": engine, "wall_s": round(result["wall"], 3), "cpu_s": round(result["cpu"], 3),
-                "rss_mb": round(result["rss"] / 1e6), "wall_ratio": round(result["wall"] / best["tarn"]["wall"], 2),
-                "cpu_ratio": round(result["cpu"] / best["tarn"]["cpu"], 2), "answer": answers[engine], "agrees": same,
-            })
+            records.append(
+                {
+                    "question": question,
+                    "engine": engine,
+                    "wall_s": round(result["wall"], 3),
+                    "cpu_s": round(result["cpu"], 3),
+                    "rss_mb": round(result["rss"] / 1e6),
+                    "wall_ratio": round(result["wall"] / best["tarn"]["wall"], 2),
+                    "cpu_ratio": round(result["cpu"] / best["tarn"]["cpu"], 2),
+                    "answer": answers[engine],
+                    "agrees": same,
+                }
+            )
     return records, right
 
 
 def table(records):
     """The records as text; ratios above 1: Tarn is that much quicker."""
-    lines = [f"{'question':10} {'engine':10} {'wall s':>8} {'cpu s':>8} {'rss MB':>7} {'wall ×':>7} {'cpu ×':>7}  answers"]
+    lines = [
+        f"{'question':10} {'engine':10} {'wall s':>8} {'cpu s':>8} {'rss MB':>7} {'wall ×':>7} {'cpu ×':>7}  answers"
+    ]
     for r in records:
         verdict = "agree" if r["agrees"] else "DIFFER"
         lines.append(
@@ -102,18 +111,28 @@ def main():
         while file.read(1 << 24):
             pass
     records, right = run(binary, path, args.repeat)
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     result = {
-        "at": now.isoformat(timespec="seconds"), "machine": platform.platform(), "cores": os.cpu_count(), "load": os.getloadavg()[0],
-        "binary": binary, "file_mb": round(path.stat().st_size / 1e6, 1), "cells": int(args.cells * 1e6), "repeat": args.repeat,
-        "versions": engines.versions(), "records": records,
+        "at": now.isoformat(timespec="seconds"),
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "binary": binary,
+        "file_mb": round(path.stat().st_size / 1e6, 1),
+        "cells": int(args.cells * 1e6),
+        "repeat": args.repeat,
+        "versions": engines.versions(),
+        "records": records,
     }
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     out = results / f"arrays-{now:%Y%m%d-%H%M%S}.json"
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = table(records)
-    (results / "arrays.txt").write_text(f"{path.name}, {result['file_mb']} MB, {args.cells:g} M cells; {result['cores']} cores, load {result['load']:.1f}\n{text}\n", encoding="utf-8")
+    (results / "arrays.txt").write_text(
+        f"{path.name}, {result['file_mb']} MB, {args.cells:g} M cells; {result['cores']} cores, load {result['load']:.1f}\n{text}\n",
+        encoding="utf-8",
+    )
     print(text)
     print(f"written to {out.relative_to(HERE.parent)}")
     if not right:

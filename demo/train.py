@@ -12,13 +12,21 @@ import time
 from collections import defaultdict
 
 import numpy as np
-
 import tarn
 
 
 def main(url, table):
     lake = tarn.connect(url, token=os.environ.get("TARN_TOKEN"))
-    stream = lake.stream(table, columns=["scenario", "year", "air_temperature"], batch_size=32, seed=7, rank=0, world_size=1, shuffle=True, drop_last=False)
+    stream = lake.stream(
+        table,
+        columns=["scenario", "year", "air_temperature"],
+        batch_size=32,
+        seed=7,
+        rank=0,
+        world_size=1,
+        shuffle=True,
+        drop_last=False,
+    )
     began, order = time.perf_counter(), []
     years, total, cells = defaultdict(set), defaultdict(float), defaultdict(int)
     batches = size = 0

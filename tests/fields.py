@@ -21,7 +21,12 @@ def random_netcdf(path, seed, file_format, calendar=None):
     storage = {}
     if hdf5 and rng.random() < 0.7:
         chunks = tuple(int(rng.integers(1, n + 1)) for n in (nt, ny, nx))
-        storage = {"chunksizes": chunks, "zlib": bool(rng.random() < 0.7), "shuffle": bool(rng.random() < 0.6), "fletcher32": bool(rng.random() < 0.3)}
+        storage = {
+            "chunksizes": chunks,
+            "zlib": bool(rng.random() < 0.7),
+            "shuffle": bool(rng.random() < 0.6),
+            "fletcher32": bool(rng.random() < 0.3),
+        }
     with netCDF4.Dataset(path, "w", format=file_format) as file:
         file.source_id = f"seed-{seed}"
         file.createDimension("time", None)

@@ -21,19 +21,41 @@ def s3_server(folder):
     weed = Path(sys.executable).with_name("weed")
     folder = Path(folder)
     config = folder / "s3.json"
-    identity = {"name": "admin", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+    identity = {
+        "name": "admin",
+        "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
     config.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
     data = folder / "weed"
     data.mkdir()
     # Each port of SeaweedFS has a gRPC port 10000 above it.
     ports = low_ports(4)
     command = [
-        str(weed), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-master.port={ports[0]}", f"-volume.port={ports[1]}",
-        f"-filer.port={ports[2]}", "-master.volumeSizeLimitMB=256", "-volume.max=20", "-s3", f"-s3.port={ports[3]}", f"-s3.config={config}",
+        str(weed),
+        "server",
+        f"-dir={data}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-master.port={ports[0]}",
+        f"-volume.port={ports[1]}",
+        f"-filer.port={ports[2]}",
+        "-master.volumeSizeLimitMB=256",
+        "-volume.max=20",
+        "-s3",
+        f"-s3.port={ports[3]}",
+        f"-s3.config={config}",
     ]
     log = folder / "weed.log"
     with open(log, "wb") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, preexec_fn=die_with_parent)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
     url = f"http://127.0.0.1:{ports[3]}"
     try:
         make_bucket(url, process, log)
@@ -82,14 +104,23 @@ def s3_files(url):
     import pyarrow.fs
 
     return pyarrow.fs.S3FileSystem(
-        access_key=KEY, secret_key=SECRET, endpoint_override=url.removeprefix("http://"), scheme="http", region="us-east-1",
-        allow_bucket_creation=True, connect_timeout=5, request_timeout=20,
+        access_key=KEY,
+        secret_key=SECRET,
+        endpoint_override=url.removeprefix("http://"),
+        scheme="http",
+        region="us-east-1",
+        allow_bucket_creation=True,
+        connect_timeout=5,
+        request_timeout=20,
     )
 
 
 def s3_environment(url):
     """What clients on object_store read."""
     return {
-        "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true",
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
     }

@@ -75,10 +75,17 @@ def test_wrong_sql_is_a_usage_error_that_says_where(tarn, good):
     assert "time_lat_lon" in done.err
 
 
-@pytest.mark.parametrize("statement", [
-    "CREATE TABLE t (a INT)", "DROP TABLE data.cells", "INSERT INTO x VALUES (1)", "DELETE FROM x",
-    "COPY (SELECT 1) TO '/tmp/tarn-must-not-be.csv'", "SET datafusion.execution.batch_size = 1",
-])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE t (a INT)",
+        "DROP TABLE data.cells",
+        "INSERT INTO x VALUES (1)",
+        "DELETE FROM x",
+        "COPY (SELECT 1) TO '/tmp/tarn-must-not-be.csv'",
+        "SET datafusion.execution.batch_size = 1",
+    ],
+)
 def test_statements_that_change_things_are_refused(tarn, statement):
     done = tarn.run("sql", statement, code=None)
     assert done.code in (2, 3, 4), done.describe()
@@ -115,7 +122,14 @@ def test_a_record_without_a_required_field_is_refused_with_the_field_and_the_fix
 
 def test_every_violation_of_a_record_is_told_at_once(new_lab, good, tmp_path):
     lab = new_lab("ornl")
-    record = write_record(tmp_path / "r.yaml", [good], title="short", description="too short", license="NOT-A-LICENCE", creators=[{"name": "A", "orcid": "0000-0002-1825-0098"}])
+    record = write_record(
+        tmp_path / "r.yaml",
+        [good],
+        title="short",
+        description="too short",
+        license="NOT-A-LICENCE",
+        creators=[{"name": "A", "orcid": "0000-0002-1825-0098"}],
+    )
     done = lab.run("register", record, code=5)
     for field in ("title", "description", "license", "orcid"):
         assert field in done.err + done.out, field
@@ -135,11 +149,25 @@ def test_a_record_over_a_damaged_file_is_not_registered(new_lab, good, tmp_path)
 
 def test_unknown_names_are_not_found(lab_with, good):
     lab = lab_with([good])
-    for args in (["sql", "SELECT * FROM data.nothing"], ["sql", "SELECT * FROM nowhere.data.cells"], ["show", "nothing"],
-                 ["show", "data@9"], ["versions", "nothing"], ["stream", "data.nothing"],
-                 ["ingest", good, "--dataset", "nothing"], ["peer", "remove", "nowhere"], ["token", "revoke", "nobody"]):
+    for args in (
+        ["sql", "SELECT * FROM data.nothing"],
+        ["sql", "SELECT * FROM nowhere.data.cells"],
+        ["show", "nothing"],
+        ["show", "data@9"],
+        ["versions", "nothing"],
+        ["stream", "data.nothing"],
+        ["ingest", good, "--dataset", "nothing"],
+        ["peer", "remove", "nowhere"],
+        ["token", "revoke", "nobody"],
+    ):
         done = lab.run(*args, code=4)
-        assert "noth" in done.err or "nowhere" in done.err or "data@9" in done.err or "nobody" in done.err or "version" in done.err
+        assert (
+            "noth" in done.err
+            or "nowhere" in done.err
+            or "data@9" in done.err
+            or "nobody" in done.err
+            or "version" in done.err
+        )
 
 
 def test_a_port_in_use_is_said_and_the_server_ends(new_lab):
@@ -177,8 +205,17 @@ def test_errors_are_json_where_json_is_asked_for(tarn, tmp_path):
 def test_files_of_the_server_are_not_open_to_the_network(lab_with, good):
     lab = lab_with([good], start=True)
     token = lab.run("token", "create", "--name", "ann", "--scope", "read", "--quiet").out.strip()
-    for query in (f"SELECT * FROM read_netcdf('{good}')", f"SELECT * FROM '{good}'", "SELECT * FROM read_any('/etc/passwd')"):
-        answer = requests.post(f"{lab.http_url}/api/v1/sql", json={"query": query}, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    for query in (
+        f"SELECT * FROM read_netcdf('{good}')",
+        f"SELECT * FROM '{good}'",
+        "SELECT * FROM read_any('/etc/passwd')",
+    ):
+        answer = requests.post(
+            f"{lab.http_url}/api/v1/sql",
+            json={"query": query},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+        )
         assert answer.status_code in (400, 403, 404), answer.text
         assert "-9999" not in answer.text
 

@@ -23,7 +23,19 @@ def served(module_lab, tmp_path_factory):
     lab = module_lab("ornl")
     lab.run("register", write_record(folder / "r.yaml", [path]))
     lab.run("ingest", path, "--dataset", "data", "--table", "cells", "--grid", "time_lat_lon")
-    lab.run("ingest", path, "--dataset", "data", "--table", "fields", "--grid", "time_lat_lon", "--layout", "tensors", "--in-place")
+    lab.run(
+        "ingest",
+        path,
+        "--dataset",
+        "data",
+        "--table",
+        "fields",
+        "--grid",
+        "time_lat_lon",
+        "--layout",
+        "tensors",
+        "--in-place",
+    )
     lab.start()
     token = lab.run("token", "create", "--name", "ann", "--scope", "read", "--quiet").out.strip()
     return lab, path, token
@@ -42,8 +54,14 @@ def test_adbc_runs_a_query(adbc, served):
     _, path, _ = served
     fields, _, _, _ = read_masked(path)
     with adbc.cursor() as cursor:
-        cursor.execute("SELECT count(*) AS n, count(temp) AS present, sum(CAST(count AS BIGINT)) AS total FROM ornl.data.cells")
-        assert cursor.fetchone() == (fields["temp"].size, int(fields["temp"].count()), int(fields["count"].astype("i8").sum()))
+        cursor.execute(
+            "SELECT count(*) AS n, count(temp) AS present, sum(CAST(count AS BIGINT)) AS total FROM ornl.data.cells"
+        )
+        assert cursor.fetchone() == (
+            fields["temp"].size,
+            int(fields["temp"].count()),
+            int(fields["count"].astype("i8").sum()),
+        )
         cursor.execute(ROWS)
         assert cursor.fetch_arrow_table().num_rows == fields["temp"].size
 
@@ -52,7 +70,9 @@ def test_adbc_lists_catalogs_schemas_tables_and_columns(adbc):
     found = adbc.adbc_get_objects(depth="all").read_all().to_pylist()
     tables = {
         (catalog["catalog_name"], schema["db_schema_name"], table["table_name"])
-        for catalog in found for schema in catalog["catalog_db_schemas"] or [] for table in schema["db_schema_tables"] or []
+        for catalog in found
+        for schema in catalog["catalog_db_schemas"] or []
+        for table in schema["db_schema_tables"] or []
     }
     assert {("ornl", "data", "cells"), ("ornl", "data", "fields")} <= tables
     schema = adbc.adbc_get_table_schema("cells", catalog_filter="ornl", db_schema_filter="data")
@@ -95,7 +115,11 @@ def stream(lab, token, **command):
 
 def times(table):
     """The leading coordinate of every row, as comparable values."""
-    return table["time"].cast(pa.int64()).to_pylist() if pa.types.is_timestamp(table["time"].type) else table["time"].to_pylist()
+    return (
+        table["time"].cast(pa.int64()).to_pylist()
+        if pa.types.is_timestamp(table["time"].type)
+        else table["time"].to_pylist()
+    )
 
 
 def test_a_stream_in_order_is_the_table(served):
@@ -117,13 +141,18 @@ def test_a_shuffled_epoch_has_every_row_once_in_an_order_that_the_seed_gives(ser
     next_epoch = times(stream(lab, token, shuffle=True, seed=7, epoch=1, drop_last=False)[1])
     assert sorted(first) == sorted(in_order)
     assert first == again
-    assert len({tuple(order) for order in (in_order, first, other, next_epoch)}) == (4 if len(in_order) > 4 else len({tuple(o) for o in (in_order, first, other, next_epoch)}))
+    assert len({tuple(order) for order in (in_order, first, other, next_epoch)}) == (
+        4 if len(in_order) > 4 else len({tuple(o) for o in (in_order, first, other, next_epoch)})
+    )
 
 
 def test_ranks_share_an_epoch_without_overlap(served):
     lab, _, token = served
     whole = times(stream(lab, token, shuffle=True, seed=3, drop_last=False)[1])
-    parts = [times(stream(lab, token, shuffle=True, seed=3, drop_last=False, world_size=2, rank=rank, batch_size=2)[1]) for rank in (0, 1)]
+    parts = [
+        times(stream(lab, token, shuffle=True, seed=3, drop_last=False, world_size=2, rank=rank, batch_size=2)[1])
+        for rank in (0, 1)
+    ]
     assert sorted(parts[0] + parts[1]) == sorted(whole)
 
 
@@ -150,7 +179,10 @@ def test_the_command_line_streams_the_same_epoch(served, tmp_path):
 def test_http_answers_json_csv_and_arrow_alike(served):
     lab, _, token = served
     ask = lambda accept: requests.post(  # noqa: E731
-        f"{lab.http_url}/api/v1/sql", json={"query": ROWS}, headers={"Accept": accept, "Authorization": f"Bearer {token}"}, timeout=60,
+        f"{lab.http_url}/api/v1/sql",
+        json={"query": ROWS},
+        headers={"Accept": accept, "Authorization": f"Bearer {token}"},
+        timeout=60,
     )
     rows = ask("application/json").json()["rows"]
     with pa.ipc.open_stream(ask("application/vnd.apache.arrow.stream").content) as reader:

@@ -30,7 +30,9 @@ def environment(binary, folder):
 
 def test_the_demo_gives_the_expected_answers_within_three_minutes(binary, tmp_path):
     began = time.perf_counter()
-    done = subprocess.run([DEMO], capture_output=True, text=True, timeout=600, env=environment(binary, tmp_path), check=False)
+    done = subprocess.run(
+        [DEMO], capture_output=True, text=True, timeout=600, env=environment(binary, tmp_path), check=False
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     assert "✗" not in done.stdout
     assert time.perf_counter() - began < 180
@@ -39,7 +41,9 @@ def test_the_demo_gives_the_expected_answers_within_three_minutes(binary, tmp_pa
 
 
 def test_the_demo_stops_its_labs_when_it_is_interrupted(binary, tmp_path):
-    process = subprocess.Popen([DEMO], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(binary, tmp_path))
+    process = subprocess.Popen(
+        [DEMO], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(binary, tmp_path)
+    )
     mine = lambda: [words for _, words in servers(binary) if os.fsencode(tmp_path) in b" ".join(words)]  # noqa: E731
     until = time.monotonic() + 60
     while not mine() and time.monotonic() < until and process.poll() is None:
@@ -52,6 +56,8 @@ def test_the_demo_stops_its_labs_when_it_is_interrupted(binary, tmp_path):
 
 
 def test_the_demo_names_a_binary_that_is_not_there():
-    done = subprocess.run([DEMO], capture_output=True, text=True, timeout=30, env={**os.environ, "TARN_BIN": "/nowhere/tarn"}, check=False)
+    done = subprocess.run(
+        [DEMO], capture_output=True, text=True, timeout=30, env={**os.environ, "TARN_BIN": "/nowhere/tarn"}, check=False
+    )
     assert done.returncode == 1
     assert "/nowhere/tarn" in done.stderr

@@ -28,7 +28,10 @@ def truth(files):
     fields = [read_masked(path)[0] for path in files]
     rows = sum(field["temp"].size for field in fields)
     sums = {
-        name: (sum(int(field[name].count()) for field in fields), sum(float(field[name].astype("f8").sum()) for field in fields if field[name].count()))
+        name: (
+            sum(int(field[name].count()) for field in fields),
+            sum(float(field[name].astype("f8").sum()) for field in fields if field[name].count()),
+        )
         for name in COLUMNS
     }
     return rows, sums
@@ -58,7 +61,9 @@ def test_deltalake_duckdb_and_polars_read_the_table_with_the_sums_of_netcdf4(ing
         assert (len(column), column.sum()) == (count, pytest.approx(total, rel=1e-9)), name
         query = f"SELECT count({name}), sum({name}::DOUBLE) FROM delta_scan('{path}')"
         assert connection.execute(query).fetchone() == (count, pytest.approx(total, rel=1e-9)), name
-        assert lab.sql(f"SELECT count({name}), sum(CAST({name} AS DOUBLE)) FROM data.cells").rows == [[count, pytest.approx(total, rel=1e-9)]]
+        assert lab.sql(f"SELECT count({name}), sum(CAST({name} AS DOUBLE)) FROM data.cells").rows == [
+            [count, pytest.approx(total, rel=1e-9)]
+        ]
 
 
 def load_delta(connection):
@@ -76,7 +81,9 @@ def test_units_and_standard_names_stand_in_the_table_s_schema(ingested):
 
 def test_repeating_an_ingest_adds_nothing(ingested):
     lab, files, first = ingested
-    again = lab.run("ingest", *files, "--dataset", "data", "--table", "cells", "--grid", "time_lat_lon", "--json").json()
+    again = lab.run(
+        "ingest", *files, "--dataset", "data", "--table", "cells", "--grid", "time_lat_lon", "--json"
+    ).json()
     assert (again["rows_added"], again["files_added"], again["files_skipped"]) == (0, 0, len(files))
     assert again["version"] == first["version"]
     assert DeltaTable(str(folder_of(lab))).version() == first["tables"][0]["version"]
@@ -85,7 +92,9 @@ def test_repeating_an_ingest_adds_nothing(ingested):
 def test_a_new_file_joins_the_table_and_makes_a_version(ingested, tmp_path):
     lab, files, first = ingested
     more = random_netcdf(tmp_path / "more.nc", 99, "NETCDF4", "noleap")
-    report = lab.run("ingest", *files, more, "--dataset", "data", "--table", "cells", "--grid", "time_lat_lon", "--json").json()
+    report = lab.run(
+        "ingest", *files, more, "--dataset", "data", "--table", "cells", "--grid", "time_lat_lon", "--json"
+    ).json()
     assert (report["files_added"], report["files_skipped"]) == (1, len(files))
     assert report["version"] == first["version"] + 1
     rows, sums = truth([*files, more])
@@ -117,7 +126,9 @@ def test_every_grid_becomes_a_table_where_none_is_named(lab_with, tmp_path):
     path = random_netcdf(tmp_path / "f.nc", 70, "NETCDF4", "noleap")
     lab = lab_with([path])
     lab.run("ingest", path, "--dataset", "data")
-    tables = {row[0] for row in lab.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'data'").rows}
+    tables = {
+        row[0] for row in lab.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'data'").rows
+    }
     assert {"time_lat_lon", "scalar"} <= tables
 
 

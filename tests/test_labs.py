@@ -17,7 +17,16 @@ def two(new_lab, tmp_path):
         path = random_netcdf(tmp_path / f"{name}.nc", 90 + i, "NETCDF4", "noleap")
         lab = new_lab(name)
         lab.run("register", write_record(tmp_path / f"{name}.yaml", [path]))
-        options = ["--table", "cells", "--grid", "time_lat_lon", "--column", "model=attribute:source_id", "--select", "model,lat,lon,temp"]
+        options = [
+            "--table",
+            "cells",
+            "--grid",
+            "time_lat_lon",
+            "--column",
+            "model=attribute:source_id",
+            "--select",
+            "model,lat,lon,temp",
+        ]
         lab.run("ingest", path, "--dataset", "data", *options, *(["--in-place"] if i else []))
         lab.start()
         labs.append(lab)
@@ -28,7 +37,10 @@ def two(new_lab, tmp_path):
 
 def expected(fields):
     """Rows of a group by model."""
-    return [[f"seed-{90 + i}", field.size, int(field.count()), pytest.approx(float(field.astype("f8").mean()), rel=1e-6)] for i, field in enumerate(fields)]
+    return [
+        [f"seed-{90 + i}", field.size, int(field.count()), pytest.approx(float(field.astype("f8").mean()), rel=1e-6)]
+        for i, field in enumerate(fields)
+    ]
 
 
 GROUPED = f"SELECT model, count(*), count(temp), avg(CAST(temp AS DOUBLE)) FROM {BOTH} GROUP BY model ORDER BY model"
@@ -45,7 +57,9 @@ def test_one_statement_reads_both_labs_from_either(two):
 
 def test_filters_and_aggregates_run_at_the_owner(two):
     east, _, fields = two
-    answer = east.sql("SELECT model, count(*), avg(CAST(temp AS DOUBLE)) FROM west.data.cells WHERE lat > 0 GROUP BY model")
+    answer = east.sql(
+        "SELECT model, count(*), avg(CAST(temp AS DOUBLE)) FROM west.data.cells WHERE lat > 0 GROUP BY model"
+    )
     [west] = [site for site in answer.sites if site["lab"] == "west"]
     assert west["rows"] <= 4, f"{west['rows']} rows travelled for one group"
     answer = east.sql("SELECT lat, temp FROM west.data.cells WHERE temp > 330")
@@ -152,7 +166,12 @@ def test_registered_data_need_a_person_and_public_data_do_not(new_lab, tmp_path)
 def test_embargoed_data_are_refused_to_all_but_the_owner(new_lab, tmp_path):
     path = random_netcdf(tmp_path / "f.nc", 5, "NETCDF4", "noleap")
     lab = new_lab("ornl")
-    lab.run("register", write_record(tmp_path / "r.yaml", [path], embargo={"until": "2999-01-01", "reason": "a paper is being written"}))
+    lab.run(
+        "register",
+        write_record(
+            tmp_path / "r.yaml", [path], embargo={"until": "2999-01-01", "reason": "a paper is being written"}
+        ),
+    )
     lab.run("ingest", path, "--dataset", "data", "--table", "cells", "--grid", "time_lat_lon")
     lab.start()
     other = new_lab("llnl", start=True)
@@ -161,5 +180,10 @@ def test_embargoed_data_are_refused_to_all_but_the_owner(new_lab, tmp_path):
     done = other.run("sql", "SELECT count(*) FROM ornl.data.cells", code=None)
     assert done.code in (3, 4), done.describe()
     token = lab.run("token", "create", "--name", "ann", "--scope", "read", "--quiet").out.strip()
-    answer = requests.post(f"{lab.http_url}/api/v1/sql", json={"query": "SELECT count(*) FROM ornl.data.cells"}, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    answer = requests.post(
+        f"{lab.http_url}/api/v1/sql",
+        json={"query": "SELECT count(*) FROM ornl.data.cells"},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+    )
     assert answer.status_code in (403, 404)

@@ -71,7 +71,9 @@ def test_integers_stay_integers_and_packed_values_take_the_dtype_of_xarray(tarn,
 
 def test_packed_values_are_those_of_xarray_to_the_bit(tarn, tmp_path):
     path = random_netcdf(tmp_path / "f.nc", 11, "NETCDF4")
-    table, _ = in_order(arrow(tarn, f"SELECT time, lat, lon, packed FROM read_netcdf('{path}')", tmp_path / "out.arrow"))
+    table, _ = in_order(
+        arrow(tarn, f"SELECT time, lat, lon, packed FROM read_netcdf('{path}')", tmp_path / "out.arrow")
+    )
     _, axes, _, _ = read_masked(path)
     with xarray.open_dataset(path, decode_times=False) as data:
         want = flat(data["packed"].values, axes)
@@ -206,8 +208,13 @@ def test_the_tensor_layout_has_a_row_for_each_leading_index(tarn, tmp_path):
 def test_a_prompt_answers_statements_until_the_end_of_its_input(tarn, tmp_path):
     path = random_netcdf(tmp_path / "f.nc", 3, "NETCDF4")
     done = subprocess.run(
-        tarn.command("sql"), input=f"SELECT count(*) AS n\nFROM read_netcdf('{path}');\n",
-        capture_output=True, text=True, timeout=60, env=tarn.environment(), check=False,
+        tarn.command("sql"),
+        input=f"SELECT count(*) AS n\nFROM read_netcdf('{path}');\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=tarn.environment(),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert str(read_masked(path)[0]["temp"].size) in done.stdout

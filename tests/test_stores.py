@@ -30,7 +30,10 @@ def in_a_store(lab, mount, *args):
     script = f'{mount}; "$@"; code=$?; find "$STORE" -type f > "$LISTING"; exit $code'
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, "sh", *lab.command(*args)],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env={**lab.environment(), "STORE": str(lab.home / "store"), "LISTING": str(listing)},
     )
     assert listing.exists(), f"no mount namespace could be made: {done.stderr}"
@@ -41,7 +44,11 @@ FULL = 'mount -t tmpfs -o size=256k none "$STORE"'
 READ_ONLY = 'mount --bind "$STORE" "$STORE" && mount -o remount,ro,bind "$STORE"'
 
 
-@pytest.mark.parametrize(("mount", "words"), [(FULL, ("space", "full", "storage")), (READ_ONLY, ("read-only", "readonly"))], ids=["full", "read_only"])
+@pytest.mark.parametrize(
+    ("mount", "words"),
+    [(FULL, ("space", "full", "storage")), (READ_ONLY, ("read-only", "readonly"))],
+    ids=["full", "read_only"],
+)
 def test_a_store_that_takes_nothing_more_is_said_and_left_as_it_was(lab_with, incompressible, mount, words):
     lab = lab_with([incompressible])
     ingest = ["ingest", incompressible, "--dataset", "data", "--table", "cells", "--grid", "time_lat_lon"]
@@ -49,7 +56,9 @@ def test_a_store_that_takes_nothing_more_is_said_and_left_as_it_was(lab_with, in
     assert done.returncode == 1, done.stderr
     assert any(word in done.stderr.lower() for word in words), done.stderr
     assert "panicked" not in done.stderr
-    assert not [name for name in left if "_delta_log" in name and name.endswith(".json")], "a commit stands in a store that failed"
+    assert not [name for name in left if "_delta_log" in name and name.endswith(".json")], (
+        "a commit stands in a store that failed"
+    )
     lab.run("sql", "SELECT count(*) FROM data.cells", code=4)
     assert lab.run("versions", "data", "--json").json()[-1]["version"] == 1
 
@@ -57,14 +66,33 @@ def test_a_store_that_takes_nothing_more_is_said_and_left_as_it_was(lab_with, in
     assert lab.sql("SELECT count(v) FROM data.cells").rows == [[int(np.prod(CELLS))]]
 
 
-def test_a_full_disk_under_the_home_fails_a_registration_and_keeps_the_catalog(lab_with, new_lab, tmp_path, incompressible):
+def test_a_full_disk_under_the_home_fails_a_registration_and_keeps_the_catalog(
+    lab_with, new_lab, tmp_path, incompressible
+):
     lab = new_lab("ornl")
     record = write_record(tmp_path / "r.yaml", [incompressible])
     # A new home on a full file system.
     script = 'mount -t tmpfs -o size=16k none "$STORE" && head -c 16384 /dev/zero > "$STORE/x"; "$@"'
     done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script, "sh", lab.binary, "--home", str(lab.home / "store" / "home"), "init", "--lab", "full"],
-        capture_output=True, text=True, timeout=60, check=False, env={**lab.environment(), "STORE": str(lab.home / "store")},
+        [
+            "unshare",
+            "-rm",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            lab.binary,
+            "--home",
+            str(lab.home / "store" / "home"),
+            "init",
+            "--lab",
+            "full",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**lab.environment(), "STORE": str(lab.home / "store")},
     )
     assert done.returncode == 1, done.stderr
     assert "panicked" not in done.stderr
@@ -72,7 +100,11 @@ def test_a_full_disk_under_the_home_fails_a_registration_and_keeps_the_catalog(l
     script = 'mount --bind "$STORE" "$STORE" && mount -o remount,ro,bind "$STORE"; "$@"'
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, "sh", *lab.command("register", record)],
-        capture_output=True, text=True, timeout=60, check=False, env={**lab.environment(), "STORE": str(lab.home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**lab.environment(), "STORE": str(lab.home)},
     )
     assert done.returncode == 1, done.stderr
     assert "panicked" not in done.stderr
@@ -121,7 +153,11 @@ def test_tables_and_files_may_lie_in_a_bucket(new_lab, tmp_path, s3):
 
 def test_a_bucket_that_refuses_or_is_not_there_is_named_without_secrets(new_lab, tmp_path, s3):
     path = random_netcdf(tmp_path / "f.nc", 81, "NETCDF4", "noleap")
-    for change, bucket in (({"AWS_SECRET_ACCESS_KEY": "wrong-and-secret"}, BUCKET), ({}, "no-such-bucket"), ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, BUCKET)):
+    for change, bucket in (
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-and-secret"}, BUCKET),
+        ({}, "no-such-bucket"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, BUCKET),
+    ):
         name = "l" + str(abs(hash((bucket, *change))) % 1000)
         lab = new_lab(name, env={**s3_environment(s3), **change, "TARN_STORE": f"s3://{bucket}/tables"})
         lab.run("register", write_record(tmp_path / "r.yaml", [path]))

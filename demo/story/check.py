@@ -35,9 +35,5 @@ def rows(answer_columns, answer_rows, expected):
         len(row) == len(want) and all(same(*triple) for triple in zip(row, want, flags))
         for row, want in zip(answer_rows, expected["rows"])
     ]
-    right = (
-        answer_columns == expected["columns"]
-        and len(answer_rows) == len(expected["rows"])
-        and all(verdicts)
-    )
+    right = answer_columns == expected["columns"] and len(answer_rows) == len(expected["rows"]) and all(verdicts)
     return verdicts, right

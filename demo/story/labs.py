@@ -80,8 +80,14 @@ class Tarn:
         """Runs a command; an exit code other than `code` is an error (None takes any)."""
         command, began = self.command(*args), time.perf_counter()
         ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, cwd=cwd, input=stdin,
-            env=self.environment(), check=False,
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=cwd,
+            input=stdin,
+            env=self.environment(),
+            check=False,
         )
         done = Done(command, ended.returncode, ended.stdout, ended.stderr, time.perf_counter() - began)
         if code is not None and done.code != code:
@@ -131,8 +137,13 @@ class Lab(Tarn):
         """Starts the server and waits until it is ready."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                self.command("serve"), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=die_with_parent, env=self.environment(),
+                self.command("serve"),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+                env=self.environment(),
             )
         until = time.monotonic() + timeout
         while time.monotonic() < until:

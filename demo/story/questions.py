@@ -29,7 +29,9 @@ ORDER BY warming DESC"""
 
 
 Q1 = Question(
-    "Q1", "What is there? Eight climate models of two labs, in five calendars", "ornl",
+    "Q1",
+    "What is there? Eight climate models of two labs, in five calendars",
+    "ornl",
     f"""\
 SELECT model, count(*) AS n, count(ta) AS not_null, min(year) AS y0, max(year) AS y1
 FROM {CMIP}
@@ -37,10 +39,14 @@ GROUP BY model ORDER BY model""",
     "not_null",
 )
 
-Q2 = Question("Q2", "Which model warms most at the North Pole, 1985-2014 against 1950-1979?", "ornl", warming(), "warming")
+Q2 = Question(
+    "Q2", "Which model warms most at the North Pole, 1985-2014 against 1950-1979?", "ornl", warming(), "warming"
+)
 
 Q3 = Question(
-    "Q3", "Is that true? Air at the pole below 180 K does not exist on Earth", "ornl",
+    "Q3",
+    "Is that true? Air at the pole below 180 K does not exist on Earth",
+    "ornl",
     f"""\
 SELECT model, year, month, lat, lon, ta, file
 FROM {CMIP}
@@ -49,11 +55,17 @@ WHERE ta < 180 ORDER BY ta""",
 )
 
 Q3_WITHOUT = Question(
-    "Q3b", "The same question without those eight cells", "ornl", warming(" AND ta >= 180"), "warming",
+    "Q3b",
+    "The same question without those eight cells",
+    "ornl",
+    warming(" AND ta >= 180"),
+    "warming",
 )
 
 Q4 = Question(
-    "Q4", "A join across labs: E3SM of ornl against each model of llnl, year by year", "ornl",
+    "Q4",
+    "A join across labs: E3SM of ornl against each model of llnl, year by year",
+    "ornl",
     """\
 WITH e AS (SELECT year, avg(ta) AS t FROM ornl.cmip6.ta
            WHERE model = 'E3SM-1-0' AND plev > 99999 AND ta >= 180 GROUP BY year),
@@ -65,7 +77,9 @@ FROM e JOIN x USING (year) GROUP BY x.model ORDER BY x.model""",
 )
 
 Q5 = Question(
-    "Q5", "Polar amplification: the pole of ornl's models over the land of llnl's scenario", "ornl",
+    "Q5",
+    "Polar amplification: the pole of ornl's models over the land of llnl's scenario",
+    "ornl",
     """\
 WITH p AS (SELECT model, avg(ta) FILTER (WHERE year BETWEEN 1985 AND 2014)
                        - avg(ta) FILTER (WHERE year BETWEEN 1950 AND 1979) AS pole
@@ -80,7 +94,9 @@ SELECT model, pole, land, pole / land AS ratio FROM p CROSS JOIN c ORDER BY rati
 )
 
 Q6 = Question(
-    "Q6", "Scenario against scenario: what mitigation (E1) avoids of A1B, by decade", "ornl",
+    "Q6",
+    "Scenario against scenario: what mitigation (E1) avoids of A1B, by decade",
+    "ornl",
     """\
 SELECT year / 10 * 10 AS decade,
        avg(air_temperature) FILTER (WHERE scenario = 'A1B') - avg(air_temperature) FILTER (WHERE scenario = 'E1') AS avoided
@@ -89,7 +105,9 @@ FROM llnl.scenarios.annual WHERE year >= 2050 GROUP BY year / 10 * 10 ORDER BY d
 )
 
 Q7 = Question(
-    "Q7", "X-ray transmission: NeXus detector data joined with the text log of the beamline", "ornl",
+    "Q7",
+    "X-ray transmission: NeXus detector data joined with the text log of the beamline",
+    "ornl",
     """\
 WITH b AS (SELECT bin, r FROM anl.usaxs.reduced WHERE sample = 'Blank')
 SELECT s.scan, s.macro, s.started, u.sample, count(*) AS bins, max(u.r) AS peak,

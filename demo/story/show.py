@@ -63,7 +63,9 @@ def number(value):
 def table(columns, rows, indent="  "):
     """Aligned columns; numbers to the right."""
     cells = [[number(value) for value in row] for row in rows]
-    widths = [max(len(name), *(len(row[i]) for row in cells), 0) if cells else len(name) for i, name in enumerate(columns)]
+    widths = [
+        max(len(name), *(len(row[i]) for row in cells), 0) if cells else len(name) for i, name in enumerate(columns)
+    ]
     right = [all(not isinstance(row[i], str) for row in rows) if rows else False for i in range(len(columns))]
 
     def line(values):
@@ -87,7 +89,7 @@ def beside(columns, rows, expected, key, verdicts):
     for i, verdict in enumerate(verdicts):
         if not verdict:
             say(style("31;1", f"  ✗ expected row {i + 1}: {', '.join(number(v) for v in expected['rows'][i])}"))
-    for want in expected["rows"][len(rows):]:
+    for want in expected["rows"][len(rows) :]:
         say(style("31;1", f"  ✗ missing row: {', '.join(number(v) for v in want)}"))
 
 
@@ -104,9 +106,10 @@ def sites(reports):
 
 def shorten(columns, rows, wide=24):
     """Long text cut in the middle, so that a row stays on its line."""
+
     def cut(value):
         if isinstance(value, str) and len(value) > wide:
-            return value[: wide // 2 - 1] + "…" + value[-(wide // 2):]
+            return value[: wide // 2 - 1] + "…" + value[-(wide // 2) :]
         return value
 
     return columns, [[cut(value) for value in row] for row in rows]
