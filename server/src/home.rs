@@ -40,7 +40,10 @@ impl Home {
         let (folder, _) = folder(said)?;
         let folder = folder.canonicalize().unwrap_or(folder);
         let config = Config::load(&folder)?;
-        let catalog = Catalog::open(&folder, config.defaults.clone()).await?;
+        let catalog = Catalog::open(&folder).await?;
+        if catalog.defaults().await? != config.defaults {
+            catalog.set_defaults(&config.defaults).await?;
+        }
         if catalog.lab() != &config.lab {
             return Err(Failure::new(
                 ErrorCode::InvalidArgument,

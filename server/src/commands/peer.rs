@@ -59,7 +59,7 @@ pub async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
                         status.lab.to_string(),
                         if status.reachable { "answers" } else { "does not answer" }.to_owned(),
                         format!("{} ms", status.ms),
-                        status.tables.map_or_else(String::new, |tables| tables.to_string()),
+                        status.tables.to_string(),
                         status.as_of.unwrap_or_default(),
                         status.error.unwrap_or_default(),
                     ]

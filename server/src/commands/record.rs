@@ -21,11 +21,11 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Outcome> {
         None => name_of(&found)?,
     };
     let facts = extract(context, &stores, &found).await?;
-    let record = tarn_catalog::record::prefill(&name, &facts, &defaults);
+    let record = tarn_catalog::prefill(name, &facts, &defaults);
     if context.json {
         println!("{}", serde_json::json!(record));
     } else {
-        print!("{}", tarn_catalog::record::render_yaml(&record, &facts));
+        print!("{}", tarn_catalog::render_yaml(&record, &facts));
     }
     Ok(())
 }
