@@ -92,11 +92,12 @@ fn found(head: &[u8]) -> String {
     if head.is_empty() {
         return "an empty file".to_owned();
     }
-    if let Some((_, name)) = SIGNATURES.iter().find(|(start, _)| head.starts_with(start)) {
-        return (*name).to_owned();
-    }
+    // DICOM leaves the first 128 bytes to others.
     if head.get(128..132) == Some(b"DICM") {
         return "a DICOM file".to_owned();
+    }
+    if let Some((_, name)) = SIGNATURES.iter().find(|(start, _)| head.starts_with(start)) {
+        return (*name).to_owned();
     }
     if head.get(257..262) == Some(b"ustar") {
         return "a tar archive (unpack it first)".to_owned();

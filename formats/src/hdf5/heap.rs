@@ -39,11 +39,6 @@ struct Reference {
 pub(crate) struct Damaged(pub(crate) String);
 
 impl Heap {
-    /// Bytes of a reference: length, address of the collection, number of the object.
-    pub(crate) fn reference_size(frame: Frame) -> usize {
-        8 + usize::from(frame.offset_size)
-    }
-
     /// Reads the collections that the references in `places` (bytes of references) point to.
     pub(crate) fn load<'a>(
         source: &dyn ByteSource,

@@ -8,11 +8,27 @@ import random
 import cftime
 
 random.seed(20261122)
-CALENDARS = ["standard", "gregorian", "proleptic_gregorian", "julian", "noleap", "365_day",
-             "all_leap", "366_day", "360_day"]
+CALENDARS = [
+    "standard",
+    "gregorian",
+    "proleptic_gregorian",
+    "julian",
+    "noleap",
+    "365_day",
+    "all_leap",
+    "366_day",
+    "360_day",
+]
 UNITS = {"days": 1, "hours": 24, "minutes": 1440, "seconds": 86400}
-REFERENCES = ["1850-01-01", "0001-01-01 00:00:00", "1970-1-1 0:00:00", "2000-02-28 06:30:00",
-              "1582-10-15", "1500-03-01 12:00:00", "2300-12-30"]
+REFERENCES = [
+    "1850-01-01",
+    "0001-01-01 00:00:00",
+    "1970-1-1 0:00:00",
+    "2000-02-28 06:30:00",
+    "1582-10-15",
+    "1500-03-01 12:00:00",
+    "2300-12-30",
+]
 
 print("units\tcalendar\tvalue\tyear\tmonth\tday\tmicroseconds")
 for calendar in CALENDARS:

@@ -78,14 +78,28 @@ pub(super) fn undo(
 /// the first in the lowest bit.
 fn unshuffle(planes: &[u8], target: &mut [u8], width: usize) {
     let row = target.len() / width / 8;
-    for (plane, bits) in planes.chunks_exact(row.max(1)).enumerate() {
-        let (byte, bit) = (plane / 8, plane % 8);
-        for (group, eight) in bits.iter().zip(target.chunks_exact_mut(width * 8)) {
-            for (place, cell) in eight.iter_mut().skip(byte).step_by(width).enumerate() {
-                *cell |= (group >> place & 1) << bit;
-            }
+    if row == 0 {
+        return;
+    }
+    for (byte, rows) in planes.chunks_exact(row * 8).enumerate() {
+        for (group, eight) in target.chunks_exact_mut(width * 8).enumerate() {
+            let bits = rows.iter().skip(group).step_by(row).enumerate();
+            let square = bits.fold(0_u64, |square, (k, bits)| square | u64::from(*bits) << (8 * k));
+            let cells = eight.iter_mut().skip(byte).step_by(width);
+            cells.zip(transpose(square).to_le_bytes()).for_each(|(cell, value)| *cell = value);
         }
     }
+}
+
+/// Bit `j` of byte `i` to bit `i` of byte `j`, by swapping ever larger squares.
+fn transpose(mut square: u64) -> u64 {
+    for (mask, shift) in
+        [(0x00aa_00aa_00aa_00aa, 7), (0x0000_cccc_0000_cccc, 14), (0x0000_0000_f0f0_f0f0, 28)]
+    {
+        let swapped = (square ^ (square >> shift)) & mask;
+        square ^= swapped ^ (swapped << shift);
+    }
+    square
 }
 
 #[cfg(test)]
