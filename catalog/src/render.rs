@@ -92,7 +92,7 @@ impl Page {
     fn note(&mut self, text: &str) {
         for line in text.lines() {
             let plain: String =
-                line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+                line.chars().map(|c| if breaks_line(c) { ' ' } else { c }).collect();
             self.line(&format!("# {plain}"));
         }
     }
@@ -165,6 +165,11 @@ impl Page {
             self.note(&format!("  … and {left_out} more variables"));
         }
     }
+}
+
+/// Whether a character may not stand in a comment: YAML also breaks lines at the Unicode separators.
+fn breaks_line(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 /// `ta (time 12, lat 180) K air_temperature 180.2 to 312.9`
