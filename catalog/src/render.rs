@@ -37,12 +37,13 @@ pub fn render_yaml(record: &Record, files: &[FileFacts]) -> String {
         page.field("rights", rights);
     }
     page.list("keywords", &record.keywords, "at least one, best a CF standard name");
-    match &record.tier {
-        Some(tier) => page.field("tier", tier),
-        None => {
-            page.note("TYPE who may read the data: public (everyone) or registered (everyone who is signed in)");
-            page.line("tier:");
-        }
+    if let Some(tier) = &record.tier {
+        page.field("tier", tier);
+    } else {
+        page.note(
+            "TYPE who may read the data: public (everyone) or registered (everyone who is signed in)",
+        );
+        page.line("tier:");
     }
     page.option("embargo", record.embargo.as_ref(), "{until: 2027-01-01, reason: …}");
     page.optional_list("markings", &record.markings, "[UNL]");

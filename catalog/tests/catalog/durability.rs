@@ -1,6 +1,6 @@
 //! Bad databases, bad folders, and processes that are killed.
 
-use super::*;
+use crate::support::*;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -196,6 +196,8 @@ async fn child_that_registers_until_it_is_killed() {
         let revised = Record { title: format!("Revised {name}"), ..record(&name) };
         catalog.register(&Principal::Owner, revised, vec![]).await.unwrap();
         println!("\nrevised {name}");
+        // Searching writes the index, so that it is killed as well.
+        catalog.search(&Principal::Owner, &tarn_catalog::SearchRequest::default()).await.unwrap();
     }
 }
 

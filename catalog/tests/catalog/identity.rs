@@ -1,6 +1,6 @@
 //! Tokens, peers, invitations.
 
-use super::*;
+use crate::support::*;
 use tarn_catalog::{CatalogError, Peer, new_peer_secret};
 use tarn_schemas::code::{Coded, ErrorCode};
 

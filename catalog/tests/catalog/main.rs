@@ -1,93 +1,14 @@
 //! The catalog over real SQLite files and search indexes in temporary folders.
 
+#[cfg(test)]
 mod durability;
+#[cfg(test)]
 mod identity;
+#[cfg(test)]
 mod registration;
+#[cfg(test)]
 mod search;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
 mod tables;
-
-use std::path::Path;
-use tarn_catalog::{Catalog, LabDefaults, TableEntry, TableStorage};
-use tarn_schemas::facts::{Extent, FileFacts, VariableFacts};
-use tarn_schemas::record::{Contact, Organisation, Terms};
-use tarn_schemas::{DatasetRef, LabName, Principal, Record, Scope, Tier};
-
-fn defaults() -> LabDefaults {
-    LabDefaults {
-        publisher: Some(Organisation { name: "Oak Ridge".to_owned(), ror: None }),
-        contact: Some(Contact { name: "Desk".to_owned(), email: "desk@lab.gov".to_owned() }),
-        naan: None,
-    }
-}
-
-async fn catalog(folder: &Path) -> Catalog {
-    Catalog::create(folder, LabName::new("ornl").unwrap(), defaults()).await.unwrap()
-}
-
-/// A record that breaks no rule.
-fn record(name: &str) -> Record {
-    serde_json::from_value(serde_json::json!({
-        "name": name,
-        "title": format!("A study of {name}"),
-        "description": "Monthly means on a one degree grid, made from ship and buoy reports by \
-                        optimal interpolation; good for climate variability, not for single days.",
-        "creators": [{"name": "Curie, Marie"}],
-        "license": "CC-BY-4.0",
-        "keywords": ["climate"],
-        "tier": "public",
-    }))
-    .unwrap()
-}
-
-fn registered(name: &str) -> Record {
-    Record {
-        tier: Some(Tier::Registered),
-        terms: Some(Terms { id: "https://lab.gov/terms".to_owned(), sha256: "ab".repeat(32) }),
-        ..record(name)
-    }
-}
-
-fn variable(name: &str, standard_name: Option<&str>, units: Option<&str>) -> VariableFacts {
-    VariableFacts {
-        name: name.to_owned(),
-        data_type: "Float32".to_owned(),
-        dimensions: vec!["time".to_owned()],
-        shape: vec![12],
-        standard_name: standard_name.map(str::to_owned),
-        long_name: None,
-        units: units.map(str::to_owned),
-        min: None,
-        max: None,
-        missing: None,
-    }
-}
-
-fn file(location: &str, hash: &str) -> FileFacts {
-    FileFacts {
-        location: location.to_owned(),
-        media_type: "application/x-netcdf".to_owned(),
-        bytes: 100,
-        sha256: hash.repeat(64 / hash.len()),
-        variables: vec![variable("tos", Some("sea_surface_temperature"), Some("degC"))],
-        extent: Extent::default(),
-        attributes: Vec::new(),
-    }
-}
-
-fn delta(name: &str, version: u64) -> TableEntry {
-    TableEntry {
-        name: name.parse().unwrap(),
-        storage: TableStorage::Delta { url: format!("file:///store/{name}"), version },
-        schema: String::new(),
-        rows: Some(10),
-        columns: Vec::new(),
-    }
-}
-
-fn named(text: &str) -> DatasetRef {
-    text.parse().unwrap()
-}
-
-fn person(scope: Scope) -> Principal {
-    Principal::Person { name: "ada".to_owned(), scope }
-}

@@ -1,7 +1,7 @@
 //! Records, versions, identifiers.
 
-use super::*;
-use tarn_catalog::CatalogError;
+use crate::support::*;
+use tarn_catalog::{CatalogError, SearchRequest};
 use tarn_schemas::code::{Coded, ErrorCode};
 
 #[tokio::test]
@@ -182,7 +182,8 @@ async fn sixteen_registrations_at_once_over_two_handles_all_count_once() {
     assert_eq!(arks.len(), 16);
     for catalog in &handles {
         assert_eq!(catalog.datasets(&Principal::Owner).await.unwrap().len(), 16);
-        let answer = catalog.search(&Principal::Anonymous, &Default::default()).await.unwrap();
+        let answer =
+            catalog.search(&Principal::Anonymous, &SearchRequest::default()).await.unwrap();
         assert_eq!(answer.total, 16);
     }
 }
