@@ -31,6 +31,9 @@ pub enum CatalogError {
     /// No such token, or expired or revoked.
     #[error("the token is not valid: {0}")]
     Unauthenticated(&'static str),
+    /// The call is malformed: an unknown filter, a name that is none.
+    #[error("{0}")]
+    Argument(String),
     /// Exists already, or changed meanwhile.
     #[error("{0}")]
     Conflict(String),
@@ -59,6 +62,7 @@ impl Coded for CatalogError {
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Denied(_) => ErrorCode::PermissionDenied,
             Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
+            Self::Argument(_) => ErrorCode::InvalidArgument,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::Database { .. } | Self::Index { .. } => ErrorCode::Unavailable,
         }

@@ -3,219 +3,182 @@
 //! One [`Catalog`] per lab node over SQLite. Everything that asks for data goes through
 //! [`Catalog::decide`]; every listing takes the [`Principal`](tarn_schemas::Principal) and shows only what it may know.
 
+mod ark;
+mod content;
+mod database;
+mod datasets;
 pub mod decision;
 pub mod error;
+mod fill;
+mod invitations;
 pub mod model;
+mod peers;
+mod prefill;
+mod register;
+mod render;
+pub mod schema_text;
+mod search;
+mod secret;
+mod tokens;
 
 pub use decision::{Action, Decision};
 pub use error::CatalogError;
 pub use model::*;
+pub use prefill::prefill;
+pub use render::render_yaml;
+pub use secret::new_peer_secret;
 
+use database::Database;
+use sqlx::Row;
 use std::path::Path;
 use std::sync::Arc;
-use tarn_schemas::facts::FileFacts;
-use tarn_schemas::{DatasetName, DatasetRef, LabName, Principal, Record, Scope, TableName};
+use tarn_schemas::{LabName, Principal};
 
 /// The catalog of one lab. Cheap to clone.
+///
+/// It lives in a folder: `catalog.sqlite` holds everything, `search/` an index that is made again
+/// whenever it is missing or damaged. Any number of handles and processes may use one folder.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    index: Arc<search::Index>,
+    lab: LabName,
 }
 
 impl Catalog {
     /// Makes the database and the search index in a folder. Refuses a folder that has one already.
+    ///
+    /// The database file is readable by its owner only, because it holds the secrets of peers.
     pub async fn create(
         folder: &Path,
         lab: LabName,
         defaults: LabDefaults,
     ) -> Result<Self, CatalogError> {
-        let _ = (folder, lab, defaults);
-        todo!()
+        check(&defaults)?;
+        let place = Database::path(folder);
+        let failed = |error: std::io::Error| CatalogError::Database {
+            place: place.display().to_string(),
+            problem: format!(
+                "it cannot be made ({error}); check that this user may write there and that the disk has space"
+            ),
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        make_private_file(&place).map_err(failed)?;
+        let database = Database::open(&place).await?;
+        database.migrate().await?;
+        let defaults_text = serde_json::to_string(&defaults)
+            .map_err(|error| database.unreadable("the lab's defaults", &error))?;
+        let mut write = database.write().await?;
+        // One transaction decides who made it, if two try at once or a first try was killed.
+        let made = sqlx::query(
+            "INSERT INTO lab (only_row, name, catalog_id, defaults) VALUES (1, ?1, ?2, ?3)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(lab.as_str())
+        .bind(uuid::Uuid::new_v4().simple().to_string())
+        .bind(defaults_text)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        if made.rows_affected() == 0 {
+            return Err(CatalogError::Conflict(format!(
+                "{} is a catalog already; choose another folder, or use this one as it is",
+                place.display()
+            )));
+        }
+        write.commit().await?;
+        let catalog = Self::with_database(folder, database).await?;
+        catalog.index_in_time().await;
+        Ok(catalog)
     }
 
     /// Opens the catalog of a folder; brings an older schema up to date.
     pub async fn open(folder: &Path) -> Result<Self, CatalogError> {
-        let _ = folder;
-        todo!()
+        let place = Database::path(folder);
+        if !place.exists() {
+            return Err(CatalogError::NotFound {
+                kind: "catalog",
+                name: place.display().to_string(),
+                hint: "; make a home with `tarn init`".to_owned(),
+            });
+        }
+        let database = Database::open(&place).await?;
+        database.migrate().await?;
+        Self::with_database(folder, database).await
+    }
+
+    async fn with_database(folder: &Path, database: Database) -> Result<Self, CatalogError> {
+        let row = sqlx::query("SELECT name, catalog_id FROM lab")
+            .fetch_optional(database.pool())
+            .await
+            .map_err(|error| database.error(&error))?
+            .ok_or_else(|| database.problem("its making was interrupted; run `tarn init` again"))?;
+        let text =
+            |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));
+        let lab = LabName::new(text("name")?)
+            .map_err(|error| database.unreadable("the name of the lab", &error))?;
+        let index = search::Index::new(folder, text("catalog_id")?);
+        Ok(Self { inner: Arc::new(Inner { database, index, lab }) })
     }
 
     /// The lab whose catalog this is.
     pub fn lab(&self) -> &LabName {
-        let _ = &self.inner;
-        todo!()
+        &self.inner.lab
     }
 
-    /// What `register` would say: every violation, the FAIR score and what is missing. Changes nothing.
-    pub async fn assess(
-        &self,
-        record: &Record,
-        files: &[FileFacts],
-    ) -> Result<Assessment, CatalogError> {
-        let _ = (record, files);
-        todo!()
+    /// What records of this lab may leave out.
+    pub async fn defaults(&self) -> Result<LabDefaults, CatalogError> {
+        let database = &self.inner.database;
+        let text: String = sqlx::query("SELECT defaults FROM lab")
+            .fetch_one(database.pool())
+            .await
+            .and_then(|row| row.try_get("defaults"))
+            .map_err(|error| database.error(&error))?;
+        serde_json::from_str(&text)
+            .map_err(|error| database.unreadable("the lab's defaults", &error))
     }
 
-    /// Validates, mints an ARK, stores and indexes a record as version 1, or as the next version if
-    /// the dataset exists and anything changed (an unchanged record is answered with the version it
-    /// has). Needs `Scope::Write`.
-    ///
-    /// # Errors
-    /// [`CatalogError::Invalid`] with every violation.
-    pub async fn register(
-        &self,
-        who: &Principal,
-        record: Record,
-        files: Vec<FileFacts>,
-    ) -> Result<Registered, CatalogError> {
-        let _ = (who, record, files);
-        todo!()
-    }
-
-    /// One dataset, by default its newest version. What the principal may not know does not exist.
-    pub async fn dataset(
-        &self,
-        who: &Principal,
-        dataset: &DatasetRef,
-    ) -> Result<Dataset, CatalogError> {
-        let _ = (who, dataset);
-        todo!()
-    }
-
-    /// The newest version of every dataset the principal may know of, by name.
-    pub async fn datasets(&self, who: &Principal) -> Result<Vec<Dataset>, CatalogError> {
-        let _ = who;
-        todo!()
-    }
-
-    /// All versions, oldest first.
-    pub async fn versions(
-        &self,
-        who: &Principal,
-        dataset: &DatasetName,
-    ) -> Result<Vec<VersionInfo>, CatalogError> {
-        let _ = (who, dataset);
-        todo!()
-    }
-
-    /// Sets the tables named in `tables` of a dataset in one transaction and re-indexes it. If the newest version
-    /// has none of them yet they join it; otherwise a new version is made. Returns the version.
-    /// Idempotent: equal tables change nothing. Needs `Scope::Write`.
-    pub async fn put_tables(
-        &self,
-        who: &Principal,
-        dataset: &DatasetName,
-        tables: Vec<TableEntry>,
-    ) -> Result<u32, CatalogError> {
-        let _ = (who, dataset, tables);
-        todo!()
-    }
-
-    /// Full-text search with filters and facets, over what the principal may know of.
-    pub async fn search(
-        &self,
-        who: &Principal,
-        request: &SearchRequest,
-    ) -> Result<SearchAnswer, CatalogError> {
-        let _ = (who, request);
-        todo!()
+    /// Changes what records of this lab may leave out, for registrations from now on.
+    pub async fn set_defaults(&self, defaults: &LabDefaults) -> Result<(), CatalogError> {
+        check(defaults)?;
+        let database = &self.inner.database;
+        let text = serde_json::to_string(defaults)
+            .map_err(|error| database.unreadable("the lab's defaults", &error))?;
+        let mut write = database.write().await?;
+        sqlx::query("UPDATE lab SET defaults = ?1")
+            .bind(text)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        write.commit().await
     }
 
     /// May `who` do `action` on this dataset, now?
     pub fn decide(&self, who: &Principal, action: Action, dataset: &Dataset) -> Decision {
-        let _ = (who, action, dataset);
-        todo!()
+        decision::decide(who, action, dataset, chrono::Utc::now())
     }
+}
 
-    /// Makes a token and returns its secret, which is not stored. `valid_days` from now.
-    pub async fn create_token(
-        &self,
-        name: &str,
-        scope: Scope,
-        valid_days: u32,
-    ) -> Result<String, CatalogError> {
-        let _ = (name, scope, valid_days);
-        todo!()
+fn check(defaults: &LabDefaults) -> Result<(), CatalogError> {
+    match &defaults.naan {
+        Some(naan) if !ark::is_naan(naan) => Err(CatalogError::Argument(format!(
+            "{naan:?} is no NAAN: write the five digits that the lab was given"
+        ))),
+        _ => Ok(()),
     }
+}
 
-    /// All tokens, without secrets.
-    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, CatalogError> {
-        todo!()
-    }
-
-    /// Revokes the tokens of this name or id; says how many.
-    pub async fn revoke_token(&self, name_or_id: &str) -> Result<u64, CatalogError> {
-        let _ = name_or_id;
-        todo!()
-    }
-
-    /// The principal behind a bearer token.
-    pub async fn authenticate(&self, token: &str) -> Result<Principal, CatalogError> {
-        let _ = token;
-        todo!()
-    }
-
-    /// Remembers a peer (an upsert by lab).
-    pub async fn put_peer(&self, peer: Peer) -> Result<(), CatalogError> {
-        let _ = peer;
-        todo!()
-    }
-
-    /// All peers.
-    pub async fn peers(&self) -> Result<Vec<Peer>, CatalogError> {
-        todo!()
-    }
-
-    /// Forgets a peer and what it told; false if there was none.
-    pub async fn remove_peer(&self, lab: &LabName) -> Result<bool, CatalogError> {
-        let _ = lab;
-        todo!()
-    }
-
-    /// The peer that a secret belongs to.
-    pub async fn authenticate_peer(&self, secret: &str) -> Result<Peer, CatalogError> {
-        let _ = secret;
-        todo!()
-    }
-
-    /// Keeps an invitation until it is redeemed or a day has passed.
-    pub async fn put_invitation(&self, secret: &str) -> Result<(), CatalogError> {
-        let _ = secret;
-        todo!()
-    }
-
-    /// Redeems an invitation once: true the first time, false for anything else.
-    pub async fn redeem_invitation(&self, secret: &str) -> Result<bool, CatalogError> {
-        let _ = secret;
-        todo!()
-    }
-
-    /// Keeps what a peer last said of its tables (JSON), so that planning works while it is away.
-    pub async fn put_peer_tables(
-        &self,
-        lab: &LabName,
-        tables_json: &str,
-    ) -> Result<(), CatalogError> {
-        let _ = (lab, tables_json);
-        todo!()
-    }
-
-    /// What a peer last said of its tables, and when (RFC 3339).
-    pub async fn peer_tables(
-        &self,
-        lab: &LabName,
-    ) -> Result<Option<(String, String)>, CatalogError> {
-        let _ = lab;
-        todo!()
-    }
-
-    /// A table of the newest version (or of `dataset.version`) with the dataset it belongs to.
-    pub async fn table(
-        &self,
-        who: &Principal,
-        dataset: &DatasetRef,
-        table: &TableName,
-    ) -> Result<(Dataset, TableEntry), CatalogError> {
-        let _ = (who, dataset, table);
-        todo!()
-    }
+/// Makes an empty file that only its owner may read, unless it is there. SQLite gives its
+/// side files (`-wal`, `-shm`) the same mode.
+fn make_private_file(place: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::File::options();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(place).map(drop)
 }

@@ -1,0 +1,293 @@
+//! Reading datasets, versions and tables.
+
+use crate::database::Database;
+use crate::decision::Action;
+use crate::model::{Dataset, TableEntry, TableStorage, VersionInfo};
+use crate::{Catalog, CatalogError, Decision, ark};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+use std::collections::BTreeMap;
+use tarn_schemas::facts::{Extent, FileFacts};
+use tarn_schemas::{DatasetName, DatasetRef, LabName, Principal, Record, TableName, Tier};
+
+/// A version as stored.
+pub(crate) struct Stored {
+    pub(crate) dataset: Dataset,
+    pub(crate) content_hash: String,
+    pub(crate) notes: String,
+}
+
+const COLUMNS: &str = "d.ark, v.dataset, v.version, v.record, v.files, v.tier, v.fair_score, \
+                       v.content_hash, v.notes, v.created_at, v.created_by";
+
+/// One row of [`COLUMNS`]; the tables are read apart.
+fn from_row(database: &Database, lab: &LabName, row: &SqliteRow) -> Result<Stored, CatalogError> {
+    let text =
+        |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));
+    let name = text("dataset")?;
+    let what = |part: &str| format!("{part} of dataset {name}");
+    let record: Record = serde_json::from_str(&text("record")?)
+        .map_err(|error| database.unreadable(&what("the record"), &error))?;
+    let files: Vec<FileFacts> = serde_json::from_str(&text("files")?)
+        .map_err(|error| database.unreadable(&what("the files"), &error))?;
+    let tier: Tier = serde_json::from_value(text("tier")?.into())
+        .map_err(|error| database.unreadable(&what("the tier"), &error))?;
+    let extent = files.iter().fold(Extent::default(), |all, file| all.union(file.extent));
+    let dataset = Dataset {
+        lab: lab.clone(),
+        version: row.try_get("version").map_err(|error| database.error(&error))?,
+        ark: text("ark")?,
+        tier,
+        extent,
+        tables: Vec::new(),
+        fair_score: row.try_get("fair_score").map_err(|error| database.error(&error))?,
+        registered_at: text("created_at")?,
+        name: DatasetName::new(name.as_str())
+            .map_err(|error| database.unreadable(&what("the name"), &error))?,
+        record,
+        files,
+    };
+    Ok(Stored { dataset, content_hash: text("content_hash")?, notes: text("notes")? })
+}
+
+fn table_from_row(database: &Database, row: &SqliteRow) -> Result<TableEntry, CatalogError> {
+    let entry: String = row.try_get("entry").map_err(|error| database.error(&error))?;
+    serde_json::from_str(&entry).map_err(|error| database.unreadable("a table entry", &error))
+}
+
+/// One version of a dataset, the newest without a number, whoever asks.
+pub(crate) async fn load(
+    database: &Database,
+    lab: &LabName,
+    transaction: &mut Transaction<'static, Sqlite>,
+    name: &DatasetName,
+    version: Option<u32>,
+) -> Result<Option<Stored>, CatalogError> {
+    let query = format!(
+        "SELECT {COLUMNS} FROM dataset d JOIN version v ON v.dataset = d.name
+         WHERE d.name = ?1 AND v.version = coalesce(?2, d.newest)"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(query))
+        .bind(name.as_str())
+        .bind(version)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+    let Some(row) = row else { return Ok(None) };
+    let mut stored = from_row(database, lab, &row)?;
+    let tables = sqlx::query(
+        "SELECT entry FROM data_table WHERE dataset = ?1 AND version = ?2 ORDER BY name",
+    )
+    .bind(name.as_str())
+    .bind(stored.dataset.version)
+    .fetch_all(&mut **transaction)
+    .await
+    .map_err(|error| database.error(&error))?;
+    stored.dataset.tables =
+        tables.iter().map(|row| table_from_row(database, row)).collect::<Result<_, _>>()?;
+    Ok(Some(stored))
+}
+
+impl Catalog {
+    /// One dataset, by default its newest version. What the principal may not know does not exist.
+    pub async fn dataset(
+        &self,
+        who: &Principal,
+        dataset: &DatasetRef,
+    ) -> Result<Dataset, CatalogError> {
+        self.own(dataset)?;
+        let mut read = self.inner.database.read().await?;
+        let stored = load(&self.inner.database, self.lab(), &mut read, &dataset.name, None).await?;
+        let newest = stored
+            .map(|stored| stored.dataset)
+            .filter(|newest| self.decide(who, Action::Discover, newest) == Decision::Allow)
+            .ok_or_else(|| no_dataset(&dataset.to_string()))?;
+        match dataset.version {
+            None => Ok(newest),
+            Some(version) if version == newest.version => Ok(newest),
+            Some(version) => {
+                load(&self.inner.database, self.lab(), &mut read, &dataset.name, Some(version))
+                    .await?
+                    .map(|stored| stored.dataset)
+                    .filter(|older| self.decide(who, Action::Discover, older) == Decision::Allow)
+                    .ok_or_else(|| CatalogError::NotFound {
+                        kind: "version",
+                        name: dataset.to_string(),
+                        hint: format!("; the newest is {}", newest.version),
+                    })
+            }
+        }
+    }
+
+    /// The newest version of every dataset the principal may know of, by name.
+    pub async fn datasets(&self, who: &Principal) -> Result<Vec<Dataset>, CatalogError> {
+        let database = &self.inner.database;
+        let mut read = database.read().await?;
+        let query = format!(
+            "SELECT {COLUMNS} FROM dataset d JOIN version v
+             ON v.dataset = d.name AND v.version = d.newest ORDER BY d.name"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .fetch_all(&mut *read)
+            .await
+            .map_err(|error| database.error(&error))?;
+        let tables = sqlx::query(
+            "SELECT t.dataset, t.entry FROM dataset d JOIN data_table t
+             ON t.dataset = d.name AND t.version = d.newest ORDER BY t.dataset, t.name",
+        )
+        .fetch_all(&mut *read)
+        .await
+        .map_err(|error| database.error(&error))?;
+        let mut by_dataset: BTreeMap<String, Vec<TableEntry>> = BTreeMap::new();
+        for row in &tables {
+            let name: String = row.try_get("dataset").map_err(|error| database.error(&error))?;
+            by_dataset.entry(name).or_default().push(table_from_row(database, row)?);
+        }
+        let mut datasets = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut dataset = from_row(database, self.lab(), row)?.dataset;
+            if self.decide(who, Action::Discover, &dataset) == Decision::Allow {
+                dataset.tables = by_dataset.remove(dataset.name.as_str()).unwrap_or_default();
+                datasets.push(dataset);
+            }
+        }
+        Ok(datasets)
+    }
+
+    /// The newest version of the dataset that an ARK names.
+    pub async fn dataset_by_ark(
+        &self,
+        who: &Principal,
+        ark: &str,
+    ) -> Result<Dataset, CatalogError> {
+        let unknown = || CatalogError::NotFound {
+            kind: "ARK",
+            name: ark.to_owned(),
+            hint: "; look for a typing error: the last character is a check character".to_owned(),
+        };
+        let parsed = ark::parse(ark).ok_or_else(unknown)?;
+        let row = sqlx::query("SELECT name FROM dataset WHERE ark = ?1")
+            .bind(&parsed)
+            .fetch_optional(self.inner.database.pool())
+            .await
+            .map_err(|error| self.inner.database.error(&error))?
+            .ok_or_else(unknown)?;
+        let name: String =
+            row.try_get("name").map_err(|error| self.inner.database.error(&error))?;
+        let name = DatasetName::new(name)
+            .map_err(|error| self.inner.database.unreadable("a dataset's name", &error))?;
+        match self.dataset(who, &DatasetRef { lab: None, name, version: None }).await {
+            Err(CatalogError::NotFound { .. }) => Err(unknown()),
+            other => other,
+        }
+    }
+
+    /// All versions, oldest first.
+    pub async fn versions(
+        &self,
+        who: &Principal,
+        dataset: &DatasetName,
+    ) -> Result<Vec<VersionInfo>, CatalogError> {
+        let database = &self.inner.database;
+        let mut read = database.read().await?;
+        let newest = load(database, self.lab(), &mut read, dataset, None).await?;
+        newest
+            .filter(|newest| self.decide(who, Action::Discover, &newest.dataset) == Decision::Allow)
+            .ok_or_else(|| no_dataset(dataset.as_str()))?;
+        let rows = sqlx::query(
+            "SELECT version, created_at, created_by, notes, content_hash FROM version
+             WHERE dataset = ?1 ORDER BY version",
+        )
+        .bind(dataset.as_str())
+        .fetch_all(&mut *read)
+        .await
+        .map_err(|error| database.error(&error))?;
+        let tables = sqlx::query("SELECT version, entry FROM data_table WHERE dataset = ?1")
+            .bind(dataset.as_str())
+            .fetch_all(&mut *read)
+            .await
+            .map_err(|error| database.error(&error))?;
+        let mut by_version: BTreeMap<u32, BTreeMap<String, String>> = BTreeMap::new();
+        for row in &tables {
+            let version: u32 = row.try_get("version").map_err(|error| database.error(&error))?;
+            let table = table_from_row(database, row)?;
+            by_version.entry(version).or_default().insert(table.name.to_string(), pin(&table));
+        }
+        let text = |row: &SqliteRow, column: &str| {
+            row.try_get::<String, _>(column).map_err(|error| database.error(&error))
+        };
+        rows.iter()
+            .map(|row| {
+                let version: u32 =
+                    row.try_get("version").map_err(|error| database.error(&error))?;
+                Ok(VersionInfo {
+                    version,
+                    created_at: text(row, "created_at")?,
+                    created_by: text(row, "created_by")?,
+                    notes: text(row, "notes")?,
+                    content_hash: text(row, "content_hash")?,
+                    tables: by_version.remove(&version).unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    /// A table of the newest version (or of `dataset.version`) with the dataset it belongs to.
+    pub async fn table(
+        &self,
+        who: &Principal,
+        dataset: &DatasetRef,
+        table: &TableName,
+    ) -> Result<(Dataset, TableEntry), CatalogError> {
+        let found = self.dataset(who, dataset).await?;
+        match found.tables.iter().find(|entry| entry.name == *table) {
+            Some(entry) => {
+                let entry = entry.clone();
+                Ok((found, entry))
+            }
+            None => {
+                let names: Vec<&str> =
+                    found.tables.iter().map(|entry| entry.name.as_str()).collect();
+                let hint = if names.is_empty() {
+                    "; the dataset has no tables yet: ingest its files".to_owned()
+                } else {
+                    format!("; the dataset has {}", names.join(", "))
+                };
+                Err(CatalogError::NotFound {
+                    kind: "table",
+                    name: format!("{}.{}.{table}", found.lab, found.name),
+                    hint,
+                })
+            }
+        }
+    }
+
+    /// Only datasets of this lab are held here.
+    fn own(&self, dataset: &DatasetRef) -> Result<(), CatalogError> {
+        match &dataset.lab {
+            Some(lab) if lab != self.lab() => Err(CatalogError::NotFound {
+                kind: "dataset",
+                name: dataset.to_string(),
+                hint: format!("; this is the catalog of {}", self.lab()),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where the rows of a table are, for people.
+fn pin(table: &TableEntry) -> String {
+    match &table.storage {
+        TableStorage::Delta { version, .. } => format!("delta@{version}"),
+        TableStorage::InPlace { files, .. } if files.len() == 1 => "in place, 1 file".to_owned(),
+        TableStorage::InPlace { files, .. } => format!("in place, {} files", files.len()),
+    }
+}
+
+pub(crate) fn no_dataset(name: &str) -> CatalogError {
+    CatalogError::NotFound {
+        kind: "dataset",
+        name: name.to_owned(),
+        hint: "; `tarn search` lists what there is".to_owned(),
+    }
+}

@@ -1,0 +1,371 @@
+//! Writing datasets: registration, versions, tables. Each is one transaction.
+
+use crate::content::{changes, hash, same_table};
+use crate::database::Write;
+use crate::datasets::{Stored, load, no_dataset};
+use crate::decision::{may_write_here, visible_tiers};
+use crate::fill::fill;
+use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
+use crate::{Catalog, CatalogError, Decision, ark};
+use chrono::Utc;
+use std::collections::BTreeSet;
+use tarn_schemas::facts::{Extent, FileFacts};
+use tarn_schemas::profile::{fair, validate};
+use tarn_schemas::{DatasetName, Principal, Record};
+
+impl Catalog {
+    /// What `register` would say: every violation, the FAIR score and what is missing. Changes nothing.
+    pub async fn assess(
+        &self,
+        record: &Record,
+        files: &[FileFacts],
+    ) -> Result<Assessment, CatalogError> {
+        let database = &self.inner.database;
+        let defaults = self.defaults().await?;
+        let mut read = database.read().await?;
+        let earlier = load(database, self.lab(), &mut read, &record.name, None).await?;
+        let today = Utc::now().date_naive();
+        let record = fill(
+            record.clone(),
+            &defaults,
+            earlier.as_ref().map(|earlier| &earlier.dataset.record),
+            today,
+        );
+        let tables = earlier.as_ref().map_or(&[][..], |earlier| &earlier.dataset.tables);
+        let metrics = fair::score(&record, files, !tables.is_empty());
+        let unchanged = match &earlier {
+            Some(earlier) => self.hash(&record, files, tables)? == earlier.content_hash,
+            None => false,
+        };
+        let violations = if unchanged { Vec::new() } else { validate(&record, files, today) };
+        Ok(Assessment {
+            record,
+            violations,
+            fair_score: fair::per_cent(&metrics),
+            missing: missing(metrics),
+        })
+    }
+
+    /// Validates, mints an ARK, stores and indexes a record as version 1, or as the next version if
+    /// the dataset exists and anything changed (an unchanged record is answered with the version it
+    /// has). Tables of the version before stay in the next one until an ingest replaces them. Needs
+    /// `Scope::Write`.
+    ///
+    /// # Errors
+    /// [`CatalogError::Invalid`] with every violation.
+    pub async fn register(
+        &self,
+        who: &Principal,
+        record: Record,
+        files: Vec<FileFacts>,
+    ) -> Result<Registered, CatalogError> {
+        writer(who)?;
+        let database = &self.inner.database;
+        let defaults = self.defaults().await?;
+        let mut write = database.write().await?;
+        let earlier =
+            load(database, self.lab(), &mut write.transaction, &record.name, None).await?;
+        let now = Utc::now();
+        let record = fill(
+            record,
+            &defaults,
+            earlier.as_ref().map(|earlier| &earlier.dataset.record),
+            now.date_naive(),
+        );
+        let tables =
+            earlier.as_ref().map_or_else(Vec::new, |earlier| earlier.dataset.tables.clone());
+        let metrics = fair::score(&record, &files, !tables.is_empty());
+        let content_hash = self.hash(&record, &files, &tables)?;
+        if let Some(Stored { dataset, content_hash: stored, .. }) = &earlier
+            && *stored == content_hash
+        {
+            let dataset = dataset.clone();
+            return Ok(Registered { dataset, created: false, missing: missing(metrics) });
+        }
+        let mut violations = validate(&record, &files, now.date_naive());
+        let Some(tier) = record.tier.filter(|_| violations.is_empty()) else {
+            violations.sort_by(|one, other| one.pointer.cmp(&other.pointer));
+            let dataset = format!("{}.{}", self.lab(), record.name);
+            return Err(CatalogError::Invalid { dataset, violations });
+        };
+
+        let at = timestamp(now);
+        let (ark, version, notes) = match &earlier {
+            None => (
+                self.mint(&mut write, &defaults, &record.name, &at).await?,
+                1,
+                "registered".to_owned(),
+            ),
+            Some(earlier) => {
+                let before = (&earlier.dataset.record, earlier.dataset.files.as_slice());
+                let changed = changes(before, (&record, &files))
+                    .map_err(|error| database.unreadable("the record", &error))?;
+                (earlier.dataset.ark.clone(), next(earlier.dataset.version)?, changed)
+            }
+        };
+        let stored = Stored {
+            notes: record.version_notes.clone().unwrap_or(notes),
+            content_hash,
+            dataset: Dataset {
+                lab: self.lab().clone(),
+                name: record.name.clone(),
+                version,
+                ark,
+                tier,
+                extent: files.iter().fold(Extent::default(), |all, file| all.union(file.extent)),
+                tables,
+                fair_score: fair::per_cent(&metrics),
+                registered_at: at,
+                record,
+                files,
+            },
+        };
+        self.insert(&mut write, &stored, who, "registered").await?;
+        write.commit().await?;
+        self.index_in_time().await;
+        Ok(Registered { dataset: stored.dataset, created: true, missing: missing(metrics) })
+    }
+
+    /// Sets the tables named in `tables` of a dataset in one transaction and re-indexes it. If the newest version
+    /// has none of them yet they join it; otherwise a new version is made. Returns the version.
+    /// Idempotent: equal tables change nothing (a file in place whose time stamp alone changed is
+    /// pinned anew in the same version). Needs `Scope::Write`.
+    pub async fn put_tables(
+        &self,
+        who: &Principal,
+        dataset: &DatasetName,
+        tables: Vec<TableEntry>,
+    ) -> Result<u32, CatalogError> {
+        writer(who)?;
+        let names: BTreeSet<_> = tables.iter().map(|table| &table.name).collect();
+        if names.len() != tables.len() {
+            return Err(CatalogError::Argument(format!(
+                "two tables of dataset {dataset} have the same name: give each its own"
+            )));
+        }
+        let database = &self.inner.database;
+        let mut write = database.write().await?;
+        let Stored { dataset: mut newest, content_hash: before, notes } =
+            load(database, self.lab(), &mut write.transaction, dataset, None)
+                .await?
+                .filter(|stored| visible_tiers(who).contains(&stored.dataset.tier))
+                .ok_or_else(|| no_dataset(dataset.as_str()))?;
+        let (mut added, mut replaced, mut touched) = (Vec::new(), false, false);
+        for table in tables {
+            match newest.tables.iter_mut().find(|entry| entry.name == table.name) {
+                Some(entry) if *entry == table => {}
+                Some(entry) => {
+                    if same_table(entry, &table) {
+                        touched = true;
+                    } else {
+                        replaced = true;
+                        added.push(table.name.to_string());
+                    }
+                    *entry = table;
+                }
+                None => {
+                    added.push(table.name.to_string());
+                    newest.tables.push(table);
+                }
+            }
+        }
+        if added.is_empty() && !touched {
+            return Ok(newest.version);
+        }
+        newest.tables.sort_by(|one, other| one.name.cmp(&other.name));
+        let metrics = fair::score(&newest.record, &newest.files, !newest.tables.is_empty());
+        newest.fair_score = fair::per_cent(&metrics);
+        let what = format!("ingested table {}", added.join(", "));
+        let content_hash = self.hash(&newest.record, &newest.files, &newest.tables)?;
+        if replaced {
+            newest.version = next(newest.version)?;
+            newest.registered_at = timestamp(Utc::now());
+            let stored = Stored { dataset: newest, content_hash, notes: what };
+            self.insert(&mut write, &stored, who, "tables").await?;
+            newest = stored.dataset;
+        } else {
+            let notes = if added.is_empty() { notes } else { format!("{notes}; {what}") };
+            debug_assert!(!added.is_empty() || content_hash == before);
+            let stored = Stored { dataset: newest, content_hash, notes };
+            self.update(&mut write, &stored).await?;
+            newest = stored.dataset;
+        }
+        write.commit().await?;
+        self.index_in_time().await;
+        Ok(newest.version)
+    }
+
+    fn hash(
+        &self,
+        record: &Record,
+        files: &[FileFacts],
+        tables: &[TableEntry],
+    ) -> Result<String, CatalogError> {
+        hash(record, files, tables)
+            .map_err(|error| self.inner.database.unreadable("the record", &error))
+    }
+
+    /// A new ARK for a dataset, kept for ever.
+    async fn mint(
+        &self,
+        write: &mut Write<'_>,
+        defaults: &LabDefaults,
+        dataset: &DatasetName,
+        at: &str,
+    ) -> Result<String, CatalogError> {
+        let naan = defaults.naan.as_deref().unwrap_or(ark::TEST_NAAN);
+        // Two equal names in 29^10 are not expected once; trying again costs nothing.
+        for _ in 0..8 {
+            let ark = ark::mint(naan);
+            let minted = sqlx::query(
+                "INSERT INTO ark (ark, dataset, minted_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(&ark)
+            .bind(dataset.as_str())
+            .bind(at)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| self.inner.database.error(&error))?;
+            if minted.rows_affected() == 1 {
+                return Ok(ark);
+            }
+        }
+        Err(CatalogError::Conflict(format!("no free ARK was found under {naan}; try again")))
+    }
+
+    /// Stores a new version with its tables.
+    async fn insert(
+        &self,
+        write: &mut Write<'_>,
+        stored: &Stored,
+        who: &Principal,
+        kind: &str,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let wrong = |error: serde_json::Error| database.unreadable("the record", &error);
+        let dataset = &stored.dataset;
+        sqlx::query(
+            "INSERT INTO dataset (name, ark, newest, created_at) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (name) DO UPDATE SET newest = excluded.newest",
+        )
+        .bind(dataset.name.as_str())
+        .bind(&dataset.ark)
+        .bind(dataset.version)
+        .bind(&dataset.registered_at)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        sqlx::query(
+            "INSERT INTO version (dataset, version, record, files, tier, fair_score, content_hash,
+                                  notes, created_at, created_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )
+        .bind(dataset.name.as_str())
+        .bind(dataset.version)
+        .bind(serde_json::to_string(&dataset.record).map_err(wrong)?)
+        .bind(serde_json::to_string(&dataset.files).map_err(wrong)?)
+        .bind(dataset.tier.as_str())
+        .bind(dataset.fair_score)
+        .bind(&stored.content_hash)
+        .bind(&stored.notes)
+        .bind(&dataset.registered_at)
+        .bind(who.label())
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        self.insert_tables(write, dataset).await?;
+        self.note_change(write, dataset, kind).await
+    }
+
+    /// Stores what joined the newest version.
+    async fn update(&self, write: &mut Write<'_>, stored: &Stored) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let dataset = &stored.dataset;
+        sqlx::query(
+            "UPDATE version SET fair_score = ?3, content_hash = ?4, notes = ?5
+             WHERE dataset = ?1 AND version = ?2",
+        )
+        .bind(dataset.name.as_str())
+        .bind(dataset.version)
+        .bind(dataset.fair_score)
+        .bind(&stored.content_hash)
+        .bind(&stored.notes)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        self.insert_tables(write, dataset).await?;
+        self.note_change(write, dataset, "tables").await
+    }
+
+    async fn insert_tables(
+        &self,
+        write: &mut Write<'_>,
+        dataset: &Dataset,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        for table in &dataset.tables {
+            let entry = serde_json::to_string(table)
+                .map_err(|error| database.unreadable("a table entry", &error))?;
+            sqlx::query(
+                "INSERT INTO data_table (dataset, version, name, entry) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (dataset, version, name) DO UPDATE SET entry = excluded.entry",
+            )
+            .bind(dataset.name.as_str())
+            .bind(dataset.version)
+            .bind(table.name.as_str())
+            .bind(entry)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn note_change(
+        &self,
+        write: &mut Write<'_>,
+        dataset: &Dataset,
+        kind: &str,
+    ) -> Result<(), CatalogError> {
+        sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES (?1, ?2, ?3, ?4)")
+            .bind(dataset.name.as_str())
+            .bind(dataset.version)
+            .bind(kind)
+            .bind(timestamp(Utc::now()))
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| self.inner.database.error(&error))?;
+        Ok(())
+    }
+}
+
+fn writer(who: &Principal) -> Result<(), CatalogError> {
+    match may_write_here(who) {
+        Decision::Allow => Ok(()),
+        Decision::Deny { reason } => Err(CatalogError::Denied(reason)),
+    }
+}
+
+fn next(version: u32) -> Result<u32, CatalogError> {
+    version
+        .checked_add(1)
+        .ok_or_else(|| CatalogError::Conflict("the dataset has too many versions".to_owned()))
+}
+
+/// A moment as it is stored: RFC 3339 in UTC, to the microsecond.
+pub(crate) fn timestamp(at: chrono::DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+}
+
+fn missing(metrics: Vec<fair::Metric>) -> Vec<MissingPoint> {
+    metrics
+        .into_iter()
+        .filter(|metric| metric.earned < metric.points)
+        .map(|metric| MissingPoint {
+            metric: metric.name.to_owned(),
+            points: metric.points - metric.earned,
+            fix: metric.fix,
+        })
+        .collect()
+}

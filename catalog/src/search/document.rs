@@ -1,0 +1,100 @@
+//! What is searched of a dataset.
+
+use super::fields::{Fields, KEYWORDS, LONGEST_VALUE, TEXTS};
+use crate::model::Dataset;
+use std::collections::BTreeSet;
+use tantivy::TantivyDocument;
+
+/// What is searched of a dataset: words by text field, values by keyword field.
+#[derive(Debug, Default)]
+pub(super) struct Searched {
+    texts: [Vec<String>; TEXTS.len()],
+    keywords: [BTreeSet<String>; KEYWORDS.len()],
+}
+
+impl Searched {
+    pub(super) fn new(dataset: &Dataset) -> Self {
+        let record = &dataset.record;
+        let (mut names, mut standard_names, mut variables, mut units) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for variable in dataset.files.iter().flat_map(|file| &file.variables) {
+            variables.insert(variable.name.clone());
+            standard_names.extend(variable.standard_name.clone());
+            units.extend(variable.units.clone());
+            names.extend(variable.long_name.clone());
+        }
+        for column in dataset.tables.iter().flat_map(|table| &table.columns) {
+            variables.insert(column.name.clone());
+            standard_names.extend(column.standard_name.clone());
+            units.extend(column.units.clone());
+        }
+        names.insert(dataset.name.to_string());
+        names.insert(dataset.lab.to_string());
+        names.extend(dataset.tables.iter().map(|table| table.name.to_string()));
+        names.extend(variables.iter().chain(&standard_names).chain(&units).cloned());
+
+        let people = record.creators.iter().flat_map(|creator| {
+            let affiliation = creator.affiliation.iter().map(|at| at.name.clone());
+            std::iter::once(creator.name.clone()).chain(affiliation)
+        });
+        let formats = dataset.files.iter().map(|file| short_format(&file.media_type));
+        let set = |values: &mut dyn Iterator<Item = String>| -> BTreeSet<String> {
+            values.filter(|value| !value.is_empty() && value.len() <= LONGEST_VALUE).collect()
+        };
+        Self {
+            texts: [
+                vec![record.title.clone()],
+                record.keywords.clone(),
+                names.into_iter().collect(),
+                vec![record.description.clone()],
+                people.chain(record.publisher.iter().map(|at| at.name.clone())).collect(),
+            ],
+            keywords: [
+                set(&mut std::iter::once(dataset.lab.to_string())),
+                set(&mut std::iter::once(dataset.tier.to_string())),
+                set(&mut record.keywords.iter().map(|keyword| keyword.trim().to_owned())),
+                set(&mut standard_names.into_iter()),
+                set(&mut variables.into_iter()),
+                set(&mut units.into_iter()),
+                set(&mut formats.map(str::to_owned)),
+                set(&mut record.creators.iter().map(|creator| creator.name.clone())),
+                set(&mut record.license.iter().cloned()),
+            ],
+        }
+    }
+
+    pub(super) fn document(&self, fields: &Fields, name: &str) -> TantivyDocument {
+        let mut document = TantivyDocument::new();
+        document.add_text(fields.dataset, name);
+        for (field, texts) in fields.texts.iter().zip(&self.texts) {
+            for text in texts {
+                document.add_text(*field, text);
+            }
+        }
+        for (field, values) in fields.keywords.iter().zip(&self.keywords) {
+            for value in values {
+                document.add_text(*field, value);
+            }
+        }
+        document
+    }
+}
+
+/// `netcdf` for `application/x-netcdf`.
+fn short_format(media_type: &str) -> &str {
+    let name = media_type.split_once('/').map_or(media_type, |(_, name)| name);
+    name.strip_prefix("x-").unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short_format;
+
+    #[test]
+    fn formats_are_short() {
+        assert_eq!(short_format("application/x-netcdf"), "netcdf");
+        assert_eq!(short_format("text/x-spec"), "spec");
+        assert_eq!(short_format("text/csv"), "csv");
+        assert_eq!(short_format(""), "");
+    }
+}

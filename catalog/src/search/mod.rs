@@ -1,0 +1,245 @@
+//! Full-text search with filters and facets.
+//!
+//! The index is a projection of the database that can be made again at any time. Its commits carry
+//! the catalog's id and the last change they hold; before every search and after every change it is
+//! brought up to date from the `change` table. An index that is missing, damaged, of another
+//! catalog or ahead of the database (after a restore) is made anew. Any number of processes share
+//! it: whoever finds it behind updates it under a file lock.
+
+mod document;
+mod facets;
+mod fields;
+mod index;
+mod query;
+
+pub(crate) use index::Index;
+
+use crate::database::Database;
+use crate::decision::Action;
+use crate::model::{SearchAnswer, SearchHit, SearchRequest};
+use crate::{Catalog, CatalogError, Decision};
+use index::{Found, State};
+use sqlx::Row;
+use std::time::{Duration, Instant};
+use tarn_schemas::{DatasetName, DatasetRef, Principal};
+
+/// Datasets that go into one commit of the index.
+const BATCH: i64 = 500;
+
+/// How long an update waits for another process that updates.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Hits without a limit in the request, and the most there are.
+const HITS: usize = 20;
+const MOST_HITS: usize = 1000;
+
+impl Catalog {
+    /// Full-text search with filters and facets, over what the principal may know of. Every word has
+    /// to occur, in its stem, in title, description, keywords, creators, dataset or lab name, or in a
+    /// name, standard name, long name or unit of a variable. Totals and counts are exact; a facet
+    /// lists its 1000 most frequent values; there are at most 1000 hits.
+    ///
+    /// # Errors
+    /// [`CatalogError::Argument`] for an unknown filter or facet, or a text of more than 64 words.
+    pub async fn search(
+        &self,
+        who: &Principal,
+        request: &SearchRequest,
+    ) -> Result<SearchAnswer, CatalogError> {
+        let query = query::Query::new(who, request)?;
+        let limit = if request.limit == 0 { HITS } else { request.limit.min(MOST_HITS) };
+        let found = match self.search_once(false, query.clone(), limit).await {
+            // Damage shows when it is read; a new index answers instead.
+            Err(CatalogError::Index { problem, .. }) => {
+                tracing::warn!(problem, "the search index is made anew");
+                self.search_once(true, query, limit).await?
+            }
+            found => found?,
+        };
+        let mut hits = Vec::with_capacity(found.hits.len());
+        for (score, name) in found.hits {
+            hits.extend(self.hit(who, score, &name).await?);
+        }
+        Ok(SearchAnswer { hits, total: found.total, facets: found.facets })
+    }
+
+    async fn search_once(
+        &self,
+        anew: bool,
+        query: query::Query,
+        limit: usize,
+    ) -> Result<Found, CatalogError> {
+        self.catch_up(anew).await?;
+        let index = self.inner.index.clone();
+        index.blocking(move |index| index.search(&query, limit)).await
+    }
+
+    /// A dataset as a hit; nothing if it may not be shown.
+    async fn hit(
+        &self,
+        who: &Principal,
+        score: f32,
+        name: &str,
+    ) -> Result<Option<SearchHit>, CatalogError> {
+        let Ok(name) = DatasetName::new(name) else { return Ok(None) };
+        let dataset = DatasetRef { lab: None, name, version: None };
+        let dataset = match self.dataset(who, &dataset).await {
+            Err(CatalogError::NotFound { .. }) => return Ok(None),
+            dataset => dataset?,
+        };
+        if self.decide(who, Action::Discover, &dataset) != Decision::Allow {
+            return Ok(None);
+        }
+        Ok(Some(SearchHit {
+            summary: summary(&dataset.record.description),
+            title: dataset.record.title,
+            lab: dataset.lab,
+            name: dataset.name,
+            version: dataset.version,
+            ark: dataset.ark,
+            tier: dataset.tier,
+            tables: dataset.tables.into_iter().map(|table| (table.name, table.columns)).collect(),
+            score,
+        }))
+    }
+
+    /// Indexes a change that was just stored. If that fails the change is stored all the same and
+    /// the next search indexes it.
+    pub(crate) async fn index_in_time(&self) {
+        if let Err(error) = self.catch_up(false).await {
+            tracing::warn!(%error, "the search index is updated later");
+        }
+    }
+
+    /// Brings the index up to the last change; `anew` throws it away first.
+    async fn catch_up(&self, anew: bool) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let index = &self.inner.index;
+        if !anew {
+            let state = index.blocking(Index::refresh).await?;
+            if state.holds(last_change(database).await?) {
+                return Ok(());
+            }
+        }
+        let mut lock = self.lock_index().await?;
+        let mut anew = anew;
+        loop {
+            // Whoever held the lock before may have done the work.
+            let state = index.blocking(Index::refresh).await?;
+            let last = last_change(database).await?;
+            if !anew && state.holds(last) {
+                return Ok(());
+            }
+            let from = match state {
+                State::Holds(sequence) if !anew && sequence <= last => Some(sequence),
+                _ => None,
+            };
+            let (names, to) = changed(database, from.unwrap_or(0)).await?;
+            let mut documents = Vec::with_capacity(names.len());
+            for name in names {
+                let dataset = DatasetRef { lab: None, name, version: None };
+                documents.push(self.dataset(&Principal::Owner, &dataset).await?);
+            }
+            // The lock travels with the work: if this call is dropped, the work ends under it.
+            let (back, written) = index
+                .blocking(move |index| Ok((lock, index.write(from.is_none(), &documents, to))))
+                .await?;
+            lock = back;
+            anew = match written {
+                // What cannot be continued is begun again.
+                Err(error) if from.is_some() => {
+                    tracing::warn!(%error, "the search index is made anew");
+                    true
+                }
+                written => {
+                    written?;
+                    false
+                }
+            };
+        }
+    }
+
+    /// Waits for the lock that updates of the index are made under.
+    async fn lock_index(&self) -> Result<std::fs::File, CatalogError> {
+        let started = Instant::now();
+        loop {
+            if let Some(lock) = self.inner.index.blocking(Index::try_lock).await? {
+                return Ok(lock);
+            }
+            if started.elapsed() > PATIENCE {
+                return Err(CatalogError::Conflict(
+                    "another process has been updating the search index for 30 seconds; try again"
+                        .to_owned(),
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+    }
+}
+
+/// Sequence of the last change, 0 if there is none.
+async fn last_change(database: &Database) -> Result<u64, CatalogError> {
+    sqlx::query("SELECT coalesce(max(sequence), 0) FROM change")
+        .try_map(|row: sqlx::sqlite::SqliteRow| row.try_get::<u64, _>(0))
+        .fetch_one(database.pool())
+        .await
+        .map_err(|error| database.error(&error))
+}
+
+/// Datasets that changed after a sequence, those that changed last at the end, and the sequence up
+/// to which these are all.
+async fn changed(database: &Database, after: u64) -> Result<(Vec<DatasetName>, u64), CatalogError> {
+    let after_signed = i64::try_from(after).unwrap_or(i64::MAX);
+    let rows = sqlx::query(
+        "SELECT dataset, max(sequence) AS last FROM change WHERE sequence > ?1
+         GROUP BY dataset ORDER BY last LIMIT ?2",
+    )
+    .bind(after_signed)
+    .bind(BATCH)
+    .fetch_all(database.pool())
+    .await
+    .map_err(|error| database.error(&error))?;
+    let (mut names, mut to) = (Vec::with_capacity(rows.len()), after);
+    for row in rows {
+        let name: String = row.try_get("dataset").map_err(|error| database.error(&error))?;
+        to = row.try_get("last").map_err(|error| database.error(&error))?;
+        names.push(
+            DatasetName::new(name)
+                .map_err(|error| database.unreadable("a dataset's name", &error))?,
+        );
+    }
+    Ok((names, to))
+}
+
+/// The first sentences of a description, 300 characters at most.
+fn summary(description: &str) -> String {
+    const LONGEST: usize = 300;
+    let text = description.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    let start: String = text.chars().take(LONGEST).collect();
+    match start.rfind(". ") {
+        Some(end) if end > LONGEST / 4 => start.get(..=end).unwrap_or(&start).to_owned(),
+        _ => {
+            let whole_words = start.rsplit_once(' ').map_or(start.as_str(), |(words, _)| words);
+            format!("{whole_words} …")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::summary;
+
+    #[test]
+    fn a_summary_ends_with_a_sentence_or_a_word() {
+        assert_eq!(summary("One.\n  Two."), "One. Two.");
+        let sentences = "This sentence has some words in it, enough to count. ".repeat(10);
+        assert!(summary(&sentences).ends_with("to count."));
+        assert!(summary(&sentences).chars().count() <= 300);
+        let words = "wörter ".repeat(100);
+        assert!(summary(&words).ends_with("wörter …"));
+        assert_eq!(summary(&"x".repeat(400)).chars().count(), 302);
+    }
+}

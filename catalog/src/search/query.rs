@@ -1,0 +1,133 @@
+//! From a request to a query of the index.
+
+use super::fields::{Fields, KEYWORDS, TEXTS, analyzer};
+use crate::CatalogError;
+use crate::decision::visible_tiers;
+use crate::model::SearchRequest;
+use std::collections::BTreeSet;
+use tantivy::Term;
+use tantivy::query::{
+    AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, Occur, Query as Tantivy,
+    TermQuery, TermSetQuery,
+};
+use tantivy::schema::IndexRecordOption;
+use tantivy::tokenizer::TokenStream;
+
+const MOST_WORDS: usize = 64;
+const LONGEST_TEXT: usize = 8192;
+const MOST_FILTERS: usize = 64;
+
+/// A checked request: what to find, under which policy.
+#[derive(Debug, Clone)]
+pub(super) struct Query {
+    /// Stems that all have to occur; `None` finds everything.
+    words: Option<BTreeSet<String>>,
+    filters: Vec<(String, String)>,
+    tiers: Vec<&'static str>,
+    pub(super) facets: Vec<String>,
+}
+
+impl Query {
+    pub(super) fn new(
+        who: &tarn_schemas::Principal,
+        request: &SearchRequest,
+    ) -> Result<Self, CatalogError> {
+        if request.text.len() > LONGEST_TEXT {
+            return Err(CatalogError::Argument(format!(
+                "a search text has at most {LONGEST_TEXT} bytes"
+            )));
+        }
+        let keys = request.filters.iter().map(|(key, _)| key).chain(&request.facets);
+        for key in keys {
+            if !KEYWORDS.contains(&key.as_str()) {
+                return Err(CatalogError::Argument(format!(
+                    "{key:?} is no filter or facet: use {}",
+                    KEYWORDS.join(", ")
+                )));
+            }
+        }
+        if request.filters.len() > MOST_FILTERS || request.facets.len() > MOST_FILTERS {
+            return Err(CatalogError::Argument(format!(
+                "a search has at most {MOST_FILTERS} filters and facets"
+            )));
+        }
+        let words = if request.text.trim().is_empty() { None } else { Some(words(&request.text)) };
+        if words.as_ref().is_some_and(|words| words.len() > MOST_WORDS) {
+            return Err(CatalogError::Argument(format!(
+                "a search text has at most {MOST_WORDS} words"
+            )));
+        }
+        Ok(Self {
+            words,
+            filters: request.filters.clone(),
+            tiers: visible_tiers(who).iter().map(|tier| tier.as_str()).collect(),
+            facets: request.facets.clone(),
+        })
+    }
+
+    /// Whether hits are ranked by how well words fit.
+    pub(super) fn ranks(&self) -> bool {
+        self.words.is_some()
+    }
+
+    /// The query. The policy is part of it, so hits, totals and facets all follow it.
+    pub(super) fn compile(&self, fields: &Fields) -> Box<dyn Tantivy> {
+        let mut all: Vec<(Occur, Box<dyn Tantivy>)> = Vec::new();
+        let mut must = |query: Box<dyn Tantivy>| all.push((Occur::Must, query));
+        match &self.words {
+            None => must(Box::new(AllQuery)),
+            // Text without a single word, such as "?!", is found nowhere.
+            Some(words) if words.is_empty() => must(Box::new(EmptyQuery)),
+            Some(words) => {
+                for word in words {
+                    let in_any_field = fields.texts.iter().zip(TEXTS).map(|(field, (_, worth))| {
+                        let term = Term::from_field_text(*field, word);
+                        let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
+                        let query: Box<dyn Tantivy> =
+                            Box::new(BoostQuery::new(Box::new(query), worth));
+                        (Occur::Should, query)
+                    });
+                    must(Box::new(BooleanQuery::new(in_any_field.collect())));
+                }
+            }
+        }
+        for (key, value) in &self.filters {
+            match fields.keyword(key) {
+                Some(field) => must(exact(vec![Term::from_field_text(field, value)])),
+                None => must(Box::new(EmptyQuery)),
+            }
+        }
+        match fields.keyword("tier") {
+            Some(field) => must(exact(
+                self.tiers.iter().map(|tier| Term::from_field_text(field, tier)).collect(),
+            )),
+            None => must(Box::new(EmptyQuery)),
+        }
+        Box::new(BooleanQuery::new(all))
+    }
+}
+
+/// Documents with one of the terms; adds nothing to the score.
+fn exact(terms: Vec<Term>) -> Box<dyn Tantivy> {
+    Box::new(ConstScoreQuery::new(Box::new(TermSetQuery::new(terms)), 0.0))
+}
+
+/// The words of a text as they stand in the index. One that is too long to be indexed is kept as it
+/// is, and found nowhere.
+fn words(text: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
+    for part in parts {
+        let mut analyzer = analyzer();
+        let mut stream = analyzer.token_stream(part);
+        let mut any = false;
+        while stream.advance() {
+            any = true;
+            words.insert(stream.token().text.clone());
+        }
+        if !any {
+            words.insert(part.to_owned());
+        }
+    }
+    words
+}

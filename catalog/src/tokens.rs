@@ -1,0 +1,141 @@
+//! API tokens: made, listed, revoked, checked.
+
+use crate::model::TokenInfo;
+use crate::register::timestamp;
+use crate::{Catalog, CatalogError, secret};
+use chrono::{DateTime, Days, Utc};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use tarn_schemas::{Principal, Scope};
+
+/// Longest life of a token in days: ten years.
+const LONGEST: u32 = 3660;
+
+/// A token as stored.
+struct Stored {
+    info: TokenInfo,
+    secret_hash: String,
+}
+
+impl Catalog {
+    /// Makes a token and returns its secret, which is not stored. `valid_days` from now, 1 to 3660.
+    pub async fn create_token(
+        &self,
+        name: &str,
+        scope: Scope,
+        valid_days: u32,
+    ) -> Result<String, CatalogError> {
+        let fits = (1..=128).contains(&name.chars().count())
+            && !name.trim().is_empty()
+            && !name.chars().any(char::is_control);
+        if !fits {
+            return Err(CatalogError::Argument(format!(
+                "{name:?} is no name for a token: say in 1 to 128 characters whose it is"
+            )));
+        }
+        if !(1..=LONGEST).contains(&valid_days) {
+            return Err(CatalogError::Argument(format!(
+                "a token cannot be valid for {valid_days} days: use 1 to {LONGEST}"
+            )));
+        }
+        let database = &self.inner.database;
+        let now = Utc::now();
+        let expires = now
+            .checked_add_days(Days::new(u64::from(valid_days)))
+            .ok_or_else(|| CatalogError::Argument("the token would never expire".to_owned()))?;
+        let scope = serde_json::to_string(&scope)
+            .map_err(|error| database.unreadable("the scope", &error))?;
+        let mut write = database.write().await?;
+        // The id is short, so it may be taken; then another one is drawn.
+        for _ in 0..16 {
+            let (id, token) = secret::new_token();
+            let made = sqlx::query(
+                "INSERT INTO token (id, name, scope, secret_hash, created_at, expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+            )
+            .bind(&id)
+            .bind(name)
+            .bind(&scope)
+            .bind(secret::hash(&token))
+            .bind(timestamp(now))
+            .bind(timestamp(expires))
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+            if made.rows_affected() == 1 {
+                write.commit().await?;
+                return Ok(token);
+            }
+        }
+        Err(CatalogError::Conflict("no free token id was found; try again".to_owned()))
+    }
+
+    /// All tokens, without secrets, newest first.
+    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, CatalogError> {
+        let rows = sqlx::query("SELECT * FROM token ORDER BY created_at DESC, id")
+            .fetch_all(self.inner.database.pool())
+            .await
+            .map_err(|error| self.inner.database.error(&error))?;
+        rows.iter().map(|row| self.token_from_row(row).map(|stored| stored.info)).collect()
+    }
+
+    /// Revokes the tokens of this name or id; says how many.
+    pub async fn revoke_token(&self, name_or_id: &str) -> Result<u64, CatalogError> {
+        let database = &self.inner.database;
+        let mut write = database.write().await?;
+        let revoked = sqlx::query(
+            "UPDATE token SET revoked_at = ?2
+             WHERE revoked_at IS NULL AND (name = ?1 OR id = ?1)",
+        )
+        .bind(name_or_id)
+        .bind(timestamp(Utc::now()))
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        write.commit().await?;
+        Ok(revoked.rows_affected())
+    }
+
+    /// The principal behind a bearer token.
+    pub async fn authenticate(&self, token: &str) -> Result<Principal, CatalogError> {
+        const UNKNOWN: CatalogError = CatalogError::Unauthenticated("it is unknown here");
+        let id = secret::token_id(token).ok_or(UNKNOWN)?;
+        let row = sqlx::query("SELECT * FROM token WHERE id = ?1")
+            .bind(id)
+            .fetch_optional(self.inner.database.pool())
+            .await
+            .map_err(|error| self.inner.database.error(&error))?
+            .ok_or(UNKNOWN)?;
+        let Stored { info, secret_hash } = self.token_from_row(&row)?;
+        // Whether it expired or was revoked is for its holder only.
+        if !secret::has_hash(token, &secret_hash) {
+            return Err(UNKNOWN);
+        }
+        if info.revoked_at.is_some() {
+            return Err(CatalogError::Unauthenticated("it was revoked; ask for a new one"));
+        }
+        // A date that cannot be read counts as past.
+        let alive = DateTime::parse_from_rfc3339(&info.expires_at)
+            .is_ok_and(|expires| Utc::now() < expires);
+        if !alive {
+            return Err(CatalogError::Unauthenticated("it has expired; ask for a new one"));
+        }
+        Ok(Principal::Person { name: info.name, scope: info.scope })
+    }
+
+    fn token_from_row(&self, row: &SqliteRow) -> Result<Stored, CatalogError> {
+        let database = &self.inner.database;
+        let text =
+            |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));
+        let info = TokenInfo {
+            id: text("id")?,
+            name: text("name")?,
+            scope: serde_json::from_str(&text("scope")?)
+                .map_err(|error| database.unreadable("the scope of a token", &error))?,
+            created_at: text("created_at")?,
+            expires_at: text("expires_at")?,
+            revoked_at: row.try_get("revoked_at").map_err(|error| database.error(&error))?,
+        };
+        Ok(Stored { info, secret_hash: text("secret_hash")? })
+    }
+}
