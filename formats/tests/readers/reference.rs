@@ -7,9 +7,8 @@ use std::path::Path;
 use tarn_formats::{AttributeValue, Format, Reader, Variable};
 
 /// What the reference reads and Tarn does not, with the reason that Tarn must give.
-const UNREADABLE: &[(&str, &str, &str)] = &[
-    ("hdf5/float.h5", "/longdouble", "floating-point format of 80 bits"),
-];
+const UNREADABLE: &[(&str, &str, &str)] =
+    &[("hdf5/float.h5", "/longdouble", "floating-point format of 80 bits")];
 
 /// What the reference reads wrongly: h5py 3.16 does not swap big-endian numbers inside sequences (the
 /// same text in `/vlunicode_little` of the file begins with 112).
@@ -28,7 +27,8 @@ fn every_dataset_of_every_file_has_the_values_that_h5py_and_netcdf4_see() {
         .collect();
     names.sort();
     for name in names {
-        let expected: Value = serde_json::from_str(&std::fs::read_to_string(&name).unwrap()).unwrap();
+        let expected: Value =
+            serde_json::from_str(&std::fs::read_to_string(&name).unwrap()).unwrap();
         let path = expected["path"].as_str().unwrap();
         let (section, list) = if expected["h5py"].is_object() {
             ("h5py", &expected["h5py"]["datasets"])
@@ -59,7 +59,12 @@ fn every_dataset_of_every_file_has_the_values_that_h5py_and_netcdf4_see() {
 }
 
 /// Whether the dataset was compared; the fault if it differs.
-fn compare(file: &str, section: &str, reader: &dyn Reader, dataset: &Value) -> Result<bool, String> {
+fn compare(
+    file: &str,
+    section: &str,
+    reader: &dyn Reader,
+    dataset: &Value,
+) -> Result<bool, String> {
     let contents = reader.contents();
     let path = dataset["path"].as_str().unwrap().replace("_nc4_non_coord_", "");
     let text = |name: &str| dataset["attrs"][name].as_str().unwrap_or_default();
@@ -67,8 +72,7 @@ fn compare(file: &str, section: &str, reader: &dyn Reader, dataset: &Value) -> R
         let listed = contents.variable(&path).is_some_and(|v| !v.attributes.is_empty());
         return if listed { Err("is a dimension only".to_owned()) } else { Ok(false) };
     }
-    let reason =
-        contents.unreadable.iter().find(|u| u.path == path).map(|u| u.reason.as_str());
+    let reason = contents.unreadable.iter().find(|u| u.path == path).map(|u| u.reason.as_str());
     let known = UNREADABLE.iter().find(|(f, p, _)| *f == file && *p == path);
     let without_values = ["read_err", "skipped"].iter().any(|key| !dataset[key].is_null());
     match (reason, known) {
@@ -80,10 +84,13 @@ fn compare(file: &str, section: &str, reader: &dyn Reader, dataset: &Value) -> R
     }
     let variable = contents.variable(&path).ok_or("not listed")?;
     if without_values {
-        return Err("the reference has no values, and Tarn does not list it as unreadable".to_owned());
+        return Err(
+            "the reference has no values, and Tarn does not list it as unreadable".to_owned()
+        );
     }
-    let shape: Vec<u64> =
-        dataset["shape"].as_array().map_or(vec![0], |s| s.iter().map(|n| n.as_u64().unwrap()).collect());
+    let shape: Vec<u64> = dataset["shape"]
+        .as_array()
+        .map_or(vec![0], |s| s.iter().map(|n| n.as_u64().unwrap()).collect());
     if variable.shape() != shape {
         return Err(format!("shape {:?} in place of {shape:?}", variable.shape()));
     }
@@ -96,7 +103,10 @@ fn compare(file: &str, section: &str, reader: &dyn Reader, dataset: &Value) -> R
         }
         return Ok(true);
     }
-    if dataset["dtype"].as_str().is_some_and(|t| t.contains("c8") || t.contains("c16") || t.starts_with("complex")) {
+    if dataset["dtype"]
+        .as_str()
+        .is_some_and(|t| t.contains("c8") || t.contains("c16") || t.starts_with("complex"))
+    {
         let columns = array.as_struct_opt().ok_or("no struct")?;
         for (part, column) in columns.columns().iter().enumerate() {
             let values = numbers(column).unwrap();
@@ -176,14 +186,21 @@ fn same_values(array: &ArrayRef, expected: &Value, masked: &[f64]) -> Result<(),
         || expected["n_valid"].as_u64() != Some(valid.len() as u64)
     {
         let (n, n_valid) = (&expected["n"], &expected["n_valid"]);
-        return Err(format!("{} values, {} valid, in place of {n}, {n_valid}", values.len(), valid.len()));
+        return Err(format!(
+            "{} values, {} valid, in place of {n}, {n_valid}",
+            values.len(),
+            valid.len()
+        ));
     }
     if valid.is_empty() {
         return Ok(());
     }
     let (low, high) = valid.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
     if !same(low, number(&expected["min"])) || !same(high, number(&expected["max"])) {
-        return Err(format!("{low} to {high} in place of {} to {}", expected["min"], expected["max"]));
+        return Err(format!(
+            "{low} to {high} in place of {} to {}",
+            expected["min"], expected["max"]
+        ));
     }
     let (sum, wanted) = (valid.iter().sum::<f64>(), number(&expected["sum"]));
     let scale: f64 = valid.iter().map(|value| value.abs()).sum();

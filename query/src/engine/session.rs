@@ -12,10 +12,10 @@ use crate::functions::{FileFunction, FileTables};
 use crate::provider::{blocking, schema_of};
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::CatalogProvider;
+use datafusion::common::TableReference;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::common::TableReference;
 use std::sync::Arc;
 use tarn_schemas::{LabName, PartialMode, Principal, TableRef};
 
@@ -253,9 +253,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(runtime(&shared.memory)?);
         if let Some(attachment) = attachment {
-            labs.extend(
-                attachment.catalogs.into_iter().map(|(lab, peer)| (lab.to_string(), peer)),
-            );
+            labs.extend(attachment.catalogs.into_iter().map(|(lab, peer)| (lab.to_string(), peer)));
             for rule in attachment.rules {
                 builder = builder.with_optimizer_rule(rule);
             }

@@ -1,10 +1,10 @@
 //! `great_circle_distance(lat1, lon1, lat2, lon2)` in metres.
 
 use crate::error::QueryError;
+use arrow::array::AsArray;
 use arrow::array::{Array, Float64Array, Float64Builder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use arrow::array::AsArray;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
@@ -103,7 +103,8 @@ mod tests {
         // Berkeley to Oak Ridge by the spherical law of cosines, evaluated in Python.
         let got = distance([37.8768, -122.2506], [35.9311, -84.3100]);
         let (a, b) = ((37.8768_f64).to_radians(), (35.9311_f64).to_radians());
-        let angle = (a.sin() * b.sin() + a.cos() * b.cos() * (37.9406_f64).to_radians().cos()).acos();
+        let angle =
+            (a.sin() * b.sin() + a.cos() * b.cos() * (37.9406_f64).to_radians().cos()).acos();
         assert!((got - RADIUS * angle).abs() < 1e-3, "{got}");
         assert!(distance([f64::NAN, 0.0], [0.0, 0.0]).is_nan());
     }
