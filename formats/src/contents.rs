@@ -65,7 +65,7 @@ pub struct Attribute {
 }
 
 /// A dimension: a name and a length, with the variable that holds its coordinates if there is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Dimension {
     /// Name without group path, such as `time`. Dimensions that a plain HDF5 file leaves nameless
     /// are called `dim_0`, `dim_1`, … by their place in the variable.
@@ -88,7 +88,10 @@ pub struct Variable {
     /// Dimensions, outermost first; empty for a scalar.
     pub dimensions: Vec<Dimension>,
     /// Type of the stored values in Arrow's terms, big-endian data as native:
-    /// integers, floats, Boolean, Utf8, Binary, FixedSizeBinary, Struct, List, FixedSizeList.
+    /// integers, floats, Boolean, Utf8, FixedSizeBinary, Struct, List, FixedSizeList, Timestamp.
+    /// NetCDF's characters (`NC_CHAR`) are FixedSizeBinary(1), one byte a cell, along all their
+    /// dimensions; opaque values are FixedSizeBinary too. An enumeration is its integer, except
+    /// FALSE/TRUE, which is Boolean.
     pub data_type: DataType,
     /// Chunk shape; `None` for contiguous and compact data.
     pub chunk_shape: Option<Vec<u64>>,

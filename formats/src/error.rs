@@ -91,6 +91,20 @@ pub enum FormatError {
     Arrow(#[from] arrow::error::ArrowError),
 }
 
+impl FormatError {
+    pub(crate) fn corrupt(
+        location: impl Into<String>,
+        place: impl Into<String>,
+        problem: impl ToString,
+    ) -> Self {
+        Self::Corrupt {
+            location: location.into(),
+            place: place.into(),
+            problem: problem.to_string(),
+        }
+    }
+}
+
 impl Coded for FormatError {
     fn code(&self) -> ErrorCode {
         match self {

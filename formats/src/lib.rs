@@ -7,10 +7,16 @@
 
 pub mod cf;
 pub mod contents;
+mod cursor;
+mod elements;
 pub mod error;
+mod fetch;
+mod grids;
 pub mod hdf5;
+mod hyperslab;
 pub mod netcdf3;
 pub mod reader;
+mod recognise;
 pub mod region;
 pub mod source;
 pub mod spec;

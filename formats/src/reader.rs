@@ -1,7 +1,9 @@
 //! The one trait of every format, and how a file finds its reader.
 
-use crate::contents::Contents;
+use crate::contents::{Contents, Variable};
+use crate::elements::MAX_REGION_BYTES;
 use crate::error::FormatError;
+use crate::recognise::{Recognised, recognise};
 use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
@@ -37,6 +39,83 @@ pub trait Reader: Send + Sync + fmt::Debug {
 /// # Errors
 /// [`FormatError::UnknownFormat`], saying what was found instead; [`FormatError::Corrupt`].
 pub fn open(source: Arc<dyn ByteSource>) -> Result<Arc<dyn Reader>, FormatError> {
-    let _ = source;
-    todo!()
+    match recognise(source.as_ref())? {
+        Recognised::Hdf5 => Ok(Arc::new(crate::hdf5::Hdf5Reader::open(source)?)),
+        Recognised::NetCdf3 => Ok(Arc::new(crate::netcdf3::NetCdf3Reader::open(source)?)),
+        Recognised::Spec => Ok(Arc::new(crate::spec::SpecReader::open(source.as_ref())?)),
+        Recognised::Other(found) => {
+            Err(FormatError::UnknownFormat { location: source.location().to_owned(), found })
+        }
+    }
+}
+
+/// The variable at `path`, once it is known that `region` fits it.
+pub(crate) fn checked<'a>(
+    location: &str,
+    contents: &'a Contents,
+    path: &str,
+    region: &Region,
+) -> Result<&'a Variable, FormatError> {
+    let Some(variable) = contents.variable(path) else {
+        let wanted = path.trim_start_matches('/');
+        let unreadable = contents.unreadable.iter();
+        return Err(match unreadable.into_iter().find(|u| u.path.trim_start_matches('/') == wanted) {
+            Some(unreadable) => FormatError::Unsupported {
+                location: location.to_owned(),
+                place: unreadable.path.clone(),
+                feature: unreadable.reason.clone(),
+            },
+            None => FormatError::NotFound {
+                location: location.to_owned(),
+                kind: "variable",
+                name: path.to_owned(),
+                available: some_names(contents.variables.iter().map(|v| v.path.as_str())),
+            },
+        });
+    };
+    let shape = variable.shape();
+    if region.fits(&shape) {
+        return Ok(variable);
+    }
+    Err(FormatError::Options {
+        location: location.to_owned(),
+        problem: format!(
+            "the region {:?} does not lie inside {} of shape {shape:?}",
+            region.ranges(),
+            variable.path
+        ),
+    })
+}
+
+/// Names for a message, the first twenty of them.
+fn some_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    match names.get(..20) {
+        Some(first) if names.len() > 20 => format!("{}, … ({} in all)", first.join(", "), names.len()),
+        _ => names.join(", "),
+    }
+}
+
+/// Bytes that `cells` values of `size` bytes take, checked against the limit of one read.
+pub(crate) fn region_bytes(
+    location: &str,
+    path: &str,
+    cells: Option<u64>,
+    size: usize,
+) -> Result<(usize, usize), FormatError> {
+    let needed =
+        cells.zip(u64::try_from(size).ok()).and_then(|(cells, size)| cells.checked_mul(size));
+    let (cells, bytes) = (cells.unwrap_or(u64::MAX), needed.unwrap_or(u64::MAX));
+    match (usize::try_from(cells), usize::try_from(bytes)) {
+        (Ok(cells), Ok(bytes)) if needed.is_some_and(|needed| needed <= MAX_REGION_BYTES) => {
+            Ok((cells, bytes))
+        }
+        _ => Err(FormatError::TooLarge {
+            location: location.to_owned(),
+            place: path.to_owned(),
+            what: "one read (ask for a smaller region)".to_owned(),
+            needed: bytes,
+            limit: MAX_REGION_BYTES,
+        }),
+    }
 }

@@ -1,6 +1,10 @@
 //! Why a query fails.
 
+use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
 use tarn_catalog::CatalogError;
+use tarn_connectors::StoreError;
 use tarn_formats::FormatError;
 use tarn_schemas::code::{Coded, ErrorCode};
 use thiserror::Error;
@@ -36,6 +40,12 @@ pub enum QueryError {
     /// The catalog fails.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// A store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Bytes are damaged, or no longer those that were registered.
+    #[error("{0}")]
+    InvalidData(String),
     /// A limit was reached.
     #[error("{0}")]
     ResourceExhausted(String),
@@ -54,8 +64,176 @@ impl Coded for QueryError {
             Self::SiteUnavailable { .. } => ErrorCode::Unavailable,
             Self::Format(error) => error.code(),
             Self::Catalog(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::InvalidData(_) => ErrorCode::InvalidData,
             Self::ResourceExhausted(_) => ErrorCode::ResourceExhausted,
             Self::Internal(_) => ErrorCode::Internal,
         }
+    }
+}
+
+impl QueryError {
+    /// The same failure once more, for an error that several partitions share.
+    fn again(&self) -> Self {
+        let text = self.to_string();
+        if let Self::SiteUnavailable { lab, problem } = self {
+            return Self::SiteUnavailable { lab: lab.clone(), problem: problem.clone() };
+        }
+        match self.code() {
+            ErrorCode::InvalidArgument | ErrorCode::Conflict => Self::Invalid(text),
+            ErrorCode::NotFound => Self::NotFound(text),
+            ErrorCode::PermissionDenied => Self::Denied(text),
+            ErrorCode::Unauthenticated => Self::Unauthenticated(text),
+            ErrorCode::InvalidData | ErrorCode::DataLoss => Self::InvalidData(text),
+            ErrorCode::ResourceExhausted => Self::ResourceExhausted(text),
+            _ => Self::Internal(text),
+        }
+    }
+
+    /// What a shared DataFusion error means.
+    fn of_shared(error: &DataFusionError) -> Self {
+        match error {
+            DataFusionError::External(inner) => match inner.downcast_ref::<Self>() {
+                Some(own) => own.again(),
+                None => Self::Internal(inner.to_string()),
+            },
+            DataFusionError::Shared(inner) => Self::of_shared(inner),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+                Self::of_shared(inner)
+            }
+            DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+                ArrowError::ExternalError(inner) => match inner.downcast_ref::<Self>() {
+                    Some(own) => own.again(),
+                    None => Self::Internal(inner.to_string()),
+                },
+                other => Self::Invalid(other.to_string()),
+            },
+            DataFusionError::ResourcesExhausted(text) => Self::ResourceExhausted(text.clone()),
+            DataFusionError::Plan(text) | DataFusionError::Execution(text) => {
+                Self::Invalid(text.clone())
+            }
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<ArrowError> for QueryError {
+    fn from(error: ArrowError) -> Self {
+        match error {
+            ArrowError::ExternalError(inner) => match inner.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(inner) => match inner.downcast::<DataFusionError>() {
+                    Ok(inner) => Self::from(*inner),
+                    Err(inner) => Self::Internal(inner.to_string()),
+                },
+            },
+            ArrowError::MemoryError(text) => Self::ResourceExhausted(text),
+            ArrowError::DivideByZero
+            | ArrowError::CastError(_)
+            | ArrowError::ParseError(_)
+            | ArrowError::ComputeError(_)
+            | ArrowError::ArithmeticOverflow(_)
+            | ArrowError::InvalidArgumentError(_)
+            | ArrowError::NotYetImplemented(_) => Self::Invalid(error.to_string()),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    /// Errors of Tarn come back as they went in; those of SQL become readable text.
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::External(inner) => match inner.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(inner) => match inner.downcast::<DataFusionError>() {
+                    Ok(inner) => Self::from(*inner),
+                    Err(inner) => match inner.downcast::<ArrowError>() {
+                        Ok(inner) => Self::from(*inner),
+                        Err(inner) => Self::Internal(inner.to_string()),
+                    },
+                },
+            },
+            DataFusionError::Shared(inner) => Self::of_shared(&inner),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+                Self::from(*inner)
+            }
+            DataFusionError::Collection(errors) => errors
+                .into_iter()
+                .next()
+                .map_or_else(|| Self::Internal("an error without a text".to_owned()), Self::from),
+            DataFusionError::ArrowError(inner, _) => Self::from(*inner),
+            DataFusionError::ResourcesExhausted(text) => Self::ResourceExhausted(format!(
+                "the query needs more memory than the engine may use: {text}"
+            )),
+            DataFusionError::SQL(inner, _) => Self::Invalid(format!("the SQL is not understood: {inner}")),
+            DataFusionError::Plan(text) | DataFusionError::Execution(text) => Self::Invalid(text),
+            DataFusionError::NotImplemented(text) => {
+                Self::Invalid(format!("this SQL is not supported: {text}"))
+            }
+            DataFusionError::Configuration(text) => Self::Invalid(text),
+            DataFusionError::SchemaError(inner, _) => Self::Invalid(schema_text(&inner)),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<QueryError> for DataFusionError {
+    fn from(error: QueryError) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+/// A name that does not fit a schema, with the names that would.
+fn schema_text(error: &SchemaError) -> String {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let mut names: Vec<&str> = valid_fields.iter().map(|f| f.name.as_str()).collect();
+            names.dedup();
+            let more = if names.len() > 40 { ", …" } else { "" };
+            names.truncate(40);
+            let quoting = valid_fields
+                .iter()
+                .find(|f| f.name != field.name && f.name.eq_ignore_ascii_case(&field.name))
+                .map_or_else(String::new, |f| {
+                    format!("; write \"{}\" in double quotes, which keep upper case", f.name)
+                });
+            format!(
+                "there is no column {:?}{quoting}; there are: {}{more}",
+                field.name,
+                names.join(", ")
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn an_error_of_tarn_survives_every_wrapping_that_datafusion_does() {
+        let denied = || DataFusionError::from(QueryError::Denied("no".to_owned()));
+        for wrapped in [
+            denied(),
+            denied().context("somewhere"),
+            DataFusionError::Shared(Arc::new(denied())),
+            DataFusionError::ArrowError(
+                Box::new(ArrowError::ExternalError(Box::new(denied()))),
+                None,
+            ),
+            DataFusionError::Collection(vec![denied(), denied()]),
+        ] {
+            let error = QueryError::from(wrapped);
+            assert!(matches!(error, QueryError::Denied(ref text) if text == "no"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_memory_pool_is_a_limit_and_not_a_defect() {
+        let error = QueryError::from(DataFusionError::ResourcesExhausted("pool".to_owned()));
+        assert_eq!(error.code(), ErrorCode::ResourceExhausted);
     }
 }

@@ -1,107 +1,27 @@
 //! Object stores by URL, and files in them as byte sources.
 
-use object_store::ObjectStore;
+mod config;
+mod error;
+mod expand;
+mod location;
+mod remote;
+
+pub use config::StoreConfig;
+pub use error::StoreError;
+pub use location::Location;
+
+use futures::StreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
-use tarn_formats::ByteSource;
-use tarn_schemas::code::{Coded, ErrorCode};
-use thiserror::Error;
-use url::Url;
-
-/// Settings of one store, from `[stores.NAME]` of `tarn.toml`. Keys as in `object_store`
-/// (`aws_endpoint`, `aws_region`, `aws_allow_http`, `aws_access_key_id`, …); what is not set comes
-/// from the environment (`AWS_*`). Never stored in tables, printed or logged.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreConfig {
-    /// Locations with this prefix use these settings, such as `s3://bucket`.
-    pub url: String,
-    /// Options of the object store.
-    #[serde(flatten)]
-    pub options: BTreeMap<String, String>,
-}
-
-impl fmt::Debug for StoreConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreConfig").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-/// A place that bytes come from or go to: an absolute URL (`file:///…`, `s3://…`, `https://…`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Location(Url);
-
-impl Location {
-    /// A path (made absolute) or a URL.
-    pub fn parse(text: &str) -> Result<Self, StoreError> {
-        let _ = text;
-        todo!()
-    }
-
-    /// The URL.
-    pub fn url(&self) -> &Url {
-        &self.0
-    }
-
-    /// The file system path, if this is a local file.
-    pub fn local_path(&self) -> Option<std::path::PathBuf> {
-        todo!()
-    }
-}
-
-impl fmt::Display for Location {
-    /// A local path as a path, anything else as a URL without user info and query.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-/// Why a store cannot be used.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// No such file, folder, bucket or object, or a glob without a match.
-    #[error("{location}: not found")]
-    NotFound {
-        /// The location.
-        location: String,
-    },
-    /// The text is no path or URL that Tarn knows.
-    #[error("{location}: {problem}")]
-    Invalid {
-        /// The text.
-        location: String,
-        /// What to write instead.
-        problem: String,
-    },
-    /// The store refuses.
-    #[error(
-        "{location}: access denied; check the credentials of this store in tarn.toml or the environment"
-    )]
-    Denied {
-        /// The location.
-        location: String,
-    },
-    /// The store cannot be reached, is full, is read-only or fails.
-    #[error("{location}: {problem}")]
-    Failed {
-        /// The location.
-        location: String,
-        /// What the store said, without secrets.
-        problem: String,
-    },
-}
-
-impl Coded for StoreError {
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::NotFound { .. } => ErrorCode::NotFound,
-            Self::Invalid { .. } => ErrorCode::InvalidArgument,
-            Self::Denied { .. } => ErrorCode::PermissionDenied,
-            Self::Failed { .. } => ErrorCode::Unavailable,
-        }
-    }
-}
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tarn_formats::{ByteSource, LocalFile, SourceError};
 
 /// A found file: where it is and how to tell whether it changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,51 +34,285 @@ pub struct FileStat {
     pub tag: String,
 }
 
-/// All stores that this process may use.
-#[derive(Debug, Clone, Default)]
+/// All stores that this process may use. Clones share their connections.
+#[derive(Clone, Default)]
 pub struct Stores {
     configs: Arc<Vec<StoreConfig>>,
+    /// Stores by host or bucket and the settings they were made with.
+    open: Arc<Mutex<HashMap<String, Arc<dyn ObjectStore>>>>,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").field("configs", &self.configs).finish_non_exhaustive()
+    }
 }
 
 impl Stores {
     /// Stores with the settings of the configuration.
     pub fn new(configs: Vec<StoreConfig>) -> Self {
-        Self { configs: Arc::new(configs) }
+        Self { configs: Arc::new(configs), open: Arc::default() }
     }
 
-    /// The options to use for a location: those of the longest configured prefix. For deltalake.
+    /// The options to use for a location: those of the longest configured prefix. What they leave
+    /// unset comes from the environment.
     pub fn options_for(&self, location: &Location) -> BTreeMap<String, String> {
-        let _ = (&self.configs, location);
-        todo!()
+        self.config_for(location).map(|config| config.options.clone()).unwrap_or_default()
     }
 
-    /// The object store of a location and the path in it.
+    fn config_for(&self, location: &Location) -> Option<&StoreConfig> {
+        self.configs
+            .iter()
+            .filter(|config| config.covers(location))
+            .max_by_key(|config| config.url.len())
+    }
+
+    /// The object store of a location and the path in it: the root of the file system, a bucket or
+    /// a host. Asks nothing of the store.
     pub fn object_store(
         &self,
         location: &Location,
-    ) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path), StoreError> {
-        let _ = location;
-        todo!()
+    ) -> Result<(Arc<dyn ObjectStore>, ObjectPath), StoreError> {
+        let path = ObjectPath::from_url_path(location.url().path()).map_err(|error| {
+            StoreError::Invalid { location: location.to_string(), problem: error.to_string() }
+        })?;
+        let config = self.config_for(location);
+        let base = &location.url()[..url::Position::BeforePath];
+        let key = format!("{base} {}", config.map_or("", |config| config.url.as_str()));
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = open.get(&key) {
+            return Ok((Arc::clone(store), path));
+        }
+        let store = config::connect(location, config)?;
+        open.insert(key, Arc::clone(&store));
+        Ok((store, path))
     }
 
     /// The files that a path, URL, glob or folder stands for, sorted by location. A folder means all
-    /// files in it, recursively; hidden files are left out.
+    /// files in it, recursively; hidden files are left out. `?`, `*` and `[…]` stay inside one
+    /// folder, `**` does not. `http(s)://` has no folders and no globs.
     pub async fn expand(&self, text: &str) -> Result<Vec<FileStat>, StoreError> {
-        let _ = text;
-        todo!()
+        expand::expand(self, text).await
     }
 
-    /// Opens one file. Local files are read with `pread`; others through the object store, which
-    /// needs a tokio runtime to be running when this is called (reads then block the calling thread,
-    /// so they must not run on an async worker).
+    /// Size and tag of one file as it is now.
+    pub async fn stat(&self, location: &Location) -> Result<FileStat, StoreError> {
+        if let Some(path) = location.local_path() {
+            return blocking(location, move || local_stat(&path)).await;
+        }
+        let (store, path) = self.object_store(location)?;
+        let meta = store
+            .head(&path)
+            .await
+            .map_err(|error| StoreError::from_object_store(location, &error))?;
+        Ok(FileStat { location: location.to_string(), bytes: meta.size, tag: remote::tag(&meta) })
+    }
+
+    /// Fails with [`StoreError::Changed`] unless the file still has the size and tag of `file`.
+    pub async fn check_unchanged(&self, file: &FileStat) -> Result<(), StoreError> {
+        let now = self.stat(&Location::parse(&file.location)?).await?;
+        if now.bytes == file.bytes && now.tag == file.tag {
+            return Ok(());
+        }
+        let describe = |stat: &FileStat| format!("{} bytes, tag {}", stat.bytes, stat.tag);
+        Err(StoreError::Changed {
+            location: file.location.clone(),
+            was: describe(file),
+            now: describe(&now),
+        })
+    }
+
+    /// Opens one file, which must still have the size and tag of `file`. Local files are read with
+    /// `pread`; others through the object store, which needs a tokio runtime to be running when
+    /// this is called (reads then block the calling thread, so they must not run on an async
+    /// worker) and refuses every answer with another tag.
     pub async fn source(&self, file: &FileStat) -> Result<Arc<dyn ByteSource>, StoreError> {
-        let _ = file;
-        todo!()
+        self.check_unchanged(file).await?;
+        let location = Location::parse(&file.location)?;
+        if let Some(path) = location.local_path() {
+            return blocking(&location, move || {
+                let failed = |problem: String| StoreError::Failed {
+                    location: path.display().to_string(),
+                    problem,
+                };
+                let source = LocalFile::open(&path).map_err(|error| match error {
+                    SourceError::Io { source, .. } => failed(source.to_string()),
+                    error @ SourceError::OutOfBounds { .. } => failed(error.to_string()),
+                })?;
+                Ok(Arc::new(source) as Arc<dyn ByteSource>)
+            })
+            .await;
+        }
+        let (store, path) = self.object_store(&location)?;
+        Ok(Arc::new(remote::RemoteFile::new(file.clone(), store, path)))
     }
 
     /// SHA-256 of a file's bytes in lower-case hexadecimal, streamed.
     pub async fn sha256(&self, file: &FileStat) -> Result<String, StoreError> {
-        let _ = file;
-        todo!()
+        let location = Location::parse(&file.location)?;
+        if let Some(path) = location.local_path() {
+            return blocking(&location, move || local_sha256(&path)).await;
+        }
+        let (store, path) = self.object_store(&location)?;
+        let failed = |error| StoreError::from_object_store(&location, &error);
+        let answer = store.get(&path).await.map_err(failed)?;
+        remote::check_tag(file, &answer.meta)?;
+        let mut stream = answer.into_stream();
+        let mut hash = Sha256::new();
+        while let Some(bytes) = stream.next().await {
+            hash.update(&bytes.map_err(failed)?);
+        }
+        Ok(hexadecimal(&hash.finalize()))
+    }
+}
+
+/// Runs file system work on a blocking thread.
+async fn blocking<T: Send + 'static>(
+    location: &Location,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Failed {
+        location: location.to_string(),
+        problem: format!("the work was stopped: {error}"),
+    })?
+}
+
+/// Size and modification time of a local file; a folder is no file.
+fn local_stat(path: &Path) -> Result<FileStat, StoreError> {
+    let location = path.display();
+    let metadata = std::fs::metadata(path).map_err(|e| StoreError::from_io(&location, &e))?;
+    if metadata.is_dir() {
+        return Err(StoreError::Invalid {
+            location: location.to_string(),
+            problem: "this is a folder, not a file".to_owned(),
+        });
+    }
+    Ok(FileStat {
+        location: location.to_string(),
+        bytes: metadata.len(),
+        tag: (i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()))
+            .to_string(),
+    })
+}
+
+fn local_sha256(path: &PathBuf) -> Result<String, StoreError> {
+    let failed = |error: std::io::Error| StoreError::from_io(path.display(), &error);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = file.read(&mut buffer).map_err(failed)?;
+        match buffer.get(..count) {
+            None | Some([]) => return Ok(hexadecimal(&hash.finalize())),
+            Some(bytes) => hash.update(bytes),
+        }
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.nc", "a.nc", ".hidden.nc", "sub/c.nc", "sub/.git/d.nc", "x[1].txt"] {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        folder
+    }
+
+    async fn names(folder: &Path, text: &str) -> Vec<String> {
+        let found = Stores::default().expand(text).await.unwrap();
+        let prefix = format!("{}/", folder.display());
+        found
+            .into_iter()
+            .map(|file| file.location.strip_prefix(&prefix).unwrap().to_owned())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn paths_globs_and_folders_give_their_files_in_order_without_hidden_ones() {
+        let folder = folder();
+        let base = folder.path().to_str().unwrap();
+        let all = ["a.nc", "b.nc", "sub/c.nc", "x[1].txt"];
+        assert_eq!(names(folder.path(), base).await, all);
+        assert_eq!(names(folder.path(), &format!("file://{base}")).await, all);
+        assert_eq!(names(folder.path(), &format!("{base}/*.nc")).await, ["a.nc", "b.nc"]);
+        assert_eq!(names(folder.path(), &format!("{base}/**/*.nc")).await, &all[..3]);
+        assert_eq!(names(folder.path(), &format!("{base}/a.nc")).await, ["a.nc"]);
+        assert_eq!(names(folder.path(), &format!("{base}/x[1].txt")).await, ["x[1].txt"]);
+        for missing in [format!("{base}/none.nc"), format!("{base}/none*.nc")] {
+            let error = Stores::default().expand(&missing).await.unwrap_err();
+            assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changed_since_it_was_listed_is_refused() {
+        let folder = folder();
+        let path = folder.path().join("a.nc");
+        let stores = Stores::default();
+        let file = stores.expand(path.to_str().unwrap()).await.unwrap().remove(0);
+        assert_eq!(stores.source(&file).await.unwrap().len(), 4);
+        fs::write(&path, "other bytes").unwrap();
+        let error = stores.source(&file).await.unwrap_err();
+        assert!(matches!(error, StoreError::Changed { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_checksum_is_that_of_sha256sum() {
+        let folder = folder();
+        let path = folder.path().join("abc");
+        fs::write(&path, "abc").unwrap();
+        let stores = Stores::default();
+        let file = stores.stat(&Location::from_path(&path).unwrap()).await.unwrap();
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(
+            stores.sha256(&file).await.unwrap(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn the_longest_configured_prefix_counts_and_secrets_are_not_printed() {
+        let config = |url: &str, endpoint: &str| StoreConfig {
+            url: url.to_owned(),
+            options: BTreeMap::from([
+                ("aws_endpoint".to_owned(), endpoint.to_owned()),
+                ("aws_secret_access_key".to_owned(), "hunter2".to_owned()),
+            ]),
+        };
+        let stores = Stores::new(vec![
+            config("s3://lake", "http://one"),
+            config("s3://lake/tables/", "http://two"),
+        ]);
+        for (location, endpoint) in [
+            ("s3://lake/x", Some("http://one")),
+            ("s3://lake/tables/x", Some("http://two")),
+            ("s3://lake/tables", Some("http://two")),
+            ("s3://lake/tables2", Some("http://one")),
+            ("s3://lake2/x", None),
+        ] {
+            let options = stores.options_for(&Location::parse(location).unwrap());
+            assert_eq!(options.get("aws_endpoint").map(String::as_str), endpoint, "{location}");
+        }
+        assert!(!format!("{stores:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_option_that_does_not_exist_is_named() {
+        let stores = Stores::new(vec![StoreConfig {
+            url: "s3://lake".to_owned(),
+            options: BTreeMap::from([("aws_end_point".to_owned(), "http://x".to_owned())]),
+        }]);
+        let error = stores.object_store(&Location::parse("s3://lake/x").unwrap()).unwrap_err();
+        assert!(error.to_string().contains("aws_end_point"), "{error}");
     }
 }

@@ -1,1 +1,169 @@
 //! HDF5, and NetCDF-4 on top of it.
+//!
+//! The metadata is parsed once, at open, into a plain index ([`index`]); chunk addresses are loaded
+//! when a dataset is first read. Reading, filters and values are ours: byte ranges of the chunks
+//! that a region touches → values → the region cut out → Arrow.
+
+mod attribute;
+mod chunks;
+mod datatype;
+mod dimensions;
+mod filters;
+mod heap;
+mod index;
+mod links;
+mod parse;
+mod read;
+mod storage;
+mod values;
+
+use crate::contents::{Attribute, AttributeValue, Contents, Format, Variable};
+use crate::error::FormatError;
+use crate::grids::{grids, group_of};
+use crate::reader::{Reader, checked};
+use crate::region::Region;
+use crate::source::ByteSource;
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use datatype::Datatype;
+use dimensions::Scales;
+use index::{H5Attribute, H5Dataset, H5Index, H5Value, Layout};
+use read::Read;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// An open HDF5 or NetCDF-4 file.
+#[derive(Debug)]
+pub struct Hdf5Reader {
+    source: Arc<dyn ByteSource>,
+    index: H5Index,
+    contents: Contents,
+    /// Path of a variable → place in the index.
+    places: HashMap<String, usize>,
+}
+
+impl Hdf5Reader {
+    /// Reads the metadata of a file.
+    ///
+    /// # Errors
+    /// [`FormatError::Corrupt`] if the file is truncated or its root group is damaged. A dataset
+    /// that cannot be read is no error: it is listed in [`Contents::unreadable`].
+    pub fn open(source: Arc<dyn ByteSource>) -> Result<Self, FormatError> {
+        let mut index = parse::index(&source)?;
+        let netcdf = dimensions::is_netcdf4(&index);
+        if netcdf {
+            index.datasets.iter_mut().for_each(|d| characters(&mut d.datatype));
+        }
+        let (variables, places) = variables(&index, netcdf);
+        let mut groups: Vec<_> =
+            index.groups.iter().map(|g| (g.path.clone(), visible(&g.attributes, netcdf))).collect();
+        let root = if groups.is_empty() { vec![] } else { groups.remove(0).1 };
+        let contents = Contents {
+            format: if netcdf { Format::NetCdf4 } else { Format::Hdf5 },
+            attributes: root,
+            groups,
+            grids: grids(&variables),
+            variables,
+            unreadable: index.unreadable.clone(),
+        };
+        Ok(Self { source, index, contents, places })
+    }
+}
+
+impl Reader for Hdf5Reader {
+    fn location(&self) -> &str {
+        self.source.location()
+    }
+
+    fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError> {
+        let variable = checked(self.location(), &self.contents, path, region)?;
+        let place = self.places.get(&variable.path);
+        let Some(dataset) = place.and_then(|place| self.index.datasets.get(*place)) else {
+            return Err(FormatError::corrupt(self.location(), path, "it is not in the index"));
+        };
+        Read { source: &self.source, frame: self.index.frame, dataset }.region(region)
+    }
+}
+
+/// NetCDF's `NC_CHAR` is a string of one byte: kept as a byte, so that text can be put together
+/// along the last dimension.
+fn characters(datatype: &mut Datatype) {
+    if matches!(datatype, Datatype::FixedString { size: 1, .. }) {
+        *datatype = Datatype::Opaque { size: 1 };
+    }
+}
+
+fn variables(index: &H5Index, netcdf: bool) -> (Vec<Variable>, HashMap<String, usize>) {
+    let scales = Scales::new(index);
+    let mut variables: Vec<Variable> = Vec::new();
+    let mut places = HashMap::new();
+    for (place, dataset) in index.datasets.iter().enumerate() {
+        if dimensions::is_dimension_only(dataset) {
+            continue;
+        }
+        let Ok(data_type) = dataset.datatype.data_type() else { continue };
+        let path = variable_path(&dataset.path);
+        places.insert(path.clone(), place);
+        variables.push(variable(dataset, path, data_type, &scales, netcdf));
+    }
+    // A scale that is no variable here holds no coordinates.
+    for variable in &mut variables {
+        for dimension in &mut variable.dimensions {
+            let coordinate = dimension.coordinate.take();
+            dimension.coordinate = coordinate.filter(|path| places.contains_key(path));
+        }
+    }
+    (variables, places)
+}
+
+fn variable_path(path: &str) -> String {
+    format!("{}/{}", group_of(path).trim_end_matches('/'), dimensions::variable_name(path))
+}
+
+fn variable(
+    dataset: &H5Dataset,
+    path: String,
+    data_type: DataType,
+    scales: &Scales<'_>,
+    netcdf: bool,
+) -> Variable {
+    let cells = dataset.shape.iter().try_fold(1_u64, |cells, n| cells.checked_mul(*n));
+    let size = dataset.datatype.size() as u64;
+    let (chunk_shape, stored_bytes) = match &dataset.layout {
+        Layout::Chunked(index) => (Some(index.shape.clone()), None),
+        Layout::Compact(bytes) => (None, Some(bytes.len() as u64)),
+        Layout::Contiguous(None) => (None, Some(0)),
+        Layout::Contiguous(Some(_)) => (None, cells.and_then(|cells| cells.checked_mul(size))),
+    };
+    Variable {
+        name: dimensions::variable_name(&dataset.path).to_owned(),
+        path,
+        dimensions: scales.dimensions(dataset),
+        data_type,
+        chunk_shape,
+        filters: dataset.filters.iter().map(filters::Filter::name).collect(),
+        stored_bytes,
+        attributes: visible(&dataset.attributes, netcdf || dataset.is_scale()),
+        default_fill: netcdf,
+    }
+}
+
+/// The attributes without those that make up the format. In plain HDF5 only references do: other
+/// software has its own use for `CLASS` and `NAME`.
+fn visible(attributes: &[H5Attribute], netcdf: bool) -> Vec<Attribute> {
+    attributes
+        .iter()
+        .filter(|attribute| !dimensions::is_housekeeping(&attribute.name, netcdf))
+        .map(|attribute| Attribute {
+            name: attribute.name.clone(),
+            value: match &attribute.value {
+                H5Value::Plain(value) => value.clone(),
+                H5Value::References(_) => AttributeValue::Unreadable("object references".to_owned()),
+            },
+        })
+        .collect()
+}

@@ -1,12 +1,34 @@
 //! The engine of one node and the session of one principal.
 
+mod answer;
+mod catalogs;
+mod explain;
+mod names;
+mod output;
+mod planner;
+mod session;
+mod statement;
+
+pub use answer::{Answer, Prepared, Sites};
+pub use session::{Session, SessionOptions};
+
+pub(crate) use statement::Call;
+
 use crate::error::QueryError;
-use arrow::datatypes::SchemaRef;
-use datafusion::execution::SendableRecordBatchStream;
-use std::sync::{Arc, Mutex};
+use crate::functions;
+use crate::provider::Opener;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use tarn_catalog::Catalog;
 use tarn_connectors::Stores;
-use tarn_schemas::{LabName, PartialMode, Principal, SiteReport, TableRef};
+use tarn_schemas::Principal;
+
+/// Users of memory that the text of an exhausted pool names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
 /// Limits and settings of an engine.
 #[derive(Debug, Clone)]
@@ -25,52 +47,16 @@ pub struct Engine {
     catalog: Option<Catalog>,
     stores: Stores,
     config: EngineConfig,
+    shared: Arc<Shared>,
 }
 
-/// How a session behaves.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SessionOptions {
-    /// What to do when a lab does not answer.
-    pub partial: PartialMode,
-    /// Whether `read_netcdf(…)` and its like may open paths and URLs. Only for people at the
-    /// machine itself (the owner of a home, or no home at all); never over the network.
-    pub files: bool,
-}
-
-/// The part each lab took in an answer. Complete when the stream has ended.
-#[derive(Debug, Clone, Default)]
-pub struct Sites(Arc<Mutex<Vec<SiteReport>>>);
-
-impl Sites {
-    /// Sets the report of a lab.
-    pub fn put(&self, report: SiteReport) {
-        let mut reports = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match reports.iter_mut().find(|known| known.lab == report.lab) {
-            Some(known) => *known = report,
-            None => reports.push(report),
-        }
-    }
-
-    /// All reports so far.
-    pub fn reports(&self) -> Vec<SiteReport> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-}
-
-/// A running query.
-pub struct Answer {
-    /// Schema of the logical plan, equal to that of every batch.
-    pub schema: SchemaRef,
-    /// Batches.
-    pub stream: SendableRecordBatchStream,
-    /// Which labs took part.
-    pub sites: Sites,
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("schema", &self.schema).finish_non_exhaustive()
-    }
+/// What all sessions of an engine share.
+#[derive(Debug)]
+struct Shared {
+    memory: Arc<dyn MemoryPool>,
+    /// Functions and settings; sessions add names and stores of their own.
+    template: Arc<SessionState>,
+    opener: Opener,
 }
 
 impl Engine {
@@ -80,7 +66,35 @@ impl Engine {
         stores: Stores,
         config: EngineConfig,
     ) -> Result<Self, QueryError> {
-        Ok(Self { catalog, stores, config })
+        let memory: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
+            FairSpillPool::new(config.memory_bytes),
+            NAMED_CONSUMERS,
+        ));
+        let mut settings = SessionConfig::new()
+            .with_information_schema(true)
+            .with_create_default_catalog_and_schema(false);
+        if config.partitions > 0 {
+            settings = settings.with_target_partitions(config.partitions);
+        }
+        // Text stays Utf8, the type that the catalog, peers and clients know a column by.
+        let options = settings.options_mut();
+        options.execution.parquet.schema_force_view_types = false;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        let mut template = SessionStateBuilder::new()
+            .with_config(settings)
+            .with_runtime_env(runtime(&memory)?)
+            .with_default_features()
+            .build();
+        for function in functions::scalar_functions() {
+            datafusion::execution::FunctionRegistry::register_udf(
+                &mut template,
+                Arc::new(function),
+            )?;
+        }
+        let template = Arc::new(template);
+        let opener = Opener::new(stores.clone(), Arc::clone(&template));
+        let shared = Arc::new(Shared { memory, template, opener });
+        Ok(Self { catalog, stores, config, shared })
     }
 
     /// The catalog, if there is a home.
@@ -100,61 +114,21 @@ impl Engine {
 
     /// A session of a principal: it sees the tables that the principal may know of, here and at
     /// the peers.
+    #[expect(clippy::unused_async, reason = "part of the interface: peers may be asked here")]
     pub async fn session(
         &self,
         who: Principal,
         options: SessionOptions,
     ) -> Result<Session, QueryError> {
-        let _ = (who, options);
-        todo!()
+        Ok(Session::new(self.clone(), who, options))
     }
 }
 
-/// A session of one principal.
-#[derive(Debug, Clone)]
-pub struct Session {}
-
-impl Session {
-    /// Who asks.
-    pub fn principal(&self) -> &Principal {
-        todo!()
-    }
-
-    /// Plans a read-only statement; nothing runs yet.
-    pub async fn plan(&self, sql: &str) -> Result<Prepared, QueryError> {
-        let _ = sql;
-        todo!()
-    }
-
-    /// Plans and starts a read-only statement.
-    pub async fn sql(&self, sql: &str) -> Result<Answer, QueryError> {
-        self.plan(sql).await?.start().await
-    }
-
-    /// All tables the session sees, with their Arrow schemas: own lab and peers.
-    pub async fn tables(&self) -> Result<Vec<(TableRef, SchemaRef)>, QueryError> {
-        todo!()
-    }
-
-    /// The lab of the node, if there is a home.
-    pub fn lab(&self) -> Option<&LabName> {
-        todo!()
-    }
-}
-
-/// A planned statement.
-#[derive(Debug)]
-pub struct Prepared {}
-
-impl Prepared {
-    /// Schema of the answer: that of the logical plan, with views expanded (Utf8View → Utf8) for
-    /// old clients.
-    pub fn schema(&self) -> SchemaRef {
-        todo!()
-    }
-
-    /// Starts it.
-    pub async fn start(self) -> Result<Answer, QueryError> {
-        todo!()
-    }
+/// A runtime with the engine's memory and with stores and caches of its own.
+///
+/// DataFusion registers object stores by host alone and keys Parquet footers by path alone
+/// (query-engine note, section 3), so sharing them between statements could serve one table with
+/// the credentials or the footer of another.
+fn runtime(memory: &Arc<dyn MemoryPool>) -> Result<Arc<RuntimeEnv>, QueryError> {
+    Ok(RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(memory)).build_arc()?)
 }

@@ -1,1 +1,51 @@
-//! Flight SQL and streams on one port.
+//! The Flight door: Flight SQL for ADBC and JDBC, training streams, and what peers ask, on one port.
+
+mod actions;
+mod encode;
+mod identity;
+mod metadata;
+mod routes;
+mod seal;
+mod service;
+mod sql;
+mod statements;
+mod status;
+mod streams;
+
+pub use identity::{PARTIAL_HEADER, VISITOR_HEADER};
+pub use service::FlightDoor;
+pub use status::to_status;
+
+use crate::engine::Engine;
+use arrow_flight::flight_service_server::FlightServiceServer;
+use std::future::Future;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+/// Most bytes of one message from a client.
+const MAX_REQUEST_BYTES: usize = 16 << 20;
+/// How often an idle connection is probed.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// The Flight service of a node, for a tonic server.
+pub fn service(engine: Engine) -> FlightServiceServer<FlightDoor> {
+    FlightServiceServer::new(FlightDoor::new(engine)).max_decoding_message_size(MAX_REQUEST_BYTES)
+}
+
+/// Serves Flight on a bound listener until `shutdown` resolves; then running calls may end.
+pub async fn serve(
+    listener: TcpListener,
+    engine: Engine,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), tonic::transport::Error> {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .add_service(service(engine))
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            shutdown,
+        )
+        .await
+}

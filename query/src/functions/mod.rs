@@ -1,1 +1,26 @@
 //! Table functions over files and scalar functions for science.
+
+mod calendar;
+mod distance;
+mod files;
+mod inside;
+mod tensor;
+mod units;
+
+pub(crate) use files::{FileFunction, FileTables};
+
+use datafusion::logical_expr::ScalarUDF;
+
+/// Scalar functions that read the metadata of their argument's field.
+pub(crate) const NEEDS_METADATA: [&str; 4] = ["cf_year", "cf_month", "cf_day", "tensor_element"];
+
+/// All scalar functions of Tarn.
+pub(crate) fn scalar_functions() -> Vec<ScalarUDF> {
+    let mut functions = calendar::functions();
+    functions.extend([
+        ScalarUDF::from(units::ConvertUnits::new()),
+        ScalarUDF::from(distance::GreatCircleDistance::new()),
+        ScalarUDF::from(tensor::TensorElement::new()),
+    ]);
+    functions
+}

@@ -1,1 +1,15 @@
 //! Table providers: files in place and Delta.
+
+mod delta;
+mod grid;
+mod listed;
+mod open;
+mod pushdown;
+mod scan;
+
+pub use grid::GridTable;
+pub use scan::GridScanExec;
+
+pub(crate) use delta::DeltaScanExec;
+pub(crate) use listed::ListedTable;
+pub(crate) use open::{Opener, blocking, open_grid, schema_of};

@@ -1,0 +1,75 @@
+# Two commands for a fresh Debian 12 machine: `make demo` and `make test`. They install what is
+# missing (scripts/setup.sh says what and why) and build outside the tree (see scripts/env.sh).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+ENV := . scripts/env.sh
+
+.PHONY: help setup build demo test lint bench docs clean
+
+help: ## what can be made
+	@echo "Tarn: make demo | make test"
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup: ## install what is missing: compiler, linker, Python environment
+	@scripts/setup.sh
+
+build: ## the release binary, at $CARGO_TARGET_DIR/release/tarn and linked from target/release/tarn
+	@scripts/setup.sh build
+	$(ENV)
+	cargo build --release --locked --workspace --bins
+	if [ "$$CARGO_TARGET_DIR" != "$$PWD/target" ]; then
+		mkdir -p target/release
+		ln -sfn "$$CARGO_TARGET_DIR/release/tarn" target/release/tarn
+	fi
+	echo "built $$CARGO_TARGET_DIR/release/tarn"
+
+demo: ## three labs, one SQL, and the number that was wrong
+	@scripts/setup.sh
+	$(ENV)
+	if [ -z "$${TARN_BIN:-}" ]; then
+		$(MAKE) build
+		export TARN_BIN="$$CARGO_TARGET_DIR/release/tarn"
+	fi
+	demo/run
+
+test: ## unit, integration and end-to-end tests, on one build
+	@scripts/setup.sh
+	$(ENV)
+	cargo build --locked --workspace
+	if command -v cargo-nextest >/dev/null 2>&1; then
+		cargo nextest run --locked --workspace
+	else
+		cargo test --locked --workspace --all-targets
+	fi
+	scripts/pytest.sh tests $(wildcard python/tests)
+
+lint: ## format, clippy, and the rules of structure, versions and licences
+	@scripts/setup.sh
+	$(ENV)
+	cargo fmt --all -- --check
+	python3 scripts/check_structure.py
+	python3 scripts/check_licences.py
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench: ## Tarn beside h5py, netCDF4 and xarray on the same file
+	@scripts/setup.sh
+	$(ENV)
+	if [ -z "$${TARN_BIN:-}" ]; then
+		$(MAKE) build
+		export TARN_BIN="$$CARGO_TARGET_DIR/release/tarn"
+	fi
+	"$$TARN_VENV/bin/python" benches/run.py
+
+docs: ## the reference of every crate
+	@scripts/setup.sh build
+	$(ENV)
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+clean: ## remove what was built (the shared cache stays: see scripts/env.sh)
+	@rm -rf target benches/data
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	echo "removed target/ and caches of Python; the build cache is $${CARGO_TARGET_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/tarn/target}"

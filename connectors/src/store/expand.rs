@@ -1,0 +1,158 @@
+//! Paths, URLs, globs and folders → files.
+
+use super::{FileStat, Location, StoreError, Stores, blocking, local_stat, remote};
+use futures::TryStreamExt;
+use glob::{MatchOptions, Pattern};
+use object_store::path::Path as ObjectPath;
+use std::path::{Path, PathBuf};
+
+/// Wildcards stay inside one folder and do not match hidden files, as in a shell.
+const MATCH: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// The files that a text stands for, sorted by location.
+pub(super) async fn expand(stores: &Stores, text: &str) -> Result<Vec<FileStat>, StoreError> {
+    let mut files = if text.contains("://") && !text.starts_with("file://") {
+        expand_remote(stores, text).await?
+    } else {
+        let location = Location::parse(text)?;
+        let path = location.local_path().ok_or_else(|| not_found(text))?;
+        blocking(&location, move || expand_local(&path)).await?
+    };
+    if files.is_empty() {
+        return Err(not_found(text));
+    }
+    files.sort_by(|a, b| a.location.cmp(&b.location));
+    files.dedup_by(|a, b| a.location == b.location);
+    Ok(files)
+}
+
+fn not_found(text: &str) -> StoreError {
+    StoreError::NotFound { location: text.to_owned() }
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.')
+}
+
+fn expand_local(path: &Path) -> Result<Vec<FileStat>, StoreError> {
+    let mut files = Vec::new();
+    let text = path.to_string_lossy();
+    if path.exists() || !is_pattern(&text) {
+        collect(path, &mut files)?;
+        return Ok(files);
+    }
+    let invalid = |error: glob::PatternError| StoreError::Invalid {
+        location: text.to_string(),
+        problem: format!("not a glob: {error}"),
+    };
+    for found in glob::glob_with(&text, MATCH).map_err(invalid)? {
+        let found = found.map_err(|e| StoreError::from_io(e.path().display(), e.error()))?;
+        collect(&found, &mut files)?;
+    }
+    Ok(files)
+}
+
+/// The file, or every file of the folder. Links to folders inside it are not followed: they may
+/// lead in a circle.
+fn collect(path: &Path, files: &mut Vec<FileStat>) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::from_io(path.display(), &error);
+    if !path.is_dir() {
+        files.push(local_stat(path)?);
+        return Ok(());
+    }
+    let mut folders: Vec<PathBuf> = vec![path.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if is_hidden(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            let (kind, path) = (entry.file_type().map_err(failed)?, entry.path());
+            if kind.is_dir() {
+                folders.push(path);
+            } else if path.is_file() {
+                if path.to_str().is_none() {
+                    return Err(StoreError::Invalid {
+                        location: path.display().to_string(),
+                        problem: "the path is not UTF-8: rename the file".to_owned(),
+                    });
+                }
+                files.push(local_stat(&path)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<FileStat>, StoreError> {
+    let wild = is_pattern(text);
+    if wild && text.starts_with("s3://") {
+        return match_remote(stores, text).await;
+    }
+    let location = Location::parse(text)?;
+    if wild && !location.is_listable() {
+        return Err(StoreError::Invalid {
+            location: text.to_owned(),
+            problem: "globs do not work over HTTP: name every file".to_owned(),
+        });
+    }
+    match stores.stat(&location).await {
+        Err(StoreError::NotFound { .. } | StoreError::Invalid { .. }) if location.is_listable() => {
+            let (_, prefix) = stores.object_store(&location)?;
+            list(stores, &location, &prefix, |_| true).await
+        }
+        stat => Ok(vec![stat?]),
+    }
+}
+
+/// The objects of a bucket whose keys match a glob.
+async fn match_remote(stores: &Stores, text: &str) -> Result<Vec<FileStat>, StoreError> {
+    let invalid = |problem: String| StoreError::Invalid { location: text.to_owned(), problem };
+    let rest = text.strip_prefix("s3://").unwrap_or(text);
+    let (bucket, glob) = rest.split_once('/').unwrap_or((rest, ""));
+    if is_pattern(bucket) {
+        return Err(invalid("the bucket must be named".to_owned()));
+    }
+    let pattern = Pattern::new(glob).map_err(|e| invalid(format!("not a glob: {e}")))?;
+    let literal = glob.find(['*', '?', '[']).and_then(|at| glob.get(..at)).unwrap_or(glob);
+    let folder = literal.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let prefix = ObjectPath::parse(folder).map_err(|e| invalid(e.to_string()))?;
+    let location = Location::parse(&format!("s3://{bucket}/"))?;
+    list(stores, &location, &prefix, |key| pattern.matches_with(key, MATCH)).await
+}
+
+/// The objects below a prefix that `keep` accepts, without hidden ones.
+async fn list(
+    stores: &Stores,
+    location: &Location,
+    prefix: &ObjectPath,
+    keep: impl Fn(&str) -> bool,
+) -> Result<Vec<FileStat>, StoreError> {
+    let (store, _) = stores.object_store(location)?;
+    let found: Vec<_> = store
+        .list(Some(prefix))
+        .try_collect()
+        .await
+        .map_err(|error| StoreError::from_object_store(location, &error))?;
+    let depth = prefix.parts().count();
+    Ok(found
+        .into_iter()
+        .filter(|meta| {
+            let hidden = meta.location.parts().skip(depth).any(|part| is_hidden(part.as_ref()));
+            !hidden && keep(meta.location.as_ref())
+        })
+        .map(|meta| FileStat {
+            location: location.with_key(meta.location.as_ref()).to_string(),
+            bytes: meta.size,
+            tag: remote::tag(&meta),
+        })
+        .collect())
+}

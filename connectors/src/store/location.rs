@@ -1,0 +1,152 @@
+//! Where bytes are: absolute URLs, written as paths where they are local.
+
+use super::StoreError;
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+use url::Url;
+
+/// A place that bytes come from or go to: an absolute URL (`file:///…`, `s3://…`, `https://…`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Location(Url);
+
+impl Location {
+    /// A path (made absolute) or a URL.
+    ///
+    /// URLs are `file://`, `s3://bucket/key`, `http://` and `https://`. User info and queries are
+    /// refused: a location is stored and printed, so it must not hold a secret.
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
+        let invalid = |problem: &str| StoreError::Invalid {
+            location: super::error::without_queries(text),
+            problem: problem.to_owned(),
+        };
+        if text.is_empty() {
+            return Err(invalid("this is empty: write a path or a URL"));
+        }
+        if !text.contains("://") {
+            return Self::from_path(Path::new(text));
+        }
+        let url = Url::parse(text).map_err(|error| invalid(&format!("not a URL: {error}")))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(invalid(
+                "a URL with a user name or password would be stored with the table: \
+                 put credentials under [stores] in tarn.toml or into the environment",
+            ));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(invalid(
+                "a URL with ?… or #… is not supported: write %3F or %23 if they belong to the name",
+            ));
+        }
+        match (url.scheme(), url.host_str().filter(|host| !host.is_empty())) {
+            ("file", None) if url.to_file_path().is_ok() => Ok(Self(url)),
+            ("file", _) => Err(invalid("write file:///absolute/path, without a host")),
+            ("s3" | "http" | "https", Some(_)) => Ok(Self(url)),
+            ("s3" | "http" | "https", None) => Err(invalid("the bucket or host is missing")),
+            _ => Err(invalid(
+                "this kind of URL is not supported: use a path, file://, s3://, http:// or https://",
+            )),
+        }
+    }
+
+    /// The location of a local path, made absolute.
+    pub fn from_path(path: &Path) -> Result<Self, StoreError> {
+        let invalid =
+            |problem: String| StoreError::Invalid { location: path.display().to_string(), problem };
+        let mut absolute = std::path::absolute(path).map_err(|e| invalid(e.to_string()))?;
+        if absolute.components().any(|part| part == Component::ParentDir)
+            && let Ok(canonical) = absolute.canonicalize()
+        {
+            absolute = canonical;
+        }
+        if absolute.to_str().is_none() {
+            return Err(invalid("the path is not UTF-8: rename the file".to_owned()));
+        }
+        Url::from_file_path(&absolute)
+            .map(Self)
+            .map_err(|()| invalid("this is no path that a URL can name".to_owned()))
+    }
+
+    /// The object `key` of the bucket or host that this location is in.
+    pub(super) fn with_key(&self, key: &str) -> Self {
+        let mut url = self.0.clone();
+        url.set_path(&format!("/{}", key.replace('%', "%25")));
+        Self(url)
+    }
+
+    /// The place `name` inside this folder; `name` may hold `/`.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        let mut url = self.0.clone();
+        let folder = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{folder}/{}", name.replace('%', "%25")));
+        Self(url)
+    }
+
+    /// The URL.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// The file system path, if this is a local file.
+    pub fn local_path(&self) -> Option<PathBuf> {
+        (self.0.scheme() == "file").then(|| self.0.to_file_path().ok()).flatten()
+    }
+
+    /// Whether folders of this kind of store can be listed.
+    pub(super) fn is_listable(&self) -> bool {
+        matches!(self.0.scheme(), "file" | "s3")
+    }
+}
+
+impl fmt::Display for Location {
+    /// A local path as a path, anything else as a URL. Neither holds user info or a query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.local_path() {
+            Some(path) => write!(f, "{}", path.display()),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn paths_become_absolute_and_urls_stay() {
+        let here = std::env::current_dir().unwrap();
+        let location = Location::parse("a b#?%41.nc").unwrap();
+        assert_eq!(location.local_path().unwrap(), here.join("a b#?%41.nc"));
+        assert_eq!(location.to_string(), here.join("a b#?%41.nc").display().to_string());
+        assert_eq!(Location::parse("file:///tmp/x.nc").unwrap().to_string(), "/tmp/x.nc");
+        assert_eq!(Location::parse("s3://b/k/x.nc").unwrap().to_string(), "s3://b/k/x.nc");
+        assert_eq!(Location::parse("s3://b/lake/").unwrap().child("d/t").url().path(), "/lake/d/t");
+        assert_eq!(Location::parse("s3://b").unwrap().child("d").to_string(), "s3://b/d");
+    }
+
+    #[test]
+    fn a_location_never_holds_a_secret_and_the_refusal_does_not_print_it() {
+        for text in ["https://user:secret@host/x.nc", "https://host/x.nc?sig=secret"] {
+            let error = Location::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused() {
+        for text in ["", "ftp://host/x", "s3://", "file://host/x"] {
+            assert!(Location::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_location_reads_back_from_its_text(name in "[a-zA-Z0-9 %#?&+~é_.-]{1,20}[a-z]") {
+            for base in ["/tmp/x", "s3://bucket/folder"] {
+                let location = Location::parse(base).unwrap().child(&name);
+                prop_assert_eq!(&Location::parse(&location.to_string()).unwrap(), &location);
+            }
+        }
+    }
+}

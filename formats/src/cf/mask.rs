@@ -1,0 +1,172 @@
+//! Which stored values mean "no value".
+
+use crate::cf::attributes;
+use crate::contents::{AttributeValue, Variable};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array, Float64Array,
+    Int16Array, Int32Array, Int64Array, PrimitiveArray, StringArray, UInt16Array, UInt32Array,
+    UInt64Array, new_empty_array,
+};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::{cast, concat, filter, kernels::cmp};
+use arrow::datatypes::{
+    DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow::error::ArrowError;
+use std::sync::Arc;
+
+/// NetCDF's default fill value of floats (`NC_FILL_FLOAT` and `NC_FILL_DOUBLE` of netcdf.h).
+const DEFAULT_FLOAT: f32 = 9.969_21e36;
+
+/// The stored values of a variable that become NULL.
+#[derive(Debug, Clone)]
+pub(crate) struct Mask {
+    /// Of the stored type; text for text.
+    fills: ArrayRef,
+    /// Whether NaN is a fill.
+    nan: bool,
+}
+
+impl Mask {
+    /// The members of `_FillValue` and `missing_value`, and the default fill of the type where no
+    /// `_FillValue` names one. `reinterpreted` is the type that `_Unsigned` asks for.
+    ///
+    /// A number of another type counts where the stored type holds exactly its value; a float
+    /// that was written wider than the data counts as rounded to it (1e20 as f8 on f4 data).
+    pub(crate) fn new(
+        variable: &Variable,
+        reinterpreted: Option<&DataType>,
+    ) -> Result<Self, ArrowError> {
+        let stored = &variable.data_type;
+        if *stored == DataType::Utf8 {
+            let texts: Vec<&String> = ["_FillValue", "missing_value"]
+                .iter()
+                .filter_map(|name| match variable.attribute(name)? {
+                    AttributeValue::Text(texts) => Some(texts),
+                    _ => None,
+                })
+                .flatten()
+                .collect();
+            let fills = StringArray::from_iter_values(texts);
+            return Ok(Self { fills: Arc::new(fills), nan: false });
+        }
+        let mut parts = vec![new_empty_array(stored)];
+        if stored.is_numeric() {
+            for name in ["_FillValue", "missing_value"] {
+                let before = parts.len();
+                if let Some(numbers) = attributes::numbers(variable.attribute(name)) {
+                    parts.push(representable(numbers, stored)?);
+                    if let Some(other) = reinterpreted {
+                        parts.push(bits_as(&representable(numbers, other)?, stored)?);
+                    }
+                }
+                let named = parts.iter().skip(before).any(|part| !part.is_empty());
+                // netCDF4 compares the default with the reinterpreted data, where it never occurs.
+                let default = name == "_FillValue" && variable.default_fill && !named;
+                if default && reinterpreted.is_none() {
+                    parts.extend(default_fill(stored));
+                }
+            }
+        }
+        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        let fills = concat(&parts)?;
+        let nan = match stored {
+            DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+                let fills = cast(&fills, &DataType::Float64)?;
+                fills.as_primitive::<Float64Type>().values().iter().any(|fill| fill.is_nan())
+            }
+            _ => false,
+        };
+        Ok(Self { fills, nan })
+    }
+
+    /// Whether NaN is the only fill.
+    pub(crate) fn is_nan_alone(&self) -> bool {
+        self.nan && self.fills.len() == 1
+    }
+
+    /// The stored values with NULL where they are a fill.
+    pub(crate) fn apply(&self, stored: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        if self.fills.is_empty() {
+            return Ok(Arc::clone(stored));
+        }
+        macro_rules! masked {
+            ($($variant:ident => $kind:ty),*) => {
+                match stored.data_type() {
+                    $(DataType::$variant => self.apply_to::<$kind>(stored.as_primitive()),)*
+                    DataType::Utf8 => {
+                        let fills: Vec<Option<&str>> = self.fills.as_string::<i32>().iter().collect();
+                        let values = stored.as_string::<i32>();
+                        let kept = values.iter().map(|value| value.filter(|_| !fills.contains(&value)));
+                        Ok(Arc::new(kept.collect::<StringArray>()))
+                    }
+                    _ => Ok(Arc::clone(stored)),
+                }
+            };
+        }
+        masked!(
+            Int8 => Int8Type, Int16 => Int16Type, Int32 => Int32Type, Int64 => Int64Type,
+            UInt8 => UInt8Type, UInt16 => UInt16Type, UInt32 => UInt32Type, UInt64 => UInt64Type,
+            Float16 => Float16Type, Float32 => Float32Type, Float64 => Float64Type
+        )
+    }
+
+    fn apply_to<T: ArrowPrimitiveType>(
+        &self,
+        stored: &PrimitiveArray<T>,
+    ) -> Result<ArrayRef, ArrowError>
+    where
+        T::Native: PartialOrd,
+    {
+        let fills = self.fills.as_primitive::<T>().values();
+        // NaN is the one value that does not compare with itself.
+        let is_nan = |value: &T::Native| value.partial_cmp(value).is_none();
+        let keep: BooleanBuffer = stored
+            .values()
+            .iter()
+            .map(|value| !(fills.contains(value) || (self.nan && is_nan(value))))
+            .collect();
+        let nulls = NullBuffer::union(stored.nulls(), Some(&NullBuffer::new(keep)));
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+        Ok(Arc::new(PrimitiveArray::<T>::try_new(stored.values().clone(), nulls)?))
+    }
+}
+
+/// The numbers that type `to` holds exactly, in it; floats round to a narrower float.
+fn representable(numbers: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    let there = cast(numbers, to)?;
+    let keep = if numbers.data_type().is_floating() && to.is_floating() {
+        let (before, after) =
+            (cast(numbers, &DataType::Float64)?, cast(&there, &DataType::Float64)?);
+        let (before, after) =
+            (before.as_primitive::<Float64Type>(), after.as_primitive::<Float64Type>());
+        let overflows = |(before, after): (&f64, &f64)| before.is_finite() && after.is_infinite();
+        before.values().iter().zip(after.values()).map(|pair| Some(!overflows(pair))).collect()
+    } else {
+        let equal: BooleanArray = cmp::eq(&cast(&there, numbers.data_type())?, numbers)?;
+        equal
+    };
+    filter(&there, &keep)
+}
+
+/// The same bits under another integer type of the same width.
+pub(crate) fn bits_as(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    let data = array.to_data().into_builder().data_type(to.clone()).build()?;
+    Ok(arrow::array::make_array(data))
+}
+
+/// NetCDF's default fill values (netcdf.h). Byte types have none: every byte is taken for a value.
+fn default_fill(data_type: &DataType) -> Option<ArrayRef> {
+    Some(match data_type {
+        DataType::Int16 => Arc::new(Int16Array::from(vec![-32_767])),
+        DataType::UInt16 => Arc::new(UInt16Array::from(vec![65_535])),
+        DataType::Int32 => Arc::new(Int32Array::from(vec![-2_147_483_647])),
+        DataType::UInt32 => Arc::new(UInt32Array::from(vec![4_294_967_295])),
+        DataType::Int64 => Arc::new(Int64Array::from(vec![-9_223_372_036_854_775_806])),
+        DataType::UInt64 => Arc::new(UInt64Array::from(vec![18_446_744_073_709_551_614])),
+        DataType::Float32 => Arc::new(Float32Array::from(vec![DEFAULT_FLOAT])),
+        DataType::Float64 => Arc::new(Float64Array::from(vec![f64::from(DEFAULT_FLOAT)])),
+        _ => return None,
+    })
+}

@@ -1,0 +1,135 @@
+//! Packed values: `scale_factor` and `add_offset` in the dtype and arithmetic of xarray.
+
+use crate::cf::attributes;
+use crate::contents::{AttributeValue, Variable};
+use arrow::array::{
+    Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, PrimitiveArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow::error::ArrowError;
+use std::sync::Arc;
+
+/// How packed values unpack.
+#[derive(Debug, Clone)]
+pub(crate) struct Scale {
+    /// Type of the result.
+    target: DataType,
+    factor: Option<f64>,
+    offset: Option<f64>,
+    /// The factor where the result is an integer, in its type.
+    integer: Option<ArrayRef>,
+}
+
+impl Scale {
+    /// The scaling of a variable; `None` if it has none. `nan_fill` tells that NaN is a fill of it.
+    ///
+    /// Types (array-engine note, section 6, rule 5): with an offset f8, except that both in the
+    /// same float type give that type (f8 for 4-byte integers); a factor alone gives its own type.
+    ///
+    /// # Errors
+    /// What is wrong with the attribute.
+    pub(crate) fn new(variable: &Variable, nan_fill: bool) -> Result<Option<Self>, String> {
+        let factor = single(variable, "scale_factor")?;
+        let offset = single(variable, "add_offset")?;
+        let stored = &variable.data_type;
+        if (factor.is_none() && offset.is_none()) || !stored.is_numeric() {
+            return Ok(None);
+        }
+        let kind = |number: &Option<ArrayRef>| number.as_ref().map(|n| n.data_type().clone());
+        let target = match (kind(&factor), kind(&offset)) {
+            // xarray leaves the type of floats whose fill is NaN (rule 6).
+            _ if nan_fill => stored.clone(),
+            (Some(factor), Some(offset)) if factor == offset && factor.is_floating() => {
+                if matches!(stored, DataType::Int32 | DataType::UInt32) {
+                    DataType::Float64
+                } else {
+                    factor
+                }
+            }
+            (Some(factor), None) => factor,
+            _ => DataType::Float64,
+        };
+        let target = if target == DataType::Float16 { DataType::Float32 } else { target };
+        let number = |number: Option<&ArrayRef>| -> Result<Option<f64>, String> {
+            let Some(number) = number else { return Ok(None) };
+            let number = cast(number, &DataType::Float64).map_err(|error| error.to_string())?;
+            Ok(number.as_primitive::<Float64Type>().iter().next().flatten())
+        };
+        Ok(Some(Self {
+            factor: number(factor.as_ref())?,
+            offset: number(offset.as_ref())?,
+            integer: factor.filter(|_| target.is_integer()),
+            target,
+        }))
+    }
+
+    /// Type of the result.
+    pub(crate) fn target(&self) -> &DataType {
+        &self.target
+    }
+
+    /// The unpacked values: cast, multiplied, then added, rounded after each step. NULL where an
+    /// integer result does not fit its type.
+    pub(crate) fn apply(&self, packed: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let values = cast(packed, &self.target)?;
+        macro_rules! multiplied {
+            ($($variant:ident => $kind:ty),*) => {
+                match (&self.target, &self.integer) {
+                    $((DataType::$variant, Some(factor)) => {
+                        multiply::<$kind>(values.as_primitive(), factor.as_primitive())
+                    })*
+                    (DataType::Float32, _) => Arc::new(
+                        values.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| self.narrow(v)),
+                    ),
+                    (DataType::Float64, _) => Arc::new(
+                        values.as_primitive::<Float64Type>().unary::<_, Float64Type>(|v| self.wide(v)),
+                    ),
+                    _ => values,
+                }
+            };
+        }
+        Ok(multiplied!(
+            Int8 => Int8Type, Int16 => Int16Type, Int32 => Int32Type, Int64 => Int64Type,
+            UInt8 => UInt8Type, UInt16 => UInt16Type, UInt32 => UInt32Type, UInt64 => UInt64Type
+        ))
+    }
+
+    fn wide(&self, value: f64) -> f64 {
+        let value = self.factor.map_or(value, |factor| value * factor);
+        self.offset.map_or(value, |offset| value + offset)
+    }
+
+    /// In f4. A product or sum of two f4 computed in f8 and rounded once is the f4 result.
+    fn narrow(&self, value: f32) -> f32 {
+        #[expect(clippy::cast_possible_truncation, reason = "rounding to f4 is the arithmetic")]
+        let round = |value: f64| value as f32;
+        let value = self.factor.map_or(value, |factor| round(f64::from(value) * factor));
+        self.offset.map_or(value, |offset| round(f64::from(value) + offset))
+    }
+}
+
+fn multiply<T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<T>,
+    factor: &PrimitiveArray<T>,
+) -> ArrayRef {
+    let factor = factor.iter().next().flatten();
+    Arc::new(values.unary_opt::<_, T>(|value| value.mul_checked(factor?).ok()))
+}
+
+/// The attribute as one number, also from a vector of one.
+fn single(variable: &Variable, name: &str) -> Result<Option<ArrayRef>, String> {
+    match variable.attribute(name) {
+        None => Ok(None),
+        Some(AttributeValue::Numbers(numbers)) if numbers.len() == 1 => {
+            Ok(Some(Arc::clone(numbers)))
+        }
+        Some(other) => Err(format!(
+            "{name} {} (it must be one number)",
+            attributes::text(other).unwrap_or_default()
+        )),
+    }
+}

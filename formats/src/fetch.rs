@@ -1,0 +1,98 @@
+//! Many byte ranges in few requests.
+
+use crate::error::FormatError;
+use crate::source::ByteSource;
+use std::ops::Range;
+
+/// Bytes between two ranges that are read along rather than asked for separately.
+const GAP: u64 = 64 * 1024;
+/// Longest run that ranges are joined to.
+const RUN: u64 = 16 * 1024 * 1024;
+/// Bytes held at once.
+const BATCH: u64 = 64 * 1024 * 1024;
+
+/// Reads ranges in any order, joining near neighbours, and hands each to `each` with its index.
+/// Holds one batch of runs at a time.
+///
+/// # Errors
+/// Those of the source (before anything is read, if a range reaches past the end) and of `each`.
+pub(crate) fn fetch(
+    source: &dyn ByteSource,
+    wanted: &[Range<u64>],
+    mut each: impl FnMut(usize, &[u8]) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
+    crate::source::check_ranges(source.location(), source.len(), wanted)?;
+    let mut order: Vec<(usize, &Range<u64>)> = wanted.iter().enumerate().collect();
+    order.sort_by_key(|(_, range)| (range.start, range.end));
+
+    let mut runs: Vec<(Range<u64>, Vec<(usize, &Range<u64>)>)> = Vec::new();
+    let mut batch = 0;
+    for (index, range) in order {
+        match runs.last_mut() {
+            Some((run, members))
+                if range.start <= run.end.saturating_add(GAP)
+                    && range.end.max(run.end) - run.start <= RUN =>
+            {
+                let end = run.end.max(range.end);
+                batch += end - run.end;
+                run.end = end;
+                members.push((index, range));
+            }
+            _ => {
+                if batch >= BATCH {
+                    read(source, &runs, &mut each)?;
+                    runs.clear();
+                    batch = 0;
+                }
+                batch += range.end - range.start;
+                runs.push((range.clone(), vec![(index, range)]));
+            }
+        }
+    }
+    read(source, &runs, &mut each)
+}
+
+fn read(
+    source: &dyn ByteSource,
+    runs: &[(Range<u64>, Vec<(usize, &Range<u64>)>)],
+    each: &mut impl FnMut(usize, &[u8]) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
+    let ranges: Vec<_> = runs.iter().map(|(run, _)| run.clone()).collect();
+    for ((run, members), bytes) in runs.iter().zip(source.read_ranges(&ranges)?) {
+        for (index, range) in members {
+            let cut = usize::try_from(range.start - run.start)
+                .ok()
+                .zip(usize::try_from(range.end - run.start).ok())
+                .and_then(|(start, end)| bytes.get(start..end))
+                .ok_or_else(|| {
+                    let problem = format!("the source gave {} bytes for {run:?}", bytes.len());
+                    FormatError::corrupt(source.location(), format!("bytes {range:?}"), problem)
+                })?;
+            each(*index, cut)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::MemorySource;
+
+    #[test]
+    fn every_range_arrives_with_its_own_bytes() {
+        let bytes: Vec<u8> = (0..200_000_u32).flat_map(|i| i.to_le_bytes()).collect();
+        let source = MemorySource::new("memory", bytes.clone());
+        let wanted = [700_000..700_008, 4..8, 0..6, 300_000..300_000, 8..200_000];
+        let mut seen = vec![None; wanted.len()];
+        fetch(&source, &wanted, |index, got| {
+            seen[index] = Some(got.to_vec());
+            Ok(())
+        })
+        .unwrap();
+        for (range, got) in wanted.iter().zip(seen) {
+            assert_eq!(got.unwrap(), bytes[range.start as usize..range.end as usize]);
+        }
+        assert!(fetch(&source, &[0..4, 799_999..800_001], |_, _| panic!("read")).is_err());
+    }
+}

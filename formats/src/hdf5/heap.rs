@@ -1,0 +1,160 @@
+//! Values of variable length, from global heaps.
+//!
+//! Format: HDF5 file format specification, III.E, "Disk Format: Level 1E - Global Heap".
+
+use super::index::Frame;
+use crate::cursor::Cursor;
+use crate::elements::MAX_REGION_BYTES;
+use crate::error::FormatError;
+use crate::source::ByteSource;
+use bytes::Bytes;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+/// Usual size of a collection: read at once, the rest if there is more.
+const WINDOW: u64 = 4096;
+
+/// The heap collections that some values refer to.
+pub(crate) struct Heap {
+    frame: Frame,
+    collections: HashMap<u64, Collection>,
+}
+
+struct Collection {
+    bytes: Bytes,
+    objects: HashMap<u32, Range<usize>>,
+}
+
+/// A value's place in a heap.
+#[derive(Debug, Clone, Copy)]
+struct Reference {
+    /// Number of elements.
+    length: u32,
+    address: u64,
+    object: u32,
+}
+
+/// Why a value cannot be had: the heap breaks its rules.
+#[derive(Debug)]
+pub(crate) struct Damaged(pub(crate) String);
+
+impl Heap {
+    /// Reads the collections that the references in `places` (bytes of references) point to.
+    pub(crate) fn load<'a>(
+        source: &dyn ByteSource,
+        frame: Frame,
+        path: &str,
+        places: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Self, FormatError> {
+        let addresses: BTreeSet<u64> =
+            places.filter_map(|bytes| reference(bytes, frame)).map(|r| r.address).collect();
+        let corrupt = |problem: String| FormatError::corrupt(source.location(), path, problem);
+        let mut starts = Vec::with_capacity(addresses.len());
+        let mut windows = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let start = address.checked_add(frame.base).filter(|start| *start < source.len());
+            let start = start
+                .ok_or_else(|| corrupt(format!("the heap at {address:#x} is outside the file")))?;
+            starts.push(address);
+            windows.push(start..start.saturating_add(WINDOW).min(source.len()));
+        }
+        let mut parts: Vec<Bytes> = source.read_ranges(&windows)?;
+        let mut total = 0_u64;
+        let mut longer = Vec::new();
+        for (at, (part, window)) in parts.iter().zip(&windows).enumerate() {
+            let size = collection_size(part, frame).map_err(|Damaged(problem)| corrupt(problem))?;
+            total = total.saturating_add(size);
+            if size > WINDOW {
+                longer.push((at, window.start..window.start.saturating_add(size)));
+            }
+        }
+        if total > MAX_REGION_BYTES {
+            return Err(FormatError::TooLarge {
+                location: source.location().to_owned(),
+                place: path.to_owned(),
+                what: "the heaps of one read (ask for a smaller region)".to_owned(),
+                needed: total,
+                limit: MAX_REGION_BYTES,
+            });
+        }
+        let ranges: Vec<_> = longer.iter().map(|(_, range)| range.clone()).collect();
+        for ((at, _), whole) in longer.iter().zip(source.read_ranges(&ranges)?) {
+            if let Some(part) = parts.get_mut(*at) {
+                *part = whole;
+            }
+        }
+        let mut collections = HashMap::with_capacity(starts.len());
+        for (address, bytes) in starts.into_iter().zip(parts) {
+            let objects = objects(&bytes, frame).map_err(|Damaged(problem)| corrupt(problem))?;
+            collections.insert(address, Collection { bytes, objects });
+        }
+        Ok(Self { frame, collections })
+    }
+
+    /// The value behind a reference whose elements have `element` bytes; empty for a null reference.
+    pub(crate) fn value(&self, stored: &[u8], element: usize) -> Result<&[u8], Damaged> {
+        let Some(reference) = reference(stored, self.frame) else { return Ok(&[]) };
+        let found = self.collections.get(&reference.address).and_then(|collection| {
+            let object = collection.objects.get(&reference.object)?;
+            let length = usize::try_from(reference.length).ok()?.checked_mul(element)?;
+            collection.bytes.get(object.clone())?.get(..length)
+        });
+        found.ok_or_else(|| {
+            let Reference { address, object, .. } = reference;
+            Damaged(format!("object {object} of the heap at {address:#x} is missing or too short"))
+        })
+    }
+}
+
+/// `None` for a null reference.
+fn reference(stored: &[u8], frame: Frame) -> Option<Reference> {
+    let mut cursor = Cursor::new(stored);
+    let length = cursor.u32_le()?;
+    let address = cursor.uint_le(frame.offset_size.into())?;
+    let object = cursor.u32_le()?;
+    let undefined = u64::MAX >> (64 - 8 * u32::from(frame.offset_size.clamp(1, 8)));
+    let null = length == 0 || address == 0 || address == undefined || object == 0;
+    (!null).then_some(Reference { length, address, object })
+}
+
+/// Headers are padded to eight bytes.
+fn header_size(frame: Frame) -> usize {
+    (8 + usize::from(frame.length_size)).next_multiple_of(8)
+}
+
+fn collection_size(bytes: &[u8], frame: Frame) -> Result<u64, Damaged> {
+    let mut cursor = Cursor::new(bytes);
+    let magic = cursor.take(8);
+    if !magic.is_some_and(|magic| magic.starts_with(b"GCOL\x01")) {
+        return Err(Damaged("a heap does not begin with GCOL version 1".to_owned()));
+    }
+    cursor
+        .uint_le(frame.length_size.into())
+        .ok_or_else(|| Damaged("a heap breaks off in its header".to_owned()))
+}
+
+fn objects(bytes: &[u8], frame: Frame) -> Result<HashMap<u32, Range<usize>>, Damaged> {
+    let short = || Damaged("a heap is shorter than it says".to_owned());
+    let size = usize::try_from(collection_size(bytes, frame)?).map_err(|_| short())?;
+    let mut cursor = Cursor::new(bytes.get(..size).ok_or_else(short)?);
+    let header = header_size(frame);
+    cursor.take(header).ok_or_else(short)?;
+    let mut objects = HashMap::new();
+    while cursor.remaining() >= header {
+        let mut head = Cursor::new(cursor.take(header).ok_or_else(short)?);
+        let number = head.u16_le().ok_or_else(short)?;
+        head.take(6).ok_or_else(short)?;
+        let length = head.uint_le(frame.length_size.into()).ok_or_else(short)?;
+        if number == 0 {
+            // Free space, to the end.
+            break;
+        }
+        let length = usize::try_from(length).map_err(|_| short())?;
+        let start = cursor.position();
+        cursor.take(length).ok_or_else(short)?;
+        objects.insert(u32::from(number), start..start + length);
+        let padding = length.wrapping_neg() % 8;
+        cursor.take(padding.min(cursor.remaining()));
+    }
+    Ok(objects)
+}

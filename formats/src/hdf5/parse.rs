@@ -1,0 +1,424 @@
+//! HDF5 metadata → [`H5Index`], by the crate `hdf5-reader`. Nothing behind this file sees its types.
+
+use super::attribute;
+use super::chunks::{ChunkIndex, IndexKind};
+use super::datatype::Datatype;
+use super::filters::Filter;
+use super::index::{Frame, H5Dataset, H5Group, H5Index, Layout};
+use super::links::{Link, Target, links};
+use super::storage::PagedStorage;
+use crate::contents::Unreadable;
+use crate::error::FormatError;
+use crate::source::ByteSource;
+use hdf5_reader::error::Error;
+use hdf5_reader::group::Group;
+use hdf5_reader::io::Cursor;
+use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::dataspace::{DataspaceMessage, DataspaceType};
+use hdf5_reader::messages::layout::{ChunkIndexing, DataLayout};
+use hdf5_reader::object_header::ObjectHeader;
+use hdf5_reader::{Hdf5File, OpenOptions};
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Largest object header that is read.
+const MAX_HEADER: usize = 64 * 1024 * 1024;
+/// Largest rank, the library's `H5S_MAX_RANK`.
+const MAX_RANK: usize = 32;
+/// Deepest group.
+const MAX_DEPTH: usize = 128;
+/// Soft links followed one after another.
+const MAX_LINKS: usize = 16;
+
+/// Runs the parser and turns its errors, and its panics, into ours.
+pub(super) fn guard<T>(
+    location: &str,
+    place: &str,
+    storage: &PagedStorage,
+    parse: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, FormatError> {
+    match catch_unwind(AssertUnwindSafe(parse)) {
+        Ok(Ok(parsed)) => Ok(parsed),
+        Ok(Err(error)) => Err(match storage.failure() {
+            Some(failure) => failure.into(),
+            None => FormatError::corrupt(location, place, reason(&error)),
+        }),
+        Err(_) => Err(FormatError::corrupt(location, place, "its metadata cannot be parsed")),
+    }
+}
+
+/// Why an object is not read, from the parser's error.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::UnsupportedLayoutClass(3) => "a virtual dataset (values in other files)".to_owned(),
+        Error::UnsupportedDatatypeClass(11) => "HDF5 2's complex numbers".to_owned(),
+        Error::UnexpectedEof { offset, needed, available } => {
+            format!("{needed} bytes at byte {offset} are wanted and {available} are there")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Reads the metadata of a file, without the addresses of its chunks.
+///
+/// # Errors
+/// [`FormatError::Corrupt`] if the superblock or the root group cannot be read, or the file is
+/// shorter than its superblock says. What is wrong with one object goes to `unreadable`.
+pub(super) fn index(source: &Arc<dyn ByteSource>) -> Result<H5Index, FormatError> {
+    let location = source.location();
+    let storage = Arc::new(PagedStorage::new(Arc::clone(source), 0));
+    let options = OpenOptions {
+        chunk_cache_bytes: 0,
+        chunk_cache_slots: 1,
+        max_object_header_bytes: MAX_HEADER,
+        ..OpenOptions::default()
+    };
+    let (file, root) = guard(location, "superblock", &storage, || {
+        let file = Hdf5File::from_storage_with_options(storage.clone(), options)?;
+        let root = file.root_group()?;
+        Ok((file, root))
+    })?;
+    let superblock = file.superblock();
+    let frame = Frame {
+        base: superblock.base_address,
+        offset_size: superblock.offset_size,
+        length_size: superblock.length_size,
+    };
+    let end = superblock.eof_address;
+    if !Cursor::is_undefined_offset(end, frame.offset_size) && end > source.len() {
+        let problem = format!("the file should have {end} bytes and has {}", source.len());
+        return Err(FormatError::corrupt(location, "superblock", problem));
+    }
+    let mut walk = Walk {
+        source,
+        storage: &storage,
+        file: &file,
+        frame,
+        index: H5Index { frame, groups: vec![], datasets: vec![], unreadable: vec![] },
+        members: HashMap::new(),
+        aliases: vec![],
+    };
+    walk.all(root)?;
+    Ok(walk.index)
+}
+
+/// A walk over the groups of a file.
+struct Walk<'a> {
+    source: &'a Arc<dyn ByteSource>,
+    storage: &'a PagedStorage,
+    file: &'a Hdf5File,
+    frame: Frame,
+    index: H5Index,
+    /// The links of each group, by its address.
+    members: HashMap<u64, Vec<Link>>,
+    /// Soft links met: path, address of their group, and what they say.
+    aliases: Vec<(String, u64, String)>,
+}
+
+impl Walk<'_> {
+    fn guarded<T>(
+        &self,
+        place: &str,
+        parse: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, FormatError> {
+        guard(self.source.location(), place, self.storage, parse)
+    }
+
+    fn unreadable(&mut self, path: String, reason: impl Into<String>) {
+        self.index.unreadable.push(Unreadable { path, reason: reason.into() });
+    }
+
+    /// A failure of the source ends the walk, everything else is noted.
+    fn note(&mut self, path: String, error: FormatError) -> Result<(), FormatError> {
+        match error {
+            FormatError::Corrupt { problem, .. } => self.unreadable(path, problem),
+            FormatError::Unsupported { feature, .. } => self.unreadable(path, feature),
+            FormatError::TooLarge { .. } => self.unreadable(path, error.to_string()),
+            other => return Err(other),
+        }
+        Ok(())
+    }
+
+    /// Visits every group once, so that cycles of links end; a dataset is listed under each of its
+    /// paths.
+    fn all(&mut self, root: Group) -> Result<(), FormatError> {
+        let root_address = root.address();
+        let mut seen = HashSet::from([root_address]);
+        let mut stack = vec![("/".to_owned(), root)];
+        while let Some((path, group)) = stack.pop() {
+            let address = group.address();
+            let listed = self.guarded(&path, || {
+                let header = self.file.get_or_parse_header(address)?;
+                links(self.file, &header, self.frame)
+            });
+            let listed = match listed {
+                Ok(listed) => listed,
+                Err(error) if address == root_address => return Err(error),
+                Err(error) => {
+                    self.note(path, error)?;
+                    continue;
+                }
+            };
+            let attributes = match self.guarded(&path, || group.raw_attributes()) {
+                Ok(raw) => attribute::decode(self.source.as_ref(), self.frame, &path, raw)?,
+                Err(error) => {
+                    self.note(path.clone(), error)?;
+                    vec![]
+                }
+            };
+            self.index.groups.push(H5Group { path: path.clone(), attributes });
+            let mut inner = Vec::new();
+            for link in &listed {
+                let child = format!("{}/{}", path.trim_end_matches('/'), link.name);
+                match &link.target {
+                    Target::Hard(target) => {
+                        if let Some(found) = self.object(&group, &link.name, &child, *target)?
+                            && child.split('/').count() <= MAX_DEPTH
+                            && seen.insert(*target)
+                        {
+                            inner.push((child, found));
+                        }
+                    }
+                    Target::Soft(to) => self.aliases.push((child, address, to.clone())),
+                    Target::External { file, path: to } => {
+                        let reason = format!("an external link to {to} in {file} (not followed)");
+                        self.unreadable(child, reason);
+                    }
+                }
+            }
+            self.members.insert(address, listed);
+            stack.extend(inner.into_iter().rev());
+        }
+        self.soft_links(root_address)
+    }
+
+    /// Lists a dataset, or answers with the group to visit.
+    fn object(
+        &mut self,
+        parent: &Group,
+        name: &str,
+        path: &str,
+        address: u64,
+    ) -> Result<Option<Group>, FormatError> {
+        let header = match self.guarded(path, || self.file.get_or_parse_header(address)) {
+            Ok(header) => header,
+            Err(error) => {
+                self.note(path.to_owned(), error)?;
+                return Ok(None);
+            }
+        };
+        let found = match kind(&header) {
+            Kind::Group => self.guarded(path, || parent.group(name)).map(Some),
+            Kind::Other => Ok(None),
+            Kind::Dataset => match self.dataset(parent, name, path, address, &header) {
+                Ok(dataset) => {
+                    self.index.datasets.push(dataset);
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            },
+        };
+        match found {
+            Ok(found) => Ok(found),
+            Err(error) => self.note(path.to_owned(), error).map(|()| None),
+        }
+    }
+
+    fn dataset(
+        &self,
+        parent: &Group,
+        name: &str,
+        path: &str,
+        address: u64,
+        header: &ObjectHeader,
+    ) -> Result<H5Dataset, FormatError> {
+        let corrupt =
+            |problem: &str| FormatError::corrupt(self.source.location(), path, problem);
+        let unsupported = |feature: String| FormatError::Unsupported {
+            location: self.source.location().to_owned(),
+            place: path.to_owned(),
+            feature,
+        };
+        let (raw_type, raw_attributes) = self.guarded(path, || {
+            let dataset = parent.dataset(name)?;
+            Ok((dataset.raw_datatype()?, dataset.raw_attributes()?))
+        })?;
+        let datatype =
+            Datatype::parse(&raw_type).ok_or_else(|| corrupt("its datatype cannot be parsed"))?;
+        datatype.data_type().map_err(|reason| unsupported(format!("its type, {reason},")))?;
+
+        let (mut space, mut layout, mut fill, mut filters) = (None, None, None, vec![]);
+        for message in &header.messages {
+            match message {
+                HdfMessage::Dataspace(message) => space = Some(message),
+                HdfMessage::DataLayout(message) => layout = Some(&message.layout),
+                HdfMessage::FillValue(message) => fill = message.value.clone(),
+                HdfMessage::FilterPipeline(message) => {
+                    filters = message
+                        .filters
+                        .iter()
+                        .map(|f| Filter { id: f.id, parameters: f.client_data.clone() })
+                        .collect();
+                }
+                HdfMessage::ExternalFiles(_) => {
+                    return Err(unsupported("storage in other files (external raw data)".to_owned()));
+                }
+                _ => {}
+            }
+        }
+        if let Some(filter) = filters.iter().find(|filter| !filter.is_supported()) {
+            return Err(unsupported(format!("its filter {} ({})", filter.id, filter.name())));
+        }
+        let space = space.ok_or_else(|| corrupt("it has no dataspace"))?;
+        let (shape, max_shape) = shape(space).ok_or_else(|| corrupt("its shape is damaged"))?;
+        let layout = self
+            .layout(layout.ok_or_else(|| corrupt("it has no layout"))?, &shape, &max_shape)
+            .map_err(corrupt)?;
+        let source = self.source.as_ref();
+        Ok(H5Dataset {
+            path: path.to_owned(),
+            address,
+            unlimited: max_shape.iter().map(|n| *n == u64::MAX).collect(),
+            shape,
+            layout,
+            fill: fill.filter(|fill| fill.len() == datatype.size() && !datatype.is_variable()),
+            datatype,
+            filters,
+            attributes: attribute::decode(source, self.frame, path, raw_attributes)?,
+        })
+    }
+
+    fn layout(
+        &self,
+        layout: &DataLayout,
+        shape: &[u64],
+        max_shape: &[u64],
+    ) -> Result<Layout, &'static str> {
+        let written =
+            |address: u64| (!Cursor::is_undefined_offset(address, self.frame.offset_size)).then_some(address);
+        match layout {
+            DataLayout::Compact { data } => Ok(Layout::Compact(data.clone().into())),
+            DataLayout::Contiguous { address, .. } => Ok(Layout::Contiguous(written(*address))),
+            DataLayout::Chunked { address, dims, chunk_indexing, .. } => {
+                // The size of an element stands behind the shape of the chunk.
+                let lengths = dims.get(..shape.len()).ok_or("its chunks have another rank")?;
+                if lengths.contains(&0) || shape.is_empty() {
+                    return Err("the shape of its chunks is damaged");
+                }
+                let kind = match chunk_indexing {
+                    None => IndexKind::BTreeV1,
+                    Some(ChunkIndexing::BTreeV2) => IndexKind::BTreeV2,
+                    Some(ChunkIndexing::SingleChunk { filtered_size, filters }) => {
+                        IndexKind::Single { bytes: *filtered_size, mask: *filters }
+                    }
+                    Some(ChunkIndexing::Implicit) => IndexKind::Implicit,
+                    Some(ChunkIndexing::FixedArray { .. }) => IndexKind::FixedArray,
+                    Some(ChunkIndexing::ExtensibleArray { .. }) => IndexKind::ExtensibleArray,
+                };
+                Ok(Layout::Chunked(ChunkIndex {
+                    kind,
+                    address: written(*address),
+                    shape: lengths.iter().map(|n| u64::from(*n)).collect(),
+                    max_shape: Some(max_shape.to_vec()),
+                    table: std::sync::OnceLock::new(),
+                }))
+            }
+        }
+    }
+
+    /// Lists datasets under the soft links that lead to them; groups have been visited already.
+    fn soft_links(&mut self, root: u64) -> Result<(), FormatError> {
+        for (path, group, to) in std::mem::take(&mut self.aliases) {
+            match self.follow(root, group, &to, 0) {
+                Followed::Nothing => self.unreadable(path, format!("a soft link to {to}, which is not there")),
+                Followed::External => {
+                    self.unreadable(path, format!("a soft link through an external link ({to})"));
+                }
+                Followed::Object(address) => {
+                    let canonical =
+                        self.index.datasets.iter().find(|d| d.address == address).map(|d| d.path.clone());
+                    let Some(canonical) = canonical else { continue };
+                    let (parent, name) = canonical.rsplit_once('/').unwrap_or(("", &canonical));
+                    let opened = self.guarded(&path, || {
+                        Ok((self.file.group(parent)?, self.file.get_or_parse_header(address)?))
+                    });
+                    let dataset = opened
+                        .and_then(|(parent, header)| self.dataset(&parent, name, &path, address, &header));
+                    match dataset {
+                        Ok(dataset) => self.index.datasets.push(dataset),
+                        Err(error) => self.note(path, error)?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the path of a soft link leads, from the group at `from`.
+    fn follow(&self, root: u64, from: u64, path: &str, depth: usize) -> Followed {
+        if depth > MAX_LINKS {
+            return Followed::Nothing;
+        }
+        let mut at = if path.starts_with('/') { root } else { from };
+        for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+            let links = self.members.get(&at);
+            let Some(link) = links.and_then(|links| links.iter().find(|l| l.name == part)) else {
+                return Followed::Nothing;
+            };
+            at = match &link.target {
+                Target::Hard(address) => *address,
+                Target::External { .. } => return Followed::External,
+                Target::Soft(to) => match self.follow(root, at, to, depth + 1) {
+                    Followed::Object(address) => address,
+                    other => return other,
+                },
+            };
+        }
+        Followed::Object(at)
+    }
+}
+
+/// Where a soft link leads.
+enum Followed {
+    Object(u64),
+    External,
+    Nothing,
+}
+
+enum Kind {
+    Group,
+    Dataset,
+    /// A committed datatype.
+    Other,
+}
+
+fn kind(header: &ObjectHeader) -> Kind {
+    let any = |wanted: fn(&HdfMessage) -> bool| header.messages.iter().any(wanted);
+    if any(|m| {
+        matches!(
+            m,
+            HdfMessage::SymbolTable(_)
+                | HdfMessage::Link(_)
+                | HdfMessage::LinkInfo(_)
+                | HdfMessage::GroupInfo(_)
+        )
+    }) {
+        Kind::Group
+    } else if any(|m| matches!(m, HdfMessage::Dataspace(_) | HdfMessage::DataLayout(_))) {
+        Kind::Dataset
+    } else {
+        Kind::Other
+    }
+}
+
+/// Shape and largest shape; a null dataspace is an array without elements.
+fn shape(space: &DataspaceMessage) -> Option<(Vec<u64>, Vec<u64>)> {
+    let shape = match space.dataspace_type {
+        DataspaceType::Null => vec![0],
+        DataspaceType::Scalar => vec![],
+        DataspaceType::Simple => space.dims.clone(),
+    };
+    let max = space.max_dims.clone().unwrap_or_else(|| shape.clone());
+    (shape.len() <= MAX_RANK && (max.len() == shape.len())).then_some((shape, max))
+}

@@ -1,0 +1,233 @@
+//! One column of one part: where its values come from and how they become the table's type.
+
+use super::Dependence;
+use super::broadcast::broadcast;
+use crate::cf::{CalendarDate, Decoder, TimeAxis};
+use crate::error::FormatError;
+use crate::reader::Reader;
+use crate::region::Region;
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Int64Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+use tarn_schemas::table::CalendarPart;
+
+/// Coordinates up to this length are read once and kept.
+const KEPT: u64 = 1 << 20;
+
+/// Where the values of a column come from in one file.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// One value for all rows; NULL where the file lacks the column.
+    Value(ArrayRef),
+    /// The index of a dimension.
+    Index(usize),
+    /// A variable, decoded.
+    Variable(Arc<Reading>),
+}
+
+/// A variable as a column.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    pub(super) path: String,
+    /// The variable's own shape.
+    pub(super) shape: Vec<u64>,
+    pub(super) dependence: Dependence,
+    pub(super) decoder: Decoder,
+    /// Give this part of the date instead of the value.
+    pub(super) part: Option<CalendarPart>,
+}
+
+impl Reading {
+    /// The decoded values of a box of the variable.
+    pub(super) fn read(
+        &self,
+        reader: &dyn Reader,
+        region: &Region,
+    ) -> Result<ArrayRef, FormatError> {
+        let stored = reader.read(&self.path, region)?;
+        let Some(part) = self.part else { return self.decoder.decode(&stored) };
+        Ok(self.decoder.dates(&stored, |date: CalendarDate| match part {
+            CalendarPart::Year => date.year,
+            CalendarPart::Month => i64::from(date.month),
+            CalendarPart::Day => i64::from(date.day),
+        })?)
+    }
+
+    /// Whether the variable is a time whose values microseconds hold and nanoseconds do not.
+    /// Looked up only in coordinates and single values, which are small.
+    pub(super) fn needs_microseconds(&self, reader: &dyn Reader) -> Result<bool, FormatError> {
+        let region = Region::whole(&self.shape);
+        let small = region.cells().is_some_and(|cells| cells <= KEPT);
+        let is_time = matches!(self.decoder.field().data_type(), DataType::Timestamp(..));
+        if self.dependence == Dependence::Cells || self.part.is_some() || !is_time || !small {
+            return Ok(false);
+        }
+        self.decoder.needs_microseconds(&reader.read(&self.path, &region)?)
+    }
+}
+
+/// A column that a file offers, before the files are joined.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) field: Field,
+    pub(super) source: Source,
+    /// The axis, where values stay numbers of a calendar that timestamps do not know.
+    pub(super) time: Option<TimeAxis>,
+}
+
+/// A column of one part.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    source: Source,
+    /// Multiply, add: to the time axis of the table's first file.
+    rebase: Option<(i64, i64)>,
+    /// Type of the values; for a tensor, of its elements.
+    data_type: DataType,
+    /// The list field, elements of one row and their type, where a row holds a tensor.
+    tensor: Option<(Arc<Field>, i32)>,
+    kept: Arc<OnceLock<ArrayRef>>,
+}
+
+impl Column {
+    pub(super) fn new(
+        source: Source,
+        rebase: Option<(i64, i64)>,
+        data_type: DataType,
+        tensor: Option<(Arc<Field>, i32)>,
+    ) -> Self {
+        Self { source, rebase, data_type, tensor, kept: Arc::default() }
+    }
+
+    pub(super) fn dependence(&self) -> Dependence {
+        match &self.source {
+            Source::Value(_) => Dependence::Constant,
+            Source::Index(dimension) => Dependence::Dimension(*dimension),
+            Source::Variable(reading) => reading.dependence,
+        }
+    }
+
+    /// The values of a column that does not depend on all dimensions: of the indices `range`, or
+    /// one value where it depends on none.
+    pub(super) fn axis(
+        &self,
+        reader: &dyn Reader,
+        range: &Range<u64>,
+    ) -> Result<ArrayRef, FormatError> {
+        let reading = match &self.source {
+            Source::Value(value) => return self.finish(value),
+            Source::Index(_) => return index(reader.location(), range),
+            Source::Variable(reading) => reading,
+        };
+        let length = reading.shape.first().copied();
+        if length.is_some_and(|length| length > KEPT) {
+            let values = reading.read(reader, &Region::new(vec![range.clone()]))?;
+            return self.finish(&values);
+        }
+        let values = match self.kept.get() {
+            Some(values) => values,
+            None => {
+                let values = self.finish(&reading.read(reader, &Region::whole(&reading.shape))?)?;
+                self.kept.get_or_init(|| values)
+            }
+        };
+        if length.is_none() {
+            return Ok(Arc::clone(values));
+        }
+        let (start, count) = (
+            to_usize(reader.location(), range.start)?,
+            to_usize(reader.location(), range.end.saturating_sub(range.start))?,
+        );
+        if start.checked_add(count).is_none_or(|end| end > values.len()) {
+            return Err(outside(reader.location(), &reading.path));
+        }
+        Ok(values.slice(start, count))
+    }
+
+    /// The values of a box of the table's rows.
+    pub(super) fn read(
+        &self,
+        reader: &dyn Reader,
+        region: &Region,
+    ) -> Result<ArrayRef, FormatError> {
+        let location = reader.location();
+        let lengths: Vec<usize> = region
+            .shape()
+            .iter()
+            .map(|length| to_usize(location, *length))
+            .collect::<Result<_, _>>()?;
+        let product = |lengths: &[usize]| {
+            lengths
+                .iter()
+                .try_fold(1_usize, |all, length| all.checked_mul(*length))
+                .ok_or_else(|| outside(location, "region"))
+        };
+        match (self.dependence(), &self.source) {
+            (Dependence::Cells, Source::Variable(reading)) => {
+                let mut ranges = region.ranges().to_vec();
+                // The inner dimensions of a tensor are whole.
+                ranges.extend(reading.shape.iter().skip(ranges.len()).map(|length| 0..*length));
+                let values = self.finish(&reading.read(reader, &Region::new(ranges))?)?;
+                match &self.tensor {
+                    None => Ok(values),
+                    Some((field, size)) => {
+                        let field = Arc::clone(field);
+                        let rows = product(&lengths)?;
+                        let list = FixedSizeListArray::try_new_with_length(
+                            field, *size, values, None, rows,
+                        )?;
+                        Ok(Arc::new(list))
+                    }
+                }
+            }
+            (Dependence::Dimension(dimension), _) => {
+                let range = region.ranges().get(dimension);
+                let range = range.ok_or_else(|| outside(location, "region"))?;
+                let values = self.axis(reader, range)?;
+                let (before, rest) = lengths.split_at_checked(dimension).unwrap_or_default();
+                let inner = product(rest.get(1..).unwrap_or_default())?;
+                Ok(broadcast(&values, product(before)?, inner)?)
+            }
+            _ => Ok(broadcast(&self.axis(reader, &(0..1))?, product(&lengths)?, 1)?),
+        }
+    }
+
+    /// Decoded values in the table's type.
+    fn finish(&self, values: &ArrayRef) -> Result<ArrayRef, FormatError> {
+        let Some((multiply, add)) = self.rebase.filter(|rebase| *rebase != (1, 0)) else {
+            return Ok(if *values.data_type() == self.data_type {
+                Arc::clone(values)
+            } else {
+                cast(values, &self.data_type)?
+            });
+        };
+        let numbers = cast(values, &self.data_type)?;
+        Ok(if self.data_type == DataType::Int64 {
+            let moved = |value: i64| value.checked_mul(multiply)?.checked_add(add);
+            Arc::new(numbers.as_primitive::<Int64Type>().unary_opt::<_, Int64Type>(moved))
+        } else {
+            let numbers = cast(&numbers, &DataType::Float64)?;
+            let (multiply, add) = (crate::cf::from_integer(multiply), crate::cf::from_integer(add));
+            let moved = |value: f64| value * multiply + add;
+            Arc::new(numbers.as_primitive::<Float64Type>().unary::<_, Float64Type>(moved))
+        })
+    }
+}
+
+fn index(location: &str, range: &Range<u64>) -> Result<ArrayRef, FormatError> {
+    let end = i64::try_from(range.end).map_err(|_| outside(location, "dimension"))?;
+    let start = i64::try_from(range.start).map_err(|_| outside(location, "dimension"))?;
+    Ok(Arc::new(Int64Array::from_iter_values(start..end)))
+}
+
+pub(super) fn to_usize(location: &str, number: u64) -> Result<usize, FormatError> {
+    usize::try_from(number).map_err(|_| outside(location, "region"))
+}
+
+pub(super) fn outside(location: &str, place: &str) -> FormatError {
+    FormatError::Options {
+        location: location.to_owned(),
+        problem: format!("{place}: the region does not lie inside the table's rows"),
+    }
+}

@@ -1,0 +1,109 @@
+//! One file of a table: its rows by region.
+
+use super::Dependence;
+use super::column::{Column, outside, to_usize};
+use super::regions::regions;
+use crate::error::FormatError;
+use crate::reader::Reader;
+use crate::region::{Region, Selection};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+/// One file of a table.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub(super) reader: Arc<dyn Reader>,
+    pub(super) schema: SchemaRef,
+    pub(super) shape: Vec<u64>,
+    pub(super) chunk: Option<Vec<u64>>,
+    /// Cells behind one index of `shape`.
+    pub(super) cells_of_row: u64,
+    pub(super) columns: Vec<Column>,
+}
+
+impl Part {
+    /// The file.
+    pub fn location(&self) -> &str {
+        self.reader.location()
+    }
+
+    /// Length of each dimension that rows run over: all of the grid's for cells, the leading one for
+    /// tensors, none for a scalar grid (one row).
+    pub fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    /// Rows of the part; `None` on overflow.
+    pub fn rows(&self) -> Option<u64> {
+        self.shape.iter().try_fold(1_u64, |rows, length| rows.checked_mul(*length))
+    }
+
+    /// What column `column` of the table's schema depends on in this part.
+    pub fn dependence(&self, column: usize) -> Dependence {
+        self.columns.get(column).map_or(Dependence::Cells, Column::dependence)
+    }
+
+    /// The values of a column that depends on one dimension (one per index of it), or of a constant
+    /// one (a single value), in the table's type.
+    ///
+    /// # Errors
+    /// [`FormatError::Options`] for a column that depends on all dimensions; whatever reading gives.
+    pub fn axis_values(&self, column: usize) -> Result<ArrayRef, FormatError> {
+        let own = self.column(column)?;
+        let length = match own.dependence() {
+            Dependence::Constant => 1,
+            Dependence::Dimension(dimension) => self.shape.get(dimension).copied().unwrap_or(0),
+            Dependence::Cells => {
+                return Err(FormatError::Options {
+                    location: self.location().to_owned(),
+                    problem: format!(
+                        "column {:?} depends on all dimensions and has no values along one",
+                        self.schema.fields().get(column).map_or("", |field| field.name())
+                    ),
+                });
+            }
+        };
+        own.axis(self.reader.as_ref(), &(0..length))
+    }
+
+    /// The boxes to read for a selection, in chunk order: each inside one chunk of the grid's
+    /// largest variable, or made of whole neighbouring chunks where these are small; none with more
+    /// than `max_cells` cells (a chunk of more is cut along its outer dimensions, and data without
+    /// chunks into slabs). Their cells are exactly the selected ones. For tensors a box has as many
+    /// rows as `max_cells` allows by the cells of a row, at least one.
+    pub fn regions(&self, selection: &Selection, max_cells: u64) -> Vec<Region> {
+        regions(&self.shape, self.chunk.as_deref(), self.cells_of_row, selection, max_cells)
+    }
+
+    /// The rows of one box in C order, with the columns of `projection` (indices into the table's
+    /// schema, in this order). An empty projection gives a batch without columns that knows its row
+    /// count. Only variables of the projection are read.
+    ///
+    /// # Errors
+    /// [`FormatError::Options`] for a region outside the part or a column that does not exist;
+    /// whatever the reader says about the bytes.
+    pub fn read(&self, region: &Region, projection: &[usize]) -> Result<RecordBatch, FormatError> {
+        if !region.fits(&self.shape) {
+            return Err(outside(self.location(), "region"));
+        }
+        let cells = region.cells().ok_or_else(|| outside(self.location(), "region"))?;
+        let rows = to_usize(self.location(), cells)?;
+        let columns = projection
+            .iter()
+            .map(|column| self.column(*column)?.read(self.reader.as_ref(), region))
+            .collect::<Result<Vec<_>, _>>()?;
+        let schema = Arc::new(self.schema.project(projection)?);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+    }
+
+    fn column(&self, column: usize) -> Result<&Column, FormatError> {
+        self.columns.get(column).ok_or_else(|| FormatError::NotFound {
+            location: self.location().to_owned(),
+            kind: "column",
+            name: column.to_string(),
+            available: format!("0 to {}", self.columns.len().saturating_sub(1)),
+        })
+    }
+}

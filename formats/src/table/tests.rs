@@ -1,0 +1,3 @@
+//! Tables over files in memory.
+
+use super::*;

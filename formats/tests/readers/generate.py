@@ -1,0 +1,225 @@
+"""Writes files with h5py and netCDF4, and what these two read back from them.
+
+usage: generate.py FOLDER    writes FOLDER/*.h5, *.nc and FOLDER/expected.json
+"""
+import json
+import pathlib
+import sys
+
+import h5py
+import netCDF4
+import numpy as np
+
+folder = pathlib.Path(sys.argv[1])
+expected = []
+rng = np.random.default_rng(7)
+
+
+def values(array):
+    """Numbers as little-endian bytes in hexadecimal, everything else as text."""
+    array = np.asarray(array)
+    if array.dtype.kind in "iufb":
+        kind = array.dtype.newbyteorder("<")
+        return {"type": kind.name, "hex": np.ascontiguousarray(array.astype(kind)).tobytes().hex()}
+    flat = array.ravel().tolist()
+    return {"type": "text", "texts": [t.decode("latin-1") if isinstance(t, bytes) else str(t) for t in flat]}
+
+
+def note_h5(file, names=None):
+    with h5py.File(folder / file, "r") as f:
+        for name in names or [n for n in f if isinstance(f.get(n), h5py.Dataset)]:
+            d = f[name]
+            if h5py.check_string_dtype(d.dtype):
+                data = d.asstr()[()]
+            else:
+                data = d[()]
+            base = {"file": file, "path": "/" + name, "shape": list(d.shape)}
+            if d.dtype.kind == "V" and d.dtype.names:
+                for field in d.dtype.names:
+                    expected.append(base | {"field": field} | values(data[field]))
+            else:
+                expected.append(base | values(data))
+
+
+def note_nc(file):
+    with netCDF4.Dataset(folder / file) as f:
+        f.set_auto_maskandscale(False)
+        f.set_auto_chartostring(False)
+
+        def walk(group, prefix):
+            for name, v in group.variables.items():
+                data = v[...]
+                data = data.filled() if hasattr(data, "filled") else data
+                attributes = {a: v.getncattr(a) for a in v.ncattrs()}
+                expected.append({
+                    "file": file, "path": f"{prefix}/{name}", "shape": list(v.shape), "dims": list(v.dimensions),
+                    "unlimited": [d.isunlimited() for d in v.get_dims()],
+                    "attributes": sorted(attributes),
+                } | values(data))
+            for name, sub in group.groups.items():
+                walk(sub, f"{prefix}/{name}")
+
+        walk(f, "")
+
+
+def plain(file, **options):
+    """Every filter, layout and number type that h5py writes."""
+    with h5py.File(folder / file, "w", **options) as f:
+        a = (rng.standard_normal((23, 17)) * 100).round(2)
+        for kind in ["i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">i4", ">u4", "<i8", ">i8", ">u8", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]:
+            f.create_dataset("contiguous_" + kind.replace("<", "l").replace(">", "b"), data=np.abs(a).astype(kind))
+        f.create_dataset("chunked", data=a, chunks=(5, 4))
+        f.create_dataset("deflate_shuffle", data=a, chunks=(5, 4), compression="gzip", shuffle=True)
+        f.create_dataset("fletcher", data=a, chunks=(5, 4), fletcher32=True)
+        f.create_dataset("all_three", data=a.astype(">f4"), chunks=(10, 17), compression="gzip", shuffle=True, fletcher32=True)
+        f.create_dataset("odd_fletcher", data=np.arange(7, dtype="u1"), chunks=(7,), fletcher32=True)
+        f.create_dataset("lzf", data=a.astype("i4"), chunks=(23, 17), compression="lzf", shuffle=True)
+        f.create_dataset("scaleoffset_int", data=a.astype("i4"), chunks=(6, 6), scaleoffset=0)
+        f.create_dataset("scaleoffset_float", data=a.astype("f4"), chunks=(6, 6), scaleoffset=2)
+        try:
+            f.create_dataset("szip", data=a.astype("f4"), chunks=(8, 16), compression="szip")
+        except ValueError:
+            pass
+        f.create_dataset("unlimited", data=a, chunks=(4, 17), maxshape=(None, 17))
+        f.create_dataset("unlimited_twice", data=a, chunks=(4, 4), maxshape=(None, None))
+        f.create_dataset("one_chunk", data=a, chunks=(23, 17))
+        f.create_dataset("one_chunk_deflate", data=a, chunks=(23, 17), compression="gzip")
+        holes = f.create_dataset("holes", shape=(40, 30), dtype="i4", chunks=(7, 7), fillvalue=-99)
+        holes[12:15, 3:20] = 5
+        f.create_dataset("never_written", shape=(5, 5), dtype="f8", fillvalue=1.5)
+        shrunk = f.create_dataset("shrunk", data=a, chunks=(4, 4), maxshape=(None, None))
+        shrunk.resize((9, 30))
+        f.create_dataset("empty", shape=(0, 3), dtype="f4", chunks=(2, 3), maxshape=(None, 3))
+        f.create_dataset("scalar", data=np.float32(2.5))
+        f.create_dataset("flags", data=np.array([True, False, True]))
+        f.create_dataset("enum", data=np.array([3, 7, 3], "u2"), dtype=h5py.enum_dtype({"A": 3, "B": 7}, "u2"))
+        f.create_dataset("texts", data=np.array(["höhe", "", "x" * 5000], dtype=object), dtype=h5py.string_dtype())
+        f.create_dataset("texts_chunked", data=np.array(["a", "bb", "ccc", "dddd", "e"], dtype=object), dtype=h5py.string_dtype(), chunks=(2,), compression="gzip")
+        f.create_dataset("fixed_texts", data=np.array([b"ab", b"abcd", b""], "S4"))
+        f.create_dataset("compound", data=np.array([(1, 2.5, b"xy"), (3, -4.5, b"z")], [("i", ">i4"), ("f", "<f8"), ("s", "S3")]))
+        arrays = f.create_dataset("array_type", shape=(2,), dtype=np.dtype((">i2", (2, 3))))
+        arrays[...] = np.arange(12, dtype=">i2").reshape(2, 2, 3)
+        space = h5py.h5t.C_S1.copy()
+        space.set_size(6)
+        space.set_strpad(h5py.h5t.STR_SPACEPAD)
+        padded = h5py.h5d.create(f.id, b"space_padded", space, h5py.h5s.create_simple((2,)))
+        padded.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array([b"ab    ", b"a b   "], "S6"), mtype=space)
+        skipped = f.create_dataset("skipped_filter", shape=(4,), dtype="<i4", chunks=(2,), compression="gzip", shuffle=True)
+        skipped[...] = [1, 2, 3, 4]
+        skipped.id.write_direct_chunk((2,), np.array([30, 40], "<i4").tobytes(), filter_mask=0b11)
+
+
+plain("earliest.h5", libver="earliest")
+plain("latest.h5", libver="latest")
+plain("user_block.h5", userblock_size=1024)
+for file in ["earliest.h5", "latest.h5", "user_block.h5"]:
+    note_h5(file)
+
+with h5py.File(folder / "many_chunks.h5", "w", libver="latest") as f:
+    big = rng.integers(0, 1000, (300, 200)).astype("i2")
+    f.create_dataset("fixed_array", data=big, chunks=(3, 2))
+    f.create_dataset("extensible_array", data=big, chunks=(3, 2), maxshape=(None, 200), compression="gzip")
+    f.create_dataset("btree_v2", data=big, chunks=(3, 2), maxshape=(None, None))
+note_h5("many_chunks.h5")
+
+with h5py.File(folder / "links.h5", "w", libver="latest") as f:
+    g = f.create_group("g")
+    d = g.create_dataset("d", data=np.arange(4))
+    g["back"] = f
+    f["again"] = g
+    f["alias"] = d
+    f["soft"] = h5py.SoftLink("/g/d")
+    f["soft_through"] = h5py.SoftLink("/g/back/soft")
+    f["dangling"] = h5py.SoftLink("/nowhere")
+    f["loop"] = h5py.SoftLink("/loop")
+    f["outside"] = h5py.ExternalLink("other.h5", "/x")
+    f["references"] = np.array([d.ref], dtype=h5py.ref_dtype)
+    f.create_virtual_dataset("virtual", h5py.VirtualLayout((4,), "i8"))
+    many = f.create_group("many")
+    for i in range(40):
+        many.create_dataset(f"v{i}", data=i)
+    for i in range(20):
+        d.attrs[f"attribute {i}"] = np.arange(i + 1, dtype=">i4")
+    d.attrs["text"] = "grüß"
+    d.attrs["texts"] = ["a", "b"]
+    d.attrs["fixed"] = np.bytes_("abc")
+    d.attrs["flag"] = True
+    d.attrs["nothing"] = h5py.Empty("f4")
+    d.attrs["reference"] = d.ref
+note_h5("links.h5", ["g/d", "again/d", "alias", "soft", "soft_through", "many/v39"])
+expected = [e for e in expected if e["path"] != "/again/d"]
+
+with netCDF4.Dataset(folder / "groups.nc", "w") as f:
+    f.title = "groups"
+    f.createDimension("time", None)
+    f.createDimension("x", 3)
+    f.createDimension("bnds", 2)
+    t = f.createVariable("time", "f8", ("time",))
+    t[:] = np.arange(5)
+    t.units = "days since 2000-01-01"
+    long = f.createVariable("long", "f4", ("time", "x"), zlib=True, shuffle=True, chunksizes=(2, 3))
+    long[:] = rng.standard_normal((5, 3))
+    short = f.createVariable("short", "i2", ("time", "x"), fill_value=-7, fletcher32=True)
+    short[0:2] = 1
+    default = f.createVariable("default_fill", "i4", ("time",))
+    default[1] = 4
+    f.createVariable("bounds", ">f4", ("time", "bnds"), endian="big")[:] = rng.standard_normal((5, 2))
+    f.createVariable("x", "i4", ("x", "bnds"))[:] = np.arange(6).reshape(3, 2)
+    f.createVariable("name", "S1", ("x", "bnds"))[:] = np.array([["a", "b"], ["c", ""], ["", ""]], "S1")
+    f.createVariable("text", str, ("x",))[:] = np.array(["eins", "", "drei"], dtype=object)
+    f.createVariable("crs", "i4")
+    g = f.createGroup("inner")
+    g.note = "of a group"
+    g.createDimension("x", 4)
+    g.createVariable("x", "f4", ("x",))[:] = np.arange(4)
+    g.createVariable("both", "f8", ("time", "x"))[:] = rng.standard_normal((5, 4))
+    h = g.createGroup("deeper")
+    h.createVariable("v", "u1", ("x",))[:] = [1, 2, 3, 4]
+    h.createVariable("x", "u1", ("time", "x"))[:] = np.arange(20).reshape(5, 4)
+note_nc("groups.nc")
+
+with netCDF4.Dataset(folder / "extra_filters.nc", "w") as f:
+    f.createDimension("x", 1000)
+    data = np.cumsum(rng.integers(-3, 4, 1000)).astype("i4")
+    for name in ["zstd", "szip"]:
+        try:
+            f.createVariable(name, "i4", ("x",), compression=name, chunksizes=(300,))[:] = data
+        except RuntimeError:
+            pass
+note_nc("extra_filters.nc")
+
+for kind in ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]:
+    with netCDF4.Dataset(folder / f"{kind}.nc", "w", format=kind) as f:
+        f.createDimension("time", None)
+        f.createDimension("x", 3)
+        f.createDimension("y", 5)
+        f.title = "tïtle"
+        f.numbers = np.arange(3, dtype="i2")
+        types = ["i1", "S1", "i2", "i4", "f4", "f8"]
+        types += ["u1", "u2", "u4", "i8", "u8"] if kind.endswith("DATA") else []
+        for code in types:
+            data = (rng.random((5, 3)) * 100).astype("i4")
+            data = np.full((5, 3), b"q", "S1") if code == "S1" else data.astype(code)
+            f.createVariable(f"fixed_{code}", code, ("y", "x"))[:] = data
+            f.createVariable(f"record_{code}", code, ("time", "x"))[:] = data
+        f.createVariable("twice", "f4", ("x", "x"))[:] = np.arange(9).reshape(3, 3)
+        f.createVariable("time", "f8", ("time",))[:] = np.arange(5)
+        f.createVariable("scalar", "i4")[...] = 42
+        f.createVariable("unset", "f4", ("time",))
+    note_nc(f"{kind}.nc")
+
+# A single record variable of a narrow type is not padded.
+for code, shape in [("i1", (3,)), ("i2", (3,)), ("f4", (3,))]:
+    file = f"single_record_{code}.nc"
+    with netCDF4.Dataset(folder / file, "w", format="NETCDF3_CLASSIC") as f:
+        f.createDimension("time", None)
+        f.createDimension("x", 3)
+        f.createVariable("v", code, ("time", "x"))[:] = np.arange(21).reshape(7, 3)
+        f.createVariable("fixed", "i1", ("x",))[:] = [1, 2, 3]
+    note_nc(file)
+with netCDF4.Dataset(folder / "no_records.nc", "w", format="NETCDF3_CLASSIC") as f:
+    f.createDimension("time", None)
+    f.createVariable("v", "f4", ("time",))
+note_nc("no_records.nc")
+
+(folder / "expected.json").write_text(json.dumps(expected))

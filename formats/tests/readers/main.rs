@@ -1,0 +1,10 @@
+//! Every reader against independent readers, and against the contract of the trait.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod written;

@@ -1,0 +1,79 @@
+//! Shared data, and statistics of arrays.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tarn_formats::{LocalFile, Reader, Region, Variable};
+
+/// The shared data, or `None` with a word on what is left out.
+pub fn data() -> Option<PathBuf> {
+    let folder = std::env::var_os("TARN_TEST_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        PathBuf::from,
+    );
+    if folder.join("expected").is_dir() {
+        return Some(folder);
+    }
+    let message = format!("no test data in {}: set TARN_TEST_DATA", folder.display());
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
+    eprintln!("left out: {message}");
+    None
+}
+
+pub fn open(path: &Path) -> Arc<dyn Reader> {
+    let source = LocalFile::open(path).unwrap();
+    tarn_formats::open(Arc::new(source)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub fn read_whole(reader: &dyn Reader, variable: &Variable) -> ArrayRef {
+    let array = reader.read(&variable.path, &Region::whole(&variable.shape()));
+    let array = array.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(array.data_type(), &variable.data_type, "{}", variable.path);
+    array
+}
+
+/// Values as f64; `None` for what is no number.
+pub fn numbers(array: &ArrayRef) -> Option<Vec<f64>> {
+    let numeric = array.data_type().is_numeric() || array.data_type() == &DataType::Boolean;
+    numeric.then(|| {
+        let array = cast(array, &DataType::Float64).unwrap();
+        array.as_primitive::<Float64Type>().values().to_vec()
+    })
+}
+
+/// Texts of strings and bytes; `None` for other types.
+pub fn texts(array: &ArrayRef) -> Option<Vec<String>> {
+    match array.data_type() {
+        DataType::Utf8 => {
+            Some(array.as_string::<i32>().iter().map(|s| s.unwrap().to_owned()).collect())
+        }
+        DataType::FixedSizeBinary(_) => Some(
+            array
+                .as_fixed_size_binary()
+                .iter()
+                .map(|b| {
+                    let text = String::from_utf8_lossy(b.unwrap()).into_owned();
+                    text.trim_end_matches('\0').to_owned()
+                })
+                .collect(),
+        ),
+        _ => None,
+    }
+}
+
+/// The innermost values of nested lists.
+pub fn flat(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::FixedSizeList(..) => flat(array.as_fixed_size_list().values()),
+        DataType::List(_) => flat(array.as_list::<i32>().values()),
+        _ => Arc::clone(array),
+    }
+}
+
+/// Whether two numbers are equal, but for the last bit: `serde_json` does not round its numbers
+/// correctly.
+pub fn same(a: f64, b: f64) -> bool {
+    (a.is_nan() && b.is_nan()) || (a - b).abs() <= 2.0 * f64::EPSILON * b.abs()
+}

@@ -1,0 +1,178 @@
+//! Files written by h5py and netCDF4, against what these two read back.
+
+use crate::support::{open, read_whole, texts};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use tarn_formats::{AttributeValue, Format, Reader};
+
+/// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
+pub fn written() -> Option<tempfile::TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/generate.py");
+    let own = std::env::var("TARN_TEST_PYTHON").unwrap_or_default();
+    let cached = format!(
+        "{}/tarn/venv/bin/python",
+        std::env::var("XDG_CACHE_HOME")
+            .unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").unwrap_or_default()))
+    );
+    for python in [own.as_str(), &cached, "python3"] {
+        let can = Command::new(python).args(["-c", "import h5py, netCDF4"]).output();
+        if !can.is_ok_and(|output| output.status.success()) {
+            continue;
+        }
+        let output = Command::new(python).arg(&script).arg(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return Some(folder);
+    }
+    let message = "no Python with h5py and netCDF4: set TARN_TEST_PYTHON";
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
+    eprintln!("left out: {message}");
+    None
+}
+
+/// The values of nested arrays of numbers, as h5py lays them out.
+fn innermost(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::FixedSizeList(..) => innermost(array.as_fixed_size_list().values()),
+        DataType::Boolean => cast(array, &DataType::UInt8).unwrap(),
+        _ => Arc::clone(array),
+    }
+}
+
+/// Values in the order of the file as hexadecimal.
+fn hexadecimal(array: &ArrayRef) -> String {
+    let data = array.to_data();
+    let size = array.data_type().primitive_width().unwrap();
+    let bytes = &data.buffers()[0].as_slice()[data.offset() * size..(data.offset() + data.len()) * size];
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn files_of_h5py_and_netcdf4_are_read_to_the_bit() {
+    let Some(folder) = written() else { return };
+    let text = std::fs::read_to_string(folder.path().join("expected.json")).unwrap();
+    let expected: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let mut readers: HashMap<String, Arc<dyn Reader>> = HashMap::new();
+    let mut faults = Vec::new();
+    for wanted in &expected {
+        let (file, path) = (wanted["file"].as_str().unwrap(), wanted["path"].as_str().unwrap());
+        let reader =
+            readers.entry(file.to_owned()).or_insert_with(|| open(&folder.path().join(file)));
+        if let Err(fault) = compare(reader.as_ref(), path, wanted) {
+            faults.push(format!("{file}: {path}: {fault}"));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(expected.len() > 200, "{}", expected.len());
+}
+
+fn compare(reader: &dyn Reader, path: &str, wanted: &Value) -> Result<(), String> {
+    let contents = reader.contents();
+    let Some(variable) = contents.variable(path) else {
+        let why = contents.unreadable.iter().find(|unreadable| unreadable.path == path);
+        return Err(format!("not listed: {why:?}"));
+    };
+    let list = |key: &str| wanted[key].as_array().cloned();
+    let shape: Vec<Value> = variable.shape().into_iter().map(Value::from).collect();
+    if Some(&shape) != list("shape").as_ref() {
+        return Err(format!("shape {shape:?} in place of {}", wanted["shape"]));
+    }
+    if let Some(dimensions) = list("dims") {
+        let names: Vec<Value> = variable.dimensions.iter().map(|d| d.name.clone().into()).collect();
+        if names != dimensions {
+            return Err(format!("dimensions {names:?} in place of {dimensions:?}"));
+        }
+        let unlimited: Vec<Value> = variable.dimensions.iter().map(|d| d.unlimited.into()).collect();
+        if Some(&unlimited) != list("unlimited").as_ref() {
+            return Err(format!("unlimited {unlimited:?} in place of {}", wanted["unlimited"]));
+        }
+        let mut attributes: Vec<Value> =
+            variable.attributes.iter().map(|a| a.name.clone().into()).collect();
+        attributes.sort_by_key(ToString::to_string);
+        if Some(&attributes) != list("attributes").as_ref() {
+            return Err(format!("attributes {attributes:?} in place of {}", wanted["attributes"]));
+        }
+    }
+    let mut array = read_whole(reader, variable);
+    if let Some(field) = wanted["field"].as_str() {
+        array = Arc::clone(array.as_struct().column_by_name(field).ok_or("no such field")?);
+    }
+    if let Some(wanted) = list("texts") {
+        let texts: Vec<Value> = texts(&array).ok_or("no text")?.into_iter().map(Value::from).collect();
+        return if texts == wanted { Ok(()) } else { Err(format!("{texts:?} in place of {wanted:?}")) };
+    }
+    let array = innermost(&array);
+    let name = match wanted["type"].as_str().unwrap() {
+        "bool" => "uint8",
+        name => name,
+    };
+    if array.data_type().to_string().to_lowercase() != name {
+        return Err(format!("type {} in place of {name}", array.data_type()));
+    }
+    let actual = hexadecimal(&array);
+    let expected = wanted["hex"].as_str().unwrap();
+    if actual == expected { Ok(()) } else { Err(format!("{actual} in place of {expected}")) }
+}
+
+#[test]
+fn links_lead_to_datasets_and_cycles_end() {
+    let Some(folder) = written() else { return };
+    let reader = open(&folder.path().join("links.h5"));
+    let contents = reader.contents();
+    assert_eq!(contents.format, Format::Hdf5);
+    let groups: Vec<_> = contents.groups.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(groups.len(), 2, "{groups:?}");
+    let reason = |path: &str| {
+        let found = contents.unreadable.iter().find(|unreadable| unreadable.path == path);
+        found.map(|unreadable| unreadable.reason.clone()).unwrap_or_default()
+    };
+    assert!(reason("/dangling").contains("/nowhere"), "{}", reason("/dangling"));
+    assert!(reason("/loop").contains("soft link"), "{}", reason("/loop"));
+    assert!(reason("/outside").contains("other.h5"), "{}", reason("/outside"));
+    assert!(reason("/virtual").contains("virtual dataset"), "{}", reason("/virtual"));
+    assert!(reason("/references").contains("object reference"), "{}", reason("/references"));
+
+    let dataset = contents.variables.iter().find(|v| v.path.ends_with("/d")).unwrap();
+    let attribute = |name: &str| dataset.attribute(name).unwrap_or_else(|| panic!("no {name}"));
+    let texts = |texts: &[&str]| AttributeValue::Text(texts.iter().map(|t| (*t).to_owned()).collect());
+    assert_eq!(attribute("text"), &texts(&["grüß"]));
+    assert_eq!(attribute("texts"), &texts(&["a", "b"]));
+    assert_eq!(attribute("fixed"), &texts(&["abc"]));
+    assert!(matches!(attribute("reference"), AttributeValue::Unreadable(_)));
+    let AttributeValue::Numbers(numbers) = attribute("attribute 19") else { panic!("no numbers") };
+    assert_eq!(numbers.as_ref(), &arrow::array::Int32Array::from_iter_values(0..20) as &dyn Array);
+    let AttributeValue::Numbers(nothing) = attribute("nothing") else { panic!("no numbers") };
+    assert_eq!(nothing.len(), 0);
+}
+
+#[test]
+fn a_netcdf4_file_shows_its_dimensions_and_hides_how_it_stores_them() {
+    let Some(folder) = written() else { return };
+    let reader = open(&folder.path().join("groups.nc"));
+    let contents = reader.contents();
+    assert_eq!(contents.format, Format::NetCdf4);
+    let names: Vec<_> = contents.attributes.iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(names, ["title"]);
+    assert_eq!(contents.groups[0].0, "/inner");
+    assert!(contents.variable("/bnds").is_none(), "a dimension without a variable");
+    let dimension = |path: &str, axis: usize| &contents.variable(path).unwrap().dimensions[axis];
+    assert_eq!(dimension("/long", 0).coordinate.as_deref(), Some("/time"));
+    // /x is two-dimensional, so it does not hold the coordinates of the dimension x.
+    assert_eq!(dimension("/long", 1).coordinate, None);
+    assert_eq!(dimension("/inner/both", 0).coordinate.as_deref(), Some("/time"));
+    assert_eq!(dimension("/inner/both", 1).coordinate.as_deref(), Some("/inner/x"));
+    let grid = contents.grid("inner_time_x").unwrap();
+    assert_eq!(grid.variables, ["/inner/both"]);
+    assert_eq!(contents.variable("/long").unwrap().filters, ["shuffle", "deflate"]);
+    assert_eq!(contents.variable("/long").unwrap().chunk_shape, Some(vec![2, 3]));
+}

@@ -1,0 +1,255 @@
+//! From the names in a statement to open tables, under the policy of the own lab.
+
+use crate::engine::catalogs::OwnLab;
+use crate::error::QueryError;
+use crate::provider::{ListedTable, Opener, schema_of};
+use datafusion::catalog::CatalogProvider;
+use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
+use datafusion::common::TableReference;
+use std::sync::Arc;
+use tarn_catalog::{Action, Catalog, CatalogError, Dataset, Decision, TableEntry};
+use tarn_schemas::{DatasetRef, LabName, Principal, TableName};
+
+/// The schema that unqualified names are looked up in. No dataset can have this name.
+pub(crate) const NO_DATASET: &str = "*";
+
+/// Tables of `information_schema` that tell of tables, columns and functions, and not of settings.
+const INFORMATION: [&str; 6] =
+    ["tables", "columns", "schemata", "views", "routines", "parameters"];
+
+/// How similar a name must be to be suggested.
+const CLOSE: f64 = 0.5;
+/// Most suggestions.
+const SUGGESTIONS: usize = 3;
+
+/// Finds the tables of the own lab that a principal names.
+#[derive(Debug)]
+pub(crate) struct Names<'a> {
+    catalog: &'a Catalog,
+    who: &'a Principal,
+    opener: &'a Opener,
+    peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
+}
+
+/// Whether a table is read or only described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Its rows are read: policy must allow that.
+    Read,
+    /// Its columns are listed: who may know of the table may know them.
+    Describe,
+}
+
+/// Whether a reference means `information_schema`.
+pub(crate) fn is_information(reference: &TableReference) -> bool {
+    reference.schema() == Some("information_schema")
+}
+
+/// Refuses the parts of `information_schema` that tell of settings.
+pub(crate) fn check_information(reference: &TableReference) -> Result<(), QueryError> {
+    if INFORMATION.contains(&reference.table()) {
+        return Ok(());
+    }
+    Err(QueryError::NotFound(format!(
+        "there is no table {reference}; information_schema has {}",
+        INFORMATION.join(", ")
+    )))
+}
+
+/// The failure of a name without a home.
+pub(crate) fn no_home(reference: &TableReference) -> QueryError {
+    QueryError::NotFound(format!(
+        "there is no table {reference}: this is no home, so there are no tables; read files with \
+         read_any('path'), or make a home with `tarn init`"
+    ))
+}
+
+impl<'a> Names<'a> {
+    /// Names as `who` sees them.
+    pub(crate) fn new(
+        catalog: &'a Catalog,
+        who: &'a Principal,
+        opener: &'a Opener,
+        peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
+    ) -> Self {
+        Self { catalog, who, opener, peers }
+    }
+
+    /// Opens what a reference means, under the name it has in the statement.
+    ///
+    /// # Errors
+    /// [`QueryError::NotFound`] for a name that does not exist or may not be known,
+    /// [`QueryError::Denied`] for one that may be known and not read.
+    pub(crate) async fn open(
+        &self,
+        reference: &TableReference,
+        used: Use,
+        lab: &mut OwnLab,
+    ) -> Result<(), QueryError> {
+        if let Some(catalog) = reference.catalog()
+            && catalog != self.catalog.lab().as_str()
+        {
+            return self.check_peer(reference, catalog).await;
+        }
+        let (dataset, entry) = match reference.schema() {
+            Some(dataset) => self.qualified(reference, dataset).await?,
+            None => self.unqualified(reference).await?,
+        };
+        let provider = match used {
+            Use::Describe => Arc::new(ListedTable::new(schema_of(&entry)?)),
+            Use::Read => {
+                if let Decision::Deny { reason } =
+                    self.catalog.decide(self.who, Action::Read, &dataset)
+                {
+                    return Err(QueryError::Denied(reason));
+                }
+                let name = format!("{}.{}.{}", dataset.lab, dataset.name, entry.name);
+                self.opener.table(&name, &entry).await?
+            }
+        };
+        lab.open(reference.schema().unwrap_or(NO_DATASET), reference.table(), provider);
+        Ok(())
+    }
+
+    /// Adds every table that may be known of, for listings.
+    pub(crate) async fn list(&self, lab: &mut OwnLab) -> Result<(), QueryError> {
+        for dataset in self.catalog.datasets(self.who).await? {
+            for entry in &dataset.tables {
+                let table = Arc::new(ListedTable::new(schema_of(entry)?));
+                lab.list(dataset.name.as_str(), entry.name.as_str(), table);
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_peer(
+        &self,
+        reference: &TableReference,
+        catalog: &str,
+    ) -> Result<(), QueryError> {
+        let exists = self
+            .peers
+            .iter()
+            .find(|(lab, _)| lab.as_str() == catalog)
+            .and_then(|(_, peer)| peer.schema(reference.schema().unwrap_or(NO_DATASET)))
+            .is_some_and(|dataset| dataset.table_exist(reference.table()));
+        if exists { Ok(()) } else { Err(self.not_found(reference).await) }
+    }
+
+    async fn qualified(
+        &self,
+        reference: &TableReference,
+        dataset: &str,
+    ) -> Result<(Dataset, TableEntry), QueryError> {
+        // A name that breaks the rules of names exists as little as one that is not taken.
+        let (Ok(mut dataset), Ok(table)) =
+            (dataset.parse::<DatasetRef>(), TableName::new(reference.table()))
+        else {
+            return Err(self.not_found(reference).await);
+        };
+        dataset.lab = Some(self.catalog.lab().clone());
+        match self.catalog.table(self.who, &dataset, &table).await {
+            Ok(found) => Ok(found),
+            Err(CatalogError::NotFound { .. }) => Err(self.not_found(reference).await),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    async fn unqualified(
+        &self,
+        reference: &TableReference,
+    ) -> Result<(Dataset, TableEntry), QueryError> {
+        let mut found = Vec::new();
+        for dataset in self.catalog.datasets(self.who).await? {
+            let entry =
+                dataset.tables.iter().find(|entry| entry.name.as_str() == reference.table()).cloned();
+            if let Some(entry) = entry {
+                found.push((dataset, entry));
+            }
+        }
+        if found.len() > 1 {
+            let names: Vec<String> = found
+                .iter()
+                .map(|(dataset, entry)| format!("{}.{}", dataset.name, entry.name))
+                .collect();
+            return Err(QueryError::Invalid(format!(
+                "{reference} is the name of {} tables; write one of {}",
+                names.len(),
+                names.join(", ")
+            )));
+        }
+        match found.pop() {
+            Some(found) => Ok(found),
+            None => Err(self.not_found(reference).await),
+        }
+    }
+
+    /// The same text for what does not exist and for what may not be known, with names that may.
+    async fn not_found(&self, reference: &TableReference) -> QueryError {
+        let mut visible = match self.catalog.datasets(self.who).await {
+            Ok(datasets) => names_of(&datasets),
+            Err(error) => return error.into(),
+        };
+        for (lab, peer) in self.peers {
+            for dataset in peer.schema_names() {
+                let tables = peer.schema(&dataset).map(|d| d.table_names()).unwrap_or_default();
+                visible.extend(tables.iter().map(|table| format!("{lab}.{dataset}.{table}")));
+            }
+        }
+        let close = close_to(reference, &visible);
+        QueryError::NotFound(if close.is_empty() {
+            format!("there is no table {reference}; SHOW TABLES lists what there is")
+        } else {
+            format!(
+                "there is no table {reference}; near it are {}; SHOW TABLES lists all",
+                close.join(", ")
+            )
+        })
+    }
+}
+
+fn names_of(datasets: &[Dataset]) -> Vec<String> {
+    datasets
+        .iter()
+        .flat_map(|dataset| {
+            dataset
+                .tables
+                .iter()
+                .map(move |entry| format!("{}.{}.{}", dataset.lab, dataset.name, entry.name))
+        })
+        .collect()
+}
+
+/// The most similar of these full names, compared over as many parts as were written.
+fn close_to(reference: &TableReference, visible: &[String]) -> Vec<String> {
+    let asked = reference.to_string();
+    let parts = asked.split('.').count();
+    let mut scored: Vec<(f64, &String)> = visible
+        .iter()
+        .map(|name| {
+            let start = name.rmatch_indices('.').nth(parts.saturating_sub(1));
+            let tail = start.and_then(|(at, _)| name.get(at.saturating_add(1)..));
+            (normalized_levenshtein(&asked, tail.unwrap_or(name)), name)
+        })
+        .filter(|(score, _)| *score >= CLOSE)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    scored.into_iter().take(SUGGESTIONS).map(|(_, name)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions_are_the_near_names_and_no_others() {
+        let visible: Vec<String> = ["ornl.cmip6.ta", "ornl.cmip6.tas", "ornl.usaxs.reduced"]
+            .map(str::to_owned)
+            .to_vec();
+        let near = |text: &str| close_to(&TableReference::parse_str(text), &visible);
+        assert_eq!(near("ornl.cmip6.taa"), ["ornl.cmip6.ta", "ornl.cmip6.tas"]);
+        assert_eq!(near("cmip.ta").first().map(String::as_str), Some("ornl.cmip6.ta"));
+        assert_eq!(near("reduce"), ["ornl.usaxs.reduced"]);
+        assert!(near("zzzzzzzz").is_empty());
+    }
+}

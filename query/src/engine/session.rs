@@ -1,0 +1,284 @@
+//! The session of one principal: plans read-only statements over what it may see.
+
+use crate::engine::answer::{Answer, Prepared, Sites};
+use crate::engine::catalogs::{Catalogs, OwnLab};
+use crate::engine::names::{self, NO_DATASET, Names, Use};
+use crate::engine::planner::FederatedPlanner;
+use crate::engine::statement::{Kind, parse};
+use crate::engine::{Engine, explain, runtime};
+use crate::error::QueryError;
+use crate::federation::{self, Attachment};
+use crate::functions::{FileFunction, FileTables};
+use crate::provider::{blocking, schema_of};
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::CatalogProvider;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::TableReference;
+use std::sync::Arc;
+use tarn_schemas::{LabName, PartialMode, Principal, TableRef};
+
+/// The catalog of a session without a home. No lab can have this name.
+const NO_LAB: &str = "*";
+
+/// How a session behaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SessionOptions {
+    /// What to do when a lab does not answer.
+    pub partial: PartialMode,
+    /// Whether `read_netcdf(…)` and its like may open paths and URLs. Only for people at the
+    /// machine itself (the owner of a home, or no home at all); never over the network.
+    pub files: bool,
+}
+
+/// A session of one principal. Cheap to clone; every statement sees the catalog as it is then.
+#[derive(Debug, Clone)]
+pub struct Session {
+    engine: Engine,
+    who: Principal,
+    options: SessionOptions,
+}
+
+/// Names that are resolved and the state that plans a statement over them.
+#[derive(Debug)]
+pub struct Planning {
+    state: SessionState,
+    sites: Sites,
+    lab: Option<LabName>,
+}
+
+impl Planning {
+    /// The state: catalogs, functions and settings of one statement.
+    pub fn state(&self) -> &SessionState {
+        &self.state
+    }
+}
+
+impl Session {
+    pub(super) fn new(engine: Engine, who: Principal, options: SessionOptions) -> Self {
+        Self { engine, who, options }
+    }
+
+    /// Who asks.
+    pub fn principal(&self) -> &Principal {
+        &self.who
+    }
+
+    /// How the session behaves.
+    pub fn options(&self) -> SessionOptions {
+        self.options
+    }
+
+    /// The lab of the node, if there is a home.
+    pub fn lab(&self) -> Option<&LabName> {
+        self.engine.catalog().map(tarn_catalog::Catalog::lab)
+    }
+
+    /// Plans a read-only statement; nothing runs yet.
+    ///
+    /// # Errors
+    /// [`QueryError::Invalid`] for SQL that is wrong or writes, [`QueryError::NotFound`] for names
+    /// that do not exist or may not be known, [`QueryError::Denied`] where policy refuses.
+    pub async fn plan(&self, sql: &str) -> Result<Prepared, QueryError> {
+        let parsed = parse(sql)?;
+        let owner = self.who == Principal::Owner;
+        if parsed.kind == (Kind::Explain { detailed: true }) && !owner {
+            return Err(QueryError::Denied(
+                "EXPLAIN with ANALYZE, VERBOSE or a format shows where data lie, which is for the \
+                 owner of the node; plain EXPLAIN works"
+                    .to_owned(),
+            ));
+        }
+        let shared = &self.engine.shared;
+        let files = FileTables::open(&shared.opener, &parsed.calls, self.options.files).await?;
+        let called = |reference: &TableReference| {
+            matches!(reference, TableReference::Bare { table }
+                if parsed.calls.iter().any(|call| call.function == table.as_ref()))
+        };
+        let references: Vec<TableReference> = shared
+            .template
+            .resolve_table_references(&parsed.statement)?
+            .into_iter()
+            .filter(|reference| !called(reference))
+            .collect();
+        let used = if parsed.kind == Kind::Listing { Use::Describe } else { Use::Read };
+        let planning = self.planning(&references, used, files).await?;
+        let plan = planning.state.statement_to_plan(parsed.statement).await?;
+        self.prepare(planning, plan).await
+    }
+
+    /// Plans and starts a read-only statement.
+    pub async fn sql(&self, sql: &str) -> Result<Answer, QueryError> {
+        self.plan(sql).await?.start().await
+    }
+
+    /// A state in which these tables can be read, for plans that do not come as SQL. Finish with
+    /// [`Session::prepare`].
+    ///
+    /// # Errors
+    /// As [`Session::plan`].
+    pub async fn planning_for(
+        &self,
+        references: &[TableReference],
+    ) -> Result<Planning, QueryError> {
+        self.planning(references, Use::Read, FileTables::default()).await
+    }
+
+    /// Checks, optimizes and plans a logical plan over the tables of `planning`.
+    ///
+    /// # Errors
+    /// [`QueryError::Invalid`] for a plan that would change something.
+    pub async fn prepare(
+        &self,
+        planning: Planning,
+        plan: LogicalPlan,
+    ) -> Result<Prepared, QueryError> {
+        let Planning { state, sites, lab } = planning;
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)?;
+        if let LogicalPlan::Explain(explain) = &plan
+            && self.who != Principal::Owner
+        {
+            let inner = explain.plan.as_ref().clone();
+            let (state, inner) = optimize(state, inner).await?;
+            let physical = state.query_planner().create_physical_plan(&inner, &state).await?;
+            return explain::answer(explain, &inner, &physical, state.task_ctx());
+        }
+        let (state, plan) = optimize(state, plan).await?;
+        let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
+        Ok(Prepared::new(physical, plan.schema().as_arrow(), state.task_ctx(), sites, lab))
+    }
+
+    /// All tables the session sees, with their Arrow schemas: own lab and peers.
+    pub async fn tables(&self) -> Result<Vec<(TableRef, SchemaRef)>, QueryError> {
+        let Some(catalog) = self.engine.catalog() else { return Ok(vec![]) };
+        let mut tables = Vec::new();
+        for dataset in catalog.datasets(&self.who).await? {
+            for entry in &dataset.tables {
+                let name = TableRef {
+                    lab: dataset.lab.clone(),
+                    dataset: dataset.name.clone(),
+                    table: entry.name.clone(),
+                };
+                tables.push((name, schema_of(entry)?));
+            }
+        }
+        let Some(attachment) = self.attach(&Sites::default()).await? else { return Ok(tables) };
+        for (lab, peer) in attachment.catalogs {
+            for dataset in peer.schema_names() {
+                let Some(schema) = peer.schema(&dataset) else { continue };
+                for table in schema.table_names() {
+                    let Ok(name) = format!("{lab}.{dataset}.{table}").parse::<TableRef>() else {
+                        continue;
+                    };
+                    if let Some(provider) = schema.table(&table).await? {
+                        tables.push((name, provider.schema()));
+                    }
+                }
+            }
+        }
+        Ok(tables)
+    }
+
+    /// What federation adds. A visitor from a peer sees this lab alone: no lab asks another on
+    /// behalf of a third.
+    async fn attach(&self, sites: &Sites) -> Result<Option<Attachment>, QueryError> {
+        match (self.engine.catalog(), &self.who) {
+            (None, _) | (_, Principal::Visitor { .. }) => Ok(None),
+            (Some(catalog), who) => {
+                let config = self.engine.config();
+                federation::attach(catalog, who, sites, self.options, config).await.map(Some)
+            }
+        }
+    }
+
+    async fn planning(
+        &self,
+        references: &[TableReference],
+        used: Use,
+        files: FileTables,
+    ) -> Result<Planning, QueryError> {
+        let sites = Sites::default();
+        let mut own = OwnLab::default();
+        let listing = references.iter().any(names::is_information);
+        let foreign = references.iter().any(|reference| {
+            reference.catalog().is_some_and(|lab| self.lab().is_none_or(|own| own.as_str() != lab))
+        });
+        let attachment = if listing || foreign { self.attach(&sites).await? } else { None };
+        let peers = attachment.as_ref().map_or(&[][..], |attachment| &attachment.catalogs);
+        for reference in references {
+            if names::is_information(reference) {
+                // SHOW TABLES and its like name all of them, also those nobody asked for.
+                if used == Use::Read {
+                    names::check_information(reference)?;
+                }
+                continue;
+            }
+            let Some(catalog) = self.engine.catalog() else {
+                return Err(names::no_home(reference));
+            };
+            Names::new(catalog, &self.who, &self.engine.shared.opener, peers)
+                .open(reference, used, &mut own)
+                .await?;
+        }
+        if listing && let Some(catalog) = self.engine.catalog() {
+            Names::new(catalog, &self.who, &self.engine.shared.opener, peers)
+                .list(&mut own)
+                .await?;
+        }
+        let lab = self.lab().filter(|_| used == Use::Read && !own.reads_nothing()).cloned();
+        let state = self.state(own, attachment, files)?;
+        Ok(Planning { state, sites, lab })
+    }
+
+    /// A state of its own for one statement.
+    fn state(
+        &self,
+        own: OwnLab,
+        attachment: Option<Attachment>,
+        files: FileTables,
+    ) -> Result<SessionState, QueryError> {
+        let shared = &self.engine.shared;
+        let default = self.lab().map_or(NO_LAB, LabName::as_str);
+        let config =
+            shared.template.config().clone().with_default_catalog_and_schema(default, NO_DATASET);
+        let mut labs: Vec<(String, Arc<dyn CatalogProvider>)> =
+            vec![(default.to_owned(), Arc::new(own))];
+        let mut builder = SessionStateBuilder::new_from_existing(shared.template.as_ref().clone())
+            .with_session_id(uuid::Uuid::now_v7().to_string())
+            .with_config(config)
+            .with_runtime_env(runtime(&shared.memory)?);
+        if let Some(attachment) = attachment {
+            labs.extend(
+                attachment.catalogs.into_iter().map(|(lab, peer)| (lab.to_string(), peer)),
+            );
+            for rule in attachment.rules {
+                builder = builder.with_optimizer_rule(rule);
+            }
+            let planner = FederatedPlanner::new(attachment.planner);
+            builder = builder.with_query_planner(Arc::new(planner));
+        }
+        let mut state = builder.with_catalog_list(Arc::new(Catalogs::new(labs))).build();
+        let files = Arc::new(files);
+        for name in FileTables::names() {
+            state.register_udtf(name, Arc::new(FileFunction::new(name, Arc::clone(&files))));
+        }
+        Ok(state)
+    }
+}
+
+/// Runs the optimizer where it may block: predicates on coordinates read the coordinates.
+async fn optimize(
+    state: SessionState,
+    plan: LogicalPlan,
+) -> Result<(SessionState, LogicalPlan), QueryError> {
+    blocking(move || {
+        let plan = state.optimize(&plan)?;
+        Ok((state, plan))
+    })
+    .await
+}

@@ -1,0 +1,149 @@
+//! Tickets and handles that only this process can make and only their principal can use.
+
+use super::status::refuse;
+use bytes::Bytes;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tarn_schemas::Principal;
+use tarn_schemas::code::ErrorCode;
+use tonic::Status;
+
+/// How every sealed text begins: no JSON and no Flight SQL message begins so.
+const MAGIC: &[u8; 4] = b"TRN1";
+const MAC_BYTES: usize = 32;
+const HEAD_BYTES: usize = 4 + 1 + 8;
+
+/// What a sealed text is for. One kind cannot be used in place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A planned statement that runs once.
+    Statement = 1,
+    /// A prepared statement.
+    Prepared = 2,
+    /// A stream.
+    Stream = 3,
+}
+
+/// The key of this process.
+pub(crate) struct Seal {
+    key: [u8; 32],
+}
+
+impl std::fmt::Debug for Seal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seal").finish_non_exhaustive()
+    }
+}
+
+impl Seal {
+    /// A new random key.
+    pub(crate) fn new() -> Self {
+        Self { key: rand::random() }
+    }
+
+    fn mac(&self, who: &Principal, sealed: &[u8]) -> Result<blake3::Hash, Status> {
+        let who = serde_json::to_vec(who).map_err(|error| {
+            super::status::hidden(ErrorCode::Internal, "the node failed", &error)
+        })?;
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(&(who.len() as u64).to_le_bytes()).update(&who).update(sealed);
+        Ok(hasher.finalize())
+    }
+
+    /// Seals a payload for a principal.
+    pub(crate) fn close(
+        &self,
+        kind: Kind,
+        who: &Principal,
+        life: Duration,
+        payload: &[u8],
+    ) -> Result<Bytes, Status> {
+        let expires = seconds_now().saturating_add(life.as_secs());
+        let mut sealed = Vec::with_capacity(HEAD_BYTES + payload.len() + MAC_BYTES);
+        sealed.extend_from_slice(MAGIC);
+        sealed.push(kind as u8);
+        sealed.extend_from_slice(&expires.to_le_bytes());
+        sealed.extend_from_slice(payload);
+        let mac = self.mac(who, &sealed)?;
+        sealed.extend_from_slice(mac.as_bytes());
+        Ok(sealed.into())
+    }
+
+    /// The payload, if this process sealed it for this principal and its time has not passed.
+    pub(crate) fn open(&self, kind: Kind, who: &Principal, text: &[u8]) -> Result<Vec<u8>, Status> {
+        let refused =
+            || refuse(ErrorCode::PermissionDenied, "the ticket was not made for you by this node");
+        let (sealed, mac) = text
+            .len()
+            .checked_sub(MAC_BYTES)
+            .and_then(|at| text.split_at_checked(at))
+            .ok_or_else(refused)?;
+        let mac: [u8; MAC_BYTES] = mac.try_into().map_err(|_| refused())?;
+        // `blake3::Hash` compares in constant time.
+        if self.mac(who, sealed)? != blake3::Hash::from(mac) {
+            return Err(refused());
+        }
+        let (head, payload) = sealed.split_at_checked(HEAD_BYTES).ok_or_else(refused)?;
+        let (magic, head) = head.split_at_checked(MAGIC.len()).ok_or_else(refused)?;
+        let (own, expires) = head.split_first().ok_or_else(refused)?;
+        let expires = u64::from_le_bytes(expires.try_into().map_err(|_| refused())?);
+        if magic != MAGIC || *own != kind as u8 {
+            return Err(refused());
+        }
+        if expires < seconds_now() {
+            return Err(refuse(ErrorCode::Conflict, "the ticket has expired; ask for a new one"));
+        }
+        Ok(payload.to_vec())
+    }
+}
+
+/// Whether bytes look like a sealed text.
+pub(crate) fn is_sealed(text: &[u8]) -> bool {
+    text.starts_with(MAGIC)
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn only_the_principal_and_the_kind_it_was_made_for_open_a_seal() {
+        let seal = Seal::new();
+        let ada = Principal::Person { name: "ada".into(), scope: tarn_schemas::Scope::Read };
+        let text = seal.close(Kind::Stream, &ada, LIFE, b"payload").unwrap();
+        assert_eq!(seal.open(Kind::Stream, &ada, &text).unwrap(), b"payload");
+        assert!(seal.open(Kind::Statement, &ada, &text).is_err());
+        assert!(seal.open(Kind::Stream, &Principal::Anonymous, &text).is_err());
+        assert!(Seal::new().open(Kind::Stream, &ada, &text).is_err());
+    }
+
+    #[test]
+    fn a_changed_or_cut_text_does_not_open() {
+        let seal = Seal::new();
+        let who = Principal::Anonymous;
+        let text = seal.close(Kind::Stream, &who, LIFE, b"payload").unwrap();
+        for at in 0..text.len() {
+            let mut changed = text.to_vec();
+            changed[at] ^= 1;
+            assert!(seal.open(Kind::Stream, &who, &changed).is_err(), "byte {at}");
+            assert!(seal.open(Kind::Stream, &who, &text[..at]).is_err(), "length {at}");
+        }
+    }
+
+    #[test]
+    fn a_seal_expires() {
+        let seal = Seal::new();
+        let who = Principal::Anonymous;
+        let text = seal.close(Kind::Stream, &who, Duration::ZERO, b"").unwrap();
+        std::thread::sleep(Duration::from_millis(2100));
+        assert_eq!(
+            seal.open(Kind::Stream, &who, &text).unwrap_err().code(),
+            tonic::Code::FailedPrecondition
+        );
+    }
+}

@@ -1,0 +1,265 @@
+//! The Flight service itself: finds out who calls and hands the call to SQL, streams or peers.
+
+use super::actions;
+use super::encode::{FlightStream, schema_bytes};
+use super::identity::{self, Caller};
+use super::routes;
+use super::seal::{Seal, is_sealed};
+use super::sql::{self, Sql};
+use super::status::{hidden, refuse};
+use super::streams::StreamDoor;
+use crate::engine::Engine;
+use crate::stream::StreamRequest;
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::sql::{
+    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any, Command,
+    ProstMessageExt,
+};
+use arrow_flight::{
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, Criteria,
+    Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, PollInfo,
+    PutResult, SchemaResult, Ticket,
+};
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use prost::Message;
+use std::sync::Arc;
+use tarn_schemas::code::ErrorCode;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Request, Response, Status, Streaming};
+
+const CREATE_PREPARED: &str = "CreatePreparedStatement";
+const CLOSE_PREPARED: &str = "ClosePreparedStatement";
+const CANCEL_INFO: &str = "CancelFlightInfo";
+
+/// The door. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct FlightDoor {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: Engine,
+    seal: Seal,
+    sql: Sql,
+    streams: StreamDoor,
+}
+
+impl FlightDoor {
+    /// A door to an engine. Its tickets are worth nothing at any other.
+    pub fn new(engine: Engine) -> Self {
+        let inner = Inner {
+            seal: Seal::new(),
+            sql: Sql::new(engine.clone()),
+            streams: StreamDoor::new(engine.clone()),
+            engine,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    async fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
+        identity::identify(&self.inner.engine, metadata).await
+    }
+
+    async fn act(&self, caller: &Caller, action: Action) -> Result<Option<Bytes>, Status> {
+        let Inner { engine, seal, sql, streams } = &*self.inner;
+        let (who, body) = (&caller.who, &action.body);
+        match action.r#type.as_str() {
+            CREATE_PREPARED => {
+                let request: ActionCreatePreparedStatementRequest = unpack(body)?;
+                let answer = sql.prepare(seal, caller, request.query).await?;
+                Ok(Some(answer.as_any().encode_to_vec().into()))
+            }
+            CLOSE_PREPARED => {
+                let request: ActionClosePreparedStatementRequest = unpack(body)?;
+                sql.close(seal, caller, &request.prepared_statement_handle)?;
+                Ok(None)
+            }
+            CANCEL_INFO => {
+                let request = CancelFlightInfoRequest::decode(body.clone()).map_err(malformed)?;
+                let endpoints = request.info.map(|info| info.endpoint).unwrap_or_default();
+                let mut tickets = endpoints.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
+                let status = if tickets.any(|ticket| sql.cancel(seal, caller, &ticket.ticket)) {
+                    CancelStatus::Cancelled
+                } else {
+                    CancelStatus::NotCancellable
+                };
+                Ok(Some(CancelFlightInfoResult::new(status).encode_to_vec().into()))
+            }
+            actions::SEARCH => Ok(Some(actions::search(engine, who, body).await?.into())),
+            actions::DATASET => Ok(Some(actions::dataset(engine, who, body).await?.into())),
+            actions::RECEIPT => Ok(Some(actions::json(&streams.receipt(seal, who, body)?)?.into())),
+            kind => Err(Status::unimplemented(format!(
+                "there is no action {kind:?} [invalid_argument]"
+            ))),
+        }
+    }
+}
+
+fn malformed(error: prost::DecodeError) -> Status {
+    refuse(ErrorCode::InvalidArgument, format!("the message is malformed: {error}"))
+}
+
+fn command(bytes: &[u8]) -> Result<Command, Status> {
+    let any = Any::decode(bytes).map_err(malformed)?;
+    Command::try_from(any).map_err(|error| {
+        refuse(ErrorCode::InvalidArgument, format!("the command is malformed: {error}"))
+    })
+}
+
+fn unpack<M: ProstMessageExt>(body: &[u8]) -> Result<M, Status> {
+    let any = Any::decode(body).map_err(malformed)?;
+    any.unpack()
+        .ok()
+        .flatten()
+        .ok_or_else(|| refuse(ErrorCode::InvalidArgument, "the action's body is of another type"))
+}
+
+/// Whether a descriptor or ticket is JSON. No protobuf message of Flight SQL begins so.
+fn is_json(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&b'{')
+}
+
+#[tonic::async_trait]
+impl FlightService for FlightDoor {
+    type HandshakeStream = BoxStream<'static, Result<HandshakeResponse, Status>>;
+    type ListFlightsStream = BoxStream<'static, Result<FlightInfo, Status>>;
+    type DoGetStream = FlightStream;
+    type DoPutStream = BoxStream<'static, Result<PutResult, Status>>;
+    type DoActionStream = BoxStream<'static, Result<arrow_flight::Result, Status>>;
+    type ListActionsStream = BoxStream<'static, Result<ActionType, Status>>;
+    type DoExchangeStream = FlightStream;
+
+    async fn handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        let (metadata, _, mut messages) = request.into_parts();
+        let first = match metadata.get("authorization") {
+            Some(_) => None,
+            None => messages.message().await?,
+        };
+        let token = identity::handshake(&self.inner.engine, &metadata, first).await?;
+        let bearer = MetadataValue::try_from(format!("Bearer {token}"))
+            .map_err(|error| hidden(ErrorCode::Internal, "the handshake failed", &error))?;
+        let answer = HandshakeResponse { protocol_version: 0, payload: token.into() };
+        let mut response = Response::new(stream::iter([Ok(answer)]).boxed());
+        response.metadata_mut().insert("authorization", bearer);
+        Ok(response)
+    }
+
+    async fn list_flights(
+        &self,
+        _request: Request<Criteria>,
+    ) -> Result<Response<Self::ListFlightsStream>, Status> {
+        Err(Status::unimplemented("flights are not listed; use GetTables or tarn.search"))
+    }
+
+    async fn get_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let descriptor = request.into_inner();
+        let Inner { seal, sql, streams, .. } = &*self.inner;
+        let info = if is_json(&descriptor.cmd) {
+            streams.info(seal, &caller.who, &descriptor.cmd).await?
+        } else {
+            let command = command(&descriptor.cmd)?;
+            sql.info(seal, &caller, command, descriptor).await?
+        };
+        Ok(Response::new(info))
+    }
+
+    async fn poll_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
+        let info = self.get_flight_info(request).await?.into_inner();
+        Ok(Response::new(PollInfo::new().with_info(info)))
+    }
+
+    async fn get_schema(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<SchemaResult>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let descriptor = request.into_inner().cmd;
+        let schema = if is_json(&descriptor) {
+            let request =
+                StreamRequest::parse(&descriptor).map_err(|error| super::to_status(&error))?;
+            self.inner.streams.schema(&caller.who, &request).await?
+        } else {
+            self.inner.sql.schema(&caller, &command(&descriptor)?).await?
+        };
+        Ok(Response::new(SchemaResult { schema: schema_bytes(&schema)? }))
+    }
+
+    async fn do_get(
+        &self,
+        request: Request<Ticket>,
+    ) -> Result<Response<Self::DoGetStream>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let ticket = request.into_inner().ticket;
+        let Inner { engine, seal, sql, streams } = &*self.inner;
+        let answer = if is_sealed(&ticket) {
+            streams.get(seal, &caller.who, &ticket).await?
+        } else if routes::is_fragment(&ticket) {
+            routes::do_get(engine, &caller.who, ticket).await?
+        } else {
+            sql.get(seal, &caller, command(&ticket)?).await?
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
+        self.caller(request.metadata()).await?;
+        let first = request.into_inner().message().await?;
+        let descriptor = first.and_then(|message| message.flight_descriptor).ok_or_else(|| {
+            refuse(ErrorCode::InvalidArgument, "the first message of DoPut has no descriptor")
+        })?;
+        Err(sql::unsupported(&command(&descriptor.cmd)?))
+    }
+
+    async fn do_action(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<Self::DoActionStream>, Status> {
+        let caller = self.caller(request.metadata()).await?;
+        let action = request.into_inner();
+        let answer = if routes::is_peer_action(&action.r#type) {
+            Some(routes::do_action(&self.inner.engine, &caller.who, action).await?)
+        } else {
+            self.act(&caller, action).await?
+        };
+        let results = answer.into_iter().map(|body| Ok(arrow_flight::Result { body }));
+        Ok(Response::new(stream::iter(results).boxed()))
+    }
+
+    async fn list_actions(
+        &self,
+        request: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
+        self.caller(request.metadata()).await?;
+        let sql = [
+            (CREATE_PREPARED, "Prepare a statement (Flight SQL)"),
+            (CLOSE_PREPARED, "Close a prepared statement (Flight SQL)"),
+            (CANCEL_INFO, "Forget a statement that has not been run"),
+        ];
+        let all = sql.into_iter().chain(actions::ALL).map(|(kind, description)| {
+            Ok(ActionType { r#type: kind.to_owned(), description: description.to_owned() })
+        });
+        Ok(Response::new(stream::iter(all).boxed()))
+    }
+
+    async fn do_exchange(
+        &self,
+        _request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        Err(Status::unimplemented("DoExchange is not supported"))
+    }
+}

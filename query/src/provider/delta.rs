@@ -1,0 +1,262 @@
+//! A Delta table at its pinned version, with the field metadata that the catalog knows.
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{
+    CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::StreamExt;
+use std::fmt;
+use std::sync::Arc;
+
+/// A Delta table whose columns carry the metadata of the catalog's schema. Parquet readers drop
+/// it, and `cf_year` and its like need units and calendar.
+#[derive(Debug)]
+pub(crate) struct DeltaEntryTable {
+    name: String,
+    inner: Arc<dyn TableProvider>,
+    schema: SchemaRef,
+}
+
+impl DeltaEntryTable {
+    /// The table under the name that plans show. `known` is the catalog's schema.
+    pub(crate) fn new(name: &str, inner: Arc<dyn TableProvider>, known: &Schema) -> Self {
+        let stored = inner.schema();
+        let fields: Vec<Field> = stored
+            .fields()
+            .iter()
+            .map(|stored| match known.field_with_name(stored.name()) {
+                Ok(known) => {
+                    stored.as_ref().clone().with_metadata(merged(stored, known.metadata()))
+                }
+                Err(_) => stored.as_ref().clone(),
+            })
+            .collect();
+        let schema = Arc::new(Schema::new_with_metadata(fields, known.metadata().clone()));
+        Self { name: name.to_owned(), inner, schema }
+    }
+}
+
+fn merged(
+    stored: &Field,
+    known: &std::collections::HashMap<String, String>,
+) -> std::collections::HashMap<String, String> {
+    // The extension type of a tensor stands in the metadata; its shape holds only for the type
+    // that the catalog knows.
+    let mut metadata = stored.metadata().clone();
+    let tensor = matches!(stored.data_type(), DataType::FixedSizeList(..));
+    metadata.extend(
+        known
+            .iter()
+            .filter(|(key, _)| tensor || !key.starts_with("ARROW:extension:"))
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
+    metadata
+}
+
+/// Whether a predicate calls a function that needs field metadata, which Parquet's columns lack.
+fn needs_metadata(predicate: &Expr) -> bool {
+    predicate
+        .exists(|expr| {
+            Ok(matches!(expr, Expr::ScalarFunction(call)
+                if crate::functions::NEEDS_METADATA.contains(&call.func.name())))
+        })
+        .unwrap_or(true)
+}
+
+#[async_trait]
+impl TableProvider for DeltaEntryTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        self.inner.statistics()
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let (pushed, kept): (Vec<&Expr>, Vec<&Expr>) =
+            filters.iter().partition(|filter| !needs_metadata(filter));
+        if kept.is_empty() {
+            return self.inner.supports_filters_pushdown(filters);
+        }
+        let mut answers = self.inner.supports_filters_pushdown(&pushed)?.into_iter();
+        Ok(filters
+            .iter()
+            .map(|filter| {
+                if needs_metadata(filter) {
+                    TableProviderFilterPushDown::Unsupported
+                } else {
+                    answers.next().unwrap_or(TableProviderFilterPushDown::Unsupported)
+                }
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let scan = self.inner.scan(state, projection, filters, limit).await?;
+        let schema = match projection {
+            Some(projection) => Arc::new(self.schema.project(projection)?),
+            None => Arc::clone(&self.schema),
+        };
+        Ok(Arc::new(DeltaScanExec::new(&self.name, scan, schema)))
+    }
+}
+
+/// The scan of a Delta table under its own schema. Counts the rows and bytes it gives.
+#[derive(Debug)]
+pub(crate) struct DeltaScanExec {
+    name: String,
+    scan: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl DeltaScanExec {
+    fn new(name: &str, scan: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
+        let inner = scan.properties();
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            inner.partitioning.clone(),
+            inner.emission_type,
+            inner.boundedness,
+        ));
+        Self { name: name.to_owned(), scan, properties, metrics: ExecutionPlanMetricsSet::new() }
+    }
+}
+
+impl DisplayAs for DeltaScanExec {
+    fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeltaScanExec: table={}", self.name)
+    }
+}
+
+impl ExecutionPlan for DeltaScanExec {
+    fn name(&self) -> &'static str {
+        "DeltaScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.scan]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(scan), true) => Ok(Arc::new(Self::new(&self.name, scan, self.schema()))),
+            _ => internal_err!("DeltaScanExec has one child"),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn repartitioned(
+        &self,
+        target_partitions: usize,
+        config: &datafusion::config::ConfigOptions,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        Ok(self
+            .scan
+            .repartitioned(target_partitions, config)?
+            .map(|scan| Arc::new(Self::new(&self.name, scan, self.schema())) as _))
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let input = self.scan.execute(partition, context)?;
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let bytes = MetricBuilder::new(&self.metrics).counter("arrow_bytes", partition);
+        let schema = self.schema();
+        let target = Arc::clone(&schema);
+        let stream = input.map(move |batch| {
+            let batch = batch?;
+            baseline.record_output(batch.num_rows());
+            bytes.add(super::scan::arrow_bytes(&batch));
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = batch.columns().to_vec();
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&target), columns, &options)?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        _arguments: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        Ok(inputs
+            .first()
+            .map_or_else(|| Arc::new(Statistics::new_unknown(&self.schema())), Arc::clone))
+    }
+}

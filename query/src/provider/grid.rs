@@ -1,0 +1,182 @@
+//! Files in place as a table.
+
+use crate::provider::pushdown::{Kept, evaluate};
+use crate::provider::scan::{GridScanExec, Piece};
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, DataFusionError, Result, Statistics};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use tarn_formats::{Selection, Table};
+
+/// Most cells that are decoded at once. A chunk of more is read in pieces.
+const PIECE_CELLS: u64 = 1 << 20;
+
+/// The rows of a grid over one file or many, read where they are.
+///
+/// Predicates on coordinates, constants and file names are answered exactly by leaving out what
+/// they exclude; all others stay above the scan.
+#[derive(Debug)]
+pub struct GridTable {
+    name: String,
+    table: Arc<Table>,
+    /// What each predicate keeps. The answer given to the optimizer and the scan must agree.
+    kept: Mutex<HashMap<Expr, Option<Arc<Vec<Kept>>>>>,
+}
+
+impl GridTable {
+    /// The table under the name that plans show.
+    pub fn new(name: impl Into<String>, table: Arc<Table>) -> Self {
+        Self { name: name.into(), table, kept: Mutex::new(HashMap::new()) }
+    }
+
+    /// What a predicate keeps, from memory if it was asked before. Reads coordinates: blocks.
+    fn kept(&self, predicate: &Expr) -> Option<Arc<Vec<Kept>>> {
+        if let Some(known) = self.known(predicate) {
+            return known;
+        }
+        let kept = evaluate(&self.table, predicate).map(Arc::new);
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(predicate.clone(), kept.clone());
+        kept
+    }
+
+    fn known(&self, predicate: &Expr) -> Option<Option<Arc<Vec<Kept>>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(predicate).cloned()
+    }
+
+    /// The pieces to read, in the order of parts and chunks, and how many parts have any.
+    fn pieces(&self, kept: &[Arc<Vec<Kept>>], limit: Option<usize>) -> Result<Vec<Piece>> {
+        let mut wanted = limit.and_then(|rows| u64::try_from(rows).ok());
+        let mut pieces = Vec::new();
+        'parts: for (index, part) in self.table.parts().iter().enumerate() {
+            let mut selection = Selection::all(part.shape());
+            for filter in kept {
+                match filter.get(index) {
+                    Some(Kept::Everything) => {}
+                    Some(Kept::Along(dimension, ranges)) => selection.restrict(*dimension, ranges),
+                    Some(Kept::Nothing) | None => continue 'parts,
+                }
+            }
+            for region in part.regions(&selection, PIECE_CELLS) {
+                if wanted == Some(0) {
+                    break 'parts;
+                }
+                let rows = region.cells().ok_or_else(|| too_many(&self.name))?;
+                wanted = wanted.map(|wanted| wanted.saturating_sub(rows));
+                pieces.push(Piece { part: index, region, rows });
+            }
+        }
+        Ok(pieces)
+    }
+}
+
+fn too_many(name: &str) -> DataFusionError {
+    DataFusionError::ResourcesExhausted(format!("{name} has more rows than can be counted"))
+}
+
+#[async_trait]
+impl TableProvider for GridTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.table.schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| match self.kept(filter) {
+                Some(_) => TableProviderFilterPushDown::Exact,
+                None => TableProviderFilterPushDown::Unsupported,
+            })
+            .collect())
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let rows = usize::try_from(self.table.rows()?).ok()?;
+        let mut statistics = Statistics::new_unknown(self.table.schema());
+        statistics.num_rows = Precision::Exact(rows);
+        Some(statistics)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        // A filter arrives here as it was answered for, or rewritten by a later rule. A rewritten
+        // one is evaluated again, away from the async worker because coordinates may be remote;
+        // where that cannot decide it, it becomes a filter of this plan.
+        let mut kept = Vec::new();
+        let mut residual = Vec::new();
+        for filter in filters {
+            let answer = match self.known(filter) {
+                Some(answer) => answer,
+                None => {
+                    let (table, expr) = (Arc::clone(&self.table), filter.clone());
+                    tokio::task::spawn_blocking(move || evaluate(&table, &expr).map(Arc::new))
+                        .await
+                        .map_err(|error| DataFusionError::External(Box::new(error)))?
+                }
+            };
+            match answer {
+                Some(answer) => kept.push(answer),
+                None => residual.push(filter.clone()),
+            }
+        }
+        let limit = limit.filter(|_| residual.is_empty());
+        let pieces = self.pieces(&kept, limit)?;
+
+        let wanted: Vec<usize> = match projection {
+            Some(projection) => projection.clone(),
+            None => (0..self.table.schema().fields().len()).collect(),
+        };
+        let partitions = state.config().target_partitions();
+        let scan = |columns: &[usize]| {
+            GridScanExec::new(&self.name, &self.table, columns, pieces, PIECE_CELLS, partitions)
+        };
+        let Some(predicate) = conjunction(residual) else {
+            return Ok(Arc::new(scan(&wanted)?));
+        };
+        let mut columns = wanted.clone();
+        let mut seen: BTreeSet<usize> = wanted.iter().copied().collect();
+        for column in predicate.column_refs() {
+            let index = self.table.schema().index_of(&column.name)?;
+            if seen.insert(index) {
+                columns.push(index);
+            }
+        }
+        let scan = scan(&columns)?;
+        let schema = DFSchema::try_from(scan.schema())?;
+        let predicate = state.create_physical_expr(predicate, &schema)?;
+        let outputs: Vec<ProjectionExpr> = scan
+            .schema()
+            .fields()
+            .iter()
+            .take(wanted.len())
+            .enumerate()
+            .map(|(index, field)| {
+                let column = Arc::new(Column::new(field.name(), index));
+                ProjectionExpr::new(column, field.name().clone())
+            })
+            .collect();
+        let filtered = Arc::new(FilterExec::try_new(predicate, Arc::new(scan))?);
+        Ok(Arc::new(ProjectionExec::try_new(outputs, filtered)?))
+    }
+}

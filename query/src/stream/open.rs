@@ -1,0 +1,259 @@
+//! Opening streams, and the plans that are kept between the calls of a client.
+
+use super::cache::BlockCache;
+use super::cursor::Cursor;
+use super::order::{Row, Walk};
+use super::plan::{Grant, Plan, PlanInfo};
+use super::request::StreamRequest;
+use crate::engine::Engine;
+use crate::error::QueryError;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tarn_catalog::Catalog;
+use tarn_schemas::Principal;
+
+/// How long a plan is kept after it was last used.
+const PLAN_LIFE: Duration = Duration::from_secs(3600);
+/// Most plans that are kept.
+const MOST_PLANS: usize = 256;
+/// How long a running stream may go on before the policy is asked again.
+const RECHECK: Duration = Duration::from_secs(5);
+/// Batches that are gathered ahead of the reader, the one it waits for included.
+const AHEAD: usize = 2;
+
+/// The batches of one rank.
+pub struct StreamAnswer {
+    /// Exact schema of every batch; tensors are `arrow.fixed_shape_tensor`.
+    pub schema: SchemaRef,
+    /// Rows that will come.
+    pub total_records: u64,
+    /// Batches that will come.
+    pub steps: u64,
+    /// What is pinned.
+    pub plan: PlanInfo,
+    /// Batches of exactly `batch_size` rows, each with the cursor after it. Only the last may be
+    /// shorter, where `drop_last` is false.
+    pub batches: BoxStream<'static, Result<(RecordBatch, Cursor), QueryError>>,
+}
+
+impl std::fmt::Debug for StreamAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamAnswer").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+/// Plans and opens one stream under the policy of `who`.
+///
+/// # Errors
+/// [`QueryError::Invalid`] for a request that does not fit the table, [`QueryError::NotFound`] and
+/// [`QueryError::Denied`] as the policy says, [`QueryError::ResourceExhausted`] for batches that are
+/// too large.
+pub async fn open(
+    engine: &Engine,
+    who: &Principal,
+    request: StreamRequest,
+) -> Result<StreamAnswer, QueryError> {
+    Streams::new(engine.clone()).open(who, request).await
+}
+
+/// The streams of one node: their plans and the decoded blocks they share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    engine: Engine,
+    cache: Arc<BlockCache>,
+    plans: Arc<Mutex<HashMap<(Principal, [u8; 32]), (Arc<Plan>, Instant)>>>,
+}
+
+impl Streams {
+    /// No plans yet. Decoded blocks may take a quarter of the engine's memory.
+    pub fn new(engine: Engine) -> Self {
+        let cache = Arc::new(BlockCache::new(engine.config().memory_bytes / 4));
+        Self { engine, cache, plans: Arc::default() }
+    }
+
+    fn catalog(&self) -> Result<&Catalog, QueryError> {
+        self.engine.catalog().ok_or_else(|| {
+            QueryError::Invalid("streams need a home with a catalog; run `tarn init`".to_owned())
+        })
+    }
+
+    /// Plans and opens a stream.
+    pub async fn open(
+        &self,
+        who: &Principal,
+        request: StreamRequest,
+    ) -> Result<StreamAnswer, QueryError> {
+        let plan = self.plan(who, &request).await?;
+        self.start(who, plan, request).await
+    }
+
+    /// Asks the policy, then makes the plan of a request or finds it.
+    pub(crate) async fn plan(
+        &self,
+        who: &Principal,
+        request: &StreamRequest,
+    ) -> Result<Arc<Plan>, QueryError> {
+        request.check()?;
+        let grant = Grant::ask(self.catalog()?, who, request).await?;
+        let id = grant.plan_id(request)?;
+        let plan = match self.planned(who, id) {
+            Some(plan) => plan,
+            None => {
+                let context = SessionContext::new();
+                let plan = Plan::make(self.engine.stores(), &context, &grant, request).await?;
+                Arc::new(plan)
+            }
+        };
+        plan.admit(request)?;
+        self.keep(who, &plan);
+        Ok(plan)
+    }
+
+    /// A plan that was made for this principal and is still kept.
+    pub(crate) fn planned(&self, who: &Principal, id: [u8; 32]) -> Option<Arc<Plan>> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let (plan, used) = plans.get_mut(&(who.clone(), id))?;
+        *used = Instant::now();
+        Some(Arc::clone(plan))
+    }
+
+    fn keep(&self, who: &Principal, plan: &Arc<Plan>) {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.retain(|_, (_, used)| used.elapsed() < PLAN_LIFE);
+        if plans.len() >= MOST_PLANS {
+            let oldest =
+                plans.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                plans.remove(&oldest);
+            }
+        }
+        plans.insert((who.clone(), plan.id()), (Arc::clone(plan), Instant::now()));
+    }
+
+    /// Starts the stream of a plan. The policy is asked now and again while the stream runs.
+    pub(crate) async fn start(
+        &self,
+        who: &Principal,
+        plan: Arc<Plan>,
+        request: StreamRequest,
+    ) -> Result<StreamAnswer, QueryError> {
+        let request = plan.pin(request);
+        request.check()?;
+        plan.admit(&request)?;
+        let catalog = self.catalog()?.clone();
+        Grant::ask(&catalog, who, &request).await?;
+        let info = plan.describe(&request);
+        let steps = Steps::new(&plan, &request);
+        let guard = Arc::new(Guard {
+            catalog,
+            who: who.clone(),
+            request: request.clone(),
+            asked: Mutex::new(Instant::now()),
+        });
+        let (cache, gathered) = (Arc::clone(&self.cache), Arc::clone(&plan));
+        let batches = stream::iter(steps)
+            .map(move |(rows, cursor)| {
+                let (cache, plan) = (Arc::clone(&cache), Arc::clone(&gathered));
+                let guard = Arc::clone(&guard);
+                async move {
+                    guard.check().await?;
+                    Ok((plan.gather(&cache, &rows).await?, cursor))
+                }
+            })
+            .buffered(AHEAD)
+            .boxed();
+        Ok(StreamAnswer {
+            schema: Arc::clone(plan.schema()),
+            total_records: request.rows(plan.selected()),
+            steps: info.steps,
+            plan: info,
+            batches,
+        })
+    }
+}
+
+/// Asks the policy again from time to time, so that a revoked right ends a running stream.
+#[derive(Debug)]
+struct Guard {
+    catalog: Catalog,
+    who: Principal,
+    request: StreamRequest,
+    asked: Mutex<Instant>,
+}
+
+impl Guard {
+    async fn check(&self) -> Result<(), QueryError> {
+        {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.elapsed() < RECHECK {
+                return Ok(());
+            }
+            *asked = Instant::now();
+        }
+        Grant::ask(&self.catalog, &self.who, &self.request).await.map(|_| ())
+    }
+}
+
+/// The rows of each step of one rank.
+#[derive(Debug)]
+struct Steps {
+    walk: Walk,
+    plan: u64,
+    epoch: u32,
+    batch: u64,
+    others: u64,
+    global: u64,
+    start: u64,
+    selected: u64,
+    step: u64,
+    steps: u64,
+}
+
+impl Steps {
+    fn new(plan: &Plan, request: &StreamRequest) -> Self {
+        let batch = u64::from(request.batch_size);
+        let before = u64::from(request.rank) * batch;
+        Self {
+            walk: plan.order(request).walk(request.start.saturating_add(before)),
+            plan: plan.short_id(),
+            epoch: request.epoch,
+            batch,
+            others: request.global_batch() - batch,
+            global: request.global_batch(),
+            start: request.start,
+            selected: plan.selected(),
+            step: 0,
+            steps: request.steps(plan.selected()),
+        }
+    }
+}
+
+impl Iterator for Steps {
+    type Item = (Vec<Row>, Cursor);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.step >= self.steps {
+            return None;
+        }
+        let rows: Vec<Row> =
+            self.walk.by_ref().take(usize::try_from(self.batch).unwrap_or(usize::MAX)).collect();
+        self.walk.advance(self.others);
+        let position = self.start + (self.step + 1) * self.global;
+        let cursor = Cursor {
+            plan: self.plan,
+            epoch: self.epoch,
+            rows: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+            step: self.step,
+            next_position: position.min(self.selected),
+            last: self.step + 1 == self.steps,
+        };
+        self.step += 1;
+        Some((rows, cursor))
+    }
+}

@@ -1,0 +1,382 @@
+//! A stream's plan: what is pinned, which rows belong to it, and how a batch is gathered.
+
+use super::cache::BlockCache;
+use super::filter::Filter;
+use super::order::{Block, Order, Row, SHUFFLED, UNSHUFFLED};
+use super::request::StreamRequest;
+use super::source::{self, Source};
+use crate::error::QueryError;
+use arrow::array::RecordBatch;
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::prelude::SessionContext;
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use tarn_catalog::{Action, Catalog, Dataset, Decision, TableEntry};
+use tarn_connectors::Stores;
+use tarn_schemas::{DatasetName, DatasetRef, LabName, Principal, TableName, TableRef};
+
+/// Bytes of decoded columns that a window of the shuffled order spans. It is a constant of the order
+/// "fz1" and no setting: the order must not depend on the machine.
+const WINDOW_BYTES: u64 = 256 << 20;
+/// Most blocks of a window.
+const WINDOW_BLOCKS: u64 = 4096;
+/// Most bytes of one batch.
+const BATCH_BYTES: u64 = 256 << 20;
+/// Blocks that are read at the same time.
+const READERS: usize = 4;
+
+/// What `app_metadata` of a stream's `FlightInfo` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanInfo {
+    /// Hash of everything that decides which rows come and in which order, apart from the epoch.
+    pub plan_id: String,
+    /// The table.
+    pub dataset: String,
+    /// Version of each dataset: `lab.name` → version.
+    pub versions: BTreeMap<String, u32>,
+    /// Condition on the rows.
+    pub filter: Option<String>,
+    /// Rows of the stream over all ranks.
+    pub selected: u64,
+    /// Steps of this rank from `start` on.
+    pub steps: u64,
+    /// `fz1` (shuffled) or `table`.
+    pub order: &'static str,
+    /// Blocks of a window of the order.
+    pub window_blocks: u64,
+    /// Why the stream is allowed: the tier of the dataset.
+    pub policy: String,
+}
+
+/// A pinned selection of rows of one table.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    id: [u8; 32],
+    /// The request with the table and the version spelled out.
+    request: StreamRequest,
+    table: TableRef,
+    version: u32,
+    tier: String,
+    schema: SchemaRef,
+    columns: Vec<usize>,
+    source: Arc<dyn Source>,
+    blocks: Arc<Vec<Block>>,
+    window_blocks: u64,
+    row_bytes: u64,
+    selected: u64,
+}
+
+/// What the policy allowed: a table of a version of a dataset.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    dataset: Dataset,
+    entry: TableEntry,
+}
+
+impl Grant {
+    /// Finds the table and asks the policy whether `who` may read it.
+    pub(crate) async fn ask(
+        catalog: &Catalog,
+        who: &Principal,
+        request: &StreamRequest,
+    ) -> Result<Self, QueryError> {
+        let (dataset, table) = resolve(catalog.lab(), request)?;
+        let (dataset, entry) = if let Some(table) = table {
+            catalog.table(who, &dataset, &table).await?
+        } else {
+            let found = catalog.dataset(who, &dataset).await?;
+            let [entry] = found.tables.as_slice() else {
+                let tables: Vec<_> = found.tables.iter().map(|entry| entry.name.as_str()).collect();
+                return Err(QueryError::Invalid(format!(
+                    "dataset {}.{} has {} tables ({}); name one: {}.{}.TABLE",
+                    found.lab,
+                    found.name,
+                    tables.len(),
+                    tables.join(", "),
+                    found.lab,
+                    found.name
+                )));
+            };
+            let entry = entry.clone();
+            (found, entry)
+        };
+        match catalog.decide(who, Action::Read, &dataset) {
+            Decision::Allow => Ok(Self { dataset, entry }),
+            Decision::Deny { reason } => Err(QueryError::Denied(reason)),
+        }
+    }
+
+    /// The plan's id, before anything is read.
+    pub(crate) fn plan_id(&self, request: &StreamRequest) -> Result<[u8; 32], QueryError> {
+        let pinned = (
+            "tarn stream plan 1",
+            (&self.dataset.lab, &self.dataset.name, self.dataset.version),
+            &self.entry,
+            (&request.columns, &request.filter),
+            (request.shuffle, request.seed, WINDOW_BYTES, WINDOW_BLOCKS),
+        );
+        let text = serde_json::to_vec(&pinned)
+            .map_err(|error| QueryError::Internal(format!("the plan cannot be named: {error}")))?;
+        Ok(*blake3::hash(&text).as_bytes())
+    }
+}
+
+/// The dataset and, where it is named, the table that a request means.
+fn resolve(
+    own: &LabName,
+    request: &StreamRequest,
+) -> Result<(DatasetRef, Option<TableName>), QueryError> {
+    let wrong = |error: tarn_schemas::NameError| QueryError::Invalid(error.to_string());
+    let parts: Vec<&str> = request.dataset.split('.').collect();
+    let (lab, dataset, table) = match parts.as_slice() {
+        [dataset] => (None, *dataset, None),
+        [lab, dataset] if *lab == own.as_str() => (None, *dataset, None),
+        [dataset, table] => (None, *dataset, Some(*table)),
+        [lab, dataset, table] => (Some(*lab), *dataset, Some(*table)),
+        _ => {
+            return Err(QueryError::Invalid(format!(
+                "stream: {:?} is no table; write lab.dataset.table",
+                request.dataset
+            )));
+        }
+    };
+    if let Some(lab) = lab.filter(|lab| *lab != own.as_str()) {
+        let lab = LabName::new(lab).map_err(wrong)?;
+        return Err(QueryError::Invalid(format!(
+            "stream: this is the node of lab {own}; open a stream of {} at the node of lab {lab}",
+            request.dataset
+        )));
+    }
+    let name = DatasetName::new(dataset).map_err(wrong)?;
+    let table = table.map(TableName::new).transpose().map_err(wrong)?;
+    Ok((DatasetRef { lab: Some(own.clone()), name, version: request.version }, table))
+}
+
+impl Plan {
+    /// Opens the table, chooses the columns and finds the rows that the filter leaves.
+    pub(crate) async fn make(
+        stores: &Stores,
+        context: &SessionContext,
+        grant: &Grant,
+        request: &StreamRequest,
+    ) -> Result<Self, QueryError> {
+        let source = source::open(stores, &grant.entry).await?;
+        let table = TableRef {
+            lab: grant.dataset.lab.clone(),
+            dataset: grant.dataset.name.clone(),
+            table: grant.entry.name.clone(),
+        };
+        let id = grant.plan_id(request)?;
+        let mut plan = Self::over(id, table, source, context, request).await?;
+        plan.version = grant.dataset.version;
+        plan.tier = grant.dataset.tier.to_string();
+        plan.request = plan.pin(request.clone());
+        Ok(plan)
+    }
+
+    /// A plan over any source.
+    pub(crate) async fn over(
+        id: [u8; 32],
+        table: TableRef,
+        source: Arc<dyn Source>,
+        context: &SessionContext,
+        request: &StreamRequest,
+    ) -> Result<Self, QueryError> {
+        let whole = Arc::clone(source.schema());
+        let columns = choose(&whole, request.columns.as_deref(), &table)?;
+        let schema = Arc::new(
+            whole.project(&columns).map_err(|error| QueryError::Invalid(error.to_string()))?,
+        );
+        let blocks = match &request.filter {
+            None => source.blocks().iter().map(|rows| Block::whole(*rows)).collect(),
+            Some(sql) => {
+                let filter = Arc::new(Filter::plan(context, sql, &whole)?);
+                let masks = (0..source.blocks().len()).map(|block| {
+                    let (source, filter) = (Arc::clone(&source), Arc::clone(&filter));
+                    async move {
+                        let batch = source.read(block, filter.columns()).await?;
+                        Ok::<_, QueryError>(Block::masked(filter.rows(&batch)?))
+                    }
+                });
+                stream::iter(masks).buffered(READERS).try_collect::<Vec<_>>().await?
+            }
+        };
+        let row_bytes = source::row_bytes(schema.fields().iter().map(|field| field.data_type()));
+        let rows: u64 = blocks.iter().fold(0_u64, |rows, block| rows.saturating_add(block.rows));
+        let block_bytes = (rows / (blocks.len() as u64).max(1)).max(1).saturating_mul(row_bytes);
+        let selected = blocks.iter().fold(0_u64, |rows, block| rows.saturating_add(block.selected));
+        Ok(Self {
+            id,
+            request: request.clone(),
+            table,
+            version: 0,
+            tier: String::new(),
+            schema,
+            columns,
+            source,
+            blocks: Arc::new(blocks),
+            window_blocks: (WINDOW_BYTES / block_bytes.max(1)).clamp(1, WINDOW_BLOCKS),
+            row_bytes,
+            selected,
+        })
+    }
+
+    pub(crate) fn id(&self) -> [u8; 32] {
+        self.id
+    }
+
+    /// The request that the plan was made for, with the table and the version spelled out.
+    pub(crate) fn request(&self) -> &StreamRequest {
+        &self.request
+    }
+
+    /// A request of this plan with the table and the version spelled out, so that it means the same
+    /// when a newer version appears.
+    pub(crate) fn pin(&self, request: StreamRequest) -> StreamRequest {
+        StreamRequest { dataset: self.table.to_string(), version: Some(self.version), ..request }
+    }
+
+    /// The first eight bytes of the id, as in cursors.
+    pub(crate) fn short_id(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.id;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub(crate) fn selected(&self) -> u64 {
+        self.selected
+    }
+
+    /// About how many bytes a row takes.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        self.row_bytes
+    }
+
+    /// Checks what of a request depends on the table.
+    pub(crate) fn admit(&self, request: &StreamRequest) -> Result<(), QueryError> {
+        if request.start > self.selected {
+            return Err(QueryError::Invalid(format!(
+                "stream: start is {} and the stream has {} rows",
+                request.start, self.selected
+            )));
+        }
+        let bytes = self.row_bytes.saturating_mul(u64::from(request.batch_size));
+        if bytes > BATCH_BYTES {
+            return Err(QueryError::ResourceExhausted(format!(
+                "stream: a batch of {} rows takes about {} MB; the limit is {} MB: use a smaller \
+                 batch_size or fewer columns",
+                request.batch_size,
+                bytes >> 20,
+                BATCH_BYTES >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    /// What is said of the plan to the one who asked for it.
+    pub(crate) fn describe(&self, request: &StreamRequest) -> PlanInfo {
+        let dataset = format!("{}.{}", self.table.lab, self.table.dataset);
+        PlanInfo {
+            plan_id: blake3::Hash::from(self.id).to_hex().to_string(),
+            dataset: self.table.to_string(),
+            versions: BTreeMap::from([(dataset, self.version)]),
+            filter: self.request.filter.clone(),
+            selected: self.selected,
+            steps: request.steps(self.selected),
+            order: if request.shuffle { SHUFFLED } else { UNSHUFFLED },
+            window_blocks: self.window_blocks,
+            policy: self.tier.clone(),
+        }
+    }
+
+    /// The order of an epoch.
+    pub(crate) fn order(&self, request: &StreamRequest) -> Arc<Order> {
+        let shuffle = request.shuffle.then_some((request.seed, request.epoch));
+        let window = usize::try_from(self.window_blocks).unwrap_or(usize::MAX);
+        Arc::new(Order::new(Arc::clone(&self.blocks), window, shuffle))
+    }
+
+    /// The rows as one batch, in the order given.
+    pub(crate) async fn gather(
+        &self,
+        cache: &BlockCache,
+        rows: &[Row],
+    ) -> Result<RecordBatch, QueryError> {
+        let needed: BTreeSet<usize> = rows.iter().map(|row| row.block).collect();
+        let places: HashMap<usize, usize> =
+            needed.iter().enumerate().map(|(place, block)| (*block, place)).collect();
+        let batches: Vec<RecordBatch> = stream::iter(needed)
+            .map(|block| self.block(cache, block))
+            .buffered(READERS)
+            .try_collect()
+            .await?;
+        let wrong = || QueryError::Internal("a row of the order is not in its block".to_owned());
+        let mut indices = Vec::with_capacity(rows.len());
+        for row in rows {
+            let place = *places.get(&row.block).ok_or_else(wrong)?;
+            let index = usize::try_from(row.row).map_err(|_| wrong())?;
+            if batches.get(place).is_none_or(|batch| index >= batch.num_rows()) {
+                return Err(wrong());
+            }
+            indices.push((place, index));
+        }
+        let schema = Arc::clone(&self.schema);
+        let work = tokio::task::spawn_blocking(move || {
+            let batches: Vec<&RecordBatch> = batches.iter().collect();
+            if batches.is_empty() {
+                return Ok(RecordBatch::new_empty(schema));
+            }
+            interleave_record_batch(&batches, &indices)
+        });
+        match work.await {
+            Ok(Ok(batch)) => Ok(batch),
+            Ok(Err(error)) => Err(QueryError::Internal(format!("gathering rows: {error}"))),
+            Err(error) => Err(QueryError::Internal(format!("gathering rows: {error}"))),
+        }
+    }
+
+    async fn block(&self, cache: &BlockCache, block: usize) -> Result<RecordBatch, QueryError> {
+        if let Some(batch) = cache.get((self.id, block)) {
+            return Ok(batch);
+        }
+        let batch = self.source.read(block, &self.columns).await?;
+        let batch = batch
+            .with_schema(Arc::clone(&self.schema))
+            .map_err(|error| QueryError::Internal(format!("block {block}: {error}")))?;
+        cache.put((self.id, block), &batch);
+        Ok(batch)
+    }
+}
+
+/// The columns asked for, by their index.
+fn choose(
+    schema: &Schema,
+    names: Option<&[String]>,
+    table: &TableRef,
+) -> Result<Vec<usize>, QueryError> {
+    let Some(names) = names else { return Ok((0..schema.fields().len()).collect()) };
+    let mut columns: Vec<usize> = Vec::with_capacity(names.len());
+    for name in names {
+        let column = schema.index_of(name).map_err(|_| {
+            let known: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            QueryError::Invalid(format!(
+                "table {table} has no column {name:?}; it has {}",
+                known.join(", ")
+            ))
+        })?;
+        if columns.contains(&column) {
+            return Err(QueryError::Invalid(format!("column {name:?} is asked for twice")));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
+}
+
+#[cfg(test)]
+mod tests;

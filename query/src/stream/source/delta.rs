@@ -1,0 +1,216 @@
+//! Blocks of a Delta table: the row groups of its Parquet files, files sorted by path.
+
+use super::Source;
+use super::in_place::from_store;
+use crate::error::QueryError;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use bytes::Bytes;
+use deltalake::DeltaTableBuilder;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::ops::Range;
+use std::sync::Arc;
+use tarn_catalog::TableEntry;
+use tarn_connectors::Stores;
+use tarn_connectors::store::Location;
+
+/// The Parquet files of one version of a Delta table as blocks.
+#[derive(Debug)]
+pub(super) struct DeltaFiles {
+    schema: SchemaRef,
+    store: Arc<dyn ObjectStore>,
+    files: Vec<DataFile>,
+    groups: Vec<(usize, usize)>,
+    rows: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct DataFile {
+    path: Path,
+    size: u64,
+    metadata: ArrowReaderMetadata,
+    /// Partition columns, whose values stand in the log and not in the file.
+    constants: HashMap<String, Option<String>>,
+}
+
+/// One Parquet file in an object store.
+struct ParquetFile {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+}
+
+impl AsyncFileReader for ParquetFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        async move {
+            let bytes = self.store.get_range(&self.path, range).await;
+            bytes.map_err(|error| ParquetError::External(Box::new(error)))
+        }
+        .boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        async move {
+            let bytes = self.store.get_ranges(&self.path, &ranges).await;
+            bytes.map_err(|error| ParquetError::External(Box::new(error)))
+        }
+        .boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        async move {
+            let size = self.size;
+            ParquetMetaDataReader::new().load_and_finish(self, size).await.map(Arc::new)
+        }
+        .boxed()
+    }
+}
+
+impl DeltaFiles {
+    /// Lists the files of the pinned version and reads their footers.
+    pub(super) async fn open(
+        stores: &Stores,
+        url: &str,
+        version: u64,
+        entry: &TableEntry,
+    ) -> Result<Self, QueryError> {
+        let failed = |problem: &dyn Display| {
+            QueryError::Internal(format!(
+                "table {} at Delta version {version}: {problem}",
+                entry.name
+            ))
+        };
+        let location = Location::parse(url).map_err(from_store)?;
+        let options = stores.options_for(&location).into_iter().collect();
+        let table = DeltaTableBuilder::from_url(location.url().clone())
+            .map_err(|error| failed(&error))?
+            .with_storage_options(options)
+            .with_version(version)
+            .load()
+            .await
+            .map_err(|error| failed(&error))?;
+        let store = table.object_store();
+        let snapshot = table.snapshot().map_err(|error| failed(&error))?;
+        let mut listed = Vec::new();
+        for file in snapshot.log_data() {
+            if file.deletion_vector_descriptor().is_some() {
+                return Err(QueryError::Invalid(format!(
+                    "table {}: rows were deleted by deletion vectors, which streams do not read; \
+                     rewrite the table (OPTIMIZE) and register the new version",
+                    entry.name
+                )));
+            }
+            listed.push((file.object_store_path(), file.size(), file.partition_values_map()));
+        }
+        listed.sort_by(|one, other| one.0.cmp(&other.0));
+        let (mut files, mut groups, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for (path, size, constants) in listed {
+            let size = u64::try_from(size).map_err(|error| failed(&error))?;
+            let mut reader = ParquetFile { store: Arc::clone(&store), path: path.clone(), size };
+            let metadata =
+                ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::default())
+                    .await
+                    .map_err(|error| failed(&error))?;
+            for (group, description) in metadata.metadata().row_groups().iter().enumerate() {
+                groups.push((files.len(), group));
+                rows.push(u64::try_from(description.num_rows()).map_err(|error| failed(&error))?);
+            }
+            files.push(DataFile { path, size, metadata, constants });
+        }
+        let schema = tarn_catalog::schema_text::decode(&entry.schema)
+            .map(Arc::new)
+            .map_err(|error| failed(&error))?;
+        Ok(Self { schema, store, files, groups, rows })
+    }
+
+    /// The values of a column in the table's type, from the file or the log.
+    fn column(
+        field: &Field,
+        batch: &RecordBatch,
+        constants: &HashMap<String, Option<String>>,
+    ) -> Result<ArrayRef, QueryError> {
+        let stored = match (batch.column_by_name(field.name()), constants.get(field.name())) {
+            (Some(stored), _) => Arc::clone(stored),
+            (None, Some(Some(text))) => {
+                Arc::new(StringArray::from(vec![text.as_str(); batch.num_rows()]))
+            }
+            (None, _) => new_null_array(field.data_type(), batch.num_rows()),
+        };
+        if stored.data_type() == field.data_type() {
+            return Ok(stored);
+        }
+        cast(&stored, field.data_type()).map_err(|error| {
+            QueryError::Internal(format!(
+                "column {} is stored as {} and cannot become {}: {error}",
+                field.name(),
+                stored.data_type(),
+                field.data_type()
+            ))
+        })
+    }
+}
+
+#[async_trait]
+impl Source for DeltaFiles {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn blocks(&self) -> &[u64] {
+        &self.rows
+    }
+
+    async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
+        let failed = |problem: &dyn Display| {
+            QueryError::Internal(format!("block {block} of the table: {problem}"))
+        };
+        let (file, group) =
+            *self.groups.get(block).ok_or_else(|| failed(&"there is no such block"))?;
+        let file = self.files.get(file).ok_or_else(|| failed(&"its file is not listed"))?;
+        let schema = Arc::new(self.schema.project(columns).map_err(|error| failed(&error))?);
+        let stored = file.metadata.schema();
+        let roots: Vec<usize> =
+            schema.fields().iter().filter_map(|field| stored.index_of(field.name()).ok()).collect();
+        let reader = ParquetFile {
+            store: Arc::clone(&self.store),
+            path: file.path.clone(),
+            size: file.size,
+        };
+        let mask = ProjectionMask::roots(file.metadata.parquet_schema(), roots);
+        let stream =
+            ParquetRecordBatchStreamBuilder::new_with_metadata(reader, file.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(mask)
+                .build()
+                .map_err(|error| failed(&error))?;
+        let stored: Arc<Schema> = Arc::clone(stream.schema());
+        let batches: Vec<RecordBatch> =
+            stream.try_collect().await.map_err(|error| failed(&error))?;
+        let batch = concat_batches(&stored, &batches).map_err(|error| failed(&error))?;
+        let arrays = schema
+            .fields()
+            .iter()
+            .map(|field| Self::column(field, &batch, &file.constants))
+            .collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(schema, arrays, &options).map_err(|error| failed(&error))
+    }
+}

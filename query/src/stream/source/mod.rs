@@ -1,0 +1,127 @@
+//! Where the rows of a stream come from: the blocks of a table at one version, in an order that is
+//! always the same.
+
+mod delta;
+mod in_place;
+
+use crate::error::QueryError;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use std::fmt::Debug;
+use std::sync::Arc;
+use tarn_catalog::{TableEntry, TableStorage};
+use tarn_connectors::Stores;
+
+/// Bytes of decoded columns that a block aims at.
+const BLOCK_BYTES: u64 = 2 << 20;
+/// Most rows of a block.
+const BLOCK_ROWS: u64 = 1 << 16;
+/// Bytes assumed for a value of variable length.
+const VARIABLE_BYTES: u64 = 32;
+
+/// A table as numbered blocks of rows. The numbering and the rows of each block never change for a
+/// version of a dataset.
+#[async_trait]
+pub(crate) trait Source: Send + Sync + Debug {
+    /// Schema of the whole table, with field metadata.
+    fn schema(&self) -> &SchemaRef;
+
+    /// Rows of each block.
+    fn blocks(&self) -> &[u64];
+
+    /// The rows of a block with some columns, given by their index in the schema.
+    async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError>;
+}
+
+/// Opens the blocks of a table.
+pub(crate) async fn open(
+    stores: &Stores,
+    entry: &TableEntry,
+) -> Result<Arc<dyn Source>, QueryError> {
+    match &entry.storage {
+        TableStorage::InPlace { files, options } => {
+            Ok(Arc::new(in_place::InPlace::open(stores, files, options).await?))
+        }
+        TableStorage::Delta { url, version } => {
+            Ok(Arc::new(delta::DeltaFiles::open(stores, url, *version, entry).await?))
+        }
+    }
+}
+
+/// About how many bytes a decoded row takes.
+pub(crate) fn row_bytes<'a>(types: impl IntoIterator<Item = &'a DataType>) -> u64 {
+    types.into_iter().map(value_bytes).fold(0_u64, u64::saturating_add).max(1)
+}
+
+fn value_bytes(data_type: &DataType) -> u64 {
+    match data_type {
+        DataType::FixedSizeList(item, length) => {
+            value_bytes(item.data_type()).saturating_mul(u64::try_from(*length).unwrap_or(0))
+        }
+        DataType::FixedSizeBinary(length) => u64::try_from(*length).unwrap_or(0),
+        DataType::Struct(fields) => row_bytes(fields.iter().map(|field| field.data_type())),
+        DataType::Boolean | DataType::Null => 1,
+        other => other.primitive_width().map_or(VARIABLE_BYTES, |width| width as u64),
+    }
+}
+
+/// Runs blocking work away from the async workers.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, QueryError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(QueryError::Internal(format!("a reading task ended: {error}"))),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod memory {
+    //! A table in memory, for tests.
+
+    use super::{QueryError, RecordBatch, SchemaRef, Source, async_trait};
+
+    #[derive(Debug)]
+    pub(crate) struct Memory {
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        rows: Vec<u64>,
+    }
+
+    impl Memory {
+        pub(crate) fn new(batches: Vec<RecordBatch>) -> Self {
+            let rows = batches.iter().map(|batch| batch.num_rows() as u64).collect();
+            Self { schema: batches[0].schema(), batches, rows }
+        }
+    }
+
+    #[async_trait]
+    impl Source for Memory {
+        fn schema(&self) -> &SchemaRef {
+            &self.schema
+        }
+
+        fn blocks(&self) -> &[u64] {
+            &self.rows
+        }
+
+        async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
+            Ok(self.batches[block].project(columns).unwrap())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Field;
+
+    #[test]
+    fn the_width_of_a_tensor_is_that_of_its_values() {
+        let item = Arc::new(Field::new("item", DataType::Float32, true));
+        let tensor = DataType::FixedSizeList(item, 64 * 64);
+        assert_eq!(row_bytes([&tensor, &DataType::Int64]), 64 * 64 * 4 + 8);
+        assert_eq!(row_bytes(std::iter::empty()), 1);
+    }
+}

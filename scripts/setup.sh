@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Installs what Tarn needs and the machine lacks, on Debian 12 and Ubuntu 24.04 or newer. Says what it
+# installs and why; does nothing, quietly, where everything is there.
+#
+#   scripts/setup.sh            toolchain and Python environment
+#   scripts/setup.sh build      toolchain only
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+  printf 'setup: %s\n' "$*" >&2
+  exit 1
+}
+
+# What the build needs, one line each: package|command or file that proves it is there|why.
+packages() {
+  cat <<'LIST'
+build-essential|cc|C compiler and headers, for zstd, SQLite and ring
+clang|clang|drives the linker (.cargo/config.toml)
+mold|mold|links in a second what the default linker takes half a minute for
+cmake|cmake|builds the C parts of some crates
+pkg-config|pkg-config|finds system libraries
+protobuf-compiler|protoc|compiles the Substrait plan definitions
+libprotobuf-dev|/usr/include/google/protobuf/any.proto|the definitions that Substrait's include
+ca-certificates|/etc/ssl/certs/ca-certificates.crt|trusts crates.io and PyPI
+curl|curl|fetches rustup
+git|git|tells the version of a build
+LIST
+  if [ "${1:-all}" = all ]; then
+    cat <<'LIST'
+python3|python3|the demo's story, the end-to-end tests, the benchmarks
+LIST
+  fi
+}
+
+present() {
+  case "$1" in
+    /*) [ -e "$1" ] ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+  esac
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null 2>&1; then
+    sudo "$@"
+  else
+    fail "needs root to run: $* — run it as root, or install sudo"
+  fi
+}
+
+install_packages() {
+  local missing=() name proof why
+  while IFS='|' read -r name proof why; do
+    present "$proof" && continue
+    say "missing $name: $why"
+    missing+=("$name")
+  done < <(packages "$1")
+  # A Python that can make no environment lacks Debian's split-off part.
+  if [ "$1" = all ] && [ ! -x "$TARN_VENV/bin/python" ] && ! python3 -c 'import ensurepip' 2>/dev/null; then
+    say "missing python3-venv: keeps the tests' Python packages away from the system's"
+    missing+=(python3-venv)
+  fi
+  [ ${#missing[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null 2>&1 ||
+    fail "no apt-get here: install these by hand and run again: ${missing[*]}"
+  say "installing with apt-get: ${missing[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq ||
+    fail "apt-get cannot reach its mirror; check the network, or install by hand: ${missing[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+    fail "apt-get could not install: ${missing[*]}"
+}
+
+install_rust() {
+  version_at_least "$(cargo_version)" "$TARN_RUST" && return 0
+  if ! command -v rustup >/dev/null 2>&1; then
+    say "installing rustup and Rust $TARN_RUST into ${CARGO_HOME:-$HOME/.cargo}: the compiler Tarn is written for"
+    curl --proto '=https' --tlsv1.2 -sSf --max-time 60 https://sh.rustup.rs -o /tmp/rustup-init.$$ ||
+      fail "https://sh.rustup.rs cannot be reached; check the network, or install Rust $TARN_RUST by hand"
+    sh /tmp/rustup-init.$$ -y -q --profile minimal --default-toolchain "$TARN_RUST" -c rustfmt -c clippy --no-modify-path
+    rm -f /tmp/rustup-init.$$
+  else
+    say "installing Rust $TARN_RUST beside $(rustc --version 2>/dev/null || echo 'no default toolchain'): the compiler Tarn is written for"
+    rustup toolchain install "$TARN_RUST" --profile minimal -c rustfmt -c clippy ||
+      fail "rustup cannot fetch Rust $TARN_RUST; check the network"
+  fi
+  PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH" RUSTUP_TOOLCHAIN="$TARN_RUST" cargo --version >/dev/null ||
+    fail "Rust $TARN_RUST was installed but cargo does not start"
+}
+
+install_python() {
+  local stamp="$TARN_VENV/tarn-requirements.sha256" want
+  want=$(sha256sum tests/requirements.txt | cut -d' ' -f1)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && "$TARN_VENV/bin/python" -c '' 2>/dev/null && return 0
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "python3 is $(python3 --version); the pinned packages need 3.11 or newer"
+  say "making $TARN_VENV with the readers that Tarn is compared with (h5py, netCDF4, xarray, pyarrow, …)"
+  [ -x "$TARN_VENV/bin/python" ] || python3 -m venv "$TARN_VENV"
+  "$TARN_VENV/bin/python" -m pip install -q --disable-pip-version-check -r tests/requirements.txt ||
+    fail "pip could not install tests/requirements.txt; check the network"
+  printf '%s\n' "$want" >"$stamp"
+}
+
+part=${1:-all}
+case "$part" in
+  all | build) ;;
+  *) fail "usage: scripts/setup.sh [all|build]" ;;
+esac
+install_packages "$part"
+install_rust
+if [ "$part" = all ]; then install_python; fi

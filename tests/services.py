@@ -1,0 +1,126 @@
+"""Servers that tests talk to."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from story.labs import die_with_parent, free_ports
+
+KEY, SECRET, BUCKET = "labadmin", "labadminsecret", "lake"
+
+
+@contextlib.contextmanager
+def s3_server(folder):
+    """SeaweedFS with one user and an empty bucket `lake`; gives the URL."""
+    weed = Path(sys.executable).with_name("weed")
+    folder = Path(folder)
+    config = folder / "s3.json"
+    identity = {
+        "name": "admin",
+        "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    config.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
+    data = folder / "weed"
+    data.mkdir()
+    # Each port of SeaweedFS has a gRPC port 10000 above it.
+    ports = low_ports(4)
+    command = [
+        str(weed),
+        "server",
+        f"-dir={data}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-master.port={ports[0]}",
+        f"-volume.port={ports[1]}",
+        f"-filer.port={ports[2]}",
+        "-master.volumeSizeLimitMB=256",
+        "-volume.max=20",
+        "-s3",
+        f"-s3.port={ports[3]}",
+        f"-s3.config={config}",
+    ]
+    log = folder / "weed.log"
+    with open(log, "wb") as out:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+    url = f"http://127.0.0.1:{ports[3]}"
+    try:
+        make_bucket(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def low_ports(count):
+    """Free ports that stay below 65536 with 10000 added."""
+    found = []
+    while len(found) < count:
+        found += [port for port in free_ports(8) if port < 55000]
+        if not found:
+            found += [port for port in range(20000 + os.getpid() % 5000, 26000, 7)]
+    return found[:count]
+
+
+def make_bucket(url, process, log, timeout=60):
+    """Waits for the server, then makes the bucket through its own S3 door."""
+    import pyarrow.fs
+
+    files = s3_files(url)
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            files.create_dir(BUCKET)
+            if files.get_file_info(BUCKET).type == pyarrow.fs.FileType.Directory:
+                return
+        except OSError:
+            pass
+        if process.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"SeaweedFS did not start:\n{log.read_text(errors='replace')[-2000:]}")
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            urllib.request.urlopen(url, timeout=1).close()
+        time.sleep(0.3)
+
+
+def s3_files(url):
+    """The bucket's files by pyarrow, an S3 client of its own."""
+    import pyarrow.fs
+
+    return pyarrow.fs.S3FileSystem(
+        access_key=KEY,
+        secret_key=SECRET,
+        endpoint_override=url.removeprefix("http://"),
+        scheme="http",
+        region="us-east-1",
+        allow_bucket_creation=True,
+        connect_timeout=5,
+        request_timeout=20,
+    )
+
+
+def s3_environment(url):
+    """What clients on object_store read."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }

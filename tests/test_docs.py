@@ -1,0 +1,44 @@
+"""The commands in the README and the tutorial run as they stand."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# A server stays, a peer is another machine, a build is not the business of a test.
+NOT_HERE = re.compile(r"tarn (serve|peer|token)|make |my/data|mylab|INVITATION|PATH=")
+
+
+def blocks(page):
+    """The indented or fenced shell blocks of a page that a reader can run in a clone."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.findall(r"^```(?:console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block for block in found if not NOT_HERE.search(block.replace("--lab mylab", ""))]
+
+
+def commands(block):
+    """The commands of a block; of a transcript (`$ …`) the lines with a prompt."""
+    if not block.startswith("$ "):
+        return block
+    return "\n".join(line[2:] for line in block.splitlines() if line.startswith(("$ ", "> ")))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_commands_of_a_page_run_in_order(binary, tmp_path, page):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tarn").symlink_to(binary)
+    home = tmp_path / "home"
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "TARN_HOME": str(home)}
+    found = blocks(page)
+    assert len(found) >= 3, f"{page} has no commands to run"
+    for block in found:
+        script = commands(block).replace("/tmp/my-lab", str(home)).replace("/tmp/", f"{tmp_path}/")
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        # A dry run of a record that is not complete says so with its exit code.
+        expected = (0, 5) if script.rstrip().endswith("--dry-run") else (0,)
+        assert done.returncode in expected, f"{script}\n{done.stdout}\n{done.stderr}"
+        assert "panicked" not in done.stderr
