@@ -117,7 +117,7 @@ impl Engine {
         &self.shared.template
     }
 
-    /// Opens tables of the catalog and keeps them open.
+    /// What opens tables and files.
     pub(crate) fn opener(&self) -> &Opener {
         &self.shared.opener
     }
@@ -130,7 +130,7 @@ impl Engine {
         who: Principal,
         options: SessionOptions,
     ) -> Result<Session, QueryError> {
-        Ok(Session::new(self.clone(), who, options))
+        Session::new(self.clone(), who, options)
     }
 }
 
