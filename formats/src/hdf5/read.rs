@@ -35,8 +35,7 @@ impl Read<'_> {
     pub(super) fn region(&self, region: &Region) -> Result<ArrayRef, FormatError> {
         let dataset = self.dataset;
         let size = dataset.datatype.size();
-        let (cells, bytes) =
-            region_bytes(self.location(), &dataset.path, region.cells(), size)?;
+        let (cells, bytes) = region_bytes(self.location(), &dataset.path, region.cells(), size)?;
         let mut values = MutableBuffer::from_len_zeroed(bytes);
         if let Some(fill) = dataset.fill.as_ref().filter(|fill| fill.iter().any(|b| *b != 0)) {
             values.chunks_exact_mut(size).for_each(|cell| cell.copy_from_slice(fill));
@@ -112,8 +111,7 @@ impl Read<'_> {
         let element = dataset.datatype.size();
         let owner = Owner { path: &dataset.path, shape: &dataset.shape, element };
         let table = index.table(self.source, self.frame, owner)?;
-        let bytes =
-            index.shape.iter().try_fold(element as u64, |bytes, n| bytes.checked_mul(*n));
+        let bytes = index.shape.iter().try_fold(element as u64, |bytes, n| bytes.checked_mul(*n));
         let needed = bytes.unwrap_or(u64::MAX);
         let size = bytes.filter(|bytes| *bytes <= MAX_CHUNK_BYTES);
         let size = size.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
