@@ -72,7 +72,10 @@ def _share(stream):
         "drop_last": True,
     }
     part._first = None
-    yield from part
+    for number, batch in enumerate(part):
+        done = number * worker.num_workers + worker.id + 1
+        stream._position = start + done * stream.global_batch
+        yield batch
     # Steps that do not fill a round, and a last partial batch, go to one worker each.
     step = rounds * worker.num_workers + worker.id
     steps = left if stream.request.get("drop_last", True) else len(_from(stream, start))
