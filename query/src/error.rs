@@ -166,7 +166,9 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::ResourcesExhausted(text) => Self::ResourceExhausted(format!(
                 "the query needs more memory than the engine may use: {text}"
             )),
-            DataFusionError::SQL(inner, _) => Self::Invalid(format!("the SQL is not understood: {inner}")),
+            DataFusionError::SQL(inner, _) => {
+                Self::Invalid(format!("the SQL is not understood: {inner}"))
+            }
             DataFusionError::Plan(text) | DataFusionError::Execution(text) => Self::Invalid(text),
             DataFusionError::NotImplemented(text) => {
                 Self::Invalid(format!("this SQL is not supported: {text}"))

@@ -1,8 +1,7 @@
 //! The same query over files with pushdown and over a copy of the rows in memory must agree.
 
 use arrow::array::{
-    ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
-    UInt64Array,
+    ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, UInt64Array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -112,19 +111,17 @@ fn file(location: &str, y: (&Axis, u64), x: (&Axis, u64), first: i64) -> (Memory
         ("x", take(&or_index(x), &inner, None).unwrap()),
         ("v", v),
     ];
-    let rows = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, a)| (n, a, true))).unwrap();
+    let rows =
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(n, a)| (n, a, true))).unwrap();
     (MemoryFile { location: location.to_owned(), contents, values }, rows)
 }
 
 /// A context with `grid`, the files, and `rows`, the copy.
 fn context(files: Vec<(MemoryFile, RecordBatch)>) -> SessionContext {
-    let context =
-        SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
     let schema = files[0].1.schema();
-    let (readers, batches): (Vec<Arc<dyn Reader>>, Vec<RecordBatch>) = files
-        .into_iter()
-        .map(|(file, rows)| (Arc::new(file) as Arc<dyn Reader>, rows))
-        .unzip();
+    let (readers, batches): (Vec<Arc<dyn Reader>>, Vec<RecordBatch>) =
+        files.into_iter().map(|(file, rows)| (Arc::new(file) as Arc<dyn Reader>, rows)).unzip();
     let table = Table::open(&readers, &TableOptions::default()).unwrap();
     context.register_table("grid", Arc::new(GridTable::new("grid", Arc::new(table)))).unwrap();
     let rows = MemTable::try_new(schema, vec![batches]).unwrap();
@@ -295,7 +292,8 @@ async fn a_predicate_on_one_dimension_reads_only_what_it_keeps_and_leaves_no_fil
 async fn rows_are_counted_without_reading_a_cell() {
     let x: Axis = Some(Arc::new(Float64Array::from(vec![0.0, 90.0, 180.0, 270.0])));
     let context = context(vec![file("a.nc", (&None, 4), (&x, 4), 0)]);
-    for (predicate, rows) in [("true", 16), ("x < 100", 8), ("x < -1", 0), ("x < 100 AND y = 3", 2)] {
+    for (predicate, rows) in [("true", 16), ("x < 100", 8), ("x < -1", 0), ("x < 100 AND y = 3", 2)]
+    {
         let sql = format!("SELECT count(*) FROM grid WHERE {predicate}");
         let plan = plan(&context, &sql).await;
         assert!(!plan.contains("GridScanExec"), "{plan}");

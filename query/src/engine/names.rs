@@ -4,8 +4,8 @@ use crate::engine::catalogs::OwnLab;
 use crate::error::QueryError;
 use crate::provider::{ListedTable, Opener, schema_of};
 use datafusion::catalog::CatalogProvider;
-use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::common::TableReference;
+use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use std::sync::Arc;
 use tarn_catalog::{Action, Catalog, CatalogError, Dataset, Decision, TableEntry};
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName};
@@ -14,8 +14,7 @@ use tarn_schemas::{DatasetRef, LabName, Principal, TableName};
 pub(crate) const NO_DATASET: &str = "*";
 
 /// Tables of `information_schema` that tell of tables, columns and functions, and not of settings.
-const INFORMATION: [&str; 6] =
-    ["tables", "columns", "schemata", "views", "routines", "parameters"];
+const INFORMATION: [&str; 6] = ["tables", "columns", "schemata", "views", "routines", "parameters"];
 
 /// How similar a name must be to be suggested.
 const CLOSE: f64 = 0.5;
@@ -127,13 +126,18 @@ impl<'a> Names<'a> {
         reference: &TableReference,
         catalog: &str,
     ) -> Result<(), QueryError> {
-        let exists = self
-            .peers
-            .iter()
-            .find(|(lab, _)| lab.as_str() == catalog)
-            .and_then(|(_, peer)| peer.schema(reference.schema().unwrap_or(NO_DATASET)))
-            .is_some_and(|dataset| dataset.table_exist(reference.table()));
-        if exists { Ok(()) } else { Err(self.not_found(reference).await) }
+        let peer = self.peers.iter().find(|(lab, _)| lab.as_str() == catalog);
+        let dataset =
+            peer.and_then(|(_, peer)| peer.schema(reference.schema().unwrap_or(NO_DATASET)));
+        // A peer of which nothing is known says so itself: its tables may well exist.
+        let table = match dataset {
+            Some(dataset) => dataset.table(reference.table()).await?,
+            None => None,
+        };
+        match table {
+            Some(_) => Ok(()),
+            None => Err(self.not_found(reference).await),
+        }
     }
 
     async fn qualified(
@@ -161,8 +165,11 @@ impl<'a> Names<'a> {
     ) -> Result<(Dataset, TableEntry), QueryError> {
         let mut found = Vec::new();
         for dataset in self.catalog.datasets(self.who).await? {
-            let entry =
-                dataset.tables.iter().find(|entry| entry.name.as_str() == reference.table()).cloned();
+            let entry = dataset
+                .tables
+                .iter()
+                .find(|entry| entry.name.as_str() == reference.table())
+                .cloned();
             if let Some(entry) = entry {
                 found.push((dataset, entry));
             }
@@ -243,9 +250,8 @@ mod tests {
 
     #[test]
     fn suggestions_are_the_near_names_and_no_others() {
-        let visible: Vec<String> = ["ornl.cmip6.ta", "ornl.cmip6.tas", "ornl.usaxs.reduced"]
-            .map(str::to_owned)
-            .to_vec();
+        let visible: Vec<String> =
+            ["ornl.cmip6.ta", "ornl.cmip6.tas", "ornl.usaxs.reduced"].map(str::to_owned).to_vec();
         let near = |text: &str| close_to(&TableReference::parse_str(text), &visible);
         assert_eq!(near("ornl.cmip6.taa"), ["ornl.cmip6.ta", "ornl.cmip6.tas"]);
         assert_eq!(near("cmip.ta").first().map(String::as_str), Some("ornl.cmip6.ta"));

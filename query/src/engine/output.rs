@@ -39,11 +39,7 @@ pub(crate) fn schema_of(logical: &Schema, physical: &Schema) -> SchemaRef {
         .map(|(index, field)| {
             let nullable = field.is_nullable()
                 || physical.fields().get(index).is_some_and(|field| field.is_nullable());
-            field
-                .as_ref()
-                .clone()
-                .with_data_type(plain(field.data_type()))
-                .with_nullable(nullable)
+            field.as_ref().clone().with_data_type(plain(field.data_type())).with_nullable(nullable)
         })
         .collect();
     Arc::new(Schema::new_with_metadata(fields, logical.metadata().clone()))
@@ -71,7 +67,9 @@ pub(crate) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Array, ArrayRef, DictionaryArray, Int16Array, StringArray, StringViewArray};
+    use arrow::array::{
+        Array, ArrayRef, DictionaryArray, Int16Array, StringArray, StringViewArray,
+    };
 
     #[test]
     fn views_and_encodings_leave_as_plain_columns() {

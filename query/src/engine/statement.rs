@@ -111,13 +111,13 @@ fn kind_of_sql(statement: &ast::Statement) -> Result<Kind, QueryError> {
         // Only `DESCRIBE SELECT …` arrives here: EXPLAIN is a statement of DataFusion's own parser.
         ast::Statement::Explain { statement, analyze, verbose, format, describe_alias, .. } => {
             match (kind_of_sql(statement)?, describe_alias) {
-                (Kind::Query, ast::DescribeAlias::Explain) => Ok(Kind::Explain {
-                    detailed: *analyze || *verbose || format.is_some(),
-                }),
+                (Kind::Query, ast::DescribeAlias::Explain) => {
+                    Ok(Kind::Explain { detailed: *analyze || *verbose || format.is_some() })
+                }
                 (Kind::Query, _) => Ok(Kind::Query),
-                _ => Err(QueryError::Invalid(
-                    "DESCRIBE works on tables and queries only".to_owned(),
-                )),
+                _ => {
+                    Err(QueryError::Invalid("DESCRIBE works on tables and queries only".to_owned()))
+                }
             }
         }
         other => {
@@ -211,7 +211,6 @@ mod tests {
             "WITH a AS (SELECT 1) SELECT * FROM a;",
             "VALUES (1, 2), (3, 4)",
             "(SELECT 1) UNION ALL (SELECT 2)",
-            "TABLE t",
         ] {
             assert_eq!(parse(sql).map(|p| p.kind).ok(), Some(Kind::Query), "{sql}");
         }
@@ -224,11 +223,7 @@ mod tests {
             ("EXPLAIN VERBOSE SELECT 1", true),
             ("EXPLAIN FORMAT TREE SELECT 1", true),
         ] {
-            assert_eq!(
-                parse(sql).map(|p| p.kind).ok(),
-                Some(Kind::Explain { detailed }),
-                "{sql}"
-            );
+            assert_eq!(parse(sql).map(|p| p.kind).ok(), Some(Kind::Explain { detailed }), "{sql}");
         }
     }
 

@@ -1,10 +1,10 @@
 //! `cf_year(t)`, `cf_month(t)`, `cf_day(t)`: parts of a CF time in its own calendar.
 
 use crate::error::QueryError;
+use arrow::array::AsArray;
 use arrow::array::{Array, ArrayRef, Int64Array, Int64Builder};
 use arrow::compute::{DatePart, cast, date_part};
 use arrow::datatypes::{DataType, Field, Float64Type};
-use arrow::array::AsArray;
 use datafusion::common::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -64,7 +64,9 @@ impl ScalarUDFImpl for CalendarFunction {
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let (Some(value), Some(field)) = (arguments.args.first(), arguments.arg_fields.first())
         else {
-            return Err(QueryError::Invalid(format!("{}(time) takes one argument", self.name)).into());
+            return Err(
+                QueryError::Invalid(format!("{}(time) takes one argument", self.name)).into()
+            );
         };
         let scalar = matches!(value, ColumnarValue::Scalar(_));
         let rows = if scalar { 1 } else { arguments.number_rows };
@@ -177,7 +179,11 @@ mod tests {
     use arrow::datatypes::Schema;
     use datafusion::prelude::SessionContext;
 
-    async fn ask(field: Field, values: ArrayRef, sql: &str) -> Result<Vec<Option<i64>>, QueryError> {
+    async fn ask(
+        field: Field,
+        values: ArrayRef,
+        sql: &str,
+    ) -> Result<Vec<Option<i64>>, QueryError> {
         let context = SessionContext::new();
         for function in functions() {
             context.register_udf(function);
@@ -205,7 +211,8 @@ mod tests {
     #[tokio::test]
     async fn a_360_day_year_has_a_thirtieth_of_february() {
         // cftime: num2date([0, 59, 360], 'days since 2000-01-01', '360_day')
-        let values = || Arc::new(Float64Array::from(vec![Some(0.0), Some(59.0), Some(360.0), None]));
+        let values =
+            || Arc::new(Float64Array::from(vec![Some(0.0), Some(59.0), Some(360.0), None]));
         let field = || cf("days since 2000-01-01", "360_day");
         let days = ask(field(), values(), "SELECT cf_day(time) FROM t").await.unwrap();
         assert_eq!(days, [Some(1), Some(30), Some(1), None]);
@@ -228,9 +235,8 @@ mod tests {
         assert!(error.to_string().contains("units"), "{error}");
 
         let values = Arc::new(Float64Array::from(vec![1.0]));
-        let error = ask(cf("kelvin", "standard"), values, "SELECT cf_year(time) FROM t")
-            .await
-            .unwrap_err();
+        let error =
+            ask(cf("kelvin", "standard"), values, "SELECT cf_year(time) FROM t").await.unwrap_err();
         assert!(error.to_string().contains("kelvin"), "{error}");
     }
 }

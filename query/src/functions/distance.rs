@@ -1,10 +1,10 @@
 //! `great_circle_distance(lat1, lon1, lat2, lon2)` in metres.
 
 use crate::error::QueryError;
+use arrow::array::AsArray;
 use arrow::array::{Array, Float64Array, Float64Builder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use arrow::array::AsArray;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// Mean radius of the Earth in metres (IUGG R1, Moritz 2000).
 const RADIUS: f64 = 6_371_008.8;
 
-/// Distance on the sphere by the haversine formula, which is exact for near points too.
+/// Distance on the sphere by the formula with the arctangent of two arguments, which equals the
+/// haversine formula and is exact for near points and for antipodes too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct GreatCircleDistance {
     signature: Signature,
@@ -77,10 +78,11 @@ impl ScalarUDFImpl for GreatCircleDistance {
 fn distance(from: [f64; 2], to: [f64; 2]) -> f64 {
     let [lat1, lon1] = from.map(f64::to_radians);
     let [lat2, lon2] = to.map(f64::to_radians);
-    let squared = |angle: f64| (angle / 2.0).sin().powi(2);
-    let haversine = squared(lat2 - lat1) + lat1.cos() * lat2.cos() * squared(lon2 - lon1);
-    // Rounding may lead a little out of the domain of the arcsine at antipodes.
-    2.0 * RADIUS * haversine.clamp(0.0, 1.0).sqrt().asin()
+    let (sin1, cos1) = lat1.sin_cos();
+    let (sin2, cos2) = lat2.sin_cos();
+    let (sin, cos) = (lon2 - lon1).sin_cos();
+    let across = (cos2 * sin).hypot(cos1 * sin2 - sin1 * cos2 * cos);
+    RADIUS * across.atan2(sin1 * sin2 + cos1 * cos2 * cos)
 }
 
 #[cfg(test)]
@@ -103,7 +105,8 @@ mod tests {
         // Berkeley to Oak Ridge by the spherical law of cosines, evaluated in Python.
         let got = distance([37.8768, -122.2506], [35.9311, -84.3100]);
         let (a, b) = ((37.8768_f64).to_radians(), (35.9311_f64).to_radians());
-        let angle = (a.sin() * b.sin() + a.cos() * b.cos() * (37.9406_f64).to_radians().cos()).acos();
+        let angle =
+            (a.sin() * b.sin() + a.cos() * b.cos() * (37.9406_f64).to_radians().cos()).acos();
         assert!((got - RADIUS * angle).abs() < 1e-3, "{got}");
         assert!(distance([f64::NAN, 0.0], [0.0, 0.0]).is_nan());
     }

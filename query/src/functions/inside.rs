@@ -64,11 +64,12 @@ pub(super) fn variables(readers: &[Arc<dyn Reader>]) -> Result<RecordBatch, Quer
     };
     let types: Vec<Option<String>> =
         rows.iter().map(|row| row.variable.map(|v| v.data_type.to_string())).collect();
-    let dimensions = rows
+    let dimensions = rows.iter().map(|row| {
+        row.variable.into_iter().flat_map(|v| v.dimensions.iter().map(|d| d.name.as_str()))
+    });
+    let filters = rows
         .iter()
-        .map(|row| row.variable.into_iter().flat_map(|v| v.dimensions.iter().map(|d| d.name.as_str())));
-    let filters =
-        rows.iter().map(|row| row.variable.into_iter().flat_map(|v| v.filters.iter().map(String::as_str)));
+        .map(|row| row.variable.into_iter().flat_map(|v| v.filters.iter().map(String::as_str)));
     batch(vec![
         ("file", texts(rows.iter().map(|row| Some(row.file)))),
         ("path", texts(rows.iter().map(|row| Some(row.path)))),

@@ -88,11 +88,15 @@ impl ScalarUDFImpl for TensorElement {
             ))
             .into());
         }
-        if let Some(index) = indices.iter().find(|index| {
-            !index.data_type().is_integer() && !index.data_type().is_null()
-        }) {
-            return Err(wrong(format_args!("an index must be an integer, not {}", index.data_type()))
-                .into());
+        if let Some(index) = indices
+            .iter()
+            .find(|index| !index.data_type().is_integer() && !index.data_type().is_null())
+        {
+            return Err(wrong(format_args!(
+                "an index must be an integer, not {}",
+                index.data_type()
+            ))
+            .into());
         }
         let element = match tensor.data_type() {
             DataType::FixedSizeList(element, _) => element.data_type().clone(),

@@ -184,8 +184,9 @@ impl ScalarUDFImpl for ConvertUnits {
         let conversion = Conversion::between(&constant(from)?, &constant(to)?)?;
         let convert = |array: &arrow::array::ArrayRef| -> Result<arrow::array::ArrayRef> {
             let numbers = cast(array, &DataType::Float64)?;
-            let converted =
-                numbers.as_primitive::<Float64Type>().unary::<_, Float64Type>(|x| conversion.apply(x));
+            let converted = numbers
+                .as_primitive::<Float64Type>()
+                .unary::<_, Float64Type>(|x| conversion.apply(x));
             Ok(Arc::new(converted))
         };
         match value {

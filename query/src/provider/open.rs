@@ -100,7 +100,8 @@ impl Opener {
         Ok(provider)
     }
 
-    async fn grid(
+    /// The grid of files in place, checked against what was registered.
+    pub(crate) async fn grid(
         &self,
         name: &str,
         files: &[PinnedFile],
@@ -157,7 +158,10 @@ impl Opener {
 /// The Arrow schema of a table of the catalog.
 pub(crate) fn schema_of(entry: &TableEntry) -> Result<SchemaRef, QueryError> {
     schema_text::decode(&entry.schema).map(Arc::new).map_err(|error| {
-        QueryError::InvalidData(format!("the schema of table {} cannot be read: {error}", entry.name))
+        QueryError::InvalidData(format!(
+            "the schema of table {} cannot be read: {error}",
+            entry.name
+        ))
     })
 }
 
