@@ -5,7 +5,7 @@
 //! could change values.
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use std::sync::Arc;
@@ -50,6 +50,8 @@ pub(crate) fn mismatch(expected: &SchemaRef, sent: &SchemaRef) -> Option<String>
 
 /// The batch with the expected schema. Columns go by position.
 pub(crate) fn align(batch: &RecordBatch, expected: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    // A value that does not fit its new encoding must not become NULL.
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
     let columns = batch
         .columns()
         .iter()
@@ -58,7 +60,7 @@ pub(crate) fn align(batch: &RecordBatch, expected: &SchemaRef) -> Result<RecordB
             if column.data_type() == field.data_type() {
                 Ok(Arc::clone(column))
             } else {
-                cast(column, field.data_type())
+                cast_with_options(column, field.data_type(), &strict)
             }
         })
         .collect::<Result<Vec<ArrayRef>, _>>()?;

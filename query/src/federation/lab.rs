@@ -81,8 +81,8 @@ impl KnownLab {
         &self.connection
     }
 
-    pub(crate) fn listing(&self) -> Option<&Listing> {
-        self.listing.as_deref()
+    pub(crate) fn listing(&self) -> Option<&Arc<Listing>> {
+        self.listing.as_ref()
     }
 
     /// Why the last attempt to ask it failed.

@@ -30,8 +30,6 @@ mod search;
 pub mod serve;
 mod sites;
 mod split;
-#[cfg(test)]
-mod tests;
 pub mod wire;
 
 pub use search::search;

@@ -94,7 +94,8 @@ impl SchemaProvider for PeerSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.tables.contains_key(name)
+        // Where nothing is known every name "exists", so that `table` says why it cannot be had.
+        self.missing.is_some() || self.tables.contains_key(name)
     }
 }
 
