@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tarn_formats::{AttributeValue, Format, Reader};
 
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
-pub fn written() -> Option<tempfile::TempDir> {
+pub(crate) fn written() -> Option<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/generate.py");
     let own = std::env::var("TARN_TEST_PYTHON").unwrap_or_default();

@@ -1,10 +1,14 @@
 //! The names of one statement, as DataFusion looks them up: labs, datasets, tables.
 
+use crate::engine::Engine;
+use crate::engine::names::{Names, Use};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tarn_schemas::Principal;
 
 /// All labs that a statement may name: the own one and the peers.
 #[derive(Debug)]
@@ -99,5 +103,57 @@ impl SchemaProvider for OwnDataset {
 
     fn table_exist(&self, name: &str) -> bool {
         self.open.contains_key(name) || self.listed.contains_key(name)
+    }
+}
+
+/// The own lab for plans that do not come as SQL: a table is resolved, decided and opened when the
+/// plan that names it is decoded. Lists nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct ResolvingLab {
+    engine: Engine,
+    who: Principal,
+}
+
+impl ResolvingLab {
+    /// The lab as `who` sees it.
+    pub(crate) fn new(engine: Engine, who: Principal) -> Self {
+        Self { engine, who }
+    }
+}
+
+impl CatalogProvider for ResolvingLab {
+    fn schema_names(&self) -> Vec<String> {
+        vec![]
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        Some(Arc::new(ResolvingDataset { lab: self.clone(), name: name.to_owned() }))
+    }
+}
+
+#[derive(Debug)]
+struct ResolvingDataset {
+    lab: ResolvingLab,
+    name: String,
+}
+
+#[async_trait]
+impl SchemaProvider for ResolvingDataset {
+    fn table_names(&self) -> Vec<String> {
+        vec![]
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let Some(catalog) = self.lab.engine.catalog() else { return Ok(None) };
+        let reference = TableReference::partial(self.name.as_str(), name);
+        let mut own = OwnLab::default();
+        Names::new(catalog, &self.lab.who, self.lab.engine.opener(), &[])
+            .open(&reference, Use::Read, &mut own)
+            .await?;
+        Ok(own.datasets.get(&self.name).and_then(|dataset| dataset.open.get(name)).cloned())
+    }
+
+    fn table_exist(&self, _name: &str) -> bool {
+        false
     }
 }

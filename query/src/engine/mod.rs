@@ -112,6 +112,16 @@ impl Engine {
         &self.config
     }
 
+    /// Functions and settings that every session starts from.
+    pub(crate) fn template(&self) -> &SessionState {
+        &self.shared.template
+    }
+
+    /// Opens tables of the catalog and keeps them open.
+    pub(crate) fn opener(&self) -> &Opener {
+        &self.shared.opener
+    }
+
     /// A session of a principal: it sees the tables that the principal may know of, here and at
     /// the peers.
     #[expect(clippy::unused_async, reason = "part of the interface: peers may be asked here")]
@@ -120,7 +130,7 @@ impl Engine {
         who: Principal,
         options: SessionOptions,
     ) -> Result<Session, QueryError> {
-        Ok(Session::new(self.clone(), who, options))
+        Session::new(self.clone(), who, options)
     }
 }
 

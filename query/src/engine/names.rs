@@ -126,13 +126,18 @@ impl<'a> Names<'a> {
         reference: &TableReference,
         catalog: &str,
     ) -> Result<(), QueryError> {
-        let exists = self
-            .peers
-            .iter()
-            .find(|(lab, _)| lab.as_str() == catalog)
-            .and_then(|(_, peer)| peer.schema(reference.schema().unwrap_or(NO_DATASET)))
-            .is_some_and(|dataset| dataset.table_exist(reference.table()));
-        if exists { Ok(()) } else { Err(self.not_found(reference).await) }
+        let peer = self.peers.iter().find(|(lab, _)| lab.as_str() == catalog);
+        let dataset =
+            peer.and_then(|(_, peer)| peer.schema(reference.schema().unwrap_or(NO_DATASET)));
+        // A peer of which nothing is known says so itself: its tables may well exist.
+        let table = match dataset {
+            Some(dataset) => dataset.table(reference.table()).await?,
+            None => None,
+        };
+        match table {
+            Some(_) => Ok(()),
+            None => Err(self.not_found(reference).await),
+        }
     }
 
     async fn qualified(

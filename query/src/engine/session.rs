@@ -1,7 +1,7 @@
 //! The session of one principal: plans read-only statements over what it may see.
 
 use crate::engine::answer::{Answer, Prepared, Sites};
-use crate::engine::catalogs::{Catalogs, OwnLab};
+use crate::engine::catalogs::{Catalogs, OwnLab, ResolvingLab};
 use crate::engine::names::{self, NO_DATASET, Names, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
@@ -16,6 +16,8 @@ use datafusion::common::TableReference;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use std::fmt;
 use std::sync::Arc;
 use tarn_schemas::{LabName, PartialMode, Principal, TableRef};
 
@@ -33,31 +35,40 @@ pub struct SessionOptions {
 }
 
 /// A session of one principal. Cheap to clone; every statement sees the catalog as it is then.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Session {
     engine: Engine,
     who: Principal,
     options: SessionOptions,
+    context: SessionContext,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("who", &self.who)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Names that are resolved and the state that plans a statement over them.
 #[derive(Debug)]
-pub struct Planning {
+struct Planning {
     state: SessionState,
     sites: Sites,
     lab: Option<LabName>,
 }
 
-impl Planning {
-    /// The state: catalogs, functions and settings of one statement.
-    pub fn state(&self) -> &SessionState {
-        &self.state
-    }
-}
-
 impl Session {
-    pub(super) fn new(engine: Engine, who: Principal, options: SessionOptions) -> Self {
-        Self { engine, who, options }
+    pub(super) fn new(
+        engine: Engine,
+        who: Principal,
+        options: SessionOptions,
+    ) -> Result<Self, QueryError> {
+        let own = ResolvingLab::new(engine.clone(), who.clone());
+        let state = state(&engine, Arc::new(own), None, FileTables::default())?;
+        Ok(Self { engine, who, options, context: SessionContext::new_with_state(state) })
     }
 
     /// Who asks.
@@ -105,7 +116,7 @@ impl Session {
         let used = if parsed.kind == Kind::Listing { Use::Describe } else { Use::Read };
         let planning = self.planning(&references, used, files).await?;
         let plan = planning.state.statement_to_plan(parsed.statement).await?;
-        self.prepare(planning, plan).await
+        self.finish(planning, plan).await
     }
 
     /// Plans and starts a read-only statement.
@@ -113,27 +124,23 @@ impl Session {
         self.plan(sql).await?.start().await
     }
 
-    /// A state in which these tables can be read, for plans that do not come as SQL. Finish with
-    /// [`Session::prepare`].
-    ///
-    /// # Errors
-    /// As [`Session::plan`].
-    pub async fn planning_for(
-        &self,
-        references: &[TableReference],
-    ) -> Result<Planning, QueryError> {
-        self.planning(references, Use::Read, FileTables::default()).await
+    /// A context for plans that do not come as SQL, such as fragments from peers. Every table of
+    /// the own lab that a plan names is resolved and decided when it is looked up; tables of peers
+    /// and files do not exist in it. Finish with [`Session::prepare`].
+    pub fn context(&self) -> &SessionContext {
+        &self.context
     }
 
-    /// Checks, optimizes and plans a logical plan over the tables of `planning`.
+    /// Checks, optimizes and plans a logical plan that was made in [`Session::context`].
     ///
     /// # Errors
     /// [`QueryError::Invalid`] for a plan that would change something.
-    pub async fn prepare(
-        &self,
-        planning: Planning,
-        plan: LogicalPlan,
-    ) -> Result<Prepared, QueryError> {
+    pub async fn prepare(&self, plan: LogicalPlan) -> Result<Prepared, QueryError> {
+        let planning = Planning { state: self.context.state(), sites: Sites::default(), lab: None };
+        self.finish(planning, plan).await
+    }
+
+    async fn finish(&self, planning: Planning, plan: LogicalPlan) -> Result<Prepared, QueryError> {
         let Planning { state, sites, lab } = planning;
         SQLOptions::new()
             .with_allow_ddl(false)
@@ -231,42 +238,41 @@ impl Session {
                 .await?;
         }
         let lab = self.lab().filter(|_| used == Use::Read && !own.reads_nothing()).cloned();
-        let state = self.state(own, attachment, files)?;
+        let state = state(&self.engine, Arc::new(own), attachment, files)?;
         Ok(Planning { state, sites, lab })
     }
+}
 
-    /// A state of its own for one statement.
-    fn state(
-        &self,
-        own: OwnLab,
-        attachment: Option<Attachment>,
-        files: FileTables,
-    ) -> Result<SessionState, QueryError> {
-        let shared = &self.engine.shared;
-        let default = self.lab().map_or(NO_LAB, LabName::as_str);
-        let config =
-            shared.template.config().clone().with_default_catalog_and_schema(default, NO_DATASET);
-        let mut labs: Vec<(String, Arc<dyn CatalogProvider>)> =
-            vec![(default.to_owned(), Arc::new(own))];
-        let mut builder = SessionStateBuilder::new_from_existing(shared.template.as_ref().clone())
-            .with_session_id(uuid::Uuid::now_v7().to_string())
-            .with_config(config)
-            .with_runtime_env(runtime(&shared.memory)?);
-        if let Some(attachment) = attachment {
-            labs.extend(attachment.catalogs.into_iter().map(|(lab, peer)| (lab.to_string(), peer)));
-            for rule in attachment.rules {
-                builder = builder.with_optimizer_rule(rule);
-            }
-            let planner = FederatedPlanner::new(attachment.planner);
-            builder = builder.with_query_planner(Arc::new(planner));
+/// A state of its own for one statement.
+fn state(
+    engine: &Engine,
+    own: Arc<dyn CatalogProvider>,
+    attachment: Option<Attachment>,
+    files: FileTables,
+) -> Result<SessionState, QueryError> {
+    let shared = &engine.shared;
+    let default = engine.catalog().map_or(NO_LAB, |catalog| catalog.lab().as_str());
+    let config =
+        shared.template.config().clone().with_default_catalog_and_schema(default, NO_DATASET);
+    let mut labs: Vec<(String, Arc<dyn CatalogProvider>)> = vec![(default.to_owned(), own)];
+    let mut builder = SessionStateBuilder::new_from_existing(shared.template.as_ref().clone())
+        .with_session_id(uuid::Uuid::now_v7().to_string())
+        .with_config(config)
+        .with_runtime_env(runtime(&shared.memory)?);
+    if let Some(attachment) = attachment {
+        labs.extend(attachment.catalogs.into_iter().map(|(lab, peer)| (lab.to_string(), peer)));
+        for rule in attachment.rules {
+            builder = builder.with_optimizer_rule(rule);
         }
-        let mut state = builder.with_catalog_list(Arc::new(Catalogs::new(labs))).build();
-        let files = Arc::new(files);
-        for name in FileTables::names() {
-            state.register_udtf(name, Arc::new(FileFunction::new(name, Arc::clone(&files))));
-        }
-        Ok(state)
+        let planner = FederatedPlanner::new(attachment.planner);
+        builder = builder.with_query_planner(Arc::new(planner));
     }
+    let mut state = builder.with_catalog_list(Arc::new(Catalogs::new(labs))).build();
+    let files = Arc::new(files);
+    for name in FileTables::names() {
+        state.register_udtf(name, Arc::new(FileFunction::new(name, Arc::clone(&files))));
+    }
+    Ok(state)
 }
 
 /// Runs the optimizer where it may block: predicates on coordinates read the coordinates.

@@ -211,7 +211,6 @@ mod tests {
             "WITH a AS (SELECT 1) SELECT * FROM a;",
             "VALUES (1, 2), (3, 4)",
             "(SELECT 1) UNION ALL (SELECT 2)",
-            "TABLE t",
         ] {
             assert_eq!(parse(sql).map(|p| p.kind).ok(), Some(Kind::Query), "{sql}");
         }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// Mean radius of the Earth in metres (IUGG R1, Moritz 2000).
 const RADIUS: f64 = 6_371_008.8;
 
-/// Distance on the sphere by the haversine formula, which is exact for near points too.
+/// Distance on the sphere by the formula with the arctangent of two arguments, which equals the
+/// haversine formula and is exact for near points and for antipodes too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct GreatCircleDistance {
     signature: Signature,
@@ -77,10 +78,11 @@ impl ScalarUDFImpl for GreatCircleDistance {
 fn distance(from: [f64; 2], to: [f64; 2]) -> f64 {
     let [lat1, lon1] = from.map(f64::to_radians);
     let [lat2, lon2] = to.map(f64::to_radians);
-    let squared = |angle: f64| (angle / 2.0).sin().powi(2);
-    let haversine = squared(lat2 - lat1) + lat1.cos() * lat2.cos() * squared(lon2 - lon1);
-    // Rounding may lead a little out of the domain of the arcsine at antipodes.
-    2.0 * RADIUS * haversine.clamp(0.0, 1.0).sqrt().asin()
+    let (sin1, cos1) = lat1.sin_cos();
+    let (sin2, cos2) = lat2.sin_cos();
+    let (sin, cos) = (lon2 - lon1).sin_cos();
+    let across = (cos2 * sin).hypot(cos1 * sin2 - sin1 * cos2 * cos);
+    RADIUS * across.atan2(sin1 * sin2 + cos1 * cos2 * cos)
 }
 
 #[cfg(test)]
