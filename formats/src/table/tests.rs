@@ -361,7 +361,7 @@ fn tensors_have_the_inner_dimensions_and_nulls_inside() {
     assert!(matches!(field.data_type(), DataType::FixedSizeList(_, 6)));
     assert_eq!(
         field.metadata()["ARROW:extension:metadata"],
-        r#"{"dim_names":["lat","x"],"shape":[3,2]}"#
+        r#"{"shape":[3,2],"dim_names":["lat","x"]}"#
     );
     let second = batch.column_by_name("u").unwrap().as_fixed_size_list().value(1);
     assert_eq!((second.null_count(), second.is_null(1)), (1, true));
