@@ -30,11 +30,13 @@ def test_the_commands_of_a_page_run_in_order(binary, tmp_path, page):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tarn").symlink_to(binary)
     home = tmp_path / "home"
-    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "TARN_HOME": str(home)}
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path)}
     found = blocks(page)
     assert len(found) >= 3, f"{page} has no commands to run"
     for block in found:
         script = commands(block).replace("/tmp/my-lab", str(home)).replace("/tmp/", f"{tmp_path}/")
+        if "export TARN_HOME" in script:
+            environment["TARN_HOME"] = str(home)
         done = subprocess.run(
             ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
