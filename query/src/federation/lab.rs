@@ -64,7 +64,13 @@ impl KnownLab {
         listing: Option<Arc<Listing>>,
         problem: Option<PeerError>,
     ) -> Self {
-        Self { lab: peer.lab.clone(), connection, listing, problem, key: CacheKey::new(peer, visitor) }
+        Self {
+            lab: peer.lab.clone(),
+            connection,
+            listing,
+            problem,
+            key: CacheKey::new(peer, visitor),
+        }
     }
 
     pub(crate) fn lab(&self) -> &LabName {
@@ -149,19 +155,14 @@ pub(crate) async fn known_labs(
     patience: Duration,
 ) -> Vec<KnownLab> {
     let labs = peers.into_iter().map(|peer| async move {
-        let connection = match Connection::new(
-            &peer.lab,
-            &peer.flight,
-            Some(&peer.secret),
-            visitor,
-            patience,
-        ) {
-            Ok(connection) => connection,
-            Err(problem) => {
-                tracing::warn!(lab = %peer.lab, %problem, "a peer cannot be called");
-                return None;
-            }
-        };
+        let connection =
+            match Connection::new(&peer.lab, &peer.flight, Some(&peer.secret), visitor, patience) {
+                Ok(connection) => connection,
+                Err(problem) => {
+                    tracing::warn!(lab = %peer.lab, %problem, "a peer cannot be called");
+                    return None;
+                }
+            };
         let heard = hear(catalog, &peer, visitor, &connection).await;
         Some(KnownLab::new(&peer, visitor, connection, heard.listing, heard.problem))
     });

@@ -45,8 +45,7 @@ impl PeerCatalog {
                 .tables
                 .insert(info.table.to_string(), Arc::new(table));
         }
-        let schemas =
-            schemas.into_iter().map(|(name, schema)| (name, Arc::new(schema))).collect();
+        let schemas = schemas.into_iter().map(|(name, schema)| (name, Arc::new(schema))).collect();
         Self { lab: known.lab().clone(), schemas, missing: known.missing().cloned() }
     }
 }
@@ -182,8 +181,7 @@ impl TableProvider for PeerTable {
 impl KnownLab {
     /// Why nothing is known of the lab's tables.
     fn missing(&self) -> Option<&PeerError> {
-        self.problem().filter(|problem| {
-            self.listing().is_none() && problem.failure != Failure::NotFound
-        })
+        self.problem()
+            .filter(|problem| self.listing().is_none() && problem.failure != Failure::NotFound)
     }
 }

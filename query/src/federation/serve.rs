@@ -212,7 +212,8 @@ async fn plan_of(
     let refused = |reason| QueryError::Invalid(format!("the fragment is refused: {reason}"));
     let plan = decode(&plan_bytes(text).map_err(refused)?, state).await.map_err(refused)?;
     let functions = |name: &str| {
-        state.scalar_functions().contains_key(name) || state.aggregate_functions().contains_key(name)
+        state.scalar_functions().contains_key(name)
+            || state.aggregate_functions().contains_key(name)
     };
     check_plan(&plan, &functions).map_err(refused)?;
     let mut foreign = None;
@@ -236,8 +237,7 @@ async fn scan_of(
     lab: &LabName,
     scan: &ScanRequest,
 ) -> Result<LogicalPlan, QueryError> {
-    let name =
-        TableReference::full(lab.as_str(), scan.dataset.as_str(), scan.table.as_str());
+    let name = TableReference::full(lab.as_str(), scan.dataset.as_str(), scan.table.as_str());
     let table = context.table(name.clone()).await?.into_unoptimized_plan();
     let columns: Vec<Expr> = scan
         .columns
