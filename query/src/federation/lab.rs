@@ -85,9 +85,9 @@ impl KnownLab {
         self.listing.as_ref()
     }
 
-    /// Why the last attempt to ask it failed.
-    pub(crate) fn problem(&self) -> Option<&PeerError> {
-        self.problem.as_ref()
+    /// Why nothing is known of its tables; `None` if something is.
+    pub(crate) fn missing(&self) -> Option<&PeerError> {
+        self.problem.as_ref().filter(|_| self.listing.is_none())
     }
 
     pub(crate) fn tables(&self) -> &[TableInfo] {

@@ -164,7 +164,7 @@ pub async fn status(catalog: &Catalog) -> Result<Vec<PeerStatus>, QueryError> {
 }
 
 /// An address that a peer can call.
-fn address(text: &str, kind: &str) -> Result<String, QueryError> {
+pub(super) fn address(text: &str, kind: &str) -> Result<String, QueryError> {
     let wrong = |problem: &str| {
         QueryError::Invalid(format!(
             "the {kind} address {text:?} {problem}; write http://host:port or https://host:port"

@@ -1,6 +1,6 @@
 //! The tables of a peer lab as a catalog of the session.
 
-use super::error::{Failure, PeerError};
+use super::error::PeerError;
 use super::exec::{FragmentContext, PeerFragmentExec};
 use super::lab::KnownLab;
 use super::wire::{Payload, ScanRequest, schema_from_text};
@@ -176,13 +176,5 @@ impl TableProvider for PeerTable {
             schema,
             self.rows,
         )))
-    }
-}
-
-impl KnownLab {
-    /// Why nothing is known of the lab's tables.
-    fn missing(&self) -> Option<&PeerError> {
-        self.problem()
-            .filter(|problem| self.listing().is_none() && problem.failure != Failure::NotFound)
     }
 }
