@@ -18,7 +18,8 @@ pub(crate) enum ByteOrder {
 
 impl ByteOrder {
     /// Order of this machine.
-    pub(crate) const NATIVE: Self = if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
+    pub(crate) const NATIVE: Self =
+        if cfg!(target_endian = "big") { Self::Big } else { Self::Little };
 }
 
 /// Turns numbers of `size` bytes into this machine's order, in place.
@@ -44,8 +45,6 @@ pub(crate) fn fixed_width(
 /// Text from a file: UTF-8, or Latin-1 where the bytes are no UTF-8 (old files carry degree signs
 /// and accents so).
 pub(crate) fn text(bytes: &[u8]) -> String {
-    std::str::from_utf8(bytes).map_or_else(
-        |_| bytes.iter().map(|byte| char::from(*byte)).collect(),
-        str::to_owned,
-    )
+    std::str::from_utf8(bytes)
+        .map_or_else(|_| bytes.iter().map(|byte| char::from(*byte)).collect(), str::to_owned)
 }

@@ -120,8 +120,7 @@ mod tests {
             variable("/crs", &[]),
         ]);
         let seen: Vec<_> = grids.iter().map(|g| (g.name.as_str(), g.variables.join(" "))).collect();
-        let expected =
-            [("time_lat", "/t"), ("time", "/mean"), ("lat", "/lat"), ("scalar", "/crs")];
+        let expected = [("time_lat", "/t"), ("time", "/mean"), ("lat", "/lat"), ("scalar", "/crs")];
         assert_eq!(seen, expected.map(|(name, variables)| (name, variables.to_owned())));
     }
 

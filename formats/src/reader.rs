@@ -59,19 +59,21 @@ pub(crate) fn checked<'a>(
     let Some(variable) = contents.variable(path) else {
         let wanted = path.trim_start_matches('/');
         let unreadable = contents.unreadable.iter();
-        return Err(match unreadable.into_iter().find(|u| u.path.trim_start_matches('/') == wanted) {
-            Some(unreadable) => FormatError::Unsupported {
-                location: location.to_owned(),
-                place: unreadable.path.clone(),
-                feature: unreadable.reason.clone(),
+        return Err(
+            match unreadable.into_iter().find(|u| u.path.trim_start_matches('/') == wanted) {
+                Some(unreadable) => FormatError::Unsupported {
+                    location: location.to_owned(),
+                    place: unreadable.path.clone(),
+                    feature: unreadable.reason.clone(),
+                },
+                None => FormatError::NotFound {
+                    location: location.to_owned(),
+                    kind: "variable",
+                    name: path.to_owned(),
+                    available: some_names(contents.variables.iter().map(|v| v.path.as_str())),
+                },
             },
-            None => FormatError::NotFound {
-                location: location.to_owned(),
-                kind: "variable",
-                name: path.to_owned(),
-                available: some_names(contents.variables.iter().map(|v| v.path.as_str())),
-            },
-        });
+        );
     };
     let shape = variable.shape();
     if region.fits(&shape) {
@@ -91,7 +93,9 @@ pub(crate) fn checked<'a>(
 fn some_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
     match names.get(..20) {
-        Some(first) if names.len() > 20 => format!("{}, … ({} in all)", first.join(", "), names.len()),
+        Some(first) if names.len() > 20 => {
+            format!("{}, … ({} in all)", first.join(", "), names.len())
+        }
         _ => names.join(", "),
     }
 }

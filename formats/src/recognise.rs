@@ -107,7 +107,8 @@ fn found(head: &[u8]) -> String {
     }
     let text = String::from_utf8_lossy(head);
     let start = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).to_ascii_lowercase();
-    if start.starts_with("<!doctype html") || start.starts_with("<html") || start.contains("<html") {
+    if start.starts_with("<!doctype html") || start.starts_with("<html") || start.contains("<html")
+    {
         return "an HTML page (a log-in or error page saved under the file's name?)".to_owned();
     }
     if start.starts_with("<?xml") || start.starts_with("<error") {

@@ -1,7 +1,10 @@
 //! Why an ingest fails.
 
+use deltalake::DeltaTableError;
+use deltalake::kernel::transaction::TransactionError;
+use std::error::Error;
 use tarn_catalog::CatalogError;
-use tarn_connectors::StoreError;
+use tarn_connectors::{Location, StoreError};
 use tarn_formats::FormatError;
 use tarn_schemas::code::{Coded, ErrorCode};
 use thiserror::Error;
@@ -18,7 +21,31 @@ pub enum IngestError {
     /// The catalog refuses or fails.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// Delta fails: conflict, schema, store.
+    /// The sources give no table.
+    #[error("nothing to ingest: {problem}")]
+    Nothing {
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// A column does not fit into the table.
+    #[error("table {table}, column {column}: {problem}")]
+    Column {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What does not fit, with both types, and what to do.
+        problem: String,
+    },
+    /// The table is another one than the request expects, or changed meanwhile.
+    #[error("table {table}: {problem}")]
+    Conflict {
+        /// The table.
+        table: String,
+        /// What differs and what to do.
+        problem: String,
+    },
+    /// Delta fails.
     #[error("table {table}: {problem}")]
     Delta {
         /// The table.
@@ -40,12 +67,44 @@ pub enum IngestError {
     },
 }
 
+impl IngestError {
+    /// What an error below Delta or Parquet means: the store's own word where it is one.
+    pub(crate) fn below(table: &str, location: &Location, error: &(dyn Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(inner) = cause {
+            if let Some(store) = inner.downcast_ref::<object_store::Error>() {
+                return StoreError::from_object_store(location, store).into();
+            }
+            if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+                return StoreError::from_io(location, io).into();
+            }
+            cause = inner.source();
+        }
+        Self::Delta { table: table.to_owned(), problem: error.to_string() }
+    }
+
+    /// Whether a commit lost against another writer and may be tried again.
+    pub(crate) fn is_lost_race(error: &DeltaTableError) -> bool {
+        matches!(
+            error,
+            DeltaTableError::VersionAlreadyExists(_)
+                | DeltaTableError::Transaction {
+                    source: TransactionError::CommitConflict(_)
+                        | TransactionError::MaxCommitAttempts(_)
+                        | TransactionError::VersionAlreadyExists(_)
+                }
+        )
+    }
+}
+
 impl Coded for IngestError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Format(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Catalog(error) => error.code(),
+            Self::Nothing { .. } | Self::Column { .. } => ErrorCode::InvalidData,
+            Self::Conflict { .. } => ErrorCode::Conflict,
             Self::Delta { .. } => ErrorCode::Unavailable,
             Self::Verification { .. } => ErrorCode::DataLoss,
         }

@@ -1,14 +1,20 @@
 //! Jobs: source files → verified Delta commits, or tables over files in place.
 
+mod delta;
 pub mod error;
 pub mod facts;
+mod figures;
+mod in_place;
+mod plan;
 
 pub use error::IngestError;
 
+use delta::{Log, Target};
+use plan::TableJob;
 use std::sync::Arc;
-use tarn_catalog::{Catalog, TableEntry};
-use tarn_connectors::{Location, Stores};
-use tarn_schemas::{DatasetName, Principal, TableName, TableOptions};
+use tarn_catalog::{Action, Catalog, CatalogError, Decision, TableEntry, TableStorage};
+use tarn_connectors::{Location, StoreError, Stores};
+use tarn_schemas::{DatasetName, DatasetRef, Principal, TableName, TableOptions};
 
 /// What to ingest.
 #[derive(Debug, Clone)]
@@ -82,6 +88,115 @@ pub async fn ingest(
     request: &IngestRequest,
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
 ) -> Result<IngestReport, IngestError> {
-    let _ = (catalog, stores, store, who, request, progress);
-    todo!()
+    let reference = DatasetRef { lab: None, name: request.dataset.clone(), version: None };
+    let dataset = catalog.dataset(who, &reference).await?;
+    if let Decision::Deny { reason } = catalog.decide(who, Action::Write, &dataset) {
+        return Err(CatalogError::Denied(reason).into());
+    }
+    let found = plan::find(stores, &request.sources).await?;
+    progress(Progress::Planned {
+        files: found.len() as u64,
+        bytes: found.iter().map(|file| file.bytes).sum(),
+    });
+    let mut report = IngestReport {
+        tables: Vec::new(),
+        dataset_version: dataset.version,
+        files_added: 0,
+        files_skipped: 0,
+        rows_added: 0,
+    };
+    let jobs = plan::tables(request, plan::open(stores, found).await?)?;
+    let existing = |job: &TableJob| dataset.tables.iter().find(|entry| entry.name == job.name);
+    if request.in_place {
+        for job in &jobs {
+            let (entry, added, rows) = in_place::pin(stores, job, existing(job)).await?;
+            report.files_added += added;
+            report.files_skipped += (job.files.len() as u64).saturating_sub(added);
+            report.rows_added += rows;
+            report.tables.push(entry);
+        }
+        report.dataset_version =
+            catalog.put_tables(who, &request.dataset, report.tables.clone()).await?;
+        return Ok(report);
+    }
+    let mut targets = Vec::with_capacity(jobs.len());
+    for job in &jobs {
+        targets.push(target(stores, store, &request.dataset, job, existing(job)).await?);
+    }
+    for (job, target) in jobs.iter().zip(&targets) {
+        let outcome =
+            delta::ingest_table(stores, target, &job.files, &job.options, &progress).await?;
+        report.files_added += outcome.added;
+        report.files_skipped += outcome.skipped;
+        report.rows_added += outcome.rows;
+        if outcome.added > 0 {
+            let version = outcome.log.version();
+            progress(Progress::Committed { table: job.name.clone(), version });
+        }
+        report.tables.push(outcome.log.entry(&job.name, target)?);
+    }
+    // Another ingest may commit and tell the catalog between our commit and our word to the
+    // catalog. Who comes last must leave the newest version there.
+    loop {
+        report.dataset_version =
+            catalog.put_tables(who, &request.dataset, report.tables.clone()).await?;
+        let mut newest = Vec::with_capacity(jobs.len());
+        for (job, target) in jobs.iter().zip(&targets) {
+            let log = Log::load(target).await?.ok_or_else(|| IngestError::Conflict {
+                table: job.name.to_string(),
+                problem: "the table is gone".to_owned(),
+            })?;
+            newest.push(log.entry(&job.name, target)?);
+        }
+        if newest == report.tables {
+            return Ok(report);
+        }
+        report.tables = newest;
+    }
+}
+
+/// Where the Delta table of a job is or will be. A store that cannot hold one is refused.
+async fn target(
+    stores: &Stores,
+    store: &Location,
+    dataset: &DatasetName,
+    job: &TableJob,
+    existing: Option<&TableEntry>,
+) -> Result<Target, IngestError> {
+    let location = match existing.map(|entry| &entry.storage) {
+        Some(TableStorage::Delta { url, .. }) => Location::parse(url)?,
+        Some(TableStorage::InPlace { .. }) => {
+            return Err(IngestError::Conflict {
+                table: job.name.to_string(),
+                problem: "its files are used in place: add --in-place or use another name"
+                    .to_owned(),
+            });
+        }
+        None => store.child(&format!("{dataset}/{}", job.name)),
+    };
+    let (backend, folder) = stores.object_store(&location)?;
+    match location.url().scheme() {
+        "file" => {}
+        "s3" => delta::check_conditional_puts(&location, backend.as_ref(), &folder).await?,
+        _ => {
+            return Err(StoreError::Invalid {
+                location: location.to_string(),
+                problem: "tables need a store that can be written: a folder or s3://".to_owned(),
+            }
+            .into());
+        }
+    }
+    Ok(Target { table: job.name.to_string(), location, store: backend, folder })
+}
+
+/// Runs work that blocks on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, IngestError> + Send + 'static,
+) -> Result<T, IngestError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(IngestError::Delta {
+            table: "(none)".to_owned(),
+            problem: format!("the work was stopped by a defect of Tarn: {error}"),
+        })
+    })
 }

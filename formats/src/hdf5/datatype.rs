@@ -40,23 +40,58 @@ pub(crate) struct Member {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Datatype {
     /// `precision` bits from bit `offset` of `size` bytes.
-    Integer { size: usize, signed: bool, order: ByteOrder, offset: u16, precision: u16 },
-    Float { format: FloatFormat, order: ByteOrder },
+    Integer {
+        size: usize,
+        signed: bool,
+        order: ByteOrder,
+        offset: u16,
+        precision: u16,
+    },
+    Float {
+        format: FloatFormat,
+        order: ByteOrder,
+    },
     /// Bits as an unsigned integer of this many bytes.
-    Bitfield { size: usize, order: ByteOrder },
-    FixedString { size: usize, padding: Padding },
-    VariableString { size: usize },
-    Opaque { size: usize },
-    Compound { size: usize, members: Vec<Member> },
+    Bitfield {
+        size: usize,
+        order: ByteOrder,
+    },
+    FixedString {
+        size: usize,
+        padding: Padding,
+    },
+    VariableString {
+        size: usize,
+    },
+    Opaque {
+        size: usize,
+    },
+    Compound {
+        size: usize,
+        members: Vec<Member>,
+    },
     /// FALSE and TRUE, stored as an integer.
-    Boolean { base: Box<Datatype> },
-    Array { base: Box<Datatype>, lengths: Vec<usize> },
+    Boolean {
+        base: Box<Datatype>,
+    },
+    Array {
+        base: Box<Datatype>,
+        lengths: Vec<usize>,
+    },
     /// A sequence of any length, in the global heap.
-    Variable { size: usize, base: Box<Datatype> },
+    Variable {
+        size: usize,
+        base: Box<Datatype>,
+    },
     /// Object address.
-    ObjectReference { size: usize },
+    ObjectReference {
+        size: usize,
+    },
     /// Not read, for the reason given.
-    Unreadable { size: usize, reason: String },
+    Unreadable {
+        size: usize,
+        reason: String,
+    },
 }
 
 impl Datatype {
@@ -91,8 +126,9 @@ impl Datatype {
     /// The reason why it is not read.
     pub(crate) fn data_type(&self) -> Result<DataType, String> {
         Ok(match self {
-            Self::Integer { size, signed, .. } => integer(*size, *signed)
-                .ok_or_else(|| format!("an integer of {size} bytes"))?,
+            Self::Integer { size, signed, .. } => {
+                integer(*size, *signed).ok_or_else(|| format!("an integer of {size} bytes"))?
+            }
             Self::Bitfield { size, .. } => {
                 integer(*size, false).ok_or_else(|| format!("a bit field of {size} bytes"))?
             }
@@ -295,20 +331,16 @@ fn compound(
 }
 
 /// An enumeration is its integer; FALSE = 0 and TRUE = 1, as h5py writes them, are Boolean.
-fn enumeration(
-    cursor: &mut Cursor<'_>,
-    flags: u32,
-    version: u8,
-    depth: usize,
-) -> Option<Datatype> {
+fn enumeration(cursor: &mut Cursor<'_>, flags: u32, version: u8, depth: usize) -> Option<Datatype> {
     let base = parse(cursor, depth + 1)?;
     let count = usize::try_from(flags & 0xffff).ok()?;
     let names: Vec<String> = (0..count).map(|_| name(cursor, version)).collect::<Option<_>>()?;
-    let values: Vec<&[u8]> =
-        (0..count).map(|_| cursor.take(base.size())).collect::<Option<_>>()?;
+    let values: Vec<&[u8]> = (0..count).map(|_| cursor.take(base.size())).collect::<Option<_>>()?;
     let named = |wanted: &str, value: u8| {
         let found = names.iter().position(|name| name == wanted).and_then(|at| values.get(at));
-        found.is_some_and(|bytes| bytes.iter().map(|b| u32::from(*b)).sum::<u32>() == u32::from(value))
+        found.is_some_and(|bytes| {
+            bytes.iter().map(|b| u32::from(*b)).sum::<u32>() == u32::from(value)
+        })
     };
     let boolean = count == 2 && base.size() == 1 && named("FALSE", 0) && named("TRUE", 1);
     Some(if boolean { Datatype::Boolean { base: Box::new(base) } } else { base })
@@ -341,12 +373,9 @@ mod tests {
 
     #[test]
     fn floats_are_known_by_their_bits_and_not_by_their_size() {
-        let message = |order: u8, fields: [u8; 4], bias: u32, size: u32| {
-            let bits = (size * 8) as u16;
-            let mut bytes = vec![0x11, 0x20 | order, (bits - 1) as u8, 0];
-            bytes.extend(size.to_le_bytes());
-            bytes.extend([0, 0]);
-            bytes.extend(bits.to_le_bytes());
+        let message = |order: u8, fields: [u8; 4], bias: u32, size: u8| {
+            let bits = size * 8;
+            let mut bytes = vec![0x11, 0x20 | order, bits - 1, 0, size, 0, 0, 0, 0, 0, bits, 0];
             bytes.extend(fields);
             bytes.extend(bias.to_le_bytes());
             Datatype::parse(&bytes).unwrap().data_type()

@@ -49,7 +49,8 @@ pub(super) fn is_netcdf4(index: &H5Index) -> bool {
         attributes.iter().any(|attribute| names.contains(&attribute.name.as_str()))
     };
     let root = index.groups.first();
-    let marked = root.is_some_and(|root| named(&root.attributes, &["_NCProperties", "_nc3_strict"]))
+    let marked = root
+        .is_some_and(|root| named(&root.attributes, &["_NCProperties", "_nc3_strict"]))
         || index.datasets.iter().any(|dataset| {
             named(&dataset.attributes, &["_Netcdf4Dimid", "_Netcdf4Coordinates"])
                 || is_dimension_only(dataset)

@@ -69,10 +69,20 @@ fn from_message(message: LinkMessage) -> Link {
 }
 
 /// Links of a large group: in a fractal heap, listed by a B-tree of names.
-fn dense(file: &Hdf5File, info: &LinkInfoMessage, frame: Frame, links: &mut Vec<Link>) -> Result<()> {
-    let (storage, offset_size, length_size) = (file.storage(), frame.offset_size, frame.length_size);
-    let heap =
-        FractalHeap::parse_at_storage(storage, info.fractal_heap_address, offset_size, length_size)?;
+fn dense(
+    file: &Hdf5File,
+    info: &LinkInfoMessage,
+    frame: Frame,
+    links: &mut Vec<Link>,
+) -> Result<()> {
+    let (storage, offset_size, length_size) =
+        (file.storage(), frame.offset_size, frame.length_size);
+    let heap = FractalHeap::parse_at_storage(
+        storage,
+        info.fractal_heap_address,
+        offset_size,
+        length_size,
+    )?;
     let tree = BTreeV2Header::parse_at_storage(
         storage,
         info.btree_name_index_address,
@@ -111,7 +121,8 @@ fn symbol_table(
     frame: Frame,
     links: &mut Vec<Link>,
 ) -> Result<()> {
-    let (storage, offset_size, length_size) = (file.storage(), frame.offset_size, frame.length_size);
+    let (storage, offset_size, length_size) =
+        (file.storage(), frame.offset_size, frame.length_size);
     let heap = LocalHeap::parse_at_storage(storage, table.heap_address, offset_size, length_size)?;
     let length = usize::try_from(heap.data_segment_size)
         .map_err(|_| Error::InvalidData("the local heap is too long".to_owned()))?;
@@ -145,7 +156,9 @@ fn symbol_table(
         let node = SymbolTableNode::parse(&mut Cursor::new(&node), offset_size, length_size)?;
         for entry in node.entries {
             let target = match (entry.cache_type, entry.scratch) {
-                (2, [a, b, c, d, ..]) => Target::Soft(name(u32::from_le_bytes([a, b, c, d]).into())?),
+                (2, [a, b, c, d, ..]) => {
+                    Target::Soft(name(u32::from_le_bytes([a, b, c, d]).into())?)
+                }
                 _ => Target::Hard(entry.object_header_address),
             };
             links.push(Link { name: name(entry.link_name_offset)?, target, order: None });

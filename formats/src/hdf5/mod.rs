@@ -162,7 +162,9 @@ fn visible(attributes: &[H5Attribute], netcdf: bool) -> Vec<Attribute> {
             name: attribute.name.clone(),
             value: match &attribute.value {
                 H5Value::Plain(value) => value.clone(),
-                H5Value::References(_) => AttributeValue::Unreadable("object references".to_owned()),
+                H5Value::References(_) => {
+                    AttributeValue::Unreadable("object references".to_owned())
+                }
             },
         })
         .collect()

@@ -233,8 +233,7 @@ impl Walk<'_> {
         address: u64,
         header: &ObjectHeader,
     ) -> Result<H5Dataset, FormatError> {
-        let corrupt =
-            |problem: &str| FormatError::corrupt(self.source.location(), path, problem);
+        let corrupt = |problem: &str| FormatError::corrupt(self.source.location(), path, problem);
         let unsupported = |feature: String| FormatError::Unsupported {
             location: self.source.location().to_owned(),
             place: path.to_owned(),
@@ -253,7 +252,7 @@ impl Walk<'_> {
             match message {
                 HdfMessage::Dataspace(message) => space = Some(message),
                 HdfMessage::DataLayout(message) => layout = Some(&message.layout),
-                HdfMessage::FillValue(message) => fill = message.value.clone(),
+                HdfMessage::FillValue(message) => fill.clone_from(&message.value),
                 HdfMessage::FilterPipeline(message) => {
                     filters = message
                         .filters
@@ -262,7 +261,9 @@ impl Walk<'_> {
                         .collect();
                 }
                 HdfMessage::ExternalFiles(_) => {
-                    return Err(unsupported("storage in other files (external raw data)".to_owned()));
+                    return Err(unsupported(
+                        "storage in other files (external raw data)".to_owned(),
+                    ));
                 }
                 _ => {}
             }
@@ -295,8 +296,9 @@ impl Walk<'_> {
         shape: &[u64],
         max_shape: &[u64],
     ) -> Result<Layout, &'static str> {
-        let written =
-            |address: u64| (!Cursor::is_undefined_offset(address, self.frame.offset_size)).then_some(address);
+        let written = |address: u64| {
+            (!Cursor::is_undefined_offset(address, self.frame.offset_size)).then_some(address)
+        };
         match layout {
             DataLayout::Compact { data } => Ok(Layout::Compact(data.clone().into())),
             DataLayout::Contiguous { address, .. } => Ok(Layout::Contiguous(written(*address))),
@@ -331,20 +333,27 @@ impl Walk<'_> {
     fn soft_links(&mut self, root: u64) -> Result<(), FormatError> {
         for (path, group, to) in std::mem::take(&mut self.aliases) {
             match self.follow(root, group, &to, 0) {
-                Followed::Nothing => self.unreadable(path, format!("a soft link to {to}, which is not there")),
+                Followed::Nothing => {
+                    self.unreadable(path, format!("a soft link to {to}, which is not there"));
+                }
                 Followed::External => {
                     self.unreadable(path, format!("a soft link through an external link ({to})"));
                 }
                 Followed::Object(address) => {
-                    let canonical =
-                        self.index.datasets.iter().find(|d| d.address == address).map(|d| d.path.clone());
+                    let canonical = self
+                        .index
+                        .datasets
+                        .iter()
+                        .find(|d| d.address == address)
+                        .map(|d| d.path.clone());
                     let Some(canonical) = canonical else { continue };
                     let (parent, name) = canonical.rsplit_once('/').unwrap_or(("", &canonical));
                     let opened = self.guarded(&path, || {
                         Ok((self.file.group(parent)?, self.file.get_or_parse_header(address)?))
                     });
-                    let dataset = opened
-                        .and_then(|(parent, header)| self.dataset(&parent, name, &path, address, &header));
+                    let dataset = opened.and_then(|(parent, header)| {
+                        self.dataset(&parent, name, &path, address, &header)
+                    });
                     match dataset {
                         Ok(dataset) => self.index.datasets.push(dataset),
                         Err(error) => self.note(path, error)?,

@@ -35,15 +35,14 @@ impl Read<'_> {
     pub(super) fn region(&self, region: &Region) -> Result<ArrayRef, FormatError> {
         let dataset = self.dataset;
         let size = dataset.datatype.size();
-        let (cells, bytes) =
-            region_bytes(self.location(), &dataset.path, region.cells(), size)?;
+        let (cells, bytes) = region_bytes(self.location(), &dataset.path, region.cells(), size)?;
         let mut values = MutableBuffer::from_len_zeroed(bytes);
         if let Some(fill) = dataset.fill.as_ref().filter(|fill| fill.iter().any(|b| *b != 0)) {
             values.chunks_exact_mut(size).for_each(|cell| cell.copy_from_slice(fill));
         }
         let extent: Vec<Range<u64>> = dataset.shape.iter().map(|n| 0..*n).collect();
         let stored = hyperslab::overlap(region.ranges(), &extent);
-        let into = Target { values: &mut values, region: region.ranges(), stored: &stored };
+        let mut into = Target { values: &mut values, region: region.ranges(), stored: &stored };
         if stored.iter().all(|range| range.start < range.end) {
             match &dataset.layout {
                 Layout::Compact(bytes) => {
@@ -51,8 +50,10 @@ impl Read<'_> {
                         .ok_or_else(|| self.corrupt("its values are shorter than its shape"))?;
                 }
                 Layout::Contiguous(None) => {}
-                Layout::Contiguous(Some(address)) => self.contiguous(*address, &extent, into)?,
-                Layout::Chunked(index) => self.chunked(index, into)?,
+                Layout::Contiguous(Some(address)) => {
+                    self.contiguous(*address, &extent, &mut into)?;
+                }
+                Layout::Chunked(index) => self.chunked(index, &mut into)?,
             }
         }
         let place = Place { location: self.location(), path: &dataset.path };
@@ -64,7 +65,7 @@ impl Read<'_> {
         self.source.location()
     }
 
-    fn corrupt(&self, problem: impl ToString) -> FormatError {
+    fn corrupt(&self, problem: impl Into<String>) -> FormatError {
         FormatError::corrupt(self.location(), &self.dataset.path, problem)
     }
 
@@ -76,7 +77,7 @@ impl Read<'_> {
         &self,
         address: u64,
         extent: &[Range<u64>],
-        into: Target<'_>,
+        into: &mut Target<'_>,
     ) -> Result<(), FormatError> {
         let size = self.dataset.datatype.size();
         let wide = size as u64;
@@ -107,13 +108,12 @@ impl Read<'_> {
         Ok(())
     }
 
-    fn chunked(&self, index: &ChunkIndex, into: Target<'_>) -> Result<(), FormatError> {
+    fn chunked(&self, index: &ChunkIndex, into: &mut Target<'_>) -> Result<(), FormatError> {
         let dataset = self.dataset;
         let element = dataset.datatype.size();
         let owner = Owner { path: &dataset.path, shape: &dataset.shape, element };
         let table = index.table(self.source, self.frame, owner)?;
-        let bytes =
-            index.shape.iter().try_fold(element as u64, |bytes, n| bytes.checked_mul(*n));
+        let bytes = index.shape.iter().try_fold(element as u64, |bytes, n| bytes.checked_mul(*n));
         let needed = bytes.unwrap_or(u64::MAX);
         let size = bytes.filter(|bytes| *bytes <= MAX_CHUNK_BYTES);
         let size = size.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {

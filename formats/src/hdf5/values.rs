@@ -20,7 +20,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn corrupt(self, problem: impl ToString) -> FormatError {
+    fn corrupt(self, problem: impl Into<String>) -> FormatError {
         FormatError::corrupt(self.location, self.path, problem)
     }
 
@@ -132,7 +132,8 @@ fn widen(bytes: &[u8], size: usize, signed: bool, offset: u16, precision: u16) -
             ByteOrder::Big => native.fold(0_u64, |bits, b| bits << 8 | u64::from(*b)),
         };
         let bits = bits.checked_shr(offset.into()).unwrap_or(0) << spare;
-        let value = if signed { (bits.cast_signed() >> spare).cast_unsigned() } else { bits >> spare };
+        let value =
+            if signed { (bits.cast_signed() >> spare).cast_unsigned() } else { bits >> spare };
         match ByteOrder::NATIVE {
             ByteOrder::Little => {
                 wide.extend_from_slice(value.to_le_bytes().get(..width).unwrap_or_default());
@@ -250,13 +251,21 @@ mod tests {
     fn integers_of_some_bits_are_cut_out_and_signed() {
         // 12 bits from bit 4, as the nbit filter's users store them: 0xffe = -2.
         let build = |signed| {
-            let datatype =
-                Datatype::Integer { size: 2, signed, order: ByteOrder::Big, offset: 4, precision: 12 };
+            let datatype = Datatype::Integer {
+                size: 2,
+                signed,
+                order: ByteOrder::Big,
+                offset: 4,
+                precision: 12,
+            };
             let mut bytes = MutableBuffer::new(0);
             bytes.extend_from_slice(&[0xff_u8, 0xe7, 0x00, 0x3f]);
             array(Place { location: "f", path: "/x" }, &datatype, bytes, 2, None).unwrap()
         };
-        assert_eq!(build(false).as_ref(), &UInt16Array::from(vec![0xffe, 3]) as &dyn arrow::array::Array);
+        assert_eq!(
+            build(false).as_ref(),
+            &UInt16Array::from(vec![0xffe, 3]) as &dyn arrow::array::Array
+        );
         let signed = arrow::compute::cast(&build(true), &DataType::Int32).unwrap();
         assert_eq!(signed.as_ref(), &Int32Array::from(vec![-2, 3]) as &dyn arrow::array::Array);
     }

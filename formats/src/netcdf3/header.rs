@@ -187,7 +187,8 @@ impl Header {
         for variable in &records {
             let slab = self.slab(variable).ok_or_else(|| too_large(&variable.name))?;
             // A single record variable of a narrow type is not padded to four bytes.
-            let padded = if records.len() == 1 { Some(slab) } else { slab.checked_next_multiple_of(4) };
+            let padded =
+                if records.len() == 1 { Some(slab) } else { slab.checked_next_multiple_of(4) };
             record_bytes = padded
                 .and_then(|bytes| record_bytes.checked_add(bytes))
                 .ok_or_else(|| too_large(&variable.name))?;
@@ -249,7 +250,11 @@ impl<'a> Parser<'a> {
     fn count(&mut self) -> Result<u64, Stop> {
         let count = if self.version == 5 { self.u64()? } else { u64::from(self.u32()?) };
         let limit = if self.version == 5 { i64::MAX.unsigned_abs() } else { 0x7fff_ffff };
-        if count > limit { Err(self.wrong(format!("a negative count ({count})"))) } else { Ok(count) }
+        if count > limit {
+            Err(self.wrong(format!("a negative count ({count})")))
+        } else {
+            Ok(count)
+        }
     }
 
     /// `OFFSET`: 4 bytes in CDF-1, else 8.
@@ -284,8 +289,9 @@ impl<'a> Parser<'a> {
 
     fn kind(&mut self) -> Result<Type, Stop> {
         let code = self.u32()?;
-        Type::from_code(code, self.version)
-            .ok_or_else(|| self.wrong(format!("type {code} does not exist in CDF-{}", self.version)))
+        Type::from_code(code, self.version).ok_or_else(|| {
+            self.wrong(format!("type {code} does not exist in CDF-{}", self.version))
+        })
     }
 
     fn attributes(&mut self) -> Result<Vec<RawAttribute>, Stop> {
@@ -355,7 +361,11 @@ impl<'a> Parser<'a> {
             let attributes = self.attributes()?;
             let kind = self.kind()?;
             // The variable's size, recomputed from its shape: large ones do not fit the field.
-            if self.version == 5 { self.u64()? } else { u64::from(self.u32()?) };
+            if self.version == 5 {
+                self.u64()?
+            } else {
+                u64::from(self.u32()?)
+            };
             let begin = self.offset()?;
             if variables.iter().any(|other| other.name == name) {
                 return Err(self.wrong(format!("two variables are called {name}")));

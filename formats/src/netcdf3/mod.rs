@@ -58,10 +58,8 @@ impl NetCdf3Reader {
         for raw in &header.variables {
             let variable = variable(source.location(), &header, raw)?;
             let record = header.is_record(raw).then_some(header.record_bytes);
-            stored.insert(
-                variable.path.clone(),
-                Stored { kind: raw.kind, begin: raw.begin, record },
-            );
+            stored
+                .insert(variable.path.clone(), Stored { kind: raw.kind, begin: raw.begin, record });
             variables.push(variable);
         }
         let contents = Contents {

@@ -39,12 +39,23 @@ impl SpecReader {
     pub fn open(source: &dyn ByteSource) -> Result<Self, FormatError> {
         let log = Log::read(source)?;
         let columns: Vec<(String, ArrayRef)> = [
-            ("scan", Arc::new(log.scans.iter().map(|s| s.number).collect::<Int64Array>()) as ArrayRef),
-            ("macro", Arc::new(StringArray::from_iter_values(log.scans.iter().map(|s| &s.command)))),
-            ("args", Arc::new(StringArray::from_iter_values(log.scans.iter().map(|s| &s.arguments)))),
+            (
+                "scan",
+                Arc::new(log.scans.iter().map(|s| s.number).collect::<Int64Array>()) as ArrayRef,
+            ),
+            (
+                "macro",
+                Arc::new(StringArray::from_iter_values(log.scans.iter().map(|s| &s.command))),
+            ),
+            (
+                "args",
+                Arc::new(StringArray::from_iter_values(log.scans.iter().map(|s| &s.arguments))),
+            ),
             (
                 "started",
-                Arc::new(log.scans.iter().map(|s| s.started).collect::<TimestampMicrosecondArray>()),
+                Arc::new(
+                    log.scans.iter().map(|s| s.started).collect::<TimestampMicrosecondArray>(),
+                ),
             ),
         ]
         .map(|(name, values)| (format!("/{name}"), values))
@@ -70,14 +81,18 @@ impl SpecReader {
             })
             .collect();
         let mut grids = grids(&variables);
-        grids.iter_mut().for_each(|grid| "scans".clone_into(&mut grid.name));
+        for grid in &mut grids {
+            "scans".clone_into(&mut grid.name);
+        }
         let attributes = log
             .header
             .into_iter()
             .map(|(name, text)| {
                 let number = text.parse::<i64>().ok().filter(|_| name == "epoch");
                 let value = match number {
-                    Some(number) => AttributeValue::Numbers(Arc::new(Int64Array::from(vec![number]))),
+                    Some(number) => {
+                        AttributeValue::Numbers(Arc::new(Int64Array::from(vec![number])))
+                    }
                     None => AttributeValue::Text(vec![text]),
                 };
                 Attribute { name: name.to_owned(), value }

@@ -115,7 +115,12 @@ impl Engine {
         &self.config
     }
 
-    /// What opens tables and files.
+    /// Functions and settings that every session starts from.
+    pub(crate) fn template(&self) -> &SessionState {
+        &self.shared.template
+    }
+
+    /// Opens tables of the catalog and keeps them open.
     pub(crate) fn opener(&self) -> &Opener {
         &self.shared.opener
     }

@@ -3,13 +3,15 @@
 use super::status::{hidden, refuse, to_status};
 use crate::engine::Engine;
 use crate::error::QueryError;
+use crate::federation;
 use serde::{Deserialize, Serialize};
-use tarn_catalog::{Catalog, ColumnInfo, SearchRequest, TableStorage};
+use tarn_catalog::{Catalog, ColumnInfo, SearchAnswer, SearchRequest, TableStorage};
 use tarn_schemas::code::ErrorCode;
-use tarn_schemas::{DatasetRef, LabName, Layout, Principal};
+use tarn_schemas::{DatasetRef, LabName, Layout, Principal, SiteReport};
 use tonic::Status;
 
-/// Searches the catalog: body a `SearchRequest`, answer a `SearchAnswer`.
+/// Searches the catalog: body a `SearchRequest`, answer a
+/// `SearchAnswer` with `sites: […]`.
 pub(crate) const SEARCH: &str = "tarn.search";
 /// Describes a dataset and its tables: body `{"dataset": "lab.name@version"}`.
 pub(crate) const DATASET: &str = "tarn.dataset";
@@ -38,15 +40,23 @@ pub(crate) fn json(answer: &impl Serialize) -> Result<Vec<u8>, Status> {
         .map_err(|error| hidden(ErrorCode::Internal, "the answer cannot be written", &error))
 }
 
-/// Searches what the caller may know of.
+#[derive(Serialize)]
+struct Found {
+    #[serde(flatten)]
+    answer: SearchAnswer,
+    sites: Vec<SiteReport>,
+}
+
+/// Searches what the caller may know of, here and at the peers.
 pub(crate) async fn search(
     engine: &Engine,
     who: &Principal,
     body: &[u8],
 ) -> Result<Vec<u8>, Status> {
     let request: SearchRequest = parse(SEARCH, body)?;
-    let answer = catalog(engine)?.search(who, &request).await;
-    json(&answer.map_err(|error| to_status(&QueryError::Catalog(error)))?)
+    let (answer, sites) =
+        federation::search(engine, who, &request).await.map_err(|error| to_status(&error))?;
+    json(&Found { answer, sites })
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@
 //! List (arrow-rs#10291) and sizes slices by the memory of their parent.
 
 use super::status::{hidden, to_status};
-use crate::engine::Answer;
+use crate::engine::{Answer, Sites};
 use crate::error::QueryError;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -12,6 +12,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
+use datafusion::execution::SendableRecordBatchStream;
 use futures::stream::{self, BoxStream, StreamExt};
 use std::collections::VecDeque;
 use tarn_schemas::code::ErrorCode;
@@ -107,6 +108,15 @@ pub(crate) fn single(batch: &RecordBatch) -> Result<FlightStream, Status> {
 /// `{"sites": […]}`.
 pub(crate) fn answer(answer: Answer) -> FlightStream {
     let Answer { schema, stream, sites } = answer;
+    batches(schema, stream, Some(sites))
+}
+
+/// A stream of batches; the last message carries the sites, if any.
+pub(crate) fn batches(
+    schema: SchemaRef,
+    stream: SendableRecordBatchStream,
+    sites: Option<Sites>,
+) -> FlightStream {
     let mut encoder = Encoder::new();
     let ready = VecDeque::from([encoder.schema(&schema)]);
     let state = Sending { schema, encoder, ready, rows: false, ended: false };
@@ -121,7 +131,7 @@ pub(crate) fn answer(answer: Answer) -> FlightStream {
                         state.rows = true;
                     }
                     Some(Err(error)) => {
-                        return Err(to_status(&QueryError::Internal(error.to_string())));
+                        return Err(to_status(&QueryError::from(error)));
                     }
                     None => {
                         state.ended = true;
@@ -129,7 +139,7 @@ pub(crate) fn answer(answer: Answer) -> FlightStream {
                             let empty = RecordBatch::new_empty(state.schema.clone());
                             state.ready.extend(state.encoder.whole(&empty)?);
                         }
-                        if let Some(last) = state.ready.back_mut() {
+                        if let (Some(last), Some(sites)) = (state.ready.back_mut(), &sites) {
                             let sites = serde_json::json!({ "sites": sites.reports() });
                             last.app_metadata = sites.to_string().into();
                         }

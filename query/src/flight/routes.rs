@@ -1,20 +1,17 @@
 //! What peers ask of each other travels through the same port: tickets that are JSON objects with
 //! the key `tarn.fragment`, and actions whose type starts with `tarn.peer.`.
 
-use super::encode::FlightStream;
+use super::encode::{self, FlightStream};
+use super::status::to_status;
 use crate::engine::Engine;
-use arrow_flight::Action;
-use bytes::Bytes;
+use crate::federation::serve;
 use tarn_schemas::Principal;
 use tonic::Status;
 
+pub(crate) use crate::federation::wire::is_fragment;
+
 /// How the types of peers' actions begin.
 const PEER_ACTIONS: &str = "tarn.peer.";
-
-/// Whether a ticket is a peer's fragment.
-pub(crate) fn is_fragment(ticket: &[u8]) -> bool {
-    ticket.first() == Some(&b'{')
-}
 
 /// Whether an action is a peer's.
 pub(crate) fn is_peer_action(kind: &str) -> bool {
@@ -25,18 +22,21 @@ pub(crate) fn is_peer_action(kind: &str) -> bool {
 pub(crate) async fn do_get(
     engine: &Engine,
     who: &Principal,
-    ticket: Bytes,
+    ticket: &[u8],
 ) -> Result<FlightStream, Status> {
-    let _ = (engine, who, ticket);
-    Err(Status::unimplemented("this node does not run fragments"))
+    let rows = serve::do_get(engine, who, ticket).await.map_err(|error| to_status(&error))?;
+    Ok(encode::batches(rows.schema(), rows, None))
 }
 
 /// Answers a peer's action with one JSON text.
 pub(crate) async fn do_action(
     engine: &Engine,
     who: &Principal,
-    action: Action,
-) -> Result<Bytes, Status> {
-    let _ = (engine, who, action);
-    Err(Status::unimplemented("this node does not answer peers"))
+    kind: &str,
+    body: &[u8],
+) -> Result<Vec<u8>, Status> {
+    let answer = serve::do_action(engine, who, kind, body).await;
+    answer
+        .map_err(|error| to_status(&error))?
+        .ok_or_else(|| Status::unimplemented(format!("there is no action {kind:?}")))
 }

@@ -206,7 +206,7 @@ impl FlightService for FlightDoor {
         let answer = if is_sealed(&ticket) {
             streams.get(seal, &caller.who, &ticket).await?
         } else if routes::is_fragment(&ticket) {
-            routes::do_get(engine, &caller.who, ticket).await?
+            routes::do_get(engine, &caller.who, &ticket).await?
         } else {
             sql.get(seal, &caller, command(&ticket)?).await?
         };
@@ -232,7 +232,9 @@ impl FlightService for FlightDoor {
         let caller = self.caller(request.metadata()).await?;
         let action = request.into_inner();
         let answer = if routes::is_peer_action(&action.r#type) {
-            Some(routes::do_action(&self.inner.engine, &caller.who, action).await?)
+            let (kind, body) = (&action.r#type, &action.body);
+            let answer = routes::do_action(&self.inner.engine, &caller.who, kind, body).await?;
+            Some(answer.into())
         } else {
             self.act(&caller, action).await?
         };

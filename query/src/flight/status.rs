@@ -28,6 +28,7 @@ pub fn to_status(error: &QueryError) -> Status {
         QueryError::Catalog(CatalogError::Database { .. } | CatalogError::Index { .. }) => {
             hidden(code, "the catalog of the node cannot be used", error)
         }
+        QueryError::Store(_) => hidden(code, "a store of the node cannot be used", error),
         QueryError::Format(_) => hidden(code, "a file of the table cannot be read", error),
         _ => refuse(code, error),
     }

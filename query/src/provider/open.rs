@@ -100,7 +100,8 @@ impl Opener {
         Ok(provider)
     }
 
-    async fn grid(
+    /// The grid of files in place, checked against what was registered.
+    pub(crate) async fn grid(
         &self,
         name: &str,
         files: &[PinnedFile],

@@ -7,9 +7,9 @@ use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNode;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable, Volatility};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::prelude::SessionContext;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ pub(crate) struct Filter {
 impl Filter {
     /// Plans a condition over the columns of a table. It must depend on nothing but the row.
     pub(crate) fn plan(
-        context: &SessionContext,
+        state: &SessionState,
         sql: &str,
         schema: &SchemaRef,
     ) -> Result<Self, QueryError> {
         let wrong =
             |problem: &dyn Display| QueryError::Invalid(format!("filter of the stream: {problem}"));
         let whole = DFSchema::try_from(Arc::clone(schema)).map_err(|error| wrong(&error))?;
-        let condition = context.parse_sql_expr(sql, &whole).map_err(|error| wrong(&error))?;
+        let condition = state.create_logical_expr(sql, &whole).map_err(|error| wrong(&error))?;
         let varies = condition.exists(|part| {
             Ok(match part {
                 Expr::ScalarFunction(call) => {
@@ -61,7 +61,7 @@ impl Filter {
         let part = schema.project(&columns).map_err(|error| wrong(&error))?;
         let part = DFSchema::try_from(part).map_err(|error| wrong(&error))?;
         let condition =
-            context.create_physical_expr(condition, &part).map_err(|error| wrong(&error))?;
+            state.create_physical_expr(condition, &part).map_err(|error| wrong(&error))?;
         Ok(Self { columns, condition })
     }
 

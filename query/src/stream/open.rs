@@ -9,7 +9,6 @@ use crate::engine::Engine;
 use crate::error::QueryError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use std::collections::HashMap;
@@ -104,11 +103,7 @@ impl Streams {
         let id = grant.plan_id(request)?;
         let plan = match self.planned(who, id) {
             Some(plan) => plan,
-            None => {
-                let context = SessionContext::new();
-                let plan = Plan::make(self.engine.stores(), &context, &grant, request).await?;
-                Arc::new(plan)
-            }
+            None => Arc::new(Plan::make(&self.engine, &grant, request).await?),
         };
         plan.admit(request)?;
         self.keep(who, &plan);

@@ -5,17 +5,17 @@ use super::filter::Filter;
 use super::order::{Block, Order, Row, SHUFFLED, UNSHUFFLED};
 use super::request::StreamRequest;
 use super::source::{self, Source};
+use crate::engine::Engine;
 use crate::error::QueryError;
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::prelude::SessionContext;
+use datafusion::execution::SessionState;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tarn_catalog::{Action, Catalog, Dataset, Decision, TableEntry};
-use tarn_connectors::Stores;
 use tarn_schemas::{DatasetName, DatasetRef, LabName, Principal, TableName, TableRef};
 
 /// Bytes of decoded columns that a window of the shuffled order spans. It is a constant of the order
@@ -158,19 +158,18 @@ fn resolve(
 impl Plan {
     /// Opens the table, chooses the columns and finds the rows that the filter leaves.
     pub(crate) async fn make(
-        stores: &Stores,
-        context: &SessionContext,
+        engine: &Engine,
         grant: &Grant,
         request: &StreamRequest,
     ) -> Result<Self, QueryError> {
-        let source = source::open(stores, &grant.entry).await?;
         let table = TableRef {
             lab: grant.dataset.lab.clone(),
             dataset: grant.dataset.name.clone(),
             table: grant.entry.name.clone(),
         };
+        let source = source::open(engine, &table.to_string(), &grant.entry).await?;
         let id = grant.plan_id(request)?;
-        let mut plan = Self::over(id, table, source, context, request).await?;
+        let mut plan = Self::over(id, table, source, engine.template(), request).await?;
         plan.version = grant.dataset.version;
         plan.tier = grant.dataset.tier.to_string();
         plan.request = plan.pin(request.clone());
@@ -182,7 +181,7 @@ impl Plan {
         id: [u8; 32],
         table: TableRef,
         source: Arc<dyn Source>,
-        context: &SessionContext,
+        state: &SessionState,
         request: &StreamRequest,
     ) -> Result<Self, QueryError> {
         let whole = Arc::clone(source.schema());
@@ -193,7 +192,7 @@ impl Plan {
         let blocks = match &request.filter {
             None => source.blocks().iter().map(|rows| Block::whole(*rows)).collect(),
             Some(sql) => {
-                let filter = Arc::new(Filter::plan(context, sql, &whole)?);
+                let filter = Arc::new(Filter::plan(state, sql, &whole)?);
                 let masks = (0..source.blocks().len()).map(|block| {
                     let (source, filter) = (Arc::clone(&source), Arc::clone(&filter));
                     async move {

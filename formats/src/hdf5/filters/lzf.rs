@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn damaged_bytes_are_refused() {
-        for bad in [&[2, b'a'][..], &[0, b'a', 0b0010_0000, 5], &[0, b'a', 0b0010_0000], &[0, b'a']] {
+        for bad in [&[2, b'a'][..], &[0, b'a', 0b0010_0000, 5], &[0, b'a', 0b0010_0000], &[0, b'a']]
+        {
             assert_eq!(decompress(bad, 4), None);
         }
     }

@@ -2,6 +2,7 @@ use super::super::source::memory::Memory;
 use super::*;
 use arrow::array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion::prelude::SessionContext;
 use std::collections::HashMap;
 
 /// `rows` rows in blocks of 7: `id` counts them, `image` is a 2x2 tensor of `id`.
@@ -29,7 +30,7 @@ fn source(rows: i64) -> Arc<dyn Source> {
 
 async fn plan(request: &StreamRequest) -> Result<Plan, QueryError> {
     let table = "lab.data.images".parse().unwrap();
-    Plan::over([7; 32], table, source(100), &SessionContext::new(), request).await
+    Plan::over([7; 32], table, source(100), &SessionContext::new().state(), request).await
 }
 
 async fn ids(request: &StreamRequest) -> Vec<i64> {

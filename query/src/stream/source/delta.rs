@@ -1,8 +1,8 @@
 //! Blocks of a Delta table: the row groups of its Parquet files, files sorted by path.
 
 use super::Source;
-use super::in_place::from_store;
 use crate::error::QueryError;
+use crate::provider::schema_of;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -98,7 +98,7 @@ impl DeltaFiles {
                 entry.name
             ))
         };
-        let location = Location::parse(url).map_err(from_store)?;
+        let location = Location::parse(url)?;
         let options = stores.options_for(&location).into_iter().collect();
         let table = DeltaTableBuilder::from_url(location.url().clone())
             .map_err(|error| failed(&error))?
@@ -135,9 +135,7 @@ impl DeltaFiles {
             }
             files.push(DataFile { path, size, metadata, constants });
         }
-        let schema = tarn_catalog::schema_text::decode(&entry.schema)
-            .map(Arc::new)
-            .map_err(|error| failed(&error))?;
+        let schema = schema_of(entry)?;
         Ok(Self { schema, store, files, groups, rows })
     }
 

@@ -1,17 +1,13 @@
 //! Blocks of files that are read where they are: the regions of their grid in chunk order.
 
-use super::{BLOCK_BYTES, BLOCK_ROWS, Source, blocking, row_bytes};
+use super::{BLOCK_BYTES, BLOCK_ROWS, Source, row_bytes};
 use crate::error::QueryError;
+use crate::provider::blocking;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use std::sync::Arc;
-use tarn_catalog::PinnedFile;
-use tarn_connectors::Stores;
-use tarn_connectors::store::StoreError;
 use tarn_formats::{Region, Selection, Table};
-use tarn_schemas::TableOptions;
-use tarn_schemas::code::{Coded, ErrorCode};
 
 /// Files in place as blocks.
 #[derive(Debug)]
@@ -22,39 +18,24 @@ pub(super) struct InPlace {
 }
 
 impl InPlace {
-    /// Opens the files, which must not have changed since they were registered.
-    pub(super) async fn open(
-        stores: &Stores,
-        files: &[PinnedFile],
-        options: &TableOptions,
-    ) -> Result<Self, QueryError> {
-        let mut sources = Vec::with_capacity(files.len());
-        for file in files {
-            sources.push(stores.source(&file.stat).await.map_err(from_store)?);
-        }
-        let options = options.clone();
-        blocking(move || {
-            let readers =
-                sources.into_iter().map(tarn_formats::open).collect::<Result<Vec<_>, _>>()?;
-            let table = Table::open(&readers, &options)?;
-            let width = row_bytes(table.schema().fields().iter().map(|field| field.data_type()));
-            let most = (BLOCK_BYTES / width).clamp(1, BLOCK_ROWS);
-            let (mut regions, mut rows) = (Vec::new(), Vec::new());
-            for (number, part) in table.parts().iter().enumerate() {
-                for region in part.regions(&Selection::all(part.shape()), most) {
-                    let cells = region.cells().ok_or_else(|| {
-                        QueryError::ResourceExhausted(format!(
-                            "{}: a part of the grid has more cells than fit in 64 bits",
-                            part.location()
-                        ))
-                    })?;
-                    regions.push((number, region));
-                    rows.push(cells);
-                }
+    /// The regions of a grid.
+    pub(super) fn new(table: Arc<Table>) -> Result<Self, QueryError> {
+        let width = row_bytes(table.schema().fields().iter().map(|field| field.data_type()));
+        let most = (BLOCK_BYTES / width).clamp(1, BLOCK_ROWS);
+        let (mut regions, mut rows) = (Vec::new(), Vec::new());
+        for (number, part) in table.parts().iter().enumerate() {
+            for region in part.regions(&Selection::all(part.shape()), most) {
+                let cells = region.cells().ok_or_else(|| {
+                    QueryError::ResourceExhausted(format!(
+                        "{}: a part of the grid has more cells than fit in 64 bits",
+                        part.location()
+                    ))
+                })?;
+                regions.push((number, region));
+                rows.push(cells);
             }
-            Ok(Self { table: Arc::new(table), regions, rows })
-        })
-        .await
+        }
+        Ok(Self { table, regions, rows })
     }
 }
 
@@ -83,15 +64,5 @@ impl Source for InPlace {
             Ok(part.read(&region, &columns)?)
         })
         .await
-    }
-}
-
-/// A store's failure as one of a query.
-pub(super) fn from_store(error: StoreError) -> QueryError {
-    match error.code() {
-        ErrorCode::NotFound => QueryError::NotFound(error.to_string()),
-        ErrorCode::InvalidArgument => QueryError::Invalid(error.to_string()),
-        ErrorCode::PermissionDenied => QueryError::Denied(error.to_string()),
-        _ => QueryError::Internal(error.to_string()),
     }
 }

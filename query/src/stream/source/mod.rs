@@ -4,14 +4,15 @@
 mod delta;
 mod in_place;
 
+use crate::engine::Engine;
 use crate::error::QueryError;
+use crate::provider::blocking;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
 use tarn_catalog::{TableEntry, TableStorage};
-use tarn_connectors::Stores;
 
 /// Bytes of decoded columns that a block aims at.
 const BLOCK_BYTES: u64 = 2 << 20;
@@ -34,17 +35,19 @@ pub(crate) trait Source: Send + Sync + Debug {
     async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError>;
 }
 
-/// Opens the blocks of a table.
+/// Opens the blocks of a table. `name` is what errors call it.
 pub(crate) async fn open(
-    stores: &Stores,
+    engine: &Engine,
+    name: &str,
     entry: &TableEntry,
 ) -> Result<Arc<dyn Source>, QueryError> {
     match &entry.storage {
         TableStorage::InPlace { files, options } => {
-            Ok(Arc::new(in_place::InPlace::open(stores, files, options).await?))
+            let table = engine.opener().grid(name, files, options).await?;
+            blocking(move || Ok(Arc::new(in_place::InPlace::new(table)?) as Arc<dyn Source>)).await
         }
         TableStorage::Delta { url, version } => {
-            Ok(Arc::new(delta::DeltaFiles::open(stores, url, *version, entry).await?))
+            Ok(Arc::new(delta::DeltaFiles::open(engine.stores(), url, *version, entry).await?))
         }
     }
 }
@@ -63,16 +66,6 @@ fn value_bytes(data_type: &DataType) -> u64 {
         DataType::Struct(fields) => row_bytes(fields.iter().map(|field| field.data_type())),
         DataType::Boolean | DataType::Null => 1,
         other => other.primitive_width().map_or(VARIABLE_BYTES, |width| width as u64),
-    }
-}
-
-/// Runs blocking work away from the async workers.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
-) -> Result<T, QueryError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(QueryError::Internal(format!("a reading task ended: {error}"))),
     }
 }
 

@@ -1,0 +1,247 @@
+//! One source file → Parquet files in the table's folder, checked by reading them back.
+
+use super::types::convert;
+use crate::IngestError;
+use crate::figures::Figures;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use futures::StreamExt;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::AsyncArrowWriter;
+use parquet::arrow::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::async_reader::ParquetObjectReader;
+use parquet::arrow::async_writer::ParquetObjectWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tarn_connectors::Location;
+use tarn_formats::Selection;
+use tarn_formats::table::{Dependence, Part};
+
+/// Most rows of a row group, and most cells that are read at once.
+const ROW_GROUP: usize = 1 << 20;
+/// Bytes after which the next Parquet file is begun.
+const FILE_BYTES: usize = 512 << 20;
+
+/// Where a table's data files go.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Name of the table, for messages.
+    pub table: String,
+    /// Its folder.
+    pub location: Location,
+    /// The store of the folder.
+    pub store: Arc<dyn ObjectStore>,
+    /// The folder in the store.
+    pub folder: ObjectPath,
+}
+
+impl Target {
+    /// A data file of the table.
+    pub(crate) fn file(&self, name: &str) -> ObjectPath {
+        self.folder.clone().join(name)
+    }
+
+    fn failed(&self, error: &(dyn std::error::Error + 'static)) -> IngestError {
+        IngestError::below(&self.table, &self.location, error)
+    }
+
+    /// Takes data files away again, as far as that works: they are in no log, so what stays behind
+    /// is never read.
+    pub(crate) async fn discard(&self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            if let Err(error) = self.store.delete(&self.file(&name)).await {
+                tracing::warn!(table = %self.table, file = %name, %error, "a file stays behind");
+            }
+        }
+    }
+}
+
+/// A Parquet file that was written.
+#[derive(Debug)]
+pub(crate) struct DataFile {
+    /// Name in the table's folder.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its rows.
+    pub rows: u64,
+    /// Figures of the source rows, by column.
+    pub figures: Vec<Figures>,
+}
+
+/// Writes one source file. `columns` are the columns of the source as the table stores them.
+/// Blocks: to be called on a blocking thread, inside a tokio runtime. On failure nothing stays.
+pub(crate) fn write_part(
+    target: &Target,
+    part: &Part,
+    columns: &SchemaRef,
+    stop: &AtomicBool,
+) -> Result<Vec<DataFile>, IngestError> {
+    let runtime = tokio::runtime::Handle::current();
+    let mut written = Vec::new();
+    let mut open: Option<Open> = None;
+    let outcome = runtime.block_on(async {
+        let all: Vec<usize> = (0..columns.fields().len()).collect();
+        for region in part.regions(&Selection::all(part.shape()), ROW_GROUP as u64) {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let batch = part.read(&region, &all)?;
+            let file = match &mut open {
+                Some(file) => file,
+                None => open.insert(Open::new(target, part, columns)?),
+            };
+            file.write(target, &batch, columns).await?;
+            if file.writer.bytes_written() >= FILE_BYTES
+                && let Some(file) = open.take()
+            {
+                written.push(file.close(target).await?);
+            }
+        }
+        if let Some(file) = open.take() {
+            written.push(file.close(target).await?);
+        }
+        let rows: u64 = written.iter().map(|file| file.rows).sum();
+        let expected = part.rows().unwrap_or(u64::MAX);
+        if rows != expected && !stop.load(Ordering::Relaxed) {
+            return Err(IngestError::Verification {
+                table: target.table.clone(),
+                column: "(rows)".to_owned(),
+                problem: format!("{} has {expected} rows, {rows} were read", part.location()),
+            });
+        }
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        stop.store(true, Ordering::Relaxed);
+        runtime.block_on(async {
+            if let Some(file) = open.take() {
+                file.abort().await;
+            }
+            target.discard(written.into_iter().map(|file| file.name)).await;
+        });
+        return Err(error);
+    }
+    Ok(written)
+}
+
+/// A Parquet file that is being written.
+struct Open {
+    name: String,
+    rows: u64,
+    figures: Vec<Figures>,
+    writer: AsyncArrowWriter<ParquetObjectWriter>,
+}
+
+impl Open {
+    fn new(target: &Target, part: &Part, columns: &SchemaRef) -> Result<Self, IngestError> {
+        let name = format!("part-{}.zstd.parquet", uuid::Uuid::now_v7());
+        let sink = ParquetObjectWriter::new(Arc::clone(&target.store), target.file(&name));
+        let properties = properties(part, columns);
+        let writer = AsyncArrowWriter::try_new(sink, Arc::clone(columns), Some(properties))
+            .map_err(|error| target.failed(&error))?;
+        let figures = vec![Figures::default(); columns.fields().len()];
+        Ok(Self { name, rows: 0, figures, writer })
+    }
+
+    async fn write(
+        &mut self,
+        target: &Target,
+        batch: &RecordBatch,
+        columns: &SchemaRef,
+    ) -> Result<(), IngestError> {
+        let mut converted = Vec::with_capacity(batch.num_columns());
+        for ((array, field), figures) in
+            batch.columns().iter().zip(columns.fields()).zip(&mut self.figures)
+        {
+            figures.update(array).map_err(|error| target.failed(&error))?;
+            converted.push(convert(&target.table, field.name(), array, field.data_type())?);
+        }
+        let batch = RecordBatch::try_new(Arc::clone(columns), converted)
+            .map_err(|error| target.failed(&error))?;
+        self.rows = self.rows.saturating_add(batch.num_rows() as u64);
+        self.writer.write(&batch).await.map_err(|error| target.failed(&error))
+    }
+
+    async fn close(mut self, target: &Target) -> Result<DataFile, IngestError> {
+        if let Err(error) = self.writer.finish().await {
+            let error = target.failed(&error);
+            self.abort().await;
+            return Err(error);
+        }
+        Ok(DataFile {
+            name: self.name,
+            bytes: self.writer.bytes_written() as u64,
+            rows: self.rows,
+            figures: self.figures,
+        })
+    }
+
+    /// Ends the upload so that the store keeps none of it.
+    async fn abort(self) {
+        if let Err(error) = self.writer.into_inner().into_inner().abort().await {
+            tracing::warn!(file = %self.name, %error, "an unfinished upload could not be ended");
+        }
+    }
+}
+
+/// Coordinates and constants repeat: a dictionary. Measured floats do not: byte-stream split
+/// (a third smaller after zstd).
+fn properties(part: &Part, columns: &Schema) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP));
+    for (index, field) in columns.fields().iter().enumerate() {
+        if part.dependence(index) != Dependence::Cells {
+            continue;
+        }
+        let (path, data_type) = match field.data_type() {
+            DataType::List(item) => (
+                vec![field.name().clone(), "list".to_owned(), item.name().clone()],
+                item.data_type(),
+            ),
+            other => (vec![field.name().clone()], other),
+        };
+        if matches!(data_type, DataType::Float32 | DataType::Float64) {
+            let path = ColumnPath::new(path);
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT);
+        }
+    }
+    properties.build()
+}
+
+/// Reads a written file back and compares it with the figures of its source.
+pub(crate) async fn verify(
+    target: &Target,
+    file: &DataFile,
+    columns: &Schema,
+) -> Result<(), IngestError> {
+    let reader = ParquetObjectReader::new(Arc::clone(&target.store), target.file(&file.name));
+    let builder = ParquetRecordBatchStreamBuilder::new(reader)
+        .await
+        .map_err(|error| target.failed(&error))?;
+    let mut stream = builder.build().map_err(|error| target.failed(&error))?;
+    let mut figures = vec![Figures::default(); columns.fields().len()];
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(|error| target.failed(&error))?;
+        for (array, figures) in batch.columns().iter().zip(&mut figures) {
+            figures.update(array).map_err(|error| target.failed(&error))?;
+        }
+    }
+    for ((field, source), back) in columns.fields().iter().zip(&file.figures).zip(&figures) {
+        if let Some(problem) = source.difference(back) {
+            return Err(IngestError::Verification {
+                table: target.table.clone(),
+                column: field.name().clone(),
+                problem,
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Sources → open files, and which of them make which table.
+
+use crate::{IngestError, IngestRequest};
+use futures::{StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use tarn_connectors::Stores;
+use tarn_connectors::store::FileStat;
+use tarn_formats::Reader;
+use tarn_schemas::{TableName, TableOptions};
+
+/// Files that are opened at the same time.
+const PARALLEL: usize = 4;
+
+/// A source file, open.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceFile {
+    /// What it was when it was found.
+    pub stat: FileStat,
+    /// SHA-256 of its bytes, lower-case hexadecimal.
+    pub sha256: String,
+    /// Its reader.
+    pub reader: Arc<dyn Reader>,
+}
+
+/// A table to be made or added to.
+#[derive(Debug)]
+pub(crate) struct TableJob {
+    /// Its name.
+    pub name: TableName,
+    /// How the files become rows; names the grid where the request does not name the table.
+    pub options: TableOptions,
+    /// The files.
+    pub files: Vec<SourceFile>,
+}
+
+/// Every file that the sources stand for, once.
+pub(crate) async fn find(
+    stores: &Stores,
+    sources: &[String],
+) -> Result<Vec<FileStat>, IngestError> {
+    let mut files = Vec::new();
+    for source in sources {
+        files.extend(stores.expand(source).await?);
+    }
+    let mut seen = HashSet::new();
+    files.retain(|file| seen.insert(file.location.clone()));
+    if files.is_empty() {
+        return Err(IngestError::Nothing { problem: "no source was named".to_owned() });
+    }
+    Ok(files)
+}
+
+/// Opens files and takes their checksums, in their order.
+pub(crate) async fn open(
+    stores: &Stores,
+    files: Vec<FileStat>,
+) -> Result<Vec<SourceFile>, IngestError> {
+    futures::stream::iter(files.into_iter().map(|stat| async move {
+        let sha256 = stores.sha256(&stat).await?;
+        let source = stores.source(&stat).await?;
+        let reader = crate::blocking(move || Ok(tarn_formats::open(source)?)).await?;
+        Ok(SourceFile { stat, sha256, reader })
+    }))
+    .buffered(PARALLEL)
+    .try_collect()
+    .await
+}
+
+/// The tables that open files make: the one that is named, or one for each grid.
+pub(crate) fn tables(
+    request: &IngestRequest,
+    files: Vec<SourceFile>,
+) -> Result<Vec<TableJob>, IngestError> {
+    if let Some(name) = &request.table {
+        let options = request.options.clone();
+        return Ok(vec![TableJob { name: name.clone(), options, files }]);
+    }
+    let mut jobs: BTreeMap<TableName, TableJob> = BTreeMap::new();
+    for file in files {
+        for grid in &file.reader.contents().grids {
+            if request.options.grid.as_ref().is_some_and(|wanted| *wanted != grid.name) {
+                continue;
+            }
+            let name = TableName::from_text(&grid.name).map_err(|error| IngestError::Nothing {
+                problem: format!(
+                    "the grid {:?} of {} makes no name of a table ({error}): name the table with \
+                     --table and the grid with --grid",
+                    grid.name, file.stat.location
+                ),
+            })?;
+            let job = jobs.entry(name.clone()).or_insert_with(|| TableJob {
+                name,
+                options: TableOptions { grid: Some(grid.name.clone()), ..request.options.clone() },
+                files: Vec::new(),
+            });
+            if job.options.grid.as_ref() != Some(&grid.name) {
+                return Err(IngestError::Nothing {
+                    problem: format!(
+                        "the grids {:?} and {:?} would both be the table {}: name the table with \
+                         --table and the grid with --grid",
+                        job.options.grid.as_deref().unwrap_or_default(),
+                        grid.name,
+                        job.name
+                    ),
+                });
+            }
+            job.files.push(file.clone());
+        }
+    }
+    if jobs.is_empty() {
+        return Err(IngestError::Nothing {
+            problem: match &request.options.grid {
+                Some(grid) => format!(
+                    "no file has a grid {grid:?}; `tarn inspect FILE` lists the grids of a file"
+                ),
+                None => "the files hold no array that can be read; `tarn inspect FILE` says what \
+                         they hold"
+                    .to_owned(),
+            },
+        });
+    }
+    Ok(jobs.into_values().collect())
+}
