@@ -2,7 +2,6 @@
 
 use crate::model::{TableEntry, TableStorage};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use tarn_schemas::Record;
 use tarn_schemas::facts::FileFacts;
@@ -24,7 +23,7 @@ pub(crate) fn same_table(one: &TableEntry, other: &TableEntry) -> bool {
     content(one) == content(other)
 }
 
-/// SHA-256, in lower-case hexadecimal, over the record (without its version notes), its files'
+/// BLAKE3, in lower-case hexadecimal, over the record (without its version notes), its files'
 /// locations and checksums, and its tables. Tables go in by name, whatever their order.
 pub(crate) fn hash(
     record: &Record,
@@ -42,8 +41,7 @@ pub(crate) fn hash(
         "files": files,
         "tables": serde_json::to_value(tables)?,
     });
-    let digest = Sha256::digest(whole.to_string().as_bytes());
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(blake3::hash(whole.to_string().as_bytes()).to_hex().to_string())
 }
 
 /// What differs between two versions, for their notes: `changed: title, files`.

@@ -17,10 +17,19 @@ pub(crate) struct Stored {
     pub(crate) notes: String,
 }
 
-const COLUMNS: &str = "d.ark, v.dataset, v.version, v.record, v.files, v.tier, v.fair_score, \
-                       v.content_hash, v.notes, v.created_at, v.created_by";
+/// What [`from_row`] reads of a version, and from where.
+macro_rules! select_version {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.ark, v.dataset, v.version, v.record, v.files, v.tier, v.fair_score, ",
+            "v.content_hash, v.notes, v.created_at FROM dataset d ",
+            "JOIN version v ON v.dataset = d.name ",
+            $rest
+        )
+    };
+}
 
-/// One row of [`COLUMNS`]; the tables are read apart.
+/// A version of `select_version!`; the tables are read apart.
 fn from_row(database: &Database, lab: &LabName, row: &SqliteRow) -> Result<Stored, CatalogError> {
     let text =
         |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));
@@ -63,11 +72,8 @@ pub(crate) async fn load(
     name: &DatasetName,
     version: Option<u32>,
 ) -> Result<Option<Stored>, CatalogError> {
-    let query = format!(
-        "SELECT {COLUMNS} FROM dataset d JOIN version v ON v.dataset = d.name
-         WHERE d.name = ?1 AND v.version = coalesce(?2, d.newest)"
-    );
-    let row = sqlx::query(sqlx::AssertSqlSafe(query))
+    let query = select_version!("WHERE d.name = ?1 AND v.version = coalesce(?2, d.newest)");
+    let row = sqlx::query(query)
         .bind(name.as_str())
         .bind(version)
         .fetch_optional(&mut **transaction)
@@ -123,11 +129,7 @@ impl Catalog {
     pub async fn datasets(&self, who: &Principal) -> Result<Vec<Dataset>, CatalogError> {
         let database = &self.inner.database;
         let mut read = database.read().await?;
-        let query = format!(
-            "SELECT {COLUMNS} FROM dataset d JOIN version v
-             ON v.dataset = d.name AND v.version = d.newest ORDER BY d.name"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+        let rows = sqlx::query(select_version!("WHERE v.version = d.newest ORDER BY d.name"))
             .fetch_all(&mut *read)
             .await
             .map_err(|error| database.error(&error))?;
@@ -240,26 +242,20 @@ impl Catalog {
         table: &TableName,
     ) -> Result<(Dataset, TableEntry), CatalogError> {
         let found = self.dataset(who, dataset).await?;
-        match found.tables.iter().find(|entry| entry.name == *table) {
-            Some(entry) => {
-                let entry = entry.clone();
-                Ok((found, entry))
-            }
-            None => {
-                let names: Vec<&str> =
-                    found.tables.iter().map(|entry| entry.name.as_str()).collect();
-                let hint = if names.is_empty() {
-                    "; the dataset has no tables yet: ingest its files".to_owned()
-                } else {
-                    format!("; the dataset has {}", names.join(", "))
-                };
-                Err(CatalogError::NotFound {
-                    kind: "table",
-                    name: format!("{}.{}.{table}", found.lab, found.name),
-                    hint,
-                })
-            }
+        if let Some(entry) = found.tables.iter().find(|entry| entry.name == *table).cloned() {
+            return Ok((found, entry));
         }
+        let names: Vec<&str> = found.tables.iter().map(|entry| entry.name.as_str()).collect();
+        let hint = if names.is_empty() {
+            "; the dataset has no tables yet: ingest its files".to_owned()
+        } else {
+            format!("; the dataset has {}", names.join(", "))
+        };
+        Err(CatalogError::NotFound {
+            kind: "table",
+            name: format!("{}.{}.{table}", found.lab, found.name),
+            hint,
+        })
     }
 
     /// Only datasets of this lab are held here.

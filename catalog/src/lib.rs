@@ -51,7 +51,7 @@ struct Inner {
 }
 
 impl Catalog {
-    /// Makes the database and the search index in a folder. Refuses a folder that has one already.
+    /// Makes the database in a folder (the first search makes its index). Refuses a folder that has one already.
     ///
     /// The database file is readable by its owner only, because it holds the secrets of peers.
     pub async fn create(
@@ -92,9 +92,7 @@ impl Catalog {
             )));
         }
         write.commit().await?;
-        let catalog = Self::with_database(folder, database).await?;
-        catalog.index_in_time().await;
-        Ok(catalog)
+        Self::with_database(folder, database).await
     }
 
     /// Opens the catalog of a folder; brings an older schema up to date.

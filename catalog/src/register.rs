@@ -46,7 +46,7 @@ impl Catalog {
         })
     }
 
-    /// Validates, mints an ARK, stores and indexes a record as version 1, or as the next version if
+    /// Validates, mints an ARK and stores a record as version 1 (the next search indexes it), or as the next version if
     /// the dataset exists and anything changed (an unchanged record is answered with the version it
     /// has). Tables of the version before stay in the next one until an ingest replaces them. Needs
     /// `Scope::Write`.
@@ -122,11 +122,10 @@ impl Catalog {
         };
         self.insert(&mut write, &stored, who, "registered").await?;
         write.commit().await?;
-        self.index_in_time().await;
         Ok(Registered { dataset: stored.dataset, created: true, missing: missing(metrics) })
     }
 
-    /// Sets the tables named in `tables` of a dataset in one transaction and re-indexes it. If the newest version
+    /// Sets the tables named in `tables` of a dataset in one transaction. If the newest version
     /// has none of them yet they join it; otherwise a new version is made. Returns the version.
     /// Idempotent: equal tables change nothing (a file in place whose time stamp alone changed is
     /// pinned anew in the same version). Needs `Scope::Write`.
@@ -191,7 +190,6 @@ impl Catalog {
             newest = stored.dataset;
         }
         write.commit().await?;
-        self.index_in_time().await;
         Ok(newest.version)
     }
 

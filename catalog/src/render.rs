@@ -37,12 +37,13 @@ pub fn render_yaml(record: &Record, files: &[FileFacts]) -> String {
         page.field("rights", rights);
     }
     page.list("keywords", &record.keywords, "at least one, best a CF standard name");
-    match &record.tier {
-        Some(tier) => page.field("tier", tier),
-        None => {
-            page.note("TYPE who may read the data: public (everyone) or registered (everyone who is signed in)");
-            page.line("tier:");
-        }
+    if let Some(tier) = &record.tier {
+        page.field("tier", tier);
+    } else {
+        page.note(
+            "TYPE who may read the data: public (everyone) or registered (everyone who is signed in)",
+        );
+        page.line("tier:");
     }
     page.option("embargo", record.embargo.as_ref(), "{until: 2027-01-01, reason: …}");
     page.optional_list("markings", &record.markings, "[UNL]");
@@ -92,7 +93,7 @@ impl Page {
     fn note(&mut self, text: &str) {
         for line in text.lines() {
             let plain: String =
-                line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+                line.chars().map(|c| if breaks_line(c) { ' ' } else { c }).collect();
             self.line(&format!("# {plain}"));
         }
     }
@@ -165,6 +166,11 @@ impl Page {
             self.note(&format!("  … and {left_out} more variables"));
         }
     }
+}
+
+/// Whether a character may not stand in a comment: YAML also breaks lines at the Unicode separators.
+fn breaks_line(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 /// `ta (time 12, lat 180) K air_temperature 180.2 to 312.9`

@@ -95,13 +95,9 @@ impl FormatError {
     pub(crate) fn corrupt(
         location: impl Into<String>,
         place: impl Into<String>,
-        problem: impl ToString,
+        problem: impl Into<String>,
     ) -> Self {
-        Self::Corrupt {
-            location: location.into(),
-            place: place.into(),
-            problem: problem.to_string(),
-        }
+        Self::Corrupt { location: location.into(), place: place.into(), problem: problem.into() }
     }
 }
 
@@ -111,11 +107,11 @@ impl Coded for FormatError {
             Self::UnknownFormat { .. }
             | Self::Corrupt { .. }
             | Self::Unsupported { .. }
-            | Self::Union { .. } => ErrorCode::InvalidData,
+            | Self::Union { .. }
+            | Self::Source(SourceError::OutOfBounds { .. }) => ErrorCode::InvalidData,
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Options { .. } => ErrorCode::InvalidArgument,
             Self::TooLarge { .. } => ErrorCode::ResourceExhausted,
-            Self::Source(SourceError::OutOfBounds { .. }) => ErrorCode::InvalidData,
             Self::Source(SourceError::Io { source, .. }) => source
                 .downcast_ref::<std::io::Error>()
                 .filter(|e| e.kind() == std::io::ErrorKind::NotFound)

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn every_range_arrives_with_its_own_bytes() {
-        let bytes: Vec<u8> = (0..200_000_u32).flat_map(|i| i.to_le_bytes()).collect();
+        let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
         let source = MemorySource::new("memory", bytes.clone());
         let wanted = [700_000..700_008, 4..8, 0..6, 300_000..300_000, 8..200_000];
         let mut seen = vec![None; wanted.len()];
@@ -91,7 +91,8 @@ mod tests {
         })
         .unwrap();
         for (range, got) in wanted.iter().zip(seen) {
-            assert_eq!(got.unwrap(), bytes[range.start as usize..range.end as usize]);
+            let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap());
+            assert_eq!(got.unwrap(), bytes[start..end]);
         }
         assert!(fetch(&source, &[0..4, 799_999..800_001], |_, _| panic!("read")).is_err());
     }

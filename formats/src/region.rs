@@ -54,7 +54,9 @@ impl Selection {
         Self {
             dimensions: shape
                 .iter()
-                .map(|length| if *length == 0 { vec![] } else { vec![0..*length] })
+                .map(|length| {
+                    std::iter::once(0..*length).filter(|range| !range.is_empty()).collect()
+                })
                 .collect(),
         }
     }

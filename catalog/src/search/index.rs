@@ -79,16 +79,13 @@ impl Index {
     /// Runs blocking work on the index. A panic in it, as damaged files may cause, is an error.
     pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&Self) -> Result<T, CatalogError> + Send + 'static,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, CatalogError> {
         let index = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || work(&index)).await {
-            Ok(result) => result,
-            Err(error) => {
-                *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                Err(self.problem(&error))
-            }
-        }
+        tokio::task::spawn_blocking(move || work(&index)).await.map_err(|error| {
+            *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.problem(&error)
+        })
     }
 
     /// A problem of this index in words.
@@ -115,7 +112,7 @@ impl Index {
     }
 
     /// Shows the last commit, whichever process made it, and says how far it is.
-    pub(super) fn refresh(&self) -> Result<State, CatalogError> {
+    pub(super) fn refresh(&self) -> State {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.try_refresh(&mut open).unwrap_or_else(|error| {
             tracing::debug!(%error, "the search index cannot be used");
@@ -124,20 +121,17 @@ impl Index {
         if state == State::Unusable {
             *open = None;
         }
-        Ok(state)
+        state
     }
 
     fn try_refresh(&self, open: &mut Option<Open>) -> tantivy::Result<State> {
-        let now = match open {
-            Some(now) => now,
-            None => {
-                let index = self.open_index()?;
-                let reader =
-                    index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-                // Read after the reader was made, a newer payload would be missed; so it is empty
-                // and the reader is loaded again below.
-                open.insert(Open { index, reader, payload: String::new() })
-            }
+        let now = if let Some(now) = open {
+            now
+        } else {
+            let index = self.open_index()?;
+            let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+            // Which commit the reader shows is not known, so it is loaded again below.
+            open.insert(Open { index, reader, payload: String::new() })
         };
         // The payload is read before the reader is loaded: the reader may show more, never less.
         let payload = now.index.load_metas()?.payload.unwrap_or_default();

@@ -1,8 +1,8 @@
 //! Full-text search with filters and facets.
 //!
 //! The index is a projection of the database that can be made again at any time. Its commits carry
-//! the catalog's id and the last change they hold; before every search and after every change it is
-//! brought up to date from the `change` table. An index that is missing, damaged, of another
+//! the catalog's id and the last change they hold; every search first brings it up to date from the
+//! `change` table, so that registrations do not wait for it. An index that is missing, damaged, of another
 //! catalog or ahead of the database (after a restore) is made anew. Any number of processes share
 //! it: whoever finds it behind updates it under a file lock.
 
@@ -15,8 +15,9 @@ mod query;
 pub(crate) use index::Index;
 
 use crate::database::Database;
+use crate::datasets::load;
 use crate::decision::Action;
-use crate::model::{SearchAnswer, SearchHit, SearchRequest};
+use crate::model::{Dataset, SearchAnswer, SearchHit, SearchRequest};
 use crate::{Catalog, CatalogError, Decision};
 use index::{Found, State};
 use sqlx::Row;
@@ -56,9 +57,16 @@ impl Catalog {
             }
             found => found?,
         };
+        // One snapshot for all hits; what may not be shown any more is left out.
+        let mut read = self.inner.database.read().await?;
         let mut hits = Vec::with_capacity(found.hits.len());
         for (score, name) in found.hits {
-            hits.extend(self.hit(who, score, &name).await?);
+            let Ok(name) = DatasetName::new(name) else { continue };
+            let stored = load(&self.inner.database, self.lab(), &mut read, &name, None).await?;
+            let shown = stored
+                .map(|stored| stored.dataset)
+                .filter(|dataset| self.decide(who, Action::Discover, dataset) == Decision::Allow);
+            hits.extend(shown.map(|dataset| hit(dataset, score)));
         }
         Ok(SearchAnswer { hits, total: found.total, facets: found.facets })
     }
@@ -71,44 +79,7 @@ impl Catalog {
     ) -> Result<Found, CatalogError> {
         self.catch_up(anew).await?;
         let index = self.inner.index.clone();
-        index.blocking(move |index| index.search(&query, limit)).await
-    }
-
-    /// A dataset as a hit; nothing if it may not be shown.
-    async fn hit(
-        &self,
-        who: &Principal,
-        score: f32,
-        name: &str,
-    ) -> Result<Option<SearchHit>, CatalogError> {
-        let Ok(name) = DatasetName::new(name) else { return Ok(None) };
-        let dataset = DatasetRef { lab: None, name, version: None };
-        let dataset = match self.dataset(who, &dataset).await {
-            Err(CatalogError::NotFound { .. }) => return Ok(None),
-            dataset => dataset?,
-        };
-        if self.decide(who, Action::Discover, &dataset) != Decision::Allow {
-            return Ok(None);
-        }
-        Ok(Some(SearchHit {
-            summary: summary(&dataset.record.description),
-            title: dataset.record.title,
-            lab: dataset.lab,
-            name: dataset.name,
-            version: dataset.version,
-            ark: dataset.ark,
-            tier: dataset.tier,
-            tables: dataset.tables.into_iter().map(|table| (table.name, table.columns)).collect(),
-            score,
-        }))
-    }
-
-    /// Indexes a change that was just stored. If that fails the change is stored all the same and
-    /// the next search indexes it.
-    pub(crate) async fn index_in_time(&self) {
-        if let Err(error) = self.catch_up(false).await {
-            tracing::warn!(%error, "the search index is updated later");
-        }
+        index.blocking(move |index| index.search(&query, limit)).await?
     }
 
     /// Brings the index up to the last change; `anew` throws it away first.
@@ -142,7 +113,7 @@ impl Catalog {
             }
             // The lock travels with the work: if this call is dropped, the work ends under it.
             let (back, written) = index
-                .blocking(move |index| Ok((lock, index.write(from.is_none(), &documents, to))))
+                .blocking(move |index| (lock, index.write(from.is_none(), &documents, to)))
                 .await?;
             lock = back;
             anew = match written {
@@ -163,7 +134,7 @@ impl Catalog {
     async fn lock_index(&self) -> Result<std::fs::File, CatalogError> {
         let started = Instant::now();
         loop {
-            if let Some(lock) = self.inner.index.blocking(Index::try_lock).await? {
+            if let Some(lock) = self.inner.index.blocking(Index::try_lock).await?? {
                 return Ok(lock);
             }
             if started.elapsed() > PATIENCE {
@@ -174,6 +145,21 @@ impl Catalog {
             }
             tokio::time::sleep(Duration::from_millis(15)).await;
         }
+    }
+}
+
+/// A dataset as a hit.
+fn hit(dataset: Dataset, score: f32) -> SearchHit {
+    SearchHit {
+        summary: summary(&dataset.record.description),
+        title: dataset.record.title,
+        lab: dataset.lab,
+        name: dataset.name,
+        version: dataset.version,
+        ark: dataset.ark,
+        tier: dataset.tier,
+        tables: dataset.tables.into_iter().map(|table| (table.name, table.columns)).collect(),
+        score,
     }
 }
 

@@ -373,12 +373,9 @@ mod tests {
 
     #[test]
     fn floats_are_known_by_their_bits_and_not_by_their_size() {
-        let message = |order: u8, fields: [u8; 4], bias: u32, size: u32| {
-            let bits = (size * 8) as u16;
-            let mut bytes = vec![0x11, 0x20 | order, (bits - 1) as u8, 0];
-            bytes.extend(size.to_le_bytes());
-            bytes.extend([0, 0]);
-            bytes.extend(bits.to_le_bytes());
+        let message = |order: u8, fields: [u8; 4], bias: u32, size: u8| {
+            let bits = size * 8;
+            let mut bytes = vec![0x11, 0x20 | order, bits - 1, 0, size, 0, 0, 0, 0, 0, bits, 0];
             bytes.extend(fields);
             bytes.extend(bias.to_le_bytes());
             Datatype::parse(&bytes).unwrap().data_type()

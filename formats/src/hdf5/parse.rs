@@ -252,7 +252,7 @@ impl Walk<'_> {
             match message {
                 HdfMessage::Dataspace(message) => space = Some(message),
                 HdfMessage::DataLayout(message) => layout = Some(&message.layout),
-                HdfMessage::FillValue(message) => fill = message.value.clone(),
+                HdfMessage::FillValue(message) => fill.clone_from(&message.value),
                 HdfMessage::FilterPipeline(message) => {
                     filters = message
                         .filters
@@ -334,7 +334,7 @@ impl Walk<'_> {
         for (path, group, to) in std::mem::take(&mut self.aliases) {
             match self.follow(root, group, &to, 0) {
                 Followed::Nothing => {
-                    self.unreadable(path, format!("a soft link to {to}, which is not there"))
+                    self.unreadable(path, format!("a soft link to {to}, which is not there"));
                 }
                 Followed::External => {
                     self.unreadable(path, format!("a soft link through an external link ({to})"));

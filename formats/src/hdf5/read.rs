@@ -42,7 +42,7 @@ impl Read<'_> {
         }
         let extent: Vec<Range<u64>> = dataset.shape.iter().map(|n| 0..*n).collect();
         let stored = hyperslab::overlap(region.ranges(), &extent);
-        let into = Target { values: &mut values, region: region.ranges(), stored: &stored };
+        let mut into = Target { values: &mut values, region: region.ranges(), stored: &stored };
         if stored.iter().all(|range| range.start < range.end) {
             match &dataset.layout {
                 Layout::Compact(bytes) => {
@@ -50,8 +50,10 @@ impl Read<'_> {
                         .ok_or_else(|| self.corrupt("its values are shorter than its shape"))?;
                 }
                 Layout::Contiguous(None) => {}
-                Layout::Contiguous(Some(address)) => self.contiguous(*address, &extent, into)?,
-                Layout::Chunked(index) => self.chunked(index, into)?,
+                Layout::Contiguous(Some(address)) => {
+                    self.contiguous(*address, &extent, &mut into)?;
+                }
+                Layout::Chunked(index) => self.chunked(index, &mut into)?,
             }
         }
         let place = Place { location: self.location(), path: &dataset.path };
@@ -63,7 +65,7 @@ impl Read<'_> {
         self.source.location()
     }
 
-    fn corrupt(&self, problem: impl ToString) -> FormatError {
+    fn corrupt(&self, problem: impl Into<String>) -> FormatError {
         FormatError::corrupt(self.location(), &self.dataset.path, problem)
     }
 
@@ -75,7 +77,7 @@ impl Read<'_> {
         &self,
         address: u64,
         extent: &[Range<u64>],
-        into: Target<'_>,
+        into: &mut Target<'_>,
     ) -> Result<(), FormatError> {
         let size = self.dataset.datatype.size();
         let wide = size as u64;
@@ -106,7 +108,7 @@ impl Read<'_> {
         Ok(())
     }
 
-    fn chunked(&self, index: &ChunkIndex, into: Target<'_>) -> Result<(), FormatError> {
+    fn chunked(&self, index: &ChunkIndex, into: &mut Target<'_>) -> Result<(), FormatError> {
         let dataset = self.dataset;
         let element = dataset.datatype.size();
         let owner = Owner { path: &dataset.path, shape: &dataset.shape, element };

@@ -20,7 +20,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn corrupt(self, problem: impl ToString) -> FormatError {
+    fn corrupt(self, problem: impl Into<String>) -> FormatError {
         FormatError::corrupt(self.location, self.path, problem)
     }
 

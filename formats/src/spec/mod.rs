@@ -81,7 +81,9 @@ impl SpecReader {
             })
             .collect();
         let mut grids = grids(&variables);
-        grids.iter_mut().for_each(|grid| "scans".clone_into(&mut grid.name));
+        for grid in &mut grids {
+            "scans".clone_into(&mut grid.name);
+        }
         let attributes = log
             .header
             .into_iter()

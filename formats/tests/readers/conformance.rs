@@ -87,7 +87,12 @@ fn contract(path: &Path) {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(whole)).collect();
         for thread in threads {
-            assert_eq!(thread.join().unwrap(), alone, "{}: concurrent reads differ", path.display());
+            assert_eq!(
+                thread.join().unwrap(),
+                alone,
+                "{}: concurrent reads differ",
+                path.display()
+            );
         }
     });
 }
@@ -119,8 +124,12 @@ fn regions(reader: &dyn Reader, variable: &Variable) {
     let shape = variable.shape();
     assert_eq!(Region::whole(&shape).cells(), Some(whole.len() as u64), "{}", variable.path);
     let config = Config { cases: 6, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let bounds = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), shape.len());
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let bounds = prop::collection::vec(
+        (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        shape.len(),
+    );
     let result = runner.run(&bounds, |bounds| {
         let ranges = bounds.iter().zip(&shape).map(|((a, b), length)| {
             let room = usize::try_from(*length).unwrap() + 1;
@@ -154,7 +163,11 @@ fn refusals(reader: &dyn Reader, variable: &Variable) {
     }
     for region in wrong {
         let refused = reader.read(&variable.path, &region);
-        assert!(matches!(refused, Err(FormatError::Options { .. })), "{} {region:?}", variable.path);
+        assert!(
+            matches!(refused, Err(FormatError::Options { .. })),
+            "{} {region:?}",
+            variable.path
+        );
     }
 }
 
@@ -205,7 +218,8 @@ fn damaged(path: &Path) {
         let mut mutant = bytes.clone();
         for _ in 0..=random(3) {
             let at = random(if round % 2 == 0 { bytes.len() } else { bytes.len().min(4096) });
-            mutant[at] = [0, 0xff, 0x7f, 0x80, mutant[at] ^ 1, mutant[at].wrapping_add(1)][random(6)];
+            mutant[at] =
+                [0, 0xff, 0x7f, 0x80, mutant[at] ^ 1, mutant[at].wrapping_add(1)][random(6)];
         }
         let Ok(reader) = try_open(&mutant) else { continue };
         for variable in &reader.contents().variables {

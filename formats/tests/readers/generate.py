@@ -146,8 +146,8 @@ with h5py.File(folder / "links.h5", "w", libver="latest") as f:
     d.attrs["flag"] = True
     d.attrs["nothing"] = h5py.Empty("f4")
     d.attrs["reference"] = d.ref
-note_h5("links.h5", ["g/d", "again/d", "alias", "soft", "soft_through", "many/v39"])
-expected = [e for e in expected if e["path"] != "/again/d"]
+# A group with two names is listed under the first of them, "again".
+note_h5("links.h5", ["again/d", "alias", "soft", "soft_through", "many/v39"])
 
 with netCDF4.Dataset(folder / "groups.nc", "w") as f:
     f.title = "groups"

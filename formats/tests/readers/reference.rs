@@ -7,9 +7,8 @@ use std::path::Path;
 use tarn_formats::{AttributeValue, Format, Reader, Variable};
 
 /// What the reference reads and Tarn does not, with the reason that Tarn must give.
-const UNREADABLE: &[(&str, &str, &str)] = &[
-    ("hdf5/float.h5", "/longdouble", "floating-point format of 80 bits"),
-];
+const UNREADABLE: &[(&str, &str, &str)] =
+    &[("hdf5/float.h5", "/longdouble", "floating-point format of 80 bits")];
 
 /// What the reference reads wrongly: h5py 3.16 does not swap big-endian numbers inside sequences (the
 /// same text in `/vlunicode_little` of the file begins with 112).
@@ -28,7 +27,8 @@ fn every_dataset_of_every_file_has_the_values_that_h5py_and_netcdf4_see() {
         .collect();
     names.sort();
     for name in names {
-        let expected: Value = serde_json::from_str(&std::fs::read_to_string(&name).unwrap()).unwrap();
+        let expected: Value =
+            serde_json::from_str(&std::fs::read_to_string(&name).unwrap()).unwrap();
         let path = expected["path"].as_str().unwrap();
         let (section, list) = if expected["h5py"].is_object() {
             ("h5py", &expected["h5py"]["datasets"])
@@ -42,6 +42,7 @@ fn every_dataset_of_every_file_has_the_values_that_h5py_and_netcdf4_see() {
             continue;
         };
         files += 1;
+        let t0 = std::time::Instant::now();
         let reader = open(&folder.join(path));
         assert_eq!(reader.contents().format == Format::NetCdf3, section == "netcdf4", "{path}");
         for dataset in list.as_array().unwrap() {
@@ -53,13 +54,19 @@ fn every_dataset_of_every_file_has_the_values_that_h5py_and_netcdf4_see() {
                 Err(fault) => faults.push(format!("{path}: {}: {fault}", dataset["path"])),
             }
         }
+        eprintln!("TIME {path} {:?}", t0.elapsed());
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     assert!(files >= 88 && compared >= 2900, "{files} files, {compared} datasets");
 }
 
 /// Whether the dataset was compared; the fault if it differs.
-fn compare(file: &str, section: &str, reader: &dyn Reader, dataset: &Value) -> Result<bool, String> {
+fn compare(
+    file: &str,
+    section: &str,
+    reader: &dyn Reader,
+    dataset: &Value,
+) -> Result<bool, String> {
     let contents = reader.contents();
     let path = dataset["path"].as_str().unwrap().replace("_nc4_non_coord_", "");
     let text = |name: &str| dataset["attrs"][name].as_str().unwrap_or_default();
@@ -67,8 +74,7 @@ fn compare(file: &str, section: &str, reader: &dyn Reader, dataset: &Value) -> R
         let listed = contents.variable(&path).is_some_and(|v| !v.attributes.is_empty());
         return if listed { Err("is a dimension only".to_owned()) } else { Ok(false) };
     }
-    let reason =
-        contents.unreadable.iter().find(|u| u.path == path).map(|u| u.reason.as_str());
+    let reason = contents.unreadable.iter().find(|u| u.path == path).map(|u| u.reason.as_str());
     let known = UNREADABLE.iter().find(|(f, p, _)| *f == file && *p == path);
     let without_values = ["read_err", "skipped"].iter().any(|key| !dataset[key].is_null());
     match (reason, known) {
@@ -80,10 +86,13 @@ fn compare(file: &str, section: &str, reader: &dyn Reader, dataset: &Value) -> R
     }
     let variable = contents.variable(&path).ok_or("not listed")?;
     if without_values {
-        return Err("the reference has no values, and Tarn does not list it as unreadable".to_owned());
+        return Err(
+            "the reference has no values, and Tarn does not list it as unreadable".to_owned()
+        );
     }
-    let shape: Vec<u64> =
-        dataset["shape"].as_array().map_or(vec![0], |s| s.iter().map(|n| n.as_u64().unwrap()).collect());
+    let shape: Vec<u64> = dataset["shape"]
+        .as_array()
+        .map_or(vec![0], |s| s.iter().map(|n| n.as_u64().unwrap()).collect());
     if variable.shape() != shape {
         return Err(format!("shape {:?} in place of {shape:?}", variable.shape()));
     }
@@ -96,7 +105,10 @@ fn compare(file: &str, section: &str, reader: &dyn Reader, dataset: &Value) -> R
         }
         return Ok(true);
     }
-    if dataset["dtype"].as_str().is_some_and(|t| t.contains("c8") || t.contains("c16") || t.starts_with("complex")) {
+    if dataset["dtype"]
+        .as_str()
+        .is_some_and(|t| t.contains("c8") || t.contains("c16") || t.starts_with("complex"))
+    {
         let columns = array.as_struct_opt().ok_or("no struct")?;
         for (part, column) in columns.columns().iter().enumerate() {
             let values = numbers(column).unwrap();
@@ -176,14 +188,21 @@ fn same_values(array: &ArrayRef, expected: &Value, masked: &[f64]) -> Result<(),
         || expected["n_valid"].as_u64() != Some(valid.len() as u64)
     {
         let (n, n_valid) = (&expected["n"], &expected["n_valid"]);
-        return Err(format!("{} values, {} valid, in place of {n}, {n_valid}", values.len(), valid.len()));
+        return Err(format!(
+            "{} values, {} valid, in place of {n}, {n_valid}",
+            values.len(),
+            valid.len()
+        ));
     }
     if valid.is_empty() {
         return Ok(());
     }
     let (low, high) = valid.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
     if !same(low, number(&expected["min"])) || !same(high, number(&expected["max"])) {
-        return Err(format!("{low} to {high} in place of {} to {}", expected["min"], expected["max"]));
+        return Err(format!(
+            "{low} to {high} in place of {} to {}",
+            expected["min"], expected["max"]
+        ));
     }
     let (sum, wanted) = (valid.iter().sum::<f64>(), number(&expected["sum"]));
     let scale: f64 = valid.iter().map(|value| value.abs()).sum();
@@ -191,6 +210,82 @@ fn same_values(array: &ArrayRef, expected: &Value, masked: &[f64]) -> Result<(),
         return Err(format!("sum {sum} in place of {wanted}"));
     }
     Ok(())
+}
+
+/// Files whose dimensions netCDF-C reads wrongly: two dimensions with the number 0.
+const MISNUMBERED: &[&str] = &["netcdf/nc4_groups.nc"];
+
+#[test]
+fn every_netcdf_file_has_the_dimensions_and_attributes_that_netcdf4_sees() {
+    let Some(folder) = data() else { return };
+    let probe = std::fs::read_to_string(folder.join("PROBE.jsonl")).unwrap();
+    let mut faults = Vec::new();
+    let mut compared = 0;
+    for line in probe.lines() {
+        let probe: Value = serde_json::from_str(line).unwrap();
+        let file = probe["file"].as_str().unwrap();
+        let kind = probe["kind"].as_str().unwrap();
+        let expected = folder.join("expected").join(format!("{}.json", file.replace('/', "__")));
+        let Ok(expected) = std::fs::read_to_string(expected) else { continue };
+        let expected: Value = serde_json::from_str(&expected).unwrap();
+        let format = match kind {
+            "NetCDF-4" => Format::NetCdf4,
+            _ if kind.starts_with("NetCDF-3") => Format::NetCdf3,
+            "other" => continue,
+            _ => Format::Hdf5,
+        };
+        let reader = open(&folder.join(file));
+        let contents = reader.contents();
+        if contents.format != format {
+            faults.push(format!("{file}: {} in place of {kind}", contents.format));
+        }
+        if format == Format::Hdf5 || MISNUMBERED.contains(&file) {
+            continue;
+        }
+        for wanted in expected["netcdf4"]["vars"].as_array().into_iter().flatten() {
+            let path = format!("/{}", wanted["path"].as_str().unwrap());
+            let Some(variable) = contents.variable(&path) else {
+                if contents.unreadable.iter().all(|unreadable| unreadable.path != path) {
+                    faults.push(format!("{file}: {path}: not listed"));
+                }
+                continue;
+            };
+            compared += 1;
+            let names: Vec<_> = variable.dimensions.iter().map(|d| d.name.as_str()).collect();
+            let attributes: Vec<_> = variable.attributes.iter().map(|a| a.name.as_str()).collect();
+            for (what, actual, expected) in [
+                ("dimensions", serde_json::json!(names), &wanted["dims"]),
+                ("shape", serde_json::json!(variable.shape()), &wanted["shape"]),
+                (
+                    "attributes",
+                    sorted(&serde_json::json!(attributes)),
+                    &sorted(&keys(&wanted["attrs"])),
+                ),
+            ] {
+                if actual != *expected {
+                    faults.push(format!("{file}: {path}: {what} {actual} in place of {expected}"));
+                }
+            }
+        }
+        let root: Vec<_> = contents.attributes.iter().map(|a| a.name.as_str()).collect();
+        let (actual, wanted) =
+            (sorted(&serde_json::json!(root)), sorted(&keys(&expected["netcdf4"]["root_attrs"])));
+        if actual != wanted {
+            faults.push(format!("{file}: attributes {actual} in place of {wanted}"));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(compared > 1500, "{compared} variables");
+}
+
+fn keys(object: &Value) -> Value {
+    object.as_object().unwrap().keys().cloned().collect()
+}
+
+fn sorted(list: &Value) -> Value {
+    let mut list = list.as_array().unwrap().clone();
+    list.sort_by_key(ToString::to_string);
+    list.into()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tarn_formats::{LocalFile, Reader, Region, Variable};
 
 /// The shared data, or `None` with a word on what is left out.
-pub fn data() -> Option<PathBuf> {
+pub(crate) fn data() -> Option<PathBuf> {
     let folder = std::env::var_os("TARN_TEST_DATA").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
         PathBuf::from,
@@ -22,12 +22,12 @@ pub fn data() -> Option<PathBuf> {
     None
 }
 
-pub fn open(path: &Path) -> Arc<dyn Reader> {
+pub(crate) fn open(path: &Path) -> Arc<dyn Reader> {
     let source = LocalFile::open(path).unwrap();
     tarn_formats::open(Arc::new(source)).unwrap_or_else(|error| panic!("{error}"))
 }
 
-pub fn read_whole(reader: &dyn Reader, variable: &Variable) -> ArrayRef {
+pub(crate) fn read_whole(reader: &dyn Reader, variable: &Variable) -> ArrayRef {
     let array = reader.read(&variable.path, &Region::whole(&variable.shape()));
     let array = array.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(array.data_type(), &variable.data_type, "{}", variable.path);
@@ -35,7 +35,7 @@ pub fn read_whole(reader: &dyn Reader, variable: &Variable) -> ArrayRef {
 }
 
 /// Values as f64; `None` for what is no number.
-pub fn numbers(array: &ArrayRef) -> Option<Vec<f64>> {
+pub(crate) fn numbers(array: &ArrayRef) -> Option<Vec<f64>> {
     let numeric = array.data_type().is_numeric() || array.data_type() == &DataType::Boolean;
     numeric.then(|| {
         let array = cast(array, &DataType::Float64).unwrap();
@@ -44,7 +44,7 @@ pub fn numbers(array: &ArrayRef) -> Option<Vec<f64>> {
 }
 
 /// Texts of strings and bytes; `None` for other types.
-pub fn texts(array: &ArrayRef) -> Option<Vec<String>> {
+pub(crate) fn texts(array: &ArrayRef) -> Option<Vec<String>> {
     match array.data_type() {
         DataType::Utf8 => {
             Some(array.as_string::<i32>().iter().map(|s| s.unwrap().to_owned()).collect())
@@ -64,7 +64,7 @@ pub fn texts(array: &ArrayRef) -> Option<Vec<String>> {
 }
 
 /// The innermost values of nested lists.
-pub fn flat(array: &ArrayRef) -> ArrayRef {
+pub(crate) fn flat(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::FixedSizeList(..) => flat(array.as_fixed_size_list().values()),
         DataType::List(_) => flat(array.as_list::<i32>().values()),
@@ -74,6 +74,6 @@ pub fn flat(array: &ArrayRef) -> ArrayRef {
 
 /// Whether two numbers are equal, but for the last bit: `serde_json` does not round its numbers
 /// correctly.
-pub fn same(a: f64, b: f64) -> bool {
+pub(crate) fn same(a: f64, b: f64) -> bool {
     (a.is_nan() && b.is_nan()) || (a - b).abs() <= 2.0 * f64::EPSILON * b.abs()
 }

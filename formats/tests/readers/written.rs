@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tarn_formats::{AttributeValue, Format, Reader};
 
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
-pub fn written() -> Option<tempfile::TempDir> {
+pub(crate) fn written() -> Option<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/generate.py");
     let own = std::env::var("TARN_TEST_PYTHON").unwrap_or_default();
@@ -50,7 +50,8 @@ fn innermost(array: &ArrayRef) -> ArrayRef {
 fn hexadecimal(array: &ArrayRef) -> String {
     let data = array.to_data();
     let size = array.data_type().primitive_width().unwrap();
-    let bytes = &data.buffers()[0].as_slice()[data.offset() * size..(data.offset() + data.len()) * size];
+    let bytes =
+        &data.buffers()[0].as_slice()[data.offset() * size..(data.offset() + data.len()) * size];
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();
         text
@@ -92,7 +93,8 @@ fn compare(reader: &dyn Reader, path: &str, wanted: &Value) -> Result<(), String
         if names != dimensions {
             return Err(format!("dimensions {names:?} in place of {dimensions:?}"));
         }
-        let unlimited: Vec<Value> = variable.dimensions.iter().map(|d| d.unlimited.into()).collect();
+        let unlimited: Vec<Value> =
+            variable.dimensions.iter().map(|d| d.unlimited.into()).collect();
         if Some(&unlimited) != list("unlimited").as_ref() {
             return Err(format!("unlimited {unlimited:?} in place of {}", wanted["unlimited"]));
         }
@@ -108,8 +110,13 @@ fn compare(reader: &dyn Reader, path: &str, wanted: &Value) -> Result<(), String
         array = Arc::clone(array.as_struct().column_by_name(field).ok_or("no such field")?);
     }
     if let Some(wanted) = list("texts") {
-        let texts: Vec<Value> = texts(&array).ok_or("no text")?.into_iter().map(Value::from).collect();
-        return if texts == wanted { Ok(()) } else { Err(format!("{texts:?} in place of {wanted:?}")) };
+        let texts: Vec<Value> =
+            texts(&array).ok_or("no text")?.into_iter().map(Value::from).collect();
+        return if texts == wanted {
+            Ok(())
+        } else {
+            Err(format!("{texts:?} in place of {wanted:?}"))
+        };
     }
     let array = innermost(&array);
     let name = match wanted["type"].as_str().unwrap() {
@@ -144,7 +151,8 @@ fn links_lead_to_datasets_and_cycles_end() {
 
     let dataset = contents.variables.iter().find(|v| v.path.ends_with("/d")).unwrap();
     let attribute = |name: &str| dataset.attribute(name).unwrap_or_else(|| panic!("no {name}"));
-    let texts = |texts: &[&str]| AttributeValue::Text(texts.iter().map(|t| (*t).to_owned()).collect());
+    let texts =
+        |texts: &[&str]| AttributeValue::Text(texts.iter().map(|t| (*t).to_owned()).collect());
     assert_eq!(attribute("text"), &texts(&["grüß"]));
     assert_eq!(attribute("texts"), &texts(&["a", "b"]));
     assert_eq!(attribute("fixed"), &texts(&["abc"]));

@@ -117,7 +117,7 @@ impl Engine {
         &self.shared.template
     }
 
-    /// What opens tables and files.
+    /// Opens tables of the catalog and keeps them open.
     pub(crate) fn opener(&self) -> &Opener {
         &self.shared.opener
     }

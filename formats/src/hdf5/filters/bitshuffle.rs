@@ -107,6 +107,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn small(number: usize) -> u32 {
+        u32::try_from(number).unwrap()
+    }
+
     /// The transpose by its definition, bit by bit.
     fn shuffle(block: &[u8], width: usize) -> Vec<u8> {
         let count = block.len() / width;
@@ -130,7 +134,7 @@ mod tests {
                 let mut stored = vec![];
                 if compression != 0 {
                     stored.extend((whole as u64).to_be_bytes());
-                    stored.extend((16 * width as u32).to_be_bytes());
+                    stored.extend(small(16 * width).to_be_bytes());
                 }
                 for block in blocks.chunks(16 * width) {
                     let planes = shuffle(block, width);
@@ -140,12 +144,12 @@ mod tests {
                         _ => planes,
                     };
                     if compression != 0 {
-                        stored.extend((packed.len() as u32).to_be_bytes());
+                        stored.extend(small(packed.len()).to_be_bytes());
                     }
                     stored.extend(packed);
                 }
                 stored.extend(tail);
-                let parameters = [0, 0, width as u32, 16, compression];
+                let parameters = [0, 0, small(width), 16, compression];
                 prop_assert_eq!(undo(&stored, &parameters, width, 1000), Some(bytes.to_vec()));
             }
         }

@@ -39,10 +39,10 @@ mod tests {
     #[test]
     fn a_wrong_checksum_is_refused() {
         // Fletcher-32 of "abcde" as big-endian words, by hand: 6162, 6364, 6500.
-        let first = (0x6162 + 0x6364 + 0x6500) % 0xffff;
-        let second = (3 * 0x6162 + 2 * 0x6364 + 0x6500) % 0xffff;
+        let first: u32 = (0x6162 + 0x6364 + 0x6500) % 0xffff;
+        let second: u32 = (3 * 0x6162 + 2 * 0x6364 + 0x6500) % 0xffff;
         let mut bytes = b"abcde".to_vec();
-        bytes.extend((second << 16 | first as u32).to_le_bytes());
+        bytes.extend((second << 16 | first).to_le_bytes());
         assert_eq!(check(&bytes), Ok(b"abcde".as_slice()));
         bytes[0] = b'b';
         assert!(check(&bytes).is_err());

@@ -38,7 +38,7 @@ mod tests {
         let mut framed = (text.len() as u64).to_be_bytes().to_vec();
         framed.extend(66_u32.to_be_bytes());
         let first = lz4_flex::block::compress(&text[..66]);
-        framed.extend((first.len() as u32).to_be_bytes());
+        framed.extend(u32::try_from(first.len()).unwrap().to_be_bytes());
         framed.extend(&first);
         framed.extend(2_u32.to_be_bytes());
         framed.extend(b"!?");

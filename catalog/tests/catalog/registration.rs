@@ -1,0 +1,210 @@
+//! Records, versions, identifiers.
+
+use crate::support::*;
+use tarn_catalog::{CatalogError, SearchRequest};
+use tarn_schemas::code::{Coded, ErrorCode};
+
+#[tokio::test]
+async fn a_registered_record_is_filled_in_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let files = vec![file("/data/sst.nc", "ab")];
+    let done = catalog.register(&Principal::Owner, record("sst"), files.clone()).await.unwrap();
+    assert!(done.created);
+    assert_eq!(done.dataset.version, 1);
+    assert_eq!(done.dataset.record.publisher.as_ref().unwrap().name, "Oak Ridge");
+    assert!(done.dataset.fair_score > 50.0 && done.dataset.fair_score < 100.0);
+    assert!(done.missing.iter().any(|point| point.metric == "FsF-R1.2-01M"));
+
+    for text in ["sst", "ornl.sst", "sst@1", "ornl.sst@1"] {
+        let found = catalog.dataset(&Principal::Anonymous, &named(text)).await.unwrap();
+        assert_eq!(found, done.dataset, "{text}");
+    }
+    let by_ark = catalog.dataset_by_ark(&Principal::Anonymous, &done.dataset.ark).await.unwrap();
+    assert_eq!(by_ark, done.dataset);
+    assert_eq!(catalog.datasets(&Principal::Anonymous).await.unwrap(), [done.dataset]);
+
+    // Another handle, as another process has it, sees the same.
+    let other = Catalog::open(folder.path()).await.unwrap();
+    assert_eq!(other.lab().as_str(), "ornl");
+    assert_eq!(other.datasets(&Principal::Owner).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    catalog.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+    for text in ["no_such", "anl.sst", "sst@2", "sst@0"] {
+        let error = catalog.dataset(&Principal::Owner, &named(text)).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::NotFound, "{text}");
+        assert!(error.to_string().contains(';'), "{error}");
+    }
+    for ark in ["ark:/99999/0123456789b", "x", ""] {
+        assert!(catalog.dataset_by_ark(&Principal::Owner, ark).await.is_err(), "{ark}");
+    }
+    let table = "t".parse().unwrap();
+    let error = catalog.table(&Principal::Owner, &named("sst"), &table).await.unwrap_err();
+    assert!(error.to_string().contains("no tables yet"), "{error}");
+}
+
+#[tokio::test]
+async fn the_same_record_again_changes_nothing_and_a_change_makes_the_next_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let owner = Principal::Owner;
+    let files = vec![file("/data/sst.nc", "ab")];
+    let first = catalog.register(&owner, record("sst"), files.clone()).await.unwrap();
+    let again = catalog.register(&owner, record("sst"), files.clone()).await.unwrap();
+    assert!(!again.created);
+    assert_eq!(again.dataset, first.dataset);
+    // The notes alone are no change.
+    let noted = Record { version_notes: Some("again".to_owned()), ..record("sst") };
+    assert!(!catalog.register(&owner, noted, files.clone()).await.unwrap().created);
+
+    let mut retitled = record("sst");
+    retitled.title.push_str(", revised");
+    let second = catalog.register(&owner, retitled.clone(), files).await.unwrap();
+    assert!(second.created);
+    assert_eq!(second.dataset.version, 2);
+    assert_eq!(second.dataset.ark, first.dataset.ark);
+    let changed = vec![file("/data/sst.nc", "cd")];
+    let noted = Record { version_notes: Some("new buoys".to_owned()), ..retitled };
+    let third = catalog.register(&person(Scope::Write), noted, changed).await.unwrap();
+    assert_eq!(third.dataset.version, 3);
+
+    let versions = catalog.versions(&Principal::Anonymous, &"sst".parse().unwrap()).await.unwrap();
+    let notes: Vec<_> =
+        versions.iter().map(|v| (v.version, v.notes.as_str(), v.created_by.as_str())).collect();
+    assert_eq!(
+        notes,
+        [(1, "registered", "owner"), (2, "changed: title", "owner"), (3, "new buoys", "ada")]
+    );
+    let hashes: std::collections::HashSet<_> =
+        versions.iter().map(|v| v.content_hash.clone()).collect();
+    assert_eq!(hashes.len(), 3);
+    // Old versions stay as they were.
+    let old = catalog.dataset(&Principal::Anonymous, &named("sst@1")).await.unwrap();
+    assert_eq!(old, first.dataset);
+}
+
+#[tokio::test]
+async fn a_record_that_breaks_rules_is_refused_with_all_of_them_and_nothing_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let bad = Record {
+        title: String::new(),
+        license: None,
+        tier: Some(Tier::Restricted),
+        ..record("sst")
+    };
+    let error = catalog.register(&Principal::Owner, bad.clone(), vec![]).await.unwrap_err();
+    let CatalogError::Invalid { dataset, violations } = &error else { panic!("{error}") };
+    assert_eq!(error.code().exit_code(), 5);
+    assert_eq!(dataset, "ornl.sst");
+    let rules: Vec<_> = violations.iter().map(|v| v.rule.as_str()).collect();
+    assert_eq!(rules, ["license.required", "tier.enforced", "title.required"]);
+    assert!(catalog.datasets(&Principal::Owner).await.unwrap().is_empty());
+
+    let assessed = catalog.assess(&bad, &[]).await.unwrap();
+    assert_eq!(assessed.violations.len(), 3);
+    assert_eq!(assessed.record.contact.unwrap().email, "desk@lab.gov");
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_registration_would_and_stores_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let assessed = catalog.assess(&record("sst"), &[]).await.unwrap();
+    assert_eq!(assessed.violations, []);
+    // Without files the data are what is missing.
+    assert!(assessed.missing.iter().any(|point| point.metric == "FsF-F3-01M"));
+    assert!(catalog.datasets(&Principal::Owner).await.unwrap().is_empty());
+    let done = catalog.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+    assert_eq!(done.missing, assessed.missing);
+    assert!((done.dataset.fair_score - assessed.fair_score).abs() < 1e-12);
+}
+
+#[tokio::test]
+async fn registering_needs_scope_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let visitor =
+        Principal::Visitor { lab: LabName::new("anl").unwrap(), name: Some("bob".to_owned()) };
+    for who in [Principal::Anonymous, person(Scope::Read), visitor] {
+        let error = catalog.register(&who, record("sst"), vec![]).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::PermissionDenied);
+        assert!(error.to_string().contains("--scope write"), "{error}");
+        let name = "sst".parse().unwrap();
+        let error = catalog.put_tables(&who, &name, vec![]).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::PermissionDenied);
+    }
+    for scope in [Scope::Write, Scope::Admin] {
+        catalog.register(&person(scope), record("sst"), vec![]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn changed_defaults_of_the_lab_count_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let mut defaults = defaults();
+    defaults.naan = Some("13030".to_owned());
+    catalog.set_defaults(&defaults).await.unwrap();
+    let other = Catalog::open(folder.path()).await.unwrap();
+    let done = other.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+    assert!(done.dataset.ark.starts_with("ark:/13030/"));
+    defaults.naan = Some("my lab".to_owned());
+    assert_eq!(
+        catalog.set_defaults(&defaults).await.unwrap_err().code(),
+        ErrorCode::InvalidArgument
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sixteen_registrations_at_once_over_two_handles_all_count_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let handles = [catalog(folder.path()).await, Catalog::open(folder.path()).await.unwrap()];
+    let work: Vec<_> = (0..16)
+        .map(|number| {
+            let catalog = handles[number % 2].clone();
+            tokio::spawn(async move {
+                catalog.register(&Principal::Owner, record(&format!("set_{number}")), vec![]).await
+            })
+        })
+        .collect();
+    let mut arks = std::collections::HashSet::new();
+    for work in work {
+        let done = work.await.unwrap().unwrap();
+        assert!(done.created);
+        arks.insert(done.dataset.ark);
+    }
+    assert_eq!(arks.len(), 16);
+    for catalog in &handles {
+        assert_eq!(catalog.datasets(&Principal::Owner).await.unwrap().len(), 16);
+        let answer =
+            catalog.search(&Principal::Anonymous, &SearchRequest::default()).await.unwrap();
+        assert_eq!(answer.total, 16);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_same_record_registered_twice_at_once_is_one_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let handles = [catalog(folder.path()).await, Catalog::open(folder.path()).await.unwrap()];
+    let work: Vec<_> = (0..8)
+        .map(|number| {
+            let catalog = handles[number % 2].clone();
+            tokio::spawn(async move {
+                catalog.register(&Principal::Owner, record("sst"), vec![]).await.unwrap()
+            })
+        })
+        .collect();
+    let mut created = 0;
+    for work in work {
+        let done = work.await.unwrap();
+        assert_eq!(done.dataset.version, 1);
+        created += u32::from(done.created);
+    }
+    assert_eq!(created, 1);
+}

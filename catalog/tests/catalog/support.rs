@@ -1,0 +1,92 @@
+//! Records, files and tables to test with.
+
+pub(crate) use std::path::Path;
+pub(crate) use tarn_catalog::{Catalog, LabDefaults, TableEntry, TableStorage};
+pub(crate) use tarn_schemas::facts::{Extent, FileFacts, VariableFacts};
+pub(crate) use tarn_schemas::{DatasetRef, LabName, Principal, Record, Scope, Tier};
+
+use tarn_schemas::record::{Contact, Organisation, Terms};
+
+pub(crate) fn defaults() -> LabDefaults {
+    LabDefaults {
+        publisher: Some(Organisation { name: "Oak Ridge".to_owned(), ror: None }),
+        contact: Some(Contact { name: "Desk".to_owned(), email: "desk@lab.gov".to_owned() }),
+        naan: None,
+    }
+}
+
+pub(crate) async fn catalog(folder: &Path) -> Catalog {
+    Catalog::create(folder, LabName::new("ornl").unwrap(), defaults()).await.unwrap()
+}
+
+/// A record that breaks no rule.
+pub(crate) fn record(name: &str) -> Record {
+    serde_json::from_value(serde_json::json!({
+        "name": name,
+        "title": format!("A study of {name}"),
+        "description": "Monthly means on a one degree grid, made from ship and buoy reports by \
+                        optimal interpolation; good for climate variability, not for single days.",
+        "creators": [{"name": "Curie, Marie"}],
+        "license": "CC-BY-4.0",
+        "keywords": ["climate"],
+        "tier": "public",
+    }))
+    .unwrap()
+}
+
+pub(crate) fn registered(name: &str) -> Record {
+    Record {
+        tier: Some(Tier::Registered),
+        terms: Some(Terms { id: "https://lab.gov/terms".to_owned(), sha256: "ab".repeat(32) }),
+        ..record(name)
+    }
+}
+
+pub(crate) fn variable(
+    name: &str,
+    standard_name: Option<&str>,
+    units: Option<&str>,
+) -> VariableFacts {
+    VariableFacts {
+        name: name.to_owned(),
+        data_type: "Float32".to_owned(),
+        dimensions: vec!["time".to_owned()],
+        shape: vec![12],
+        standard_name: standard_name.map(str::to_owned),
+        long_name: None,
+        units: units.map(str::to_owned),
+        min: None,
+        max: None,
+        missing: None,
+    }
+}
+
+pub(crate) fn file(location: &str, hash: &str) -> FileFacts {
+    FileFacts {
+        location: location.to_owned(),
+        media_type: "application/x-netcdf".to_owned(),
+        bytes: 100,
+        sha256: hash.repeat(64 / hash.len()),
+        variables: vec![variable("tos", Some("sea_surface_temperature"), Some("degC"))],
+        extent: Extent::default(),
+        attributes: Vec::new(),
+    }
+}
+
+pub(crate) fn delta(name: &str, version: u64) -> TableEntry {
+    TableEntry {
+        name: name.parse().unwrap(),
+        storage: TableStorage::Delta { url: format!("file:///store/{name}"), version },
+        schema: String::new(),
+        rows: Some(10),
+        columns: Vec::new(),
+    }
+}
+
+pub(crate) fn named(text: &str) -> DatasetRef {
+    text.parse().unwrap()
+}
+
+pub(crate) fn person(scope: Scope) -> Principal {
+    Principal::Person { name: "ada".to_owned(), scope }
+}

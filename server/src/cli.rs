@@ -1,0 +1,414 @@
+//! The command line, as people type it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use tarn_schemas::{ColumnSource, Layout, PartialMode};
+
+/// A federated lake of scientific files: register them under FAIR records, ask SQL over every lab,
+/// stream them to training jobs, all under one policy.
+#[derive(Debug, Parser)]
+#[command(name = "tarn", version, about, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Folder of this lab's configuration, catalog and store [default: ~/.tarn]
+    #[arg(long, global = true, env = "TARN_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more; twice for debugging
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Print nothing but results and errors
+    #[arg(long, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tarn sql \"SELECT count(*), avg(t2m) FROM read_netcdf('era5.nc') WHERE latitude > 60\"
+  tarn init --lab ornl
+  tarn record new data/*.nc > sst.yaml      edit it, then
+  tarn register sst.yaml
+  tarn ingest data/*.nc --dataset sst       copy into Delta, or --in-place
+  tarn serve
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy, 4 not found, 5 invalid data or record,
+6 partial result.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a home: tarn.toml, a catalog and a local store. Asks nothing
+    Init(Init),
+    /// Say what is in files: grids, variables, units, chunking, filters, missing metadata
+    Inspect(Inspect),
+    /// Write records
+    #[command(subcommand)]
+    Record(Record),
+    /// Validate a record, mint its identifier and store it
+    Register(Register),
+    /// Make tables of files, as verified Delta tables or in place
+    Ingest(Ingest),
+    /// Find datasets in this lab and its peers
+    Search(Search),
+    /// Show one dataset
+    Show(Named),
+    /// List the versions of a dataset
+    Versions(Named),
+    /// Run SQL over files, this lab and its peers; without a query, a prompt
+    Sql(Sql),
+    /// Stream a table in training batches
+    Stream(Stream),
+    /// Serve HTTP and Flight
+    Serve(Serve),
+    /// Make, list and revoke tokens
+    #[command(subcommand)]
+    Token(Token),
+    /// Connect labs
+    #[command(subcommand)]
+    Peer(Peer),
+}
+
+/// `tarn init`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tarn --home /srv/tarn init --lab ornl")]
+pub struct Init {
+    /// Name of the lab: 2 to 32 characters a-z, 0-9 and _
+    #[arg(long, default_value = "lab", value_name = "NAME")]
+    pub lab: String,
+}
+
+/// `tarn inspect`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tarn inspect data/sst.nc s3://bucket/run_*.h5")]
+pub struct Inspect {
+    /// Paths, URLs, globs or folders
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+}
+
+/// `tarn record`
+#[derive(Debug, Subcommand)]
+pub enum Record {
+    /// Print a record in YAML, prefilled from the files
+    #[command(after_help = "Example:\n  tarn record new data/*.nc --name sst > sst.yaml")]
+    New {
+        /// Paths, URLs, globs or folders
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<String>,
+        /// Name of the dataset [default: from the first file]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+}
+
+/// `tarn register`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tarn register sst.yaml --dry-run")]
+pub struct Register {
+    /// Record in YAML or JSON; its `files:` are relative to it
+    #[arg(value_name = "RECORD.yaml")]
+    pub record: PathBuf,
+    /// Say what would happen and store nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `tarn ingest`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tarn ingest data/*.nc --dataset sst
+  tarn ingest run7.h5 --dataset runs --in-place --grid entry_data_frame_y_x --layout tensors
+  tarn ingest cmip6/*.nc --dataset cmip6 --table ta --grid time_plev_lat_lon \\
+      --column model=attribute:source_id --column 'year=cf_year(time)' --select model,year,lat,lon,ta")]
+pub struct Ingest {
+    /// Paths, URLs, globs or folders
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<String>,
+    /// The dataset, registered before: name or lab.name
+    #[arg(long, value_name = "NAME")]
+    pub dataset: String,
+    /// The table; without it one table per grid
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// The grid; without it the one with most cells (with --table) or all of them
+    #[arg(long, value_name = "GRID")]
+    pub grid: Option<String>,
+    /// Rows are cells, or tensors along the leading dimension
+    #[arg(long, value_enum, default_value_t = LayoutName::Cells)]
+    pub layout: LayoutName,
+    /// An extra column: NAME=attribute:A, NAME=attribute:VARIABLE:A, NAME=path:REGEX,
+    /// NAME=variable:V, NAME=cf_year(TIME), cf_month, cf_day
+    #[arg(long = "column", value_name = "NAME=SOURCE", value_parser = column)]
+    pub columns: Vec<(String, ColumnSource)>,
+    /// The columns to keep, in this order
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub select: Vec<String>,
+    /// Query the files where they are; nothing is copied
+    #[arg(long)]
+    pub in_place: bool,
+}
+
+fn column(text: &str) -> Result<(String, ColumnSource), String> {
+    let (name, source) = text.split_once('=').ok_or("write NAME=SOURCE")?;
+    Ok((
+        name.to_owned(),
+        source.parse().map_err(|e: tarn_schemas::table::ColumnSourceError| e.to_string())?,
+    ))
+}
+
+/// Layout on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LayoutName {
+    /// One row per cell
+    Cells,
+    /// One row per index of the leading dimension
+    Tensors,
+}
+
+impl From<LayoutName> for Layout {
+    fn from(name: LayoutName) -> Self {
+        match name {
+            LayoutName::Cells => Self::Cells,
+            LayoutName::Tensors => Self::Tensors,
+        }
+    }
+}
+
+/// `tarn search`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  tarn search sea ice --filter standard_name=air_temperature --facet lab"
+)]
+pub struct Search {
+    /// Words
+    #[arg(value_name = "TEXT")]
+    pub text: Vec<String>,
+    /// Only datasets with this value: lab, tier, keyword, standard_name, variable, units, format,
+    /// creator, license
+    #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = pair)]
+    pub filters: Vec<(String, String)>,
+    /// Count the values of a key
+    #[arg(long = "facet", value_name = "KEY")]
+    pub facets: Vec<String>,
+    /// Most hits
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub limit: usize,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// A dataset by name.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// name, lab.name or lab.name@version
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// `tarn sql`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tarn sql \"SELECT * FROM grids('data/sst.nc')\"
+  tarn sql \"SELECT lat, avg(sst) FROM read_netcdf('data/*.nc') GROUP BY lat\" --format csv
+  tarn sql \"SELECT * FROM ornl.cmip6.ta\" --format parquet --output ta.parquet --partial allow")]
+pub struct Sql {
+    /// One statement; without it, a prompt
+    #[arg(value_name = "QUERY")]
+    pub query: Option<String>,
+    /// How to print the answer
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<SqlFormat>,
+    /// Write to a file instead
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// When a lab does not answer: leave it out and say so (exit code 6), or fail
+    #[arg(long, value_enum, default_value_t = PartialName::Error)]
+    pub partial: PartialName,
+}
+
+/// Format of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SqlFormat {
+    /// Aligned text
+    Table,
+    /// RFC 4180, with a header
+    Csv,
+    /// One object: schema, rows, sites
+    Json,
+    /// Arrow IPC stream
+    Arrow,
+    /// Parquet file
+    Parquet,
+}
+
+/// `--partial`
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum PartialName {
+    /// A missing lab fails the query
+    Error,
+    /// A missing lab is left out and said so
+    Allow,
+}
+
+impl From<PartialName> for PartialMode {
+    fn from(name: PartialName) -> Self {
+        match name {
+            PartialName::Error => Self::Error,
+            PartialName::Allow => Self::Allow,
+        }
+    }
+}
+
+/// `tarn stream`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tarn stream llnl.scenarios.fields --batch-size 64 --seed 7")]
+pub struct Stream {
+    /// The table: lab.dataset.table or dataset.table
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Rows of a batch
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub batch_size: u32,
+    /// Seed of the order
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Epoch: another order with the same seed
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub epoch: u32,
+    /// Number of consumers that share an epoch
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub world_size: u32,
+    /// Which of them this is
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub rank: u32,
+    /// Global position to begin at, in rows
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub start: u64,
+    /// Table order instead of a shuffled one
+    #[arg(long)]
+    pub in_order: bool,
+    /// Columns
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Only rows for which this SQL condition holds
+    #[arg(long, value_name = "SQL")]
+    pub filter: Option<String>,
+    /// Write the batches as an Arrow IPC stream
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `tarn serve`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  TARN_HTTP=127.0.0.1:8081 TARN_FLIGHT=127.0.0.1:8816 tarn serve"
+)]
+pub struct Serve {}
+
+/// `tarn token`
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token and print it once; with --quiet the token alone
+    Create {
+        /// Whose it is
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value_t = ScopeName::Read)]
+        scope: ScopeName,
+        /// Days until it expires
+        #[arg(long, default_value_t = 90, value_name = "DAYS")]
+        days: u32,
+    },
+    /// List tokens, without their secrets
+    List,
+    /// Revoke tokens by name or id
+    Revoke {
+        /// Name or id
+        #[arg(value_name = "NAME|ID")]
+        token: String,
+    },
+}
+
+/// `--scope`
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ScopeName {
+    /// Search, SQL and streams
+    Read,
+    /// Register and ingest as well
+    Write,
+    /// Everything
+    Admin,
+}
+
+impl From<ScopeName> for tarn_schemas::Scope {
+    fn from(name: ScopeName) -> Self {
+        match name {
+            ScopeName::Read => Self::Read,
+            ScopeName::Write => Self::Write,
+            ScopeName::Admin => Self::Admin,
+        }
+    }
+}
+
+/// `tarn peer`
+#[derive(Debug, Subcommand)]
+pub enum Peer {
+    /// Print a one-time invitation for another lab; with --quiet the invitation alone
+    Invite,
+    /// Accept another lab's invitation; its server must be running
+    Accept {
+        /// The text that `tarn peer invite` printed
+        #[arg(value_name = "INVITATION")]
+        invitation: String,
+    },
+    /// List peers
+    List,
+    /// Ask every peer whether it answers
+    Status,
+    /// Forget a peer
+    Remove {
+        /// The lab
+        #[arg(value_name = "LAB")]
+        lab: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn column_options_are_read_and_refused_with_a_reason() {
+        let cli = Cli::parse_from([
+            "tarn",
+            "ingest",
+            "a.nc",
+            "--dataset",
+            "d",
+            "--column",
+            "y=cf_year(time)",
+        ]);
+        let Command::Ingest(ingest) = cli.command else { panic!("not ingest") };
+        assert_eq!(ingest.columns[0].0, "y");
+        assert!(
+            Cli::try_parse_from(["tarn", "ingest", "a.nc", "--dataset", "d", "--column", "y=nope"])
+                .is_err()
+        );
+    }
+}

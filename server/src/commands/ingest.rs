@@ -1,0 +1,100 @@
+//! `tarn ingest`
+
+use super::{Context, Outcome};
+use crate::cli::Ingest;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::output::IngestBar;
+use std::sync::Arc;
+use std::time::Instant;
+use tarn_catalog::TableStorage;
+use tarn_ingest::{IngestRequest, ingest};
+use tarn_schemas::{DatasetRef, ErrorCode, Principal, TableName, TableOptions};
+
+/// Makes tables of files.
+pub async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> {
+    let home = Home::open(context.home.as_deref()).await?;
+    let dataset: DatasetRef = args.dataset.parse()?;
+    if dataset.lab.as_ref().is_some_and(|lab| lab != home.catalog.lab())
+        || dataset.version.is_some()
+    {
+        return Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            format!("{dataset}: files are ingested into the newest version of this lab's own datasets ({})", home.catalog.lab()),
+        )
+        .into());
+    }
+    let table = args.table.as_deref().map(TableName::new).transpose()?;
+    let said = TableOptions {
+        grid: args.grid,
+        layout: args.layout.into(),
+        columns: args.columns,
+        select: args.select,
+        ..TableOptions::default()
+    };
+    // What the record says of the table counts where the command line says nothing.
+    let recorded = home.catalog.dataset(&Principal::Owner, &dataset).await?.record.tables;
+    let options = match table.as_ref().and_then(|table| recorded.get(table)) {
+        Some(recorded) if said == TableOptions::default() => recorded.clone(),
+        _ => said,
+    };
+    let request = IngestRequest {
+        sources: args.sources,
+        dataset: dataset.name,
+        table,
+        options,
+        in_place: args.in_place,
+    };
+
+    let started = Instant::now();
+    let bar = Arc::new(IngestBar::new(context.quiet || context.json));
+    let shown = bar.clone();
+    let work = ingest(
+        &home.catalog,
+        &home.stores,
+        &home.store,
+        &Principal::Owner,
+        &request,
+        Arc::new(move |progress| shown.show(&progress)),
+    );
+    let report = tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => {
+            bar.finish();
+            return Err(Failure::new(
+                ErrorCode::Cancelled,
+                "cancelled; tables that were committed stay, the rest was not changed. Run the same command again to go on",
+            )
+            .into());
+        }
+    };
+    bar.finish();
+    let report = report?;
+    if context.json {
+        println!(
+            "{}",
+            serde_json::json!({
+                "dataset": request.dataset, "version": report.dataset_version, "tables": report.tables,
+                "files_added": report.files_added, "files_skipped": report.files_skipped, "rows_added": report.rows_added,
+            })
+        );
+        return Ok(());
+    }
+    for table in &report.tables {
+        let rows = table.rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string());
+        let place = match &table.storage {
+            TableStorage::Delta { url, version } => format!("Delta version {version} at {url}"),
+            TableStorage::InPlace { files, .. } => format!("{} file(s) in place", files.len()),
+        };
+        println!("{}.{}.{}  {rows} rows  {place}", home.catalog.lab(), request.dataset, table.name);
+    }
+    context.note(format_args!(
+        "{} file(s) added, {} there already, {} row(s) added in {:.1} s; dataset version {}",
+        report.files_added,
+        report.files_skipped,
+        report.rows_added,
+        started.elapsed().as_secs_f64(),
+        report.dataset_version
+    ));
+    Ok(())
+}

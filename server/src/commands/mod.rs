@@ -1,0 +1,88 @@
+//! One file a command.
+
+mod datasets;
+mod ingest;
+mod init;
+mod inspect;
+mod peer;
+mod record;
+mod register;
+mod search;
+mod serve;
+mod sql;
+mod stream;
+mod token;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What every command knows of the command line.
+#[derive(Debug)]
+pub struct Context {
+    /// `--home`
+    pub home: Option<PathBuf>,
+    /// `--json`
+    pub json: bool,
+    /// `--quiet`
+    pub quiet: bool,
+}
+
+impl Context {
+    /// Prints a note for people, on standard error, unless `--quiet` or `--json`.
+    pub fn note(&self, text: impl std::fmt::Display) {
+        if !self.quiet && !self.json {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let context = Context { home: cli.home, json: cli.json, quiet: cli.quiet };
+    match cli.command {
+        Command::Init(args) => init::run(&context, &args).await,
+        Command::Inspect(args) => inspect::run(&context, &args).await,
+        Command::Record(args) => record::run(&context, args).await,
+        Command::Register(args) => register::run(&context, &args).await,
+        Command::Ingest(args) => ingest::run(&context, args).await,
+        Command::Search(args) => search::run(&context, args).await,
+        Command::Show(args) => datasets::show(&context, &args).await,
+        Command::Versions(args) => datasets::versions(&context, &args).await,
+        Command::Sql(args) => sql::run(&context, &args).await,
+        Command::Stream(args) => stream::run(&context, args).await,
+        Command::Serve(_) => serve::run(&context).await,
+        Command::Token(args) => token::run(&context, args).await,
+        Command::Peer(args) => peer::run(&context, args).await,
+    }
+    .map(|()| ExitCode::SUCCESS)
+    .or_else(Outcome::into_exit)
+}
+
+/// A command that did not simply succeed.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It failed.
+    Failed(Failure),
+    /// It did its work and the exit code says more, such as 6 for a partial result.
+    Exit(u8),
+}
+
+impl Outcome {
+    fn into_exit(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Failed(failure) => Err(failure),
+            Self::Exit(code) => Ok(ExitCode::from(code)),
+        }
+    }
+}
+
+impl<E> From<E> for Outcome
+where
+    Failure: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}

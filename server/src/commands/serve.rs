@@ -1,0 +1,82 @@
+//! `tarn serve`
+
+use super::{Context, Outcome};
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::http;
+use std::net::SocketAddr;
+use tarn_query::flight;
+use tarn_schemas::ErrorCode;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Serves HTTP and Flight until Ctrl-C or SIGTERM; running answers are finished first.
+pub async fn run(context: &Context) -> Result<(), Outcome> {
+    let home = Home::open(context.home.as_deref()).await?;
+    let engine = home.engine()?;
+    let http_listener = listen("HTTP", "TARN_HTTP", home.config.http).await?;
+    let flight_listener = listen("Flight", "TARN_FLIGHT", home.config.flight).await?;
+    let stop = CancellationToken::new();
+
+    context.note(format_args!(
+        "{} serves HTTP on http://{} and Flight on grpc://{}; stop with Ctrl-C",
+        home.catalog.lab(),
+        home.config.http,
+        home.config.flight
+    ));
+    let pages = axum::serve(http_listener, http::router(engine.clone(), home.catalog.clone()))
+        .with_graceful_shutdown(stop.clone().cancelled_owned())
+        .into_future();
+    let streams = flight::serve(flight_listener, engine, stop.clone().cancelled_owned());
+    let stopper = stop.clone();
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        stopper.cancel();
+    });
+    let (pages, streams) = tokio::join!(
+        async {
+            let done = pages.await;
+            stop.cancel();
+            done
+        },
+        async {
+            let done = streams.await;
+            stop.cancel();
+            done
+        }
+    );
+    pages.map_err(|e| Failure::new(ErrorCode::Unavailable, format!("HTTP: {e}")))?;
+    streams.map_err(|e| Failure::new(ErrorCode::Unavailable, format!("Flight: {e}")))?;
+    Ok(())
+}
+
+async fn listen(door: &str, variable: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let problem = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "the port is in use by another program".to_owned(),
+            _ => error.to_string(),
+        };
+        let key = door.to_lowercase();
+        Failure::new(
+            ErrorCode::Conflict,
+            format!("{door} on {address}: {problem}; choose another with {variable}=127.0.0.1:PORT or `{key}` in tarn.toml"),
+        )
+    })
+}
+
+async fn wait_for_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be watched");
+            // Ctrl-C still stops the server.
+            let _ = interrupt.await;
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `tarn.toml` and its environment variables.
+
+use crate::failure::{Failure, io};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use tarn_catalog::LabDefaults;
+use tarn_connectors::{Location, StoreConfig, Stores};
+use tarn_query::EngineConfig;
+use tarn_schemas::{ErrorCode, LabName};
+
+/// The configuration of a home. Every plain key has an environment variable `TARN_<KEY>` that wins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of the lab.
+    pub lab: LabName,
+    /// Address of HTTP.
+    #[serde(default = "default_http")]
+    pub http: SocketAddr,
+    /// Address of Flight.
+    #[serde(default = "default_flight")]
+    pub flight: SocketAddr,
+    /// HTTP address that peers are told, where it differs from `http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_url: Option<String>,
+    /// Flight address that peers are told, where it differs from `flight`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flight_url: Option<String>,
+    /// Folder (relative to the home) or URL of the lab's tables.
+    #[serde(default = "default_store")]
+    pub store: String,
+    /// Memory that queries may use together, in MiB.
+    #[serde(default = "default_memory")]
+    pub memory_mib: usize,
+    /// Partitions of a query; 0 means the number of cores.
+    #[serde(default)]
+    pub partitions: usize,
+    /// Seconds to wait for a peer's first answer.
+    #[serde(default = "default_peer_seconds")]
+    pub peer_seconds: u64,
+    /// What records may leave out.
+    #[serde(default)]
+    pub defaults: LabDefaults,
+    /// Object stores by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stores: BTreeMap<String, StoreConfig>,
+}
+
+fn default_http() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn default_flight() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8815))
+}
+
+fn default_store() -> String {
+    "store".to_owned()
+}
+
+fn default_memory() -> usize {
+    4096
+}
+
+fn default_peer_seconds() -> u64 {
+    30
+}
+
+/// The keys that have an environment variable.
+const KEYS: [&str; 9] = [
+    "lab",
+    "http",
+    "flight",
+    "http_url",
+    "flight_url",
+    "store",
+    "memory_mib",
+    "partitions",
+    "peer_seconds",
+];
+
+impl Config {
+    /// The configuration of a new home.
+    pub fn new(lab: LabName) -> Self {
+        Self {
+            lab,
+            http: default_http(),
+            flight: default_flight(),
+            http_url: None,
+            flight_url: None,
+            store: default_store(),
+            memory_mib: default_memory(),
+            partitions: 0,
+            peer_seconds: default_peer_seconds(),
+            defaults: LabDefaults::default(),
+            stores: BTreeMap::new(),
+        }
+    }
+
+    /// Reads `tarn.toml` of a home, then the environment.
+    pub fn load(home: &Path) -> Result<Self, Failure> {
+        let path = home.join("tarn.toml");
+        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::new(
+                ErrorCode::NotFound,
+                format!(
+                    "{} is no home of Tarn; make one with `tarn init --home {}`",
+                    home.display(),
+                    home.display()
+                ),
+            ),
+            _ => io(path.display(), &error),
+        })?;
+        Self::parse(&text, |key| std::env::var(format!("TARN_{}", key.to_uppercase())).ok())
+            .map_err(|failure| failure.at(path.display()))
+    }
+
+    fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let wrong = |error: String| Failure::new(ErrorCode::InvalidArgument, error);
+        let mut table: toml::Table =
+            text.parse().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
+        for key in KEYS {
+            if let Some(value) = environment(key) {
+                let value =
+                    value.parse::<i64>().map_or(toml::Value::String(value), toml::Value::Integer);
+                table.insert(key.to_owned(), value);
+            }
+        }
+        table.try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))
+    }
+
+    /// The text of a new `tarn.toml`.
+    pub fn template(&self) -> String {
+        format!(
+            "# Configuration of this Tarn node. Every plain key has an environment variable TARN_<KEY>.\n\
+             lab = \"{}\"\n\
+             http = \"{}\"\n\
+             flight = \"{}\"\n\
+             # Folder (relative to this file) or URL of the lab's tables, such as s3://bucket/prefix.\n\
+             store = \"{}\"\n\n\
+             # What records may leave out.\n\
+             # [defaults]\n\
+             # publisher = {{ name = \"…\", ror = \"https://ror.org/…\" }}\n\
+             # contact = {{ name = \"…\", email = \"…\" }}\n\
+             # naan = \"99999\"\n\n\
+             # Object stores by URL prefix; credentials may also come from the environment (AWS_…).\n\
+             # [stores.archive]\n\
+             # url = \"s3://bucket\"\n\
+             # aws_endpoint = \"https://s3.example.org\"\n\
+             # aws_region = \"us-east-1\"\n",
+            self.lab, self.http, self.flight, self.store,
+        )
+    }
+
+    /// The stores.
+    pub fn stores(&self) -> Stores {
+        Stores::new(self.stores.values().cloned().collect())
+    }
+
+    /// Where the lab's tables are.
+    pub fn store_location(&self, home: &Path) -> Result<Location, Failure> {
+        let text = if self.store.contains("://") {
+            self.store.clone()
+        } else {
+            home.join(&self.store).display().to_string()
+        };
+        Ok(Location::parse(&text)?)
+    }
+
+    /// Limits of the engine.
+    pub fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            memory_bytes: self.memory_mib.saturating_mul(1 << 20),
+            partitions: self.partitions,
+            peer_seconds: self.peer_seconds,
+        }
+    }
+
+    /// The HTTP address that others reach this node at.
+    pub fn public_http(&self) -> String {
+        self.http_url.clone().unwrap_or_else(|| format!("http://{}", self.http))
+    }
+
+    /// The Flight address that others reach this node at.
+    pub fn public_flight(&self) -> String {
+        self.flight_url.clone().unwrap_or_else(|| format!("http://{}", self.flight))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_reads_back_and_the_environment_wins() {
+        let config = Config::new(LabName::new("ornl").unwrap());
+        let again = Config::parse(&config.template(), |_| None).unwrap();
+        assert_eq!(again.http, config.http);
+        assert_eq!(again.lab, config.lab);
+        let other = Config::parse(&config.template(), |key| match key {
+            "http" => Some("127.0.0.1:9".to_owned()),
+            "memory_mib" => Some("7".to_owned()),
+            _ => None,
+        });
+        let other = other.unwrap();
+        assert_eq!((other.http.port(), other.memory_mib), (9, 7));
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_refused_by_name() {
+        let unknown = Config::parse("lab = \"ornl\"\nhttps = \"x\"", |_| None).unwrap_err();
+        assert!(unknown.to_string().contains("https"), "{unknown}");
+        let wrong = Config::parse("lab = \"Ornl\"", |_| None).unwrap_err();
+        assert!(wrong.to_string().contains("lab"), "{wrong}");
+    }
+}

@@ -1,0 +1,93 @@
+//! A home: the folder with a lab's configuration, catalog and store.
+
+use crate::config::Config;
+use crate::failure::{Failure, io};
+use std::path::{Path, PathBuf};
+use tarn_catalog::Catalog;
+use tarn_connectors::{Location, Stores};
+use tarn_query::{Engine, EngineConfig};
+use tarn_schemas::ErrorCode;
+
+/// Memory for queries without a home.
+const MEMORY_WITHOUT_HOME: usize = 4 << 30;
+
+/// An open home.
+#[derive(Debug)]
+pub struct Home {
+    /// Its configuration.
+    pub config: Config,
+    /// Its catalog.
+    pub catalog: Catalog,
+    /// Its object stores.
+    pub stores: Stores,
+    /// Where its tables are.
+    pub store: Location,
+}
+
+/// The folder that the command line means, and whether it was said.
+pub fn folder(said: Option<&Path>) -> Result<(PathBuf, bool), Failure> {
+    match said {
+        Some(folder) => Ok((folder.to_owned(), true)),
+        None => std::env::home_dir().map(|home| (home.join(".tarn"), false)).ok_or_else(|| {
+            Failure::new(ErrorCode::InvalidArgument, "no home folder is known; give --home DIR")
+        }),
+    }
+}
+
+impl Home {
+    /// Opens the home.
+    pub async fn open(said: Option<&Path>) -> Result<Self, Failure> {
+        let (folder, _) = folder(said)?;
+        let folder = folder.canonicalize().unwrap_or(folder);
+        let config = Config::load(&folder)?;
+        let catalog = Catalog::open(&folder).await?;
+        if catalog.defaults().await? != config.defaults {
+            catalog.set_defaults(&config.defaults).await?;
+        }
+        if catalog.lab() != &config.lab {
+            return Err(Failure::new(
+                ErrorCode::InvalidArgument,
+                format!(
+                    "the catalog in {} belongs to lab {}, tarn.toml says {}; a lab keeps its name",
+                    folder.display(),
+                    catalog.lab(),
+                    config.lab
+                ),
+            ));
+        }
+        let stores = config.stores();
+        let store = config.store_location(&folder)?;
+        Ok(Self { config, catalog, stores, store })
+    }
+
+    /// Makes a new home.
+    pub async fn create(folder: &Path, config: &Config) -> Result<(), Failure> {
+        let path = folder.join("tarn.toml");
+        if path.exists() {
+            return Err(Failure::new(
+                ErrorCode::Conflict,
+                format!("{} is a home already; nothing was changed", folder.display()),
+            ));
+        }
+        std::fs::create_dir_all(folder.join(&config.store))
+            .map_err(|e| io(folder.display(), &e))?;
+        Catalog::create(folder, config.lab.clone(), config.defaults.clone()).await?;
+        std::fs::write(&path, config.template()).map_err(|e| io(path.display(), &e))
+    }
+
+    /// The engine of this home.
+    pub fn engine(&self) -> Result<Engine, Failure> {
+        Ok(Engine::new(Some(self.catalog.clone()), self.stores.clone(), self.config.engine())?)
+    }
+}
+
+/// The engine of the home, or one that reads files only where there is no home and none was said.
+pub async fn engine_or_files(said: Option<&Path>) -> Result<Engine, Failure> {
+    let (folder, explicit) = folder(said)?;
+    if explicit || folder.join("tarn.toml").exists() {
+        return Home::open(Some(&folder)).await?.engine();
+    }
+    let config =
+        EngineConfig { memory_bytes: MEMORY_WITHOUT_HOME, partitions: 0, peer_seconds: 30 };
+    Ok(Engine::new(None, Stores::default(), config)?)
+}

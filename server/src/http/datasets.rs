@@ -1,0 +1,105 @@
+//! `GET /api/v1/datasets…`
+
+use super::Door;
+use super::auth::Caller;
+use super::problem::Refusal;
+use crate::failure::Failure;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::json;
+use tarn_catalog::{Action, Dataset, Decision};
+use tarn_schemas::{DatasetRef, ErrorCode, Principal};
+
+/// Datasets of one page.
+const PAGE: usize = 100;
+
+/// Where a page begins.
+#[derive(Debug, Deserialize)]
+pub struct Cursor {
+    cursor: Option<String>,
+}
+
+/// All datasets of this lab that the caller may know of, by name, in pages.
+#[utoipa::path(get, path = "/api/v1/datasets",
+    params(("cursor" = Option<String>, Query, description = "`next` of the page before")),
+    responses((status = 200, description = "`datasets` and `next`")))]
+pub async fn list(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Query(Cursor { cursor }): Query<Cursor>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let all = door.catalog.datasets(&who).await?;
+    let after = cursor.unwrap_or_default();
+    let mut rest = all.iter().filter(|dataset| dataset.name.as_str() > after.as_str());
+    let page: Vec<&Dataset> = rest.by_ref().take(PAGE).collect();
+    let next = rest.next().and_then(|_| page.last()).map(|last| last.name.to_string());
+    let page: Vec<_> = page.into_iter().map(|dataset| view(&door, &who, dataset)).collect();
+    Ok(Json(json!({"datasets": page, "next": next})))
+}
+
+/// One dataset: `name` or `name@version`.
+#[utoipa::path(get, path = "/api/v1/datasets/{lab}/{name}",
+    params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version")),
+    responses((status = 200, description = "The dataset"), (status = 404, description = "No such dataset", body = super::problem::Problem)))]
+pub async fn one(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path((lab, name)): Path<(String, String)>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let dataset = find(&door, &who, &lab, &name).await?;
+    Ok(Json(view(&door, &who, &dataset)))
+}
+
+/// Versions of a dataset.
+#[utoipa::path(get, path = "/api/v1/datasets/{lab}/{name}/versions",
+    params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "Name")),
+    responses((status = 200, description = "Versions, oldest first"), (status = 404, description = "No such dataset", body = super::problem::Problem)))]
+pub async fn versions(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path((lab, name)): Path<(String, String)>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let dataset = find(&door, &who, &lab, &name).await?;
+    Ok(Json(json!(door.catalog.versions(&who, &dataset.name).await?)))
+}
+
+/// The dataset of a path; another lab's is not here.
+pub async fn find(door: &Door, who: &Principal, lab: &str, name: &str) -> Result<Dataset, Failure> {
+    let wanted: DatasetRef = format!("{lab}.{name}").parse()?;
+    if wanted.lab.as_ref() != Some(door.catalog.lab()) {
+        let own = door.catalog.lab();
+        let problem =
+            format!("no dataset {wanted} here; this is {own}, ask {lab} for its own datasets");
+        return Err(Failure::new(ErrorCode::NotFound, problem));
+    }
+    Ok(door.catalog.dataset(who, &wanted).await?)
+}
+
+/// A dataset as the caller may see it: where files and tables lie is for those who may write.
+fn view(door: &Door, who: &Principal, dataset: &Dataset) -> serde_json::Value {
+    let mut json = json!(dataset);
+    json["may_read"] = json!(door.catalog.decide(who, Action::Read, dataset) == Decision::Allow);
+    if door.catalog.decide(who, Action::Write, dataset) == Decision::Allow {
+        return json;
+    }
+    for table in json["tables"].as_array_mut().into_iter().flatten() {
+        if let Some(table) = table.as_object_mut() {
+            for place in ["url", "files", "options"] {
+                table.remove(place);
+            }
+        }
+    }
+    let names = |value: &mut serde_json::Value| {
+        if let Some(text) = value.as_str() {
+            *value = json!(text.rsplit('/').next().unwrap_or(text));
+        }
+    };
+    for file in json["files"].as_array_mut().into_iter().flatten() {
+        names(&mut file["location"]);
+    }
+    for file in json["record"]["files"].as_array_mut().into_iter().flatten() {
+        names(file);
+    }
+    json
+}

@@ -1,0 +1,85 @@
+//! The HTTP door: REST under `/api/v1`, health, metrics, dataset pages and ARKs.
+
+mod auth;
+mod datasets;
+mod health;
+mod openapi;
+mod page;
+mod problem;
+mod search;
+mod sql;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tarn_catalog::Catalog;
+use tarn_query::Engine;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+/// Largest request body.
+const BODY_BYTES: usize = 1 << 20;
+/// Queries that run at once.
+const QUERIES: usize = 32;
+
+/// What handlers share.
+#[derive(Debug, Clone)]
+pub struct Door {
+    engine: Engine,
+    catalog: Catalog,
+    queries: Arc<Semaphore>,
+    requests: Arc<AtomicU64>,
+}
+
+/// All routes.
+pub fn router(engine: Engine, catalog: Catalog) -> Router {
+    let door = Door {
+        engine,
+        catalog,
+        queries: Arc::new(Semaphore::new(QUERIES)),
+        requests: Arc::default(),
+    };
+    Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/openapi.json", get(openapi::document))
+        .route("/api/v1/sql", post(sql::run))
+        .route("/api/v1/search", get(search::run))
+        .route("/api/v1/datasets", get(datasets::list))
+        .route("/api/v1/datasets/{lab}/{name}", get(datasets::one))
+        .route("/api/v1/datasets/{lab}/{name}/versions", get(datasets::versions))
+        .route("/datasets/{lab}/{name}", get(page::dataset))
+        .route("/ark:/{naan}/{name}", get(page::resolve))
+        .fallback(problem::no_route)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn_with_state(door.clone(), about_request))
+        .with_state(door)
+}
+
+/// Gives each request an id, in the answer and the log.
+async fn about_request(
+    axum::extract::State(door): axum::extract::State<Door>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = Uuid::now_v7().to_string();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    door.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let mut response = next.run(request).await;
+    tracing::debug!(%id, %method, %path, status = response.status().as_u16(), "request");
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+    headers.insert(
+        HeaderName::from_static("x-content-type-options"),
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}

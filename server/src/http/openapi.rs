@@ -1,0 +1,45 @@
+//! The description of the API.
+
+use super::{datasets, health, problem, search, sql};
+use axum::Json;
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tarn",
+        description = "A federated lake of scientific files and its catalog",
+        license(name = "Apache-2.0")
+    ),
+    paths(
+        sql::run,
+        search::run,
+        datasets::list,
+        datasets::one,
+        datasets::versions,
+        health::live,
+        health::ready,
+        health::metrics
+    ),
+    components(schemas(problem::Problem, sql::SqlRequest))
+)]
+struct Api;
+
+/// `GET /api/v1/openapi.json`
+pub async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Api::openapi())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_openapi_3_1_and_knows_every_route_of_the_api() {
+        let json = serde_json::to_value(Api::openapi()).unwrap();
+        assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));
+        for path in ["/api/v1/sql", "/api/v1/search", "/api/v1/datasets", "/healthz"] {
+            assert!(json["paths"].get(path).is_some(), "{path}");
+        }
+    }
+}

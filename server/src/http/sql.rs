@@ -1,0 +1,176 @@
+//! `POST /api/v1/sql`
+
+use super::Door;
+use super::auth::Caller;
+use super::problem::Refusal;
+use crate::cli::SqlFormat;
+use crate::failure::Failure;
+use crate::output::BatchWriter;
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use serde::Deserialize;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use tarn_query::{Answer, QueryError, SessionOptions};
+use tarn_schemas::{ErrorCode, PartialMode, SiteStatus};
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+
+/// Largest answer that may lack a lab: it is held back until it is known which labs answered.
+const PARTIAL_BYTES: usize = 256 << 20;
+
+/// A query.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqlRequest {
+    /// One read-only statement.
+    query: String,
+    /// `error` (default) or `allow`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    partial: PartialMode,
+}
+
+/// Runs a statement. `Accept` chooses Arrow IPC (`application/vnd.apache.arrow.stream`), CSV
+/// (`text/csv`) or JSON. `sites` stand in the JSON; an answer with `partial = allow` carries them in the header
+/// `x-tarn-sites` too, and has status 206 if a lab is missing.
+#[utoipa::path(post, path = "/api/v1/sql", request_body = SqlRequest,
+    responses(
+        (status = 200, description = "The answer"), (status = 206, description = "An answer that lacks a lab"),
+        (status = 400, description = "Wrong SQL", body = super::problem::Problem),
+        (status = 403, description = "Refused by policy", body = super::problem::Problem),
+        (status = 404, description = "No such table", body = super::problem::Problem),
+        (status = 503, description = "A lab did not answer", body = super::problem::Problem)))]
+pub async fn run(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    headers: HeaderMap,
+    Json(request): Json<SqlRequest>,
+) -> Result<Response, Refusal> {
+    let permit = door.queries.clone().try_acquire_owned().map_err(|_| {
+        Failure::new(
+            ErrorCode::ResourceExhausted,
+            "too many queries run at once; try again in a moment",
+        )
+    })?;
+    let (format, media_type) = format(&headers)?;
+    let options = SessionOptions { partial: request.partial, files: false };
+    let session = door.engine.session(who, options).await?;
+    let answer = session.sql(&request.query).await?;
+    let chunks = Chunks::new(format, answer, permit)?;
+    match request.partial {
+        PartialMode::Error => {
+            let body =
+                Body::from_stream(futures::stream::unfold(chunks, |mut chunks| async move {
+                    chunks.next().await.map(|chunk| (chunk, chunks))
+                }));
+            Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
+        }
+        PartialMode::Allow => whole(chunks, media_type).await,
+    }
+}
+
+fn format(headers: &HeaderMap) -> Result<(SqlFormat, &'static str), Failure> {
+    const JSON: (SqlFormat, &str) = (SqlFormat::Json, "application/json");
+    let accept =
+        headers.get(header::ACCEPT).map_or("*/*", |value| value.to_str().unwrap_or_default());
+    for wanted in accept.split(',') {
+        match wanted.split(';').next().unwrap_or_default().trim() {
+            "application/json" | "application/*" | "*/*" => return Ok(JSON),
+            "text/csv" | "text/*" => return Ok((SqlFormat::Csv, "text/csv; charset=utf-8")),
+            "application/vnd.apache.arrow.stream" => {
+                return Ok((SqlFormat::Arrow, "application/vnd.apache.arrow.stream"));
+            }
+            _ => {}
+        }
+    }
+    Err(Failure::new(
+        ErrorCode::InvalidArgument,
+        "Accept one of application/json, text/csv, application/vnd.apache.arrow.stream",
+    ))
+}
+
+/// An answer that may lack a lab says so before its first byte.
+async fn whole(mut chunks: Chunks, media_type: &'static str) -> Result<Response, Refusal> {
+    let mut body = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk?);
+        if body.len() > PARTIAL_BYTES {
+            let problem = "answers with partial = allow are limited to 256 MiB over HTTP; add a LIMIT or use Flight";
+            return Err(Failure::new(ErrorCode::ResourceExhausted, problem).into());
+        }
+    }
+    let sites = chunks.sites.reports();
+    let missing = sites.iter().any(|site| site.status != SiteStatus::Ok);
+    let status = if missing { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let sites = serde_json::json!(sites).to_string();
+    let headers = [
+        (header::CONTENT_TYPE, media_type.to_owned()),
+        (HeaderName::from_static("x-tarn-sites"), sites),
+    ];
+    Ok((status, headers, body).into_response())
+}
+
+/// The bytes of an answer, piece by piece.
+struct Chunks {
+    answer: Option<Answer>,
+    sites: tarn_query::Sites,
+    writer: Option<BatchWriter>,
+    buffer: Buffer,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Chunks {
+    fn new(
+        format: SqlFormat,
+        answer: Answer,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Self, Failure> {
+        let buffer = Buffer::default();
+        let writer = BatchWriter::to(format, Box::new(buffer.clone()), "answer", &answer.schema)?;
+        let sites = answer.sites.clone();
+        Ok(Self { answer: Some(answer), sites, writer: Some(writer), buffer, _permit: permit })
+    }
+
+    /// The next bytes; `None` at the end. After an error there is nothing more.
+    async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
+        let answer = self.answer.as_mut()?;
+        let step = match answer.stream.next().await {
+            Some(Ok(batch)) => self.writer.as_mut()?.write(&batch),
+            Some(Err(error)) => Err(QueryError::from(error).into()),
+            None => {
+                self.answer = None;
+                self.writer.take()?.finish(&self.sites.reports()).map(|_| ())
+            }
+        };
+        if step.is_err() {
+            self.answer = None;
+        }
+        Some(step.map(|()| self.buffer.take()))
+    }
+}
+
+/// Memory that a writer fills and the answer empties.
+#[derive(Debug, Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn take(&self) -> Bytes {
+        Bytes::from(std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
