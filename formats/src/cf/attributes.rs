@@ -25,19 +25,13 @@ pub(crate) fn text(value: &AttributeValue) -> Option<String> {
         AttributeValue::Numbers(numbers) => {
             let numbers: Vec<String> =
                 (0..numbers.len()).map(|index| number(numbers, index)).collect();
-            match numbers.as_slice() {
-                [number] => Some(number.clone()),
-                _ => {
-                    let quoted = |number: &String| {
-                        if number.contains(['N', 'i']) {
-                            format!("\"{number}\"")
-                        } else {
-                            number.clone()
-                        }
-                    };
-                    Some(format!("[{}]", numbers.iter().map(quoted).collect::<Vec<_>>().join(",")))
-                }
+            if let [number] = numbers.as_slice() {
+                return Some(number.clone());
             }
+            let quoted = |number: &String| {
+                if number.contains(['N', 'i']) { format!("\"{number}\"") } else { number.clone() }
+            };
+            Some(format!("[{}]", numbers.iter().map(quoted).collect::<Vec<_>>().join(",")))
         }
         AttributeValue::Unreadable(_) => None,
     }

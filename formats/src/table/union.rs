@@ -71,10 +71,10 @@ pub(super) fn join(
     }
     if data_type == DataType::Timestamp(TimeUnit::Nanosecond, None) {
         for (view, candidate) in views.iter().zip(candidates) {
-            if let Some(Candidate { source: Source::Variable(reading), .. }) = candidate {
-                if reading.needs_microseconds(view.reader.as_ref())? {
-                    data_type = DataType::Timestamp(TimeUnit::Microsecond, None);
-                }
+            if let Some(Candidate { source: Source::Variable(reading), .. }) = candidate
+                && reading.needs_microseconds(view.reader.as_ref())?
+            {
+                data_type = DataType::Timestamp(TimeUnit::Microsecond, None);
             }
         }
     }

@@ -12,9 +12,7 @@ use std::sync::Arc;
 
 /// The type without its encoding.
 fn plain(data_type: &DataType) -> DataType {
-    let inner = |field: &Arc<Field>| {
-        Arc::new(Field::new("item", plain(field.data_type()), true))
-    };
+    let inner = |field: &Arc<Field>| Arc::new(Field::new("item", plain(field.data_type()), true));
     match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,

@@ -30,6 +30,8 @@ mod search;
 pub mod serve;
 mod sites;
 mod split;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use search::search;

@@ -7,6 +7,7 @@
 //! visitor's own session resolves or does not.
 
 use super::allow::check_plan;
+use super::peers::address;
 use super::codec::{decode, plan_bytes, read_plan};
 use super::wire::{
     ACCEPT, AcceptAnswer, AcceptRequest, FragmentTicket, Payload, SEARCH, ScanRequest, TABLES,
@@ -43,9 +44,8 @@ pub async fn do_get(
     let lab = visited(engine, who)?.lab().clone();
     let fragment = Fragment::read(ticket, &lab)?;
     let session = engine.session(who.clone(), SessionOptions::default()).await?;
-    let planning = session.planning_for(fragment.tables()).await?;
-    let plan = fragment.plan(planning.state()).await?;
-    Ok(session.prepare(planning, plan).await?.start().await?.stream)
+    let plan = fragment.plan(&session.context().state()).await?;
+    Ok(session.prepare(plan).await?.start().await?.stream)
 }
 
 /// Answers an action of a peer; `None` if it is none of federation's.
@@ -84,7 +84,7 @@ pub async fn do_action(
                 let rows = rows.get(&(table.dataset.to_string(), table.table.to_string())).copied();
                 tables.push(TableInfo { dataset: table.dataset, table: table.table, schema, rows });
             }
-            let functions = function_names(session.planning_for(&[]).await?.state());
+            let functions = function_names(&session.context().state());
             let lab = catalog.lab().clone();
             answer(&TablesAnswer { version: VERSION, lab, functions, tables }).map(Some)
         }
@@ -137,6 +137,7 @@ async fn redeem(catalog: &Catalog, request: AcceptRequest) -> Result<AcceptAnswe
             request.lab
         )));
     }
+    let (flight, http) = (address(&request.flight, "Flight")?, address(&request.http, "HTTP")?);
     if !catalog.redeem_invitation(&request.secret).await? {
         return Err(QueryError::Unauthenticated(
             "the invitation has expired or was used already; ask for a new one".to_owned(),
@@ -144,8 +145,8 @@ async fn redeem(catalog: &Catalog, request: AcceptRequest) -> Result<AcceptAnswe
     }
     let peer = Peer {
         lab: request.lab,
-        flight: request.flight,
-        http: request.http,
+        flight,
+        http,
         secret: request.secret,
         since: super::sites::now(),
     };
@@ -224,11 +225,6 @@ impl Fragment {
             return Err(refused(format!("{other} is no table of lab {lab}")));
         }
         Ok(Self { payload, tables })
-    }
-
-    /// The tables it reads.
-    pub(super) fn tables(&self) -> &[TableReference] {
-        &self.tables
     }
 
     /// Its plan over the tables that a state has.

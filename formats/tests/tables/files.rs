@@ -1,4 +1,10 @@
 //! Tables over the real files of the shared data, against what netCDF4, h5py and xarray see there.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "means are compared as integers of a fixed number of digits"
+)]
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::{cast, max, min};
@@ -298,7 +304,7 @@ fn the_impossible_temperatures_are_where_the_note_says() {
         }
     });
     found.sort_by(|a, b| a[4].total_cmp(&b[4]));
-    assert_eq!(found[0], [1961.0, 1.0, 89.5, 0.5, 15.684559]);
+    assert_eq!(found[0], [1961.0, 1.0, 89.5, 0.5, 15.684_559]);
     assert_eq!(found[7][..4], [1974.0, 12.0, 88.5, 0.5]);
     assert_eq!(found.len(), 8);
 }
