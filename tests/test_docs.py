@@ -29,12 +29,12 @@ def commands(block):
 def test_the_commands_of_a_page_run_in_order(binary, tmp_path, page):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tarn").symlink_to(binary)
-    home = tmp_path / "home"
+    home = tmp_path / "my-lab"
     environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path)}
     found = blocks(page)
     assert len(found) >= 3, f"{page} has no commands to run"
     for block in found:
-        script = commands(block).replace("/tmp/my-lab", str(home)).replace("/tmp/", f"{tmp_path}/")
+        script = commands(block).replace("/tmp/", f"{tmp_path}/")
         if "export TARN_HOME" in script:
             environment["TARN_HOME"] = str(home)
         done = subprocess.run(
