@@ -14,7 +14,8 @@ NOT_HERE = re.compile(r"tarn (serve|peer|token)|make |my/data|mylab|INVITATION|P
 def blocks(page):
     """The indented or fenced shell blocks of a page that a reader can run in a clone."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.findall(r"^```(?:console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = [block for language, block in fences if language in ("", "console")]
     return [block for block in found if not NOT_HERE.search(block.replace("--lab mylab", ""))]
 
 
