@@ -78,10 +78,15 @@ install_rust() {
   version_at_least "$(cargo_version)" "$TARN_RUST" && return 0
   if ! command -v rustup >/dev/null 2>&1; then
     say "installing rustup and Rust $TARN_RUST into ${CARGO_HOME:-$HOME/.cargo}: the compiler Tarn is written for"
-    curl --proto '=https' --tlsv1.2 -sSf --max-time 60 https://sh.rustup.rs -o /tmp/rustup-init.$$ ||
-      fail "https://sh.rustup.rs cannot be reached; check the network, or install Rust $TARN_RUST by hand"
-    sh /tmp/rustup-init.$$ -y -q --profile minimal --default-toolchain "$TARN_RUST" -c rustfmt -c clippy --no-modify-path
-    rm -f /tmp/rustup-init.$$
+    local url init
+    url="https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init"
+    init=$(mktemp -d)/rustup-init
+    curl --proto '=https' --tlsv1.2 -sSf --max-time 120 "$url" -o "$init" ||
+      fail "$url cannot be fetched; check the network, or install Rust $TARN_RUST by hand"
+    chmod +x "$init"
+    "$init" -y -q --profile minimal --default-toolchain "$TARN_RUST" -c rustfmt -c clippy --no-modify-path ||
+      fail "rustup could not install Rust $TARN_RUST; check the network"
+    rm -rf "$(dirname "$init")"
   else
     say "installing Rust $TARN_RUST beside $(rustc --version 2>/dev/null || echo 'no default toolchain'): the compiler Tarn is written for"
     rustup toolchain install "$TARN_RUST" --profile minimal -c rustfmt -c clippy ||
