@@ -24,6 +24,8 @@ pub async fn run(context: &Context, args: Stream) -> Result<(), Outcome> {
         rank: args.rank,
         start: args.start,
         shuffle: !args.in_order,
+        // Ranks must end at the same step; alone, every row is wanted.
+        drop_last: args.world_size > 1,
         ..StreamRequest::new(args.name)
     };
     let engine = home.engine()?;
