@@ -106,7 +106,11 @@ pub(crate) fn plan_bytes(text: &str) -> std::result::Result<Vec<u8>, Refusal> {
     if text.len() / 4 * 3 > LARGEST_PLAN + 3 {
         return Err(format!("the plan has more than {LARGEST_PLAN} bytes"));
     }
-    bytes_from_text(text).map_err(|error| format!("the plan is no base64: {error}"))
+    let bytes = bytes_from_text(text).map_err(|error| format!("the plan is no base64: {error}"))?;
+    if bytes.len() > LARGEST_PLAN {
+        return Err(format!("the plan has more than {LARGEST_PLAN} bytes"));
+    }
+    Ok(bytes)
 }
 
 /// The same plan in the words that travel: scans of just their columns, joins by ON, literals of

@@ -81,6 +81,7 @@ impl KnownLab {
         &self.connection
     }
 
+    #[cfg(test)]
     pub(crate) fn listing(&self) -> Option<&Arc<Listing>> {
         self.listing.as_ref()
     }

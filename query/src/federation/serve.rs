@@ -7,8 +7,8 @@
 //! visitor's own session resolves or does not.
 
 use super::allow::check_plan;
-use super::peers::address;
 use super::codec::{decode, plan_bytes, read_plan};
+use super::peers::address;
 use super::wire::{
     ACCEPT, AcceptAnswer, AcceptRequest, FragmentTicket, Payload, SEARCH, ScanRequest, TABLES,
     TableInfo, TablesAnswer, VERSION, schema_to_text,
@@ -143,13 +143,8 @@ async fn redeem(catalog: &Catalog, request: AcceptRequest) -> Result<AcceptAnswe
             "the invitation has expired or was used already; ask for a new one".to_owned(),
         ));
     }
-    let peer = Peer {
-        lab: request.lab,
-        flight,
-        http,
-        secret: request.secret,
-        since: super::sites::now(),
-    };
+    let peer =
+        Peer { lab: request.lab, flight, http, secret: request.secret, since: super::sites::now() };
     catalog.put_peer(peer).await?;
     Ok(AcceptAnswer { lab: catalog.lab().clone() })
 }

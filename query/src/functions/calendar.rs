@@ -181,11 +181,7 @@ impl CalendarFunction {
         Ok(self.of_numbers(&axis, numbers.as_primitive::<Float64Type>()))
     }
 
-    fn of_numbers(
-        &self,
-        axis: &TimeAxis,
-        numbers: &PrimitiveArray<Float64Type>,
-    ) -> ArrayRef {
+    fn of_numbers(&self, axis: &TimeAxis, numbers: &PrimitiveArray<Float64Type>) -> ArrayRef {
         let mut parts = Int64Builder::with_capacity(numbers.len());
         // Neighbouring rows of a grid mostly share their time.
         let mut last: Option<(u64, Option<i64>)> = None;
@@ -274,10 +270,16 @@ mod tests {
             ("SELECT cf_day(time) FROM t ORDER BY cf_day(time) DESC, cf_year(time) LIMIT 1", 30),
             ("SELECT count(*) FROM t a JOIN t b ON cf_year(a.time) = cf_year(b.time)", 5),
             ("SELECT max(CASE WHEN cf_day(time) > 1 THEN cf_month(time) END) FROM t", 2),
-            ("SELECT CAST(max(n) AS BIGINT) FROM (SELECT rank() OVER (ORDER BY cf_year(time)) AS n FROM t)", 3),
+            (
+                "SELECT CAST(max(n) AS BIGINT) FROM (SELECT rank() OVER (ORDER BY cf_year(time)) AS n FROM t)",
+                3,
+            ),
             ("SELECT max(cf_year(s.u)) FROM (SELECT time AS u FROM t) s", 2001),
             ("SELECT max(cf_year(time + 0, 'days since 2000-01-01', '360_day')) FROM t", 2001),
-            ("SELECT sum(cf_day(u)) FROM (SELECT time AS u FROM t UNION ALL SELECT time FROM t)", 64),
+            (
+                "SELECT sum(cf_day(u)) FROM (SELECT time AS u FROM t UNION ALL SELECT time FROM t)",
+                64,
+            ),
         ] {
             let got = ask(field(), values(), sql).await;
             assert_eq!(got.ok(), Some(vec![Some(expected)]), "{sql}");

@@ -15,7 +15,7 @@ use tarn_schemas::site::SiteReport;
 const TABLE_ROWS: usize = 10_000;
 
 /// Writes an answer in one format. A file appears under its name only when it is complete.
-pub struct BatchWriter {
+pub(crate) struct BatchWriter {
     schema: SchemaRef,
     target: Target,
     kind: Kind,
@@ -55,7 +55,7 @@ impl std::fmt::Debug for BatchWriter {
 
 impl BatchWriter {
     /// A writer to a file, or to standard output.
-    pub fn new(
+    pub(crate) fn new(
         format: SqlFormat,
         output: Option<&Path>,
         schema: &SchemaRef,
@@ -74,7 +74,7 @@ impl BatchWriter {
     }
 
     /// A writer to anything, named `place` in errors.
-    pub fn to(
+    pub(crate) fn to(
         format: SqlFormat,
         out: Box<dyn Write + Send>,
         place: &str,
@@ -151,7 +151,7 @@ impl BatchWriter {
     }
 
     /// Writes a batch.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         self.begin()?;
         let place = self.target.place.clone();
         let failed = |error: &dyn std::fmt::Display| {
@@ -175,7 +175,7 @@ impl BatchWriter {
     }
 
     /// Completes the answer and gives its number of rows.
-    pub fn finish(mut self, sites: &[SiteReport]) -> Result<usize, Failure> {
+    pub(crate) fn finish(mut self, sites: &[SiteReport]) -> Result<usize, Failure> {
         self.begin()?;
         let place = self.target.place.clone();
         let failed = |error: &dyn std::fmt::Display| {
@@ -226,7 +226,7 @@ impl BatchWriter {
 }
 
 /// Writes rows as JSON objects, with a comma before each but the first. NULLs are explicit.
-pub fn write_json_rows(
+pub(crate) fn write_json_rows(
     out: &mut (impl Write + ?Sized),
     batch: &RecordBatch,
     first: &mut bool,

@@ -157,7 +157,7 @@ async fn columns_whose_type_has_no_name_on_the_wire_are_scanned() {
     let ornl = Lab::start("ornl", &[("ta", vec![batch])]).await;
     let (context, sites) = asker(vec![ornl.known().await], PartialMode::Error);
     let answer = rows(&context, "SELECT tensor FROM ornl.d.ta WHERE id = 2", false).await.unwrap();
-    assert_eq!(answer, ["[3.0, ]"]);
+    assert_eq!(answer, ["[3.0, NULL]"]);
     assert_eq!(report(&sites, "ornl").rows, 2);
     let ids = rows(&context, "SELECT id FROM ornl.d.ta WHERE id > 1", false).await.unwrap();
     assert_eq!(ids, ["2"]);

@@ -1,18 +1,17 @@
 //! Flight SQL by the Rust client, in this process.
 
-mod support;
-
+use crate::support::{Lab, ROWS};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::sql::{
-    CommandGetDbSchemas, CommandGetTables, CommandStatementQuery, ProstMessageExt, SqlInfo,
+    CommandGetCrossReference, CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetTables,
+    CommandGetXdbcTypeInfo, CommandStatementQuery, ProstMessageExt, SqlInfo,
 };
 use arrow_flight::{FlightClient, FlightData, FlightDescriptor, FlightInfo, Ticket};
 use futures::TryStreamExt;
 use prost::Message;
-use support::{Lab, ROWS};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -34,7 +33,9 @@ async fn rows(client: &mut FlightSqlServiceClient<Channel>, info: FlightInfo) ->
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let stream = client.do_get(ticket).await.unwrap();
     let batches: Vec<RecordBatch> = stream.try_collect().await.unwrap();
-    assert!(batches.iter().all(|batch| *batch.schema() == info.clone().try_decode_schema().unwrap()));
+    assert!(
+        batches.iter().all(|batch| *batch.schema() == info.clone().try_decode_schema().unwrap())
+    );
     batches
 }
 
@@ -214,11 +215,11 @@ async fn listings_answer_without_filters_with_patterns_and_with_nothing() {
     assert_eq!(rows(&mut client, info).await[0].num_rows(), 2);
     let info = client.get_sql_info(vec![]).await.unwrap();
     assert!(rows(&mut client, info).await[0].num_rows() > 30);
-    let info = client.get_xdbc_type_info(Default::default()).await.unwrap();
+    let info = client.get_xdbc_type_info(CommandGetXdbcTypeInfo::default()).await.unwrap();
     assert_eq!(rows(&mut client, info).await[0].num_rows(), 11);
-    let info = client.get_primary_keys(Default::default()).await.unwrap();
+    let info = client.get_primary_keys(CommandGetPrimaryKeys::default()).await.unwrap();
     assert_eq!(rows(&mut client, info).await.iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
-    let info = client.get_cross_reference(Default::default()).await.unwrap();
+    let info = client.get_cross_reference(CommandGetCrossReference::default()).await.unwrap();
     assert_eq!(info.try_decode_schema().unwrap().fields().len(), 13);
 }
 

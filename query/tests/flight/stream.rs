@@ -1,7 +1,6 @@
 //! Training streams over Flight, in this process.
 
-mod support;
-
+use crate::support::{Lab, ROWS};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Int32Type, Int64Type};
 use arrow_flight::decode::FlightRecordBatchStream;
@@ -10,7 +9,6 @@ use arrow_flight::{Action, FlightData, FlightDescriptor, FlightInfo, Ticket};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use support::{Lab, ROWS};
 use tarn_query::stream::{Cursor, StreamRequest};
 use tarn_schemas::Principal;
 use tonic::transport::{Channel, Endpoint};
@@ -94,8 +92,7 @@ async fn in_order_the_stream_is_the_table() {
     assert_eq!((last.num_rows(), cursor.last, cursor.next_position), (3, true, 115));
     let field = last.schema().field_with_name("image").unwrap().clone();
     assert_eq!(field.metadata()["ARROW:extension:name"], "arrow.fixed_shape_tensor");
-    let shape: Value =
-        serde_json::from_str(&field.metadata()["ARROW:extension:metadata"]).unwrap();
+    let shape: Value = serde_json::from_str(&field.metadata()["ARROW:extension:metadata"]).unwrap();
     assert_eq!(shape["shape"], json!([2, 3]));
 }
 
@@ -131,9 +128,8 @@ async fn every_world_size_sees_the_same_global_order() {
         }
         let steps = ranks[0].len();
         assert!(ranks.iter().all(|rank| rank.len() == steps));
-        let joined: Vec<_> = (0..steps)
-            .flat_map(|step| ranks.iter().map(move |rank| rank[step].clone()))
-            .collect();
+        let joined: Vec<_> =
+            (0..steps).flat_map(|step| ranks.iter().map(move |rank| rank[step].clone())).collect();
         assert_eq!(times(&joined), whole, "world size {world}");
     }
 }
@@ -149,7 +145,8 @@ async fn a_stream_goes_on_at_its_cursor_with_another_world_size() {
     assert_eq!([times(&first), times(&rest)].concat(), whole);
     let mut halves = vec![];
     for rank in 0..2 {
-        let fields = json!({"seed": 5, "batch_size": 4, "start": position, "world_size": 2, "rank": rank});
+        let fields =
+            json!({"seed": 5, "batch_size": 4, "start": position, "world_size": 2, "rank": rank});
         halves.push(read(&lab, &fields).await);
     }
     let joined: Vec<_> = (0..halves[0].len())
@@ -164,8 +161,7 @@ async fn a_filter_keeps_the_order_of_the_rows_it_leaves() {
     let all = times(&read(&lab, &json!({"seed": 1, "drop_last": false})).await);
     let fields = json!({"seed": 1, "drop_last": false, "filter": "time % 3 = 1 AND time < 100"});
     let some = times(&read(&lab, &fields).await);
-    let expected: Vec<i32> =
-        all.into_iter().filter(|time| time % 3 == 1 && *time < 100).collect();
+    let expected: Vec<i32> = all.into_iter().filter(|time| time % 3 == 1 && *time < 100).collect();
     assert_eq!(some, expected);
     let none = read(&lab, &json!({"filter": "time < 0", "drop_last": false})).await;
     assert!(none.is_empty());
@@ -183,7 +179,12 @@ async fn columns_come_as_asked_and_cells_and_delta_tables_stream_too() {
         .flat_map(|(batch, _)| {
             let image = batch.column_by_name("image").unwrap().as_primitive::<Float32Type>();
             let x = batch.column_by_name("x").unwrap().as_primitive::<Int64Type>();
-            image.values().iter().map(|v| *v as i32).zip(x.values().iter().copied()).collect::<Vec<_>>()
+            image
+                .values()
+                .iter()
+                .map(|v| v.to_string().parse::<i32>().unwrap())
+                .zip(x.values().iter().copied())
+                .collect::<Vec<_>>()
         })
         .collect();
     values.sort_unstable();
@@ -192,7 +193,8 @@ async fn columns_come_as_asked_and_cells_and_delta_tables_stream_too() {
     assert_eq!(values, expected);
 
     let ids = async |shuffle: bool| -> Vec<i64> {
-        let fields = json!({"dataset": "scans.log", "shuffle": shuffle, "batch_size": 8, "seed": 2});
+        let fields =
+            json!({"dataset": "scans.log", "shuffle": shuffle, "batch_size": 8, "seed": 2});
         let batches = read(&lab, &fields).await;
         let id = |batch: &RecordBatch| {
             let ids = batch.column(0).as_primitive::<Int64Type>().values().to_vec();

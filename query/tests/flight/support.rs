@@ -8,7 +8,7 @@ use tarn_catalog::{Catalog, LabDefaults, PinnedFile, TableEntry, TableStorage, s
 use tarn_connectors::Stores;
 use tarn_formats::Table;
 use tarn_query::{Engine, EngineConfig};
-use tarn_schemas::facts::{Extent, FileFacts};
+use tarn_schemas::facts::{Extent, FileFacts, VariableFacts};
 use tarn_schemas::{LabName, Layout, Principal, Record, Scope, TableOptions};
 use tempfile::TempDir;
 
@@ -72,7 +72,6 @@ async fn register(catalog: &Catalog, name: &str, tier: &str, tables: Vec<TableEn
         "contact": {"name": "Data desk", "email": "data@lab.gov"},
         "steward": {"name": "Data desk", "email": "data@lab.gov"},
         "issued": "2026-11-22",
-        "review": "2999-11-22",
         "resource_type": "Dataset",
         "license": "CC-BY-4.0",
         "keywords": ["scans"],
@@ -87,7 +86,18 @@ async fn register(catalog: &Catalog, name: &str, tier: &str, tables: Vec<TableEn
         media_type: "application/x-netcdf".to_owned(),
         bytes: 1,
         sha256: "0".repeat(64),
-        variables: vec![],
+        variables: vec![VariableFacts {
+            name: "counts".to_owned(),
+            data_type: "Float32".to_owned(),
+            dimensions: vec!["time".to_owned(), "y".to_owned(), "x".to_owned()],
+            shape: vec![1, 2, 3],
+            standard_name: None,
+            long_name: Some("counts".to_owned()),
+            units: Some("1".to_owned()),
+            min: None,
+            max: None,
+            missing: None,
+        }],
         extent: Extent::default(),
         attributes: vec![],
     };
@@ -127,7 +137,8 @@ async fn delta(folder: &Path) -> TableEntry {
         let texts: ArrayRef =
             Arc::new(StringArray::from_iter_values(ids.iter().map(|id| format!("row {id}"))));
         let ids: ArrayRef = Arc::new(Int64Array::from(ids));
-        let batch = RecordBatch::try_from_iter_with_nullable([("id", ids, true), ("text", texts, true)]);
+        let batch =
+            RecordBatch::try_from_iter_with_nullable([("id", ids, true), ("text", texts, true)]);
         table = table.write([batch.unwrap()]).await.unwrap();
     }
     let schema = arrow::datatypes::Schema::new(vec![
@@ -178,6 +189,6 @@ fn classic(first: i32) -> Vec<u8> {
     let mut bytes = header([start, start + ROWS_OF_A_FILE * 4]);
     bytes.extend((first..first + ROWS_OF_A_FILE).flat_map(number));
     let values = (first..first + ROWS_OF_A_FILE).flat_map(|time| [time as f32; 6]);
-    bytes.extend(values.flat_map(|value| value.to_be_bytes()));
+    bytes.extend(values.flat_map(f32::to_be_bytes));
     bytes
 }
