@@ -169,7 +169,8 @@ async fn a_query_that_needs_too_much_memory_is_refused_and_the_next_one_runs() {
     let config = EngineConfig { memory_bytes: 1 << 20, partitions: 2, peer_seconds: 1 };
     let engine = Engine::new(None, tarn_connectors::Stores::new(vec![]), config).unwrap();
     let session = engine.session(Principal::Owner, SessionOptions::default()).await.unwrap();
-    let hungry = "SELECT count(*) FROM range(0, 400000) a JOIN range(0, 400000) b ON a.value = b.value";
+    let hungry =
+        "SELECT count(*) FROM range(0, 400000) a JOIN range(0, 400000) b ON a.value = b.value";
     let error = refused(&session, hungry).await;
     assert_eq!(error.code(), ErrorCode::ResourceExhausted, "{error}");
     assert_eq!(rows(&session, "SELECT 1").await.unwrap(), [["1"]]);
