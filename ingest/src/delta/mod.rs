@@ -5,6 +5,7 @@ mod merge;
 mod probe;
 mod stats;
 mod types;
+mod verify;
 mod write;
 
 pub(crate) use log::Log;
@@ -25,7 +26,8 @@ use tarn_connectors::Stores;
 use tarn_formats::Table;
 use tarn_formats::table::{Dependence, Part};
 use tarn_schemas::{ColumnSource, TableOptions};
-use write::{DataFile, verify, write_part};
+use verify::verify;
+use write::{DataFile, write_part};
 
 /// Source files that are read and written at the same time.
 const PARALLEL: usize = 4;

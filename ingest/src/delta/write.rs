@@ -1,17 +1,14 @@
-//! One source file → Parquet files in the table's folder, checked by reading them back.
+//! One source file → Parquet files in the table's folder.
 
 use super::types::convert;
 use crate::IngestError;
 use crate::figures::Figures;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use futures::StreamExt;
+use object_store::buffered::BufWriter;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::AsyncArrowWriter;
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::async_reader::ParquetObjectReader;
-use parquet::arrow::async_writer::ParquetObjectWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
@@ -45,7 +42,8 @@ impl Target {
         self.folder.clone().join(name)
     }
 
-    fn failed(&self, error: &(dyn std::error::Error + 'static)) -> IngestError {
+    /// What an error of this table's store, log or files means.
+    pub(super) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> IngestError {
         IngestError::below(&self.table, &self.location, error)
     }
 
@@ -134,13 +132,13 @@ struct Open {
     name: String,
     rows: u64,
     figures: Vec<Figures>,
-    writer: AsyncArrowWriter<ParquetObjectWriter>,
+    writer: AsyncArrowWriter<BufWriter>,
 }
 
 impl Open {
     fn new(target: &Target, part: &Part, columns: &SchemaRef) -> Result<Self, IngestError> {
         let name = format!("part-{}.zstd.parquet", uuid::Uuid::now_v7());
-        let sink = ParquetObjectWriter::new(Arc::clone(&target.store), target.file(&name));
+        let sink = BufWriter::new(Arc::clone(&target.store), target.file(&name));
         let properties = properties(part, columns);
         let writer = AsyncArrowWriter::try_new(sink, Arc::clone(columns), Some(properties))
             .map_err(|error| target.failed(&error))?;
@@ -169,9 +167,9 @@ impl Open {
 
     async fn close(mut self, target: &Target) -> Result<DataFile, IngestError> {
         if let Err(error) = self.writer.finish().await {
-            let error = target.failed(&error);
-            self.abort().await;
-            return Err(error);
+            // The upload was ended by the failure; what it may have left is an object.
+            target.discard([self.name]).await;
+            return Err(target.failed(&error));
         }
         Ok(DataFile {
             name: self.name,
@@ -183,7 +181,7 @@ impl Open {
 
     /// Ends the upload so that the store keeps none of it.
     async fn abort(self) {
-        if let Err(error) = self.writer.into_inner().into_inner().abort().await {
+        if let Err(error) = self.writer.into_inner().abort().await {
             tracing::warn!(file = %self.name, %error, "an unfinished upload could not be ended");
         }
     }
@@ -214,34 +212,4 @@ fn properties(part: &Part, columns: &Schema) -> WriterProperties {
         }
     }
     properties.build()
-}
-
-/// Reads a written file back and compares it with the figures of its source.
-pub(crate) async fn verify(
-    target: &Target,
-    file: &DataFile,
-    columns: &Schema,
-) -> Result<(), IngestError> {
-    let reader = ParquetObjectReader::new(Arc::clone(&target.store), target.file(&file.name));
-    let builder = ParquetRecordBatchStreamBuilder::new(reader)
-        .await
-        .map_err(|error| target.failed(&error))?;
-    let mut stream = builder.build().map_err(|error| target.failed(&error))?;
-    let mut figures = vec![Figures::default(); columns.fields().len()];
-    while let Some(batch) = stream.next().await {
-        let batch = batch.map_err(|error| target.failed(&error))?;
-        for (array, figures) in batch.columns().iter().zip(&mut figures) {
-            figures.update(array).map_err(|error| target.failed(&error))?;
-        }
-    }
-    for ((field, source), back) in columns.fields().iter().zip(&file.figures).zip(&figures) {
-        if let Some(problem) = source.difference(back) {
-            return Err(IngestError::Verification {
-                table: target.table.clone(),
-                column: field.name().clone(),
-                problem,
-            });
-        }
-    }
-    Ok(())
 }

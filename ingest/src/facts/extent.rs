@@ -1,0 +1,160 @@
+//! Where and when the data of a file lie, from its coordinates.
+
+use crate::figures::Values;
+use tarn_formats::Variable;
+use tarn_formats::cf::{CalendarDate, Decoder};
+use tarn_schemas::facts::Extent;
+
+/// Seconds of a day.
+const DAY: f64 = 86_400.0;
+
+/// What a coordinate places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    Time,
+    Latitude,
+    Longitude,
+}
+
+/// Collects the extent from coordinates.
+#[derive(Debug, Default)]
+pub(super) struct Finder {
+    time: Option<(f64, f64)>,
+    latitude: Option<(f64, f64)>,
+    longitude: Option<(f64, f64)>,
+}
+
+impl Finder {
+    /// Whether the variable is a coordinate that places the data.
+    pub(super) fn wants(variable: &Variable, decoder: &Decoder) -> bool {
+        axis(variable, decoder).is_some()
+    }
+
+    /// Takes the range of a variable into account if it is such a coordinate.
+    pub(super) fn add(&mut self, variable: &Variable, decoder: &Decoder, values: &Values) {
+        let Some(axis) = axis(variable, decoder) else { return };
+        let range = match values {
+            Values::Floats { min, max, numbers: 1.., .. } => (*min, *max),
+            Values::Integers { min, max, .. } => (super::float(*min), super::float(*max)),
+            _ => return,
+        };
+        match axis {
+            Axis::Time => {
+                if let Some(range) = seconds(decoder, range) {
+                    widen(&mut self.time, range);
+                }
+            }
+            Axis::Latitude if range.0 >= -90.0 && range.1 <= 90.0 => {
+                widen(&mut self.latitude, range);
+            }
+            Axis::Longitude if range.0 >= -360.0 && range.1 <= 720.0 => {
+                widen(&mut self.longitude, normalise(range));
+            }
+            Axis::Latitude | Axis::Longitude => {}
+        }
+    }
+
+    /// What was found.
+    pub(super) fn extent(&self) -> Extent {
+        let bounding_box = match (self.longitude, self.latitude) {
+            (Some((west, east)), Some((south, north))) => Some([west, south, east, north]),
+            _ => None,
+        };
+        Extent { time: self.time, bounding_box }
+    }
+}
+
+fn widen(own: &mut Option<(f64, f64)>, (min, max): (f64, f64)) {
+    *own = Some(own.map_or((min, max), |(a, b)| (a.min(min), b.max(max))));
+}
+
+/// CF 1.11, sections 4.1, 4.2 and 4.4: latitude and longitude by units or standard name, times by
+/// units. Of several times in a file, only coordinates count: not bounds, not lead times.
+fn axis(variable: &Variable, decoder: &Decoder) -> Option<Axis> {
+    let is_coordinate = match variable.dimensions.as_slice() {
+        [dimension] => dimension.name == variable.name,
+        _ => false,
+    };
+    if decoder.time().is_some() {
+        let named = variable.text("standard_name") == Some("time");
+        return (named || is_coordinate).then_some(Axis::Time);
+    }
+    match variable.text("standard_name") {
+        Some("latitude") => return Some(Axis::Latitude),
+        Some("longitude") => return Some(Axis::Longitude),
+        // Such as grid_latitude of a rotated pole.
+        Some(_) => return None,
+        None => {}
+    }
+    match variable.text("units")? {
+        "degrees_north" | "degree_north" | "degree_N" | "degrees_N" | "degreeN" | "degreesN" => {
+            Some(Axis::Latitude)
+        }
+        "degrees_east" | "degree_east" | "degree_E" | "degrees_E" | "degreeE" | "degreesE" => {
+            Some(Axis::Longitude)
+        }
+        _ => None,
+    }
+}
+
+/// A range of longitudes within -180 to 180. One that crosses 180 becomes the whole circle, which
+/// is the smallest box with west before east that holds it.
+fn normalise((west, east): (f64, f64)) -> (f64, f64) {
+    if west >= -180.0 && east <= 180.0 {
+        (west, east)
+    } else if west >= 180.0 && east <= 540.0 {
+        (west - 360.0, east - 360.0)
+    } else if west >= -540.0 && east <= -180.0 {
+        (west + 360.0, east + 360.0)
+    } else {
+        (-180.0, 180.0)
+    }
+}
+
+/// First and last time as seconds since 1970. Timestamps come in nanoseconds, others on their axis.
+fn seconds(decoder: &Decoder, (first, last): (f64, f64)) -> Option<(f64, f64)> {
+    if decoder.field().data_type().is_temporal() {
+        return Some((first / 1e9, last / 1e9));
+    }
+    let axis = decoder.time()?;
+    Some((place(axis.date(first)?)?, place(axis.date(last)?)?))
+}
+
+/// A date of any calendar by its year, month and day in the proleptic Gregorian calendar; a day
+/// that this one has not (30 February) is the last of its month.
+fn place(date: CalendarDate) -> Option<f64> {
+    let year = i32::try_from(date.year).ok()?;
+    let days = (1..=u32::from(date.day))
+        .rev()
+        .find_map(|day| chrono::NaiveDate::from_ymd_opt(year, u32::from(date.month), day))?;
+    let epoch = chrono::NaiveDate::default();
+    let days = i32::try_from(days.signed_duration_since(epoch).num_days()).ok()?;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "fractions of a second beyond a double do not matter here"
+    )]
+    let of_day = date.nanoseconds as f64 / 1e9;
+    Some(f64::from(days) * DAY + of_day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longitudes_come_within_a_half_circle_each_way_and_always_hold_the_data() {
+        assert_eq!(normalise((-10.0, 30.0)), (-10.0, 30.0));
+        assert_eq!(normalise((190.0, 250.0)), (-170.0, -110.0));
+        assert_eq!(normalise((0.0, 357.5)), (-180.0, 180.0));
+        assert_eq!(normalise((170.0, 190.0)), (-180.0, 180.0));
+        assert_eq!(normalise((-200.0, -190.0)), (160.0, 170.0));
+    }
+
+    #[test]
+    fn a_day_that_the_civil_calendar_lacks_is_the_last_of_its_month() {
+        let date = |month, day| CalendarDate { year: 2001, month, day, nanoseconds: 0 };
+        assert_eq!(place(date(2, 30)), place(date(2, 28)));
+        // 2001-03-01T00:00:00Z.
+        assert_eq!(place(date(3, 1)), Some(983_404_800.0));
+    }
+}

@@ -1,0 +1,179 @@
+//! What files say of themselves, for records.
+
+mod extent;
+
+use crate::IngestError;
+use crate::figures::{Figures, Values};
+use extent::Finder;
+use std::sync::Arc;
+use tarn_connectors::Stores;
+use tarn_connectors::store::FileStat;
+use tarn_formats::cf::Decoder;
+use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Region, Variable};
+use tarn_schemas::facts::{FileFacts, VariableFacts};
+
+/// Files with more bytes are described without statistics of their cells.
+const LARGEST_WITH_STATISTICS: u64 = 2 << 30;
+/// Cells that are decoded at once.
+const CELLS: u64 = 1 << 20;
+
+/// Bytes, checksum, variables with statistics, extents and global attributes of one file.
+///
+/// Statistics run over decoded cells: packed values unpacked, fills left out. Files of more than
+/// 2 GiB and variables with an unsupported filter have none; times have only `missing`, for their
+/// range stands in the extent.
+pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, IngestError> {
+    let sha256 = stores.sha256(file).await?;
+    let source = stores.source(file).await?;
+    let (location, bytes) = (file.location.clone(), file.bytes);
+    crate::blocking(move || {
+        let reader = tarn_formats::open(source)?;
+        let contents = reader.contents();
+        let mut finder = Finder::default();
+        let mut variables = Vec::with_capacity(contents.variables.len());
+        for variable in &contents.variables {
+            let decoder = Decoder::new(&location, variable, parent(contents, variable))?;
+            let wanted = bytes <= LARGEST_WITH_STATISTICS || Finder::wants(variable, &decoder);
+            let figures = if wanted { figures(&reader, variable, &decoder)? } else { None };
+            if let Some(figures) = &figures {
+                finder.add(variable, &decoder, &figures.values);
+            }
+            variables.push(describe(variable, &decoder, figures.as_ref()));
+        }
+        Ok(FileFacts {
+            location,
+            media_type: contents.format.media_type().to_owned(),
+            bytes,
+            sha256,
+            variables,
+            extent: finder.extent(),
+            attributes: texts(contents),
+        })
+    })
+    .await
+}
+
+/// The variable whose bounds these are.
+fn parent<'a>(contents: &'a Contents, variable: &Variable) -> Option<&'a Variable> {
+    let group = |variable: &Variable| variable.path.rsplit_once('/').map(|(g, _)| g.to_owned());
+    contents.variables.iter().find(|other| {
+        other.text("bounds") == Some(&variable.name) && group(other) == group(variable)
+    })
+}
+
+/// Global attributes that are text.
+fn texts(contents: &Contents) -> Vec<(String, String)> {
+    contents
+        .attributes
+        .iter()
+        .filter_map(|attribute| match &attribute.value {
+            AttributeValue::Text(texts) => Some((attribute.name.clone(), texts.join(", "))),
+            _ => None,
+        })
+        .collect()
+}
+
+fn describe(variable: &Variable, decoder: &Decoder, figures: Option<&Figures>) -> VariableFacts {
+    let text = |name: &str| variable.text(name).map(str::to_owned);
+    let (min, max) = match figures.map(|figures| &figures.values) {
+        Some(Values::Floats { min, max, numbers: 1.., .. }) => (Some(*min), Some(*max)),
+        Some(Values::Integers { min, max, .. }) if decoder.time().is_none() => {
+            (Some(float(*min)), Some(float(*max)))
+        }
+        _ => (None, None),
+    };
+    VariableFacts {
+        name: variable.path.trim_start_matches('/').to_owned(),
+        data_type: decoder.field().data_type().to_string(),
+        dimensions: variable.dimensions.iter().map(|d| d.name.clone()).collect(),
+        shape: variable.shape(),
+        standard_name: text("standard_name"),
+        long_name: text("long_name"),
+        units: text("units"),
+        min: min.filter(|min| min.is_finite()),
+        max: max.filter(|max| max.is_finite()),
+        missing: figures.map(|figures| figures.nulls),
+    }
+}
+
+/// The nearest double, which is what facts hold.
+#[expect(clippy::cast_precision_loss, reason = "the nearest double is what facts hold")]
+fn float(value: i128) -> f64 {
+    value as f64
+}
+
+/// Figures of all decoded cells; `None` if the variable uses something that is not read yet.
+fn figures(
+    reader: &Arc<dyn Reader>,
+    variable: &Variable,
+    decoder: &Decoder,
+) -> Result<Option<Figures>, IngestError> {
+    let mut figures = Figures::default();
+    for region in slabs(&variable.shape(), variable.chunk_shape.as_deref()) {
+        let stored = match reader.read(&variable.path, &region) {
+            Err(FormatError::Unsupported { .. }) => return Ok(None),
+            stored => stored?,
+        };
+        let decoded = decoder.decode(&stored)?;
+        figures.update(&decoded).map_err(FormatError::from)?;
+    }
+    Ok(Some(figures))
+}
+
+/// Boxes that cover an array in C order, of whole chunks along the first dimension where these are
+/// small enough.
+fn slabs(shape: &[u64], chunk: Option<&[u64]>) -> Vec<Region> {
+    let mut slabs = Vec::new();
+    let mut pending = vec![(Region::whole(shape), 0)];
+    while let Some((region, dimension)) = pending.pop() {
+        let cells = region.cells().unwrap_or(u64::MAX);
+        let Some(range) = region.ranges().get(dimension).cloned() else {
+            slabs.push(region);
+            continue;
+        };
+        let length = range.end - range.start;
+        if cells <= CELLS || length == 0 {
+            slabs.push(region);
+            continue;
+        }
+        let behind = cells / length;
+        let whole = chunk.and_then(|chunk| chunk.get(dimension)).copied().unwrap_or(1).max(1);
+        let fitting = CELLS / behind.max(1);
+        let step = if fitting >= whole { fitting - fitting % whole } else { fitting.max(1) };
+        let mut pieces = Vec::new();
+        let mut start = range.start;
+        while start < range.end {
+            let end = start.saturating_add(step).min(range.end);
+            let mut ranges = region.ranges().to_vec();
+            if let Some(own) = ranges.get_mut(dimension) {
+                *own = start..end;
+            }
+            pieces.push((Region::new(ranges), dimension + 1));
+            start = end;
+        }
+        pending.extend(pieces.into_iter().rev());
+    }
+    slabs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn slabs_cover_every_cell_once_and_stay_small(
+            shape in prop::collection::vec(0_u64..3_000, 0..4),
+            chunk in prop::collection::vec(1_u64..500, 4),
+        ) {
+            prop_assume!(shape.iter().product::<u64>() < 1 << 31);
+            let slabs = slabs(&shape, Some(&chunk[..shape.len()]));
+            let cells: u64 = slabs.iter().map(|slab| slab.cells().unwrap()).sum();
+            prop_assert_eq!(cells, shape.iter().product::<u64>());
+            prop_assert!(slabs.iter().all(|slab| slab.fits(&shape) && slab.cells().unwrap() <= CELLS));
+            let starts = |slab: &Region| slab.ranges().iter().map(|r| r.start).collect::<Vec<_>>();
+            prop_assert!(slabs.windows(2).all(|pair| starts(&pair[0]) < starts(&pair[1])));
+        }
+    }
+}
