@@ -1,6 +1,7 @@
 //! A lab in a folder, with datasets whose tables are files in place.
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -125,12 +126,37 @@ impl Lab {
             }
         }
         let open = Table::open(&readers, &options).unwrap();
+        let storage = TableStorage::InPlace { files, options };
+        self.put_entry(dataset, table, open.schema(), open.rows(), storage).await
+    }
+
+    /// Sets a table of a dataset that is a version of a Delta table.
+    pub(crate) async fn put_delta(
+        &self,
+        dataset: &str,
+        table: &str,
+        schema: &Schema,
+        url: &str,
+        version: u64,
+    ) -> u32 {
+        let storage = TableStorage::Delta { url: url.to_owned(), version };
+        self.put_entry(dataset, table, schema, None, storage).await
+    }
+
+    async fn put_entry(
+        &self,
+        dataset: &str,
+        table: &str,
+        schema: &Schema,
+        rows: Option<u64>,
+        storage: TableStorage,
+    ) -> u32 {
         let entry = TableEntry {
             name: TableName::new(table).unwrap(),
-            schema: schema_text::encode(open.schema()),
-            rows: open.rows(),
-            columns: schema_text::columns(open.schema()),
-            storage: TableStorage::InPlace { files, options },
+            schema: schema_text::encode(schema),
+            rows,
+            columns: schema_text::columns(schema),
+            storage,
         };
         let dataset = DatasetName::new(dataset).unwrap();
         self.catalog.put_tables(&Principal::Owner, &dataset, vec![entry]).await.unwrap()
