@@ -1,6 +1,11 @@
-"""The file of the benchmark: a field like a weather model's, deflated and shuffled."""
+#!/usr/bin/env python3
+"""The file of the benchmark: a field like a weather model's, deflated and shuffled.
+
+grid.py FOLDER MILLIONS        writes it (once) and prints its path
+"""
 
 import os
+import sys
 from pathlib import Path
 
 SHAPE_OF_CHUNK = (24, 90, 180)
@@ -57,3 +62,7 @@ def make_grid(folder, millions):
             t2m[start : start + len(hours)] = stored
     os.replace(part, path)
     return path
+
+
+if __name__ == "__main__":
+    print(make_grid(sys.argv[1], float(sys.argv[2])))

@@ -44,6 +44,10 @@ def main(url, table):
     took = time.perf_counter() - began
     print(f"{len(order)} samples of shape {shape} in {batches} batches, {size / 1e6:.1f} MB in {took:.2f} s")
     print("order: " + ", ".join(f"{scenario} {year}" for scenario, year in order[:5]) + ", …")
+    receipt = stream.receipt()
+    if receipt["rows"] != len(order):
+        sys.exit(f"the receipt is for {receipt['rows']} rows, not for {len(order)}")
+    print(f"receipt: {receipt['rows']} rows in {receipt['batches']} batches, {receipt['hash'][:23]}…")
     if order == sorted(order):
         sys.exit("the samples came in the order of the files: not shuffled")
     counts = {scenario: sum(1 for name, _ in order if name == scenario) for scenario in years}

@@ -12,21 +12,25 @@ from pathlib import Path
 
 from story.labs import die_with_parent, free_ports
 
-KEY, SECRET, BUCKET = "labadmin", "labadminsecret", "lake"
+# READER may read the bucket and nothing else.
+KEY, READER, SECRET, BUCKET = "labadmin", "labreader", "labadminsecret", "lake"
 
 
 @contextlib.contextmanager
 def s3_server(folder):
-    """SeaweedFS with one user and an empty bucket `lake`; gives the URL."""
+    """SeaweedFS with two users and an empty bucket `lake`; gives the URL."""
     weed = Path(sys.executable).with_name("weed")
     folder = Path(folder)
     config = folder / "s3.json"
-    identity = {
-        "name": "admin",
-        "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    users = {
+        (KEY, SECRET): ["Admin", "Read", "Write", "List", "Tagging"],
+        (READER, SECRET): [f"Read:{BUCKET}", f"List:{BUCKET}"],
     }
-    config.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
+    identities = [
+        {"name": key, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
+        for (key, secret), actions in users.items()
+    ]
+    config.write_text(json.dumps({"identities": identities}), encoding="utf-8")
     data = folder / "weed"
     data.mkdir()
     # Each port of SeaweedFS has a gRPC port 10000 above it.

@@ -75,6 +75,16 @@ def test_wrong_sql_is_a_usage_error_that_says_where(tarn, good):
     assert "time_lat_lon" in done.err
 
 
+@pytest.mark.parametrize("extension", ["csv", "json", "arrow", "parquet"])
+def test_an_answer_that_fails_on_its_way_leaves_no_file(tarn, good, tmp_path, extension):
+    # The hundredth row or so cannot be cast, long after the query was planned.
+    query = f"SELECT CAST(CASE WHEN lat < 0 THEN 'x' ELSE '1' END AS INT) AS n FROM read_netcdf('{good}')"
+    (tmp_path / "out").mkdir()
+    tarn.run("sql", query, "--output", tmp_path / "out" / f"answer.{extension}", code=None)
+    assert tarn.run("sql", query, code=None).code != 0
+    assert not list((tmp_path / "out").iterdir())
+
+
 @pytest.mark.parametrize(
     "statement",
     [

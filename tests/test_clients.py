@@ -141,30 +141,30 @@ def test_a_shuffled_epoch_has_every_row_once_in_an_order_that_the_seed_gives(ser
     next_epoch = times(stream(lab, token, shuffle=True, seed=7, epoch=1, drop_last=False)[1])
     assert sorted(first) == sorted(in_order)
     assert first == again
-    assert len({tuple(order) for order in (in_order, first, other, next_epoch)}) == (
-        4 if len(in_order) > 4 else len({tuple(o) for o in (in_order, first, other, next_epoch)})
-    )
+    assert len({tuple(order) for order in (in_order, first, other, next_epoch)}) == 4
 
 
 def test_ranks_share_an_epoch_without_overlap(served):
     lab, _, token = served
     whole = times(stream(lab, token, shuffle=True, seed=3, drop_last=False)[1])
     parts = [
-        times(stream(lab, token, shuffle=True, seed=3, drop_last=False, world_size=2, rank=rank, batch_size=2)[1])
+        times(stream(lab, token, shuffle=True, seed=3, drop_last=True, world_size=2, rank=rank, batch_size=2)[1])
         for rank in (0, 1)
     ]
-    assert sorted(parts[0] + parts[1]) == sorted(whole)
+    # The order does not depend on the number of ranks; what fills no global batch is left out.
+    assert sorted(parts[0] + parts[1]) == sorted(whole[: len(whole) // 4 * 4])
 
 
 def test_a_stream_of_an_unknown_table_or_with_a_wrong_token_is_refused(served):
     lab, _, token = served
-    with pytest.raises(flight.FlightError, match="nothing"):
+    # pyarrow has exceptions of its own for NOT_FOUND and INVALID_ARGUMENT.
+    with pytest.raises(KeyError, match="nothing"):
         stream(lab, token, dataset="ornl.data.nothing")
     with pytest.raises(flight.FlightUnauthenticatedError):
         stream(lab, "wrong")
-    with pytest.raises(flight.FlightError):
+    with pytest.raises(pa.ArrowInvalid):
         stream(lab, token, batch_size=0)
-    with pytest.raises(flight.FlightError, match="rank"):
+    with pytest.raises(pa.ArrowInvalid, match="rank"):
         stream(lab, token, world_size=2, rank=2)
 
 

@@ -14,7 +14,8 @@ NOT_HERE = re.compile(r"tarn (serve|peer|token)|make |my/data|mylab|INVITATION|P
 def blocks(page):
     """The indented or fenced shell blocks of a page that a reader can run in a clone."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.findall(r"^```(?:console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = [block for language, block in fences if language in ("", "console")]
     return [block for block in found if not NOT_HERE.search(block.replace("--lab mylab", ""))]
 
 
@@ -25,16 +26,30 @@ def commands(block):
     return "\n".join(line[2:] for line in block.splitlines() if line.startswith(("$ ", "> ")))
 
 
+def shown(block):
+    """The output that a transcript shows; `…` stands for what is left out."""
+    if not block.startswith("$ "):
+        return []
+    return [line for line in block.splitlines() if not line.startswith(("$ ", "> ")) and line != "…"]
+
+
+def general(text, folder):
+    """Output without what is of this run: folders and minted identifiers."""
+    text = text.replace(f"{ROOT}/", "").replace(f"{folder}/", "/tmp/")
+    return re.sub(r"ark:/\S+", "ark:", text)
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
-def test_the_commands_of_a_page_run_in_order(binary, tmp_path, page):
+def test_the_commands_of_a_page_run_in_order_and_print_what_it_shows(binary, tmp_path, page):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tarn").symlink_to(binary)
-    home = tmp_path / "home"
-    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "TARN_HOME": str(home)}
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path)}
     found = blocks(page)
     assert len(found) >= 3, f"{page} has no commands to run"
     for block in found:
-        script = commands(block).replace("/tmp/my-lab", str(home)).replace("/tmp/", f"{tmp_path}/")
+        script = commands(block).replace("/tmp/", f"{tmp_path}/")
+        if "export TARN_HOME" in script:
+            environment["TARN_HOME"] = str(tmp_path / "my-lab")
         done = subprocess.run(
             ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
@@ -42,3 +57,6 @@ def test_the_commands_of_a_page_run_in_order(binary, tmp_path, page):
         expected = (0, 5) if script.rstrip().endswith("--dry-run") else (0,)
         assert done.returncode in expected, f"{script}\n{done.stdout}\n{done.stderr}"
         assert "panicked" not in done.stderr
+        printed = general(done.stdout + done.stderr, tmp_path).splitlines()
+        for line in shown(block):
+            assert general(line, tmp_path) in printed, "\n".join(printed)

@@ -85,34 +85,17 @@ impl Database {
         Ok(Write { transaction, database: self, _turn: turn })
     }
 
-    /// Brings the schema up to date in one transaction.
+    /// Brings the schema up to date in one transaction. Does not wait for writers if it is.
     pub(crate) async fn migrate(&self) -> Result<(), CatalogError> {
-        let mut write = self.write().await?;
         let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-        let pragma = |row: sqlx::sqlite::SqliteRow| row.try_get::<i64, _>(0);
-        let application = sqlx::query("PRAGMA application_id")
-            .try_map(pragma)
-            .fetch_one(&mut *write.transaction)
-            .await
-            .map_err(|error| self.error(&error))?;
-        let version = sqlx::query("PRAGMA user_version")
-            .try_map(pragma)
-            .fetch_one(&mut *write.transaction)
-            .await
-            .map_err(|error| self.error(&error))?;
-        let tables = sqlx::query("SELECT count(*) FROM sqlite_schema")
-            .try_map(pragma)
-            .fetch_one(&mut *write.transaction)
-            .await
-            .map_err(|error| self.error(&error))?;
-        if application != APPLICATION && (application != 0 || version != 0 || tables != 0) {
-            return Err(self.problem("this is a database of another program, not a Tarn catalog"));
+        let mut read = self.read().await?;
+        if self.schema_version(&mut read).await? == known {
+            return Ok(());
         }
-        if version > known || version < 0 {
-            return Err(self.problem(&format!(
-                "it has schema {version}, and this version of Tarn knows {known}: use a newer tarn"
-            )));
-        }
+        drop(read);
+        let mut write = self.write().await?;
+        // Looked up again: another process may have done it meanwhile.
+        let version = self.schema_version(&mut write.transaction).await?;
         if version == known {
             return Ok(());
         }
@@ -133,6 +116,37 @@ impl Database {
                 .map_err(|error| self.error(&error))?;
         }
         write.commit().await
+    }
+
+    /// The schema version, 0 for an empty database.
+    async fn schema_version(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+    ) -> Result<i64, CatalogError> {
+        let known = MIGRATIONS.len();
+        let mut numbers = Vec::with_capacity(3);
+        for question in
+            ["PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema"]
+        {
+            let number = sqlx::query(question)
+                .try_map(|row: sqlx::sqlite::SqliteRow| row.try_get::<i64, _>(0))
+                .fetch_one(&mut **transaction)
+                .await
+                .map_err(|error| self.error(&error))?;
+            numbers.push(number);
+        }
+        match numbers.as_slice() {
+            [0, 0, 0] => Ok(0),
+            [APPLICATION, version, _]
+                if usize::try_from(*version).is_ok_and(|version| version <= known) =>
+            {
+                Ok(*version)
+            }
+            [APPLICATION, version, _] => Err(self.problem(&format!(
+                "it has schema {version}, and this version of Tarn knows {known}: use a newer tarn"
+            ))),
+            _ => Err(self.problem("this is a database of another program, not a Tarn catalog")),
+        }
     }
 
     /// What SQLite said, with what to do.

@@ -25,7 +25,7 @@ pub fn prefill(name: DatasetName, facts: &[FileFacts], defaults: &LabDefaults) -
         contact: None,
         issued: None,
         resource_type: None,
-        license: only(facts, "license").and_then(|text| from_words(&text)),
+        license: license(facts),
         rights: None,
         keywords: keywords(facts),
         tier: None,
@@ -68,6 +68,16 @@ fn all(facts: &[FileFacts], name: &str) -> Vec<String> {
         }
     }
     values
+}
+
+/// The SPDX licence of the files, if each that states one states the same, in whatever words.
+fn license(facts: &[FileFacts]) -> Option<String> {
+    let licenses: BTreeSet<Option<String>> =
+        all(facts, "license").iter().map(|text| from_words(text)).collect();
+    match licenses.into_iter().collect::<Vec<_>>().as_slice() {
+        [license] => license.clone(),
+        _ => None,
+    }
 }
 
 /// From ACDD's `creator_name`, or names in `contact`; institutions where nobody is named.
@@ -242,6 +252,15 @@ mod tests {
         assert_eq!(record.title, "");
         assert_eq!(record.license, None);
         assert!(record.creators.is_empty() && record.provenance.is_none());
+    }
+
+    #[test]
+    fn files_may_state_one_licence_in_different_words() {
+        let state = |text: &str| file(&[("license", text)], &[]);
+        let one = "data by LLNL are under a Creative Commons Attribution 4.0 International License";
+        assert_eq!(record(&[state(one), state("CC-BY-4.0")]).license.as_deref(), Some("CC-BY-4.0"));
+        assert_eq!(record(&[state(one), state("CC0-1.0")]).license, None);
+        assert_eq!(record(&[state(one), state("ask the author")]).license, None);
     }
 
     #[test]

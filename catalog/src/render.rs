@@ -141,7 +141,8 @@ impl Page {
         if files.is_empty() {
             return;
         }
-        self.line("");
+        // No blank line: it would belong to a text before it that ends in line breaks.
+        self.line("#");
         self.note("Found in the files (extracted again at registration, never typed):");
         let (mut seen, mut left_out) = (std::collections::BTreeSet::new(), 0_usize);
         for file in files {
@@ -217,6 +218,17 @@ mod tests {
         for hint in ["TYPE who may read", "license: TYPE", "at least 100 characters"] {
             assert!(yaml.contains(hint), "{yaml}");
         }
+    }
+
+    #[test]
+    fn a_text_that_ends_in_line_breaks_keeps_exactly_those() {
+        let mut record = prefill(DatasetName::new("x").unwrap(), &[], &LabDefaults::default());
+        record.files = vec!["a\n\n".to_owned()];
+        let facts: FileFacts = serde_json::from_value(serde_json::json!({
+            "location": "a\n\n", "media_type": "text/csv", "bytes": 1, "sha256": "",
+        }))
+        .unwrap();
+        assert_eq!(back(&render_yaml(&record, &[facts])), record);
     }
 
     proptest! {

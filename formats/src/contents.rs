@@ -117,11 +117,11 @@ impl Variable {
         find(&self.attributes, name)
     }
 
-    /// The attribute as text, if it is one text.
+    /// The attribute as text, if it is one text, without the NULs that C programs leave at its end.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.attribute(name)? {
             AttributeValue::Text(texts) => match texts.as_slice() {
-                [text] => Some(text),
+                [text] => Some(text.trim_end_matches('\0')),
                 _ => None,
             },
             _ => None,

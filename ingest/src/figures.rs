@@ -293,7 +293,8 @@ mod tests {
         let narrow: ArrayRef = Arc::new(Int32Array::from(vec![Some(3), None, Some(-4)]));
         let wide = cast(&narrow, &DataType::Int64).unwrap();
         assert_eq!(
-            of(&[narrow.clone()]).difference(&of(&[wide.slice(0, 1), wide.slice(1, 2)])),
+            of(std::slice::from_ref(&narrow))
+                .difference(&of(&[wide.slice(0, 1), wide.slice(1, 2)])),
             None
         );
         let ns: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![1_000, 2_000]));
@@ -327,7 +328,7 @@ mod tests {
         let fixed = list(vec![Some(vec![Some(1.0), None]), None, Some(vec![Some(2.0), Some(3.0)])]);
         let item = Arc::new(arrow::datatypes::Field::new("element", DataType::Float32, true));
         let variable = cast(&fixed, &DataType::List(item)).unwrap();
-        assert_eq!(of(&[fixed.clone()]).difference(&of(&[variable])), None);
+        assert_eq!(of(std::slice::from_ref(&fixed)).difference(&of(&[variable])), None);
         let other = list(vec![Some(vec![Some(1.0), None]), None, Some(vec![Some(2.0), Some(4.0)])]);
         assert!(of(&[fixed]).difference(&of(&[other])).is_some());
     }

@@ -8,7 +8,7 @@ use tarn_schemas::{ColumnSource, Layout, PartialMode};
 /// stream them to training jobs, all under one policy.
 #[derive(Debug, Parser)]
 #[command(name = "tarn", version, about, max_term_width = 100, after_help = EXAMPLES)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Folder of this lab's configuration, catalog and store [default: ~/.tarn]
     #[arg(long, global = true, env = "TARN_HOME", value_name = "DIR")]
     pub home: Option<PathBuf>,
@@ -40,7 +40,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy, 4 not found, 5 inval
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Make a home: tarn.toml, a catalog and a local store. Asks nothing
     Init(Init),
     /// Say what is in files: grids, variables, units, chunking, filters, missing metadata
@@ -75,7 +75,7 @@ pub enum Command {
 /// `tarn init`
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tarn --home /srv/tarn init --lab ornl")]
-pub struct Init {
+pub(crate) struct Init {
     /// Name of the lab: 2 to 32 characters a-z, 0-9 and _
     #[arg(long, default_value = "lab", value_name = "NAME")]
     pub lab: String,
@@ -84,7 +84,7 @@ pub struct Init {
 /// `tarn inspect`
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tarn inspect data/sst.nc s3://bucket/run_*.h5")]
-pub struct Inspect {
+pub(crate) struct Inspect {
     /// Paths, URLs, globs or folders
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
@@ -92,7 +92,7 @@ pub struct Inspect {
 
 /// `tarn record`
 #[derive(Debug, Subcommand)]
-pub enum Record {
+pub(crate) enum Record {
     /// Print a record in YAML, prefilled from the files
     #[command(after_help = "Example:\n  tarn record new data/*.nc --name sst > sst.yaml")]
     New {
@@ -108,7 +108,7 @@ pub enum Record {
 /// `tarn register`
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tarn register sst.yaml --dry-run")]
-pub struct Register {
+pub(crate) struct Register {
     /// Record in YAML or JSON; its `files:` are relative to it
     #[arg(value_name = "RECORD.yaml")]
     pub record: PathBuf,
@@ -125,7 +125,7 @@ Examples:
   tarn ingest run7.h5 --dataset runs --in-place --grid entry_data_frame_y_x --layout tensors
   tarn ingest cmip6/*.nc --dataset cmip6 --table ta --grid time_plev_lat_lon \\
       --column model=attribute:source_id --column 'year=cf_year(time)' --select model,year,lat,lon,ta")]
-pub struct Ingest {
+pub(crate) struct Ingest {
     /// Paths, URLs, globs or folders
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<String>,
@@ -163,7 +163,7 @@ fn column(text: &str) -> Result<(String, ColumnSource), String> {
 
 /// Layout on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum LayoutName {
+pub(crate) enum LayoutName {
     /// One row per cell
     Cells,
     /// One row per index of the leading dimension
@@ -184,7 +184,7 @@ impl From<LayoutName> for Layout {
 #[command(
     after_help = "Example:\n  tarn search sea ice --filter standard_name=air_temperature --facet lab"
 )]
-pub struct Search {
+pub(crate) struct Search {
     /// Words
     #[arg(value_name = "TEXT")]
     pub text: Vec<String>,
@@ -207,7 +207,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// A dataset by name.
 #[derive(Debug, Args)]
-pub struct Named {
+pub(crate) struct Named {
     /// name, lab.name or lab.name@version
     #[arg(value_name = "NAME")]
     pub name: String,
@@ -220,7 +220,7 @@ Examples:
   tarn sql \"SELECT * FROM grids('data/sst.nc')\"
   tarn sql \"SELECT lat, avg(sst) FROM read_netcdf('data/*.nc') GROUP BY lat\" --format csv
   tarn sql \"SELECT * FROM ornl.cmip6.ta\" --format parquet --output ta.parquet --partial allow")]
-pub struct Sql {
+pub(crate) struct Sql {
     /// One statement; without it, a prompt
     #[arg(value_name = "QUERY")]
     pub query: Option<String>,
@@ -237,7 +237,7 @@ pub struct Sql {
 
 /// Format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SqlFormat {
+pub(crate) enum SqlFormat {
     /// Aligned text
     Table,
     /// RFC 4180, with a header
@@ -252,7 +252,7 @@ pub enum SqlFormat {
 
 /// `--partial`
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum PartialName {
+pub(crate) enum PartialName {
     /// A missing lab fails the query
     Error,
     /// A missing lab is left out and said so
@@ -271,7 +271,7 @@ impl From<PartialName> for PartialMode {
 /// `tarn stream`
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tarn stream llnl.scenarios.fields --batch-size 64 --seed 7")]
-pub struct Stream {
+pub(crate) struct Stream {
     /// The table: lab.dataset.table or dataset.table
     #[arg(value_name = "NAME")]
     pub name: String,
@@ -312,11 +312,11 @@ pub struct Stream {
 #[command(
     after_help = "Example:\n  TARN_HTTP=127.0.0.1:8081 TARN_FLIGHT=127.0.0.1:8816 tarn serve"
 )]
-pub struct Serve {}
+pub(crate) struct Serve {}
 
 /// `tarn token`
 #[derive(Debug, Subcommand)]
-pub enum Token {
+pub(crate) enum Token {
     /// Make a token and print it once; with --quiet the token alone
     Create {
         /// Whose it is
@@ -341,7 +341,7 @@ pub enum Token {
 
 /// `--scope`
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum ScopeName {
+pub(crate) enum ScopeName {
     /// Search, SQL and streams
     Read,
     /// Register and ingest as well
@@ -362,7 +362,7 @@ impl From<ScopeName> for tarn_schemas::Scope {
 
 /// `tarn peer`
 #[derive(Debug, Subcommand)]
-pub enum Peer {
+pub(crate) enum Peer {
     /// Print a one-time invitation for another lab; with --quiet the invitation alone
     Invite,
     /// Accept another lab's invitation; its server must be running

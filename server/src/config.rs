@@ -13,7 +13,7 @@ use tarn_schemas::{ErrorCode, LabName};
 /// The configuration of a home. Every plain key has an environment variable `TARN_<KEY>` that wins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// Name of the lab.
     pub lab: LabName,
     /// Address of HTTP.
@@ -83,7 +83,7 @@ const KEYS: [&str; 9] = [
 
 impl Config {
     /// The configuration of a new home.
-    pub fn new(lab: LabName) -> Self {
+    pub(crate) fn new(lab: LabName) -> Self {
         Self {
             lab,
             http: default_http(),
@@ -100,7 +100,7 @@ impl Config {
     }
 
     /// Reads `tarn.toml` of a home, then the environment.
-    pub fn load(home: &Path) -> Result<Self, Failure> {
+    pub(crate) fn load(home: &Path) -> Result<Self, Failure> {
         let path = home.join("tarn.toml");
         let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Failure::new(
@@ -132,7 +132,7 @@ impl Config {
     }
 
     /// The text of a new `tarn.toml`.
-    pub fn template(&self) -> String {
+    pub(crate) fn template(&self) -> String {
         format!(
             "# Configuration of this Tarn node. Every plain key has an environment variable TARN_<KEY>.\n\
              lab = \"{}\"\n\
@@ -155,12 +155,12 @@ impl Config {
     }
 
     /// The stores.
-    pub fn stores(&self) -> Stores {
+    pub(crate) fn stores(&self) -> Stores {
         Stores::new(self.stores.values().cloned().collect())
     }
 
     /// Where the lab's tables are.
-    pub fn store_location(&self, home: &Path) -> Result<Location, Failure> {
+    pub(crate) fn store_location(&self, home: &Path) -> Result<Location, Failure> {
         let text = if self.store.contains("://") {
             self.store.clone()
         } else {
@@ -170,7 +170,7 @@ impl Config {
     }
 
     /// Limits of the engine.
-    pub fn engine(&self) -> EngineConfig {
+    pub(crate) fn engine(&self) -> EngineConfig {
         EngineConfig {
             memory_bytes: self.memory_mib.saturating_mul(1 << 20),
             partitions: self.partitions,
@@ -179,12 +179,12 @@ impl Config {
     }
 
     /// The HTTP address that others reach this node at.
-    pub fn public_http(&self) -> String {
+    pub(crate) fn public_http(&self) -> String {
         self.http_url.clone().unwrap_or_else(|| format!("http://{}", self.http))
     }
 
     /// The Flight address that others reach this node at.
-    pub fn public_flight(&self) -> String {
+    pub(crate) fn public_flight(&self) -> String {
         self.flight_url.clone().unwrap_or_else(|| format!("http://{}", self.flight))
     }
 }

@@ -7,31 +7,31 @@ use tarn_schemas::code::Coded;
 
 /// A failure on its way to the user.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     code: ErrorCode,
     message: String,
 }
 
 impl Failure {
     /// A failure of the command line itself.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
     /// Its code.
-    pub fn code(&self) -> ErrorCode {
+    pub(crate) fn code(&self) -> ErrorCode {
         self.code
     }
 
     /// The same failure with where it happened in front.
     #[must_use]
-    pub fn at(mut self, place: impl fmt::Display) -> Self {
+    pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);
         self
     }
 
     /// Prints it on standard error and gives the exit code.
-    pub fn report(&self, json: bool) -> ExitCode {
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {
             let problem =
                 serde_json::json!({"error": {"code": self.code, "message": self.message}});
@@ -58,7 +58,7 @@ impl<E: Coded + fmt::Display> From<E> for Failure {
 }
 
 /// A failure to read or write something of the user's.
-pub fn io(place: impl fmt::Display, error: &std::io::Error) -> Failure {
+pub(crate) fn io(place: impl fmt::Display, error: &std::io::Error) -> Failure {
     let code = match error.kind() {
         std::io::ErrorKind::NotFound => ErrorCode::NotFound,
         _ => ErrorCode::Unavailable,

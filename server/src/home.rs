@@ -13,7 +13,7 @@ const MEMORY_WITHOUT_HOME: usize = 4 << 30;
 
 /// An open home.
 #[derive(Debug)]
-pub struct Home {
+pub(crate) struct Home {
     /// Its configuration.
     pub config: Config,
     /// Its catalog.
@@ -25,7 +25,7 @@ pub struct Home {
 }
 
 /// The folder that the command line means, and whether it was said.
-pub fn folder(said: Option<&Path>) -> Result<(PathBuf, bool), Failure> {
+pub(crate) fn folder(said: Option<&Path>) -> Result<(PathBuf, bool), Failure> {
     match said {
         Some(folder) => Ok((folder.to_owned(), true)),
         None => std::env::home_dir().map(|home| (home.join(".tarn"), false)).ok_or_else(|| {
@@ -36,7 +36,7 @@ pub fn folder(said: Option<&Path>) -> Result<(PathBuf, bool), Failure> {
 
 impl Home {
     /// Opens the home.
-    pub async fn open(said: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) async fn open(said: Option<&Path>) -> Result<Self, Failure> {
         let (folder, _) = folder(said)?;
         let folder = folder.canonicalize().unwrap_or(folder);
         let config = Config::load(&folder)?;
@@ -61,7 +61,7 @@ impl Home {
     }
 
     /// Makes a new home.
-    pub async fn create(folder: &Path, config: &Config) -> Result<(), Failure> {
+    pub(crate) async fn create(folder: &Path, config: &Config) -> Result<(), Failure> {
         let path = folder.join("tarn.toml");
         if path.exists() {
             return Err(Failure::new(
@@ -76,13 +76,13 @@ impl Home {
     }
 
     /// The engine of this home.
-    pub fn engine(&self) -> Result<Engine, Failure> {
+    pub(crate) fn engine(&self) -> Result<Engine, Failure> {
         Ok(Engine::new(Some(self.catalog.clone()), self.stores.clone(), self.config.engine())?)
     }
 }
 
 /// The engine of the home, or one that reads files only where there is no home and none was said.
-pub async fn engine_or_files(said: Option<&Path>) -> Result<Engine, Failure> {
+pub(crate) async fn engine_or_files(said: Option<&Path>) -> Result<Engine, Failure> {
     let (folder, explicit) = folder(said)?;
     if explicit || folder.join("tarn.toml").exists() {
         return Home::open(Some(&folder)).await?.engine();

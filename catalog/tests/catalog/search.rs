@@ -376,9 +376,11 @@ async fn the_index_of_another_catalog_or_a_later_state_is_not_believed() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let first = catalog(one.path()).await;
     first.register(&Principal::Owner, record("only_in_one"), vec![]).await.unwrap();
+    assert_eq!(names(&first, &text("")).await, ["only_in_one"]);
     {
         let second = catalog(two.path()).await;
         second.register(&Principal::Owner, record("only_in_two"), vec![]).await.unwrap();
+        assert_eq!(names(&second, &text("")).await, ["only_in_two"]);
     }
     std::fs::remove_dir_all(two.path().join("search")).unwrap();
     copy_folder(&one.path().join("search"), &two.path().join("search"));

@@ -14,30 +14,24 @@ pub(crate) fn metadata(attributes: &[Attribute]) -> HashMap<String, String> {
         .collect()
 }
 
-/// An attribute as text: one text as it is; one number in the fewest digits that read back to it;
+/// An attribute as text: one text as it is (without NULs at its end); one number in the fewest digits that read back to it;
 /// several as a JSON array, NaN and infinities in it as text. `None` for what cannot be read.
 pub(crate) fn text(value: &AttributeValue) -> Option<String> {
     match value {
         AttributeValue::Text(texts) => match texts.as_slice() {
-            [text] => Some(text.clone()),
+            [text] => Some(text.trim_end_matches('\0').to_owned()),
             _ => serde_json::to_string(texts).ok(),
         },
         AttributeValue::Numbers(numbers) => {
             let numbers: Vec<String> =
                 (0..numbers.len()).map(|index| number(numbers, index)).collect();
-            match numbers.as_slice() {
-                [number] => Some(number.clone()),
-                _ => {
-                    let quoted = |number: &String| {
-                        if number.contains(['N', 'i']) {
-                            format!("\"{number}\"")
-                        } else {
-                            number.clone()
-                        }
-                    };
-                    Some(format!("[{}]", numbers.iter().map(quoted).collect::<Vec<_>>().join(",")))
-                }
+            if let [number] = numbers.as_slice() {
+                return Some(number.clone());
             }
+            let quoted = |number: &String| {
+                if number.contains(['N', 'i']) { format!("\"{number}\"") } else { number.clone() }
+            };
+            Some(format!("[{}]", numbers.iter().map(quoted).collect::<Vec<_>>().join(",")))
         }
         AttributeValue::Unreadable(_) => None,
     }
@@ -89,6 +83,7 @@ mod tests {
             text(&AttributeValue::Text(texts.iter().map(ToString::to_string).collect())).unwrap()
         };
         assert_eq!(texts(&["K"]), "K");
+        assert_eq!(texts(&["K\0"]), "K");
         assert_eq!(texts(&["a", "b, c"]), r#"["a","b, c"]"#);
         assert_eq!(text(&AttributeValue::Unreadable("opaque".into())), None);
     }

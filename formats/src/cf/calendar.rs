@@ -92,10 +92,9 @@ impl Calendar {
             return None;
         }
         match self {
-            Self::ProlepticGregorian => gregorian_date(days),
-            Self::Julian => historical(julian_date(days)?),
-            Self::Standard if days < FIRST_GREGORIAN => historical(julian_date(days)?),
-            Self::Standard => gregorian_date(days),
+            Self::Julian => julian_date(days).map(historical),
+            Self::Standard if days < FIRST_GREGORIAN => julian_date(days).map(historical),
+            Self::Standard | Self::ProlepticGregorian => gregorian_date(days),
             Self::NoLeap | Self::AllLeap => {
                 let (before, length) = self.year_table();
                 let day_of_year = days.rem_euclid(length);
@@ -126,8 +125,8 @@ fn astronomical(year: i64) -> Option<i64> {
 }
 
 /// The reverse of [`astronomical`].
-fn historical((year, month, day): (i64, u8, u8)) -> Option<(i64, u8, u8)> {
-    Some((if year <= 0 { year - 1 } else { year }, month, day))
+fn historical((year, month, day): (i64, u8, u8)) -> (i64, u8, u8) {
+    (if year <= 0 { year - 1 } else { year }, month, day)
 }
 
 /// Year that begins in March, and the day in it: leap days are then at the end of a year.

@@ -28,8 +28,8 @@ const MAX_HEADER: usize = 64 * 1024 * 1024;
 const MAX_RANK: usize = 32;
 /// Deepest group.
 const MAX_DEPTH: usize = 128;
-/// Soft links followed one after another.
-const MAX_LINKS: usize = 16;
+/// Names looked up for one soft link, those of the links it leads through included.
+const MAX_STEPS: usize = 256;
 
 /// Runs the parser and turns its errors, and its panics, into ours.
 pub(super) fn guard<T>(
@@ -331,8 +331,12 @@ impl Walk<'_> {
 
     /// Lists datasets under the soft links that lead to them; groups have been visited already.
     fn soft_links(&mut self, root: u64) -> Result<(), FormatError> {
+        let mut canonical: HashMap<u64, String> = HashMap::new();
+        for dataset in &self.index.datasets {
+            canonical.entry(dataset.address).or_insert_with(|| dataset.path.clone());
+        }
         for (path, group, to) in std::mem::take(&mut self.aliases) {
-            match self.follow(root, group, &to, 0) {
+            match self.follow(root, group, &to, &mut { MAX_STEPS }) {
                 Followed::Nothing => {
                     self.unreadable(path, format!("a soft link to {to}, which is not there"));
                 }
@@ -340,14 +344,8 @@ impl Walk<'_> {
                     self.unreadable(path, format!("a soft link through an external link ({to})"));
                 }
                 Followed::Object(address) => {
-                    let canonical = self
-                        .index
-                        .datasets
-                        .iter()
-                        .find(|d| d.address == address)
-                        .map(|d| d.path.clone());
-                    let Some(canonical) = canonical else { continue };
-                    let (parent, name) = canonical.rsplit_once('/').unwrap_or(("", &canonical));
+                    let Some(canonical) = canonical.get(&address) else { continue };
+                    let (parent, name) = canonical.rsplit_once('/').unwrap_or(("", canonical));
                     let opened = self.guarded(&path, || {
                         Ok((self.file.group(parent)?, self.file.get_or_parse_header(address)?))
                     });
@@ -364,21 +362,20 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Where the path of a soft link leads, from the group at `from`.
-    fn follow(&self, root: u64, from: u64, path: &str, depth: usize) -> Followed {
-        if depth > MAX_LINKS {
-            return Followed::Nothing;
-        }
+    /// Where the path of a soft link leads, from the group at `from`, in no more than `steps`.
+    fn follow(&self, root: u64, from: u64, path: &str, steps: &mut usize) -> Followed {
         let mut at = if path.starts_with('/') { root } else { from };
         for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
             let links = self.members.get(&at);
             let Some(link) = links.and_then(|links| links.iter().find(|l| l.name == part)) else {
                 return Followed::Nothing;
             };
+            let Some(left) = steps.checked_sub(1) else { return Followed::Nothing };
+            *steps = left;
             at = match &link.target {
                 Target::Hard(address) => *address,
                 Target::External { .. } => return Followed::External,
-                Target::Soft(to) => match self.follow(root, at, to, depth + 1) {
+                Target::Soft(to) => match self.follow(root, at, to, steps) {
                     Followed::Object(address) => address,
                     other => return other,
                 },

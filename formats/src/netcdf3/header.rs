@@ -5,6 +5,7 @@ use crate::elements;
 use crate::error::FormatError;
 use crate::source::ByteSource;
 use arrow::datatypes::DataType;
+use std::collections::HashSet;
 
 const DIMENSIONS: u32 = 0x0a;
 const VARIABLES: u32 = 0x0b;
@@ -327,9 +328,10 @@ impl<'a> Parser<'a> {
 
         let count = self.list(DIMENSIONS, "dimensions")?;
         let mut dimensions = Vec::new();
+        let mut has_records = false;
         for _ in 0..count {
             let dimension = (self.name()?, self.count()?);
-            if dimension.1 == 0 && dimensions.iter().any(|(_, length)| *length == 0) {
+            if dimension.1 == 0 && std::mem::replace(&mut has_records, true) {
                 return Err(self.wrong("two record dimensions"));
             }
             dimensions.push(dimension);
@@ -338,6 +340,7 @@ impl<'a> Parser<'a> {
 
         let count = self.list(VARIABLES, "variables")?;
         let mut variables: Vec<RawVariable> = Vec::new();
+        let mut names = HashSet::new();
         for _ in 0..count {
             let name = self.name()?;
             let rank = self.count()?;
@@ -367,7 +370,7 @@ impl<'a> Parser<'a> {
                 u64::from(self.u32()?)
             };
             let begin = self.offset()?;
-            if variables.iter().any(|other| other.name == name) {
+            if !names.insert(name.clone()) {
                 return Err(self.wrong(format!("two variables are called {name}")));
             }
             variables.push(RawVariable { name, dimensions: ids, attributes, kind, begin });

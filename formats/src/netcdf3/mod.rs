@@ -21,7 +21,7 @@ use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use arrow::buffer::MutableBuffer;
 use header::{Header, RawAttribute, RawVariable, Type, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -55,8 +55,18 @@ impl NetCdf3Reader {
         let header = Header::read(source.as_ref())?;
         let mut variables = Vec::with_capacity(header.variables.len());
         let mut stored = HashMap::new();
+        // Dimensions that a one-dimensional variable of their name describes.
+        let named = |id: usize, name: &str| header.dimensions.get(id).is_some_and(|d| d.0 == name);
+        let coordinates: HashSet<usize> = header
+            .variables
+            .iter()
+            .filter_map(|raw| match raw.dimensions.as_slice() {
+                [id] if named(*id, &raw.name) => Some(*id),
+                _ => None,
+            })
+            .collect();
         for raw in &header.variables {
-            let variable = variable(source.location(), &header, raw)?;
+            let variable = variable(source.location(), &header, &coordinates, raw)?;
             let record = header.is_record(raw).then_some(header.record_bytes);
             stored
                 .insert(variable.path.clone(), Stored { kind: raw.kind, begin: raw.begin, record });
@@ -154,6 +164,7 @@ impl Reader for NetCdf3Reader {
 fn variable(
     location: &str,
     header: &Header,
+    coordinates: &HashSet<usize>,
     raw: &RawVariable,
 ) -> Result<ContentsVariable, FormatError> {
     let record = header.is_record(raw);
@@ -165,11 +176,7 @@ fn variable(
             name: name.clone(),
             length: if *length == 0 { header.records } else { *length },
             unlimited: *length == 0,
-            coordinate: header
-                .variables
-                .iter()
-                .find(|other| other.name == *name && other.dimensions == [id])
-                .map(|other| format!("/{}", other.name)),
+            coordinate: coordinates.contains(&id).then(|| format!("/{name}")),
         })
         .collect();
     let path = format!("/{}", raw.name);

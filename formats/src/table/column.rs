@@ -125,12 +125,11 @@ impl Column {
             let values = reading.read(reader, &Region::new(vec![range.clone()]))?;
             return self.finish(&values);
         }
-        let values = match self.kept.get() {
-            Some(values) => values,
-            None => {
-                let values = self.finish(&reading.read(reader, &Region::whole(&reading.shape))?)?;
-                self.kept.get_or_init(|| values)
-            }
+        let values = if let Some(values) = self.kept.get() {
+            values
+        } else {
+            let values = self.finish(&reading.read(reader, &Region::whole(&reading.shape))?)?;
+            self.kept.get_or_init(|| values)
         };
         if length.is_none() {
             return Ok(Arc::clone(values));

@@ -71,10 +71,10 @@ pub(super) fn join(
     }
     if data_type == DataType::Timestamp(TimeUnit::Nanosecond, None) {
         for (view, candidate) in views.iter().zip(candidates) {
-            if let Some(Candidate { source: Source::Variable(reading), .. }) = candidate {
-                if reading.needs_microseconds(view.reader.as_ref())? {
-                    data_type = DataType::Timestamp(TimeUnit::Microsecond, None);
-                }
+            if let Some(Candidate { source: Source::Variable(reading), .. }) = candidate
+                && reading.needs_microseconds(view.reader.as_ref())?
+            {
+                data_type = DataType::Timestamp(TimeUnit::Microsecond, None);
             }
         }
     }
@@ -219,9 +219,11 @@ fn tensor(
                  can hold; use layout cells"
             ),
         })?;
-    let extension = serde_json::json!({ "shape": shape, "dim_names": names });
+    // Keys in one order always, so that equal tables have equal schemas.
+    let (shape, names) = (serde_json::json!(shape), serde_json::json!(names));
+    let extension = format!("{{\"shape\":{shape},\"dim_names\":{names}}}");
     metadata.insert("ARROW:extension:name".to_owned(), "arrow.fixed_shape_tensor".to_owned());
-    metadata.insert("ARROW:extension:metadata".to_owned(), extension.to_string());
+    metadata.insert("ARROW:extension:metadata".to_owned(), extension);
     Ok((Arc::new(Field::new_list_field(data_type.clone(), true)), size))
 }
 

@@ -149,6 +149,12 @@ with h5py.File(folder / "links.h5", "w", libver="latest") as f:
 # A group with two names is listed under the first of them, "again".
 note_h5("links.h5", ["again/d", "alias", "soft", "soft_through", "many/v39"])
 
+# Not read as a whole by the tests of the contract.
+with h5py.File(folder / "huge.hdf5", "w", libver="latest") as f:
+    huge = f.create_dataset("huge", shape=(10**6, 10**6), dtype="f8", chunks=(100, 100), fillvalue=2.5)
+    huge[500_000, 500_000] = 1
+    f.create_dataset("data", data=rng.random(1_000_000), chunks=(10_000,))
+
 with netCDF4.Dataset(folder / "groups.nc", "w") as f:
     f.title = "groups"
     f.createDimension("time", None)

@@ -1,16 +1,21 @@
 //! Files written by h5py and netCDF4, against what these two read back.
 
 use crate::support::{open, read_whole, texts};
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use bytes::Bytes;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use tarn_formats::{AttributeValue, Format, Reader};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tarn_formats::{
+    AttributeValue, ByteSource, Format, FormatError, LocalFile, Reader, Region, SourceError,
+};
 
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
 pub(crate) fn written() -> Option<tempfile::TempDir> {
@@ -183,4 +188,48 @@ fn a_netcdf4_file_shows_its_dimensions_and_hides_how_it_stores_them() {
     assert_eq!(grid.variables, ["/inner/both"]);
     assert_eq!(contents.variable("/long").unwrap().filters, ["shuffle", "deflate"]);
     assert_eq!(contents.variable("/long").unwrap().chunk_shape, Some(vec![2, 3]));
+}
+
+/// A source that counts the bytes that are read.
+#[derive(Debug)]
+struct Counting(LocalFile, AtomicU64);
+
+impl ByteSource for Counting {
+    fn location(&self) -> &str {
+        self.0.location()
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
+        let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        self.1.fetch_add(bytes, Ordering::Relaxed);
+        self.0.read_ranges(ranges)
+    }
+}
+
+#[test]
+fn opening_and_reading_a_part_reads_a_small_part_of_the_file() {
+    let Some(folder) = written() else { return };
+    let file = LocalFile::open(folder.path().join("huge.hdf5")).unwrap();
+    let source = Arc::new(Counting(file, AtomicU64::new(0)));
+    let reader = tarn_formats::open(Arc::clone(&source) as Arc<dyn ByteSource>).unwrap();
+    let part =
+        reader.read("data", &Region::new(std::iter::once(25_000..25_010).collect())).unwrap();
+    assert_eq!(part.len(), 10);
+    let (read, length) = (source.1.load(Ordering::Relaxed), source.len());
+    assert!(length > 8_000_000 && read < 500_000, "{read} bytes of {length}");
+}
+
+#[test]
+fn a_region_that_needs_too_much_memory_is_refused_and_a_part_of_it_is_read() {
+    let Some(folder) = written() else { return };
+    let reader = open(&folder.path().join("huge.hdf5"));
+    let refused = reader.read("huge", &Region::whole(&[1_000_000, 1_000_000])).unwrap_err();
+    assert!(matches!(refused, FormatError::TooLarge { .. }), "{refused}");
+    let part = Region::new(vec![499_999..500_001, 500_000..500_002]);
+    let part = reader.read("/huge", &part).unwrap();
+    assert_eq!(part.as_ref(), &Float64Array::from(vec![2.5, 2.5, 1.0, 2.5]) as &dyn Array);
 }

@@ -91,7 +91,8 @@ impl Reader for Made {
     fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError> {
         let index = self.contents.variables.iter().position(|v| v.path == path).unwrap();
         let range = &region.ranges()[0];
-        let (start, end) = (range.start as usize, range.end as usize);
+        let (start, end) =
+            (usize::try_from(range.start).unwrap(), usize::try_from(range.end).unwrap());
         Ok(self.values[index].slice(start, end - start))
     }
 }
@@ -449,7 +450,10 @@ impl Reader for Shaped {
     fn read(&self, _: &str, region: &Region) -> Result<ArrayRef, FormatError> {
         let rows = &region.ranges()[0];
         assert_eq!(region.ranges()[1], 0..2);
-        Ok(self.0.values[0].slice(rows.start as usize * 2, (rows.end - rows.start) as usize * 2))
+        Ok(self.0.values[0].slice(
+            usize::try_from(rows.start).unwrap() * 2,
+            usize::try_from(rows.end - rows.start).unwrap() * 2,
+        ))
     }
 }
 

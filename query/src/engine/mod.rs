@@ -80,6 +80,9 @@ impl Engine {
         let options = settings.options_mut();
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
+        // The two schemas of a union differ in their metadata: the logical one keeps what all inputs
+        // share, the physical one what any has. Answers carry the logical one.
+        options.execution.skip_physical_aggregate_schema_check = true;
         let mut template = SessionStateBuilder::new()
             .with_config(settings)
             .with_runtime_env(runtime(&memory)?)

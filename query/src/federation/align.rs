@@ -5,16 +5,14 @@
 //! could change values.
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use std::sync::Arc;
 
 /// The type without its encoding.
 fn plain(data_type: &DataType) -> DataType {
-    let inner = |field: &Arc<Field>| {
-        Arc::new(Field::new("item", plain(field.data_type()), true))
-    };
+    let inner = |field: &Arc<Field>| Arc::new(Field::new("item", plain(field.data_type()), true));
     match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
@@ -52,6 +50,8 @@ pub(crate) fn mismatch(expected: &SchemaRef, sent: &SchemaRef) -> Option<String>
 
 /// The batch with the expected schema. Columns go by position.
 pub(crate) fn align(batch: &RecordBatch, expected: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    // A value that does not fit its new encoding must not become NULL.
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
     let columns = batch
         .columns()
         .iter()
@@ -60,7 +60,7 @@ pub(crate) fn align(batch: &RecordBatch, expected: &SchemaRef) -> Result<RecordB
             if column.data_type() == field.data_type() {
                 Ok(Arc::clone(column))
             } else {
-                cast(column, field.data_type())
+                cast_with_options(column, field.data_type(), &strict)
             }
         })
         .collect::<Result<Vec<ArrayRef>, _>>()?;

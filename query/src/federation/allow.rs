@@ -21,9 +21,28 @@ const DEEPEST: usize = 64;
 
 /// Aggregates whose value depends on nothing but the values and the filter.
 const AGGREGATES: [&str; 22] = [
-    "count", "sum", "min", "max", "avg", "median", "var", "var_samp", "var_sample", "var_pop",
-    "var_population", "stddev", "stddev_samp", "stddev_pop", "corr", "covar", "covar_samp",
-    "covar_pop", "bool_and", "bool_or", "bit_and", "bit_or",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "median",
+    "var",
+    "var_samp",
+    "var_sample",
+    "var_pop",
+    "var_population",
+    "stddev",
+    "stddev_samp",
+    "stddev_pop",
+    "corr",
+    "covar",
+    "covar_samp",
+    "covar_pop",
+    "bool_and",
+    "bool_or",
+    "bit_and",
+    "bit_or",
 ];
 
 /// Why something may not travel.

@@ -67,21 +67,27 @@ impl Connection {
         }
         let authorization = secret
             .map(|secret| {
-                let mut value: MetadataValue<Ascii> = format!("Bearer {secret}")
-                    .parse()
-                    .map_err(|_| wrong("the shared secret has characters no header may have".into()))?;
+                let mut value: MetadataValue<Ascii> =
+                    format!("Bearer {secret}").parse().map_err(|_| {
+                        wrong("the shared secret has characters no header may have".into())
+                    })?;
                 value.set_sensitive(true);
                 Ok(value)
             })
             .transpose()?;
         // A name that no header can carry is not sent: the visitor is then anonymous, never another.
         let visitor = visitor.and_then(|name| name.parse().ok());
-        Ok(Self { lab: lab.clone(), channel: endpoint.connect_lazy(), authorization, visitor, patience })
+        Ok(Self {
+            lab: lab.clone(),
+            channel: endpoint.connect_lazy(),
+            authorization,
+            visitor,
+            patience,
+        })
     }
 
     fn client(&self) -> FlightServiceClient<Channel> {
-        FlightServiceClient::new(self.channel.clone())
-            .max_decoding_message_size(LARGEST_MESSAGE)
+        FlightServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
     fn request<T>(&self, body: T) -> Request<T> {
@@ -158,7 +164,9 @@ impl Connection {
             PeerError::new(
                 &self.lab,
                 Failure::Failed,
-                format!("its answer to {kind} cannot be read ({error}); does it run a much older Tarn?"),
+                format!(
+                    "its answer to {kind} cannot be read ({error}); does it run a much older Tarn?"
+                ),
             )
         })
     }

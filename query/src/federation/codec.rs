@@ -8,9 +8,9 @@ use super::allow::{Refusal, check_plan};
 use super::provider::PeerTable;
 use super::wire::{Payload, bytes_from_text, bytes_to_text};
 use datafusion::catalog::TableProvider;
-use datafusion::datasource::source_as_provider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinConstraint, Result, ScalarValue, TableReference};
+use datafusion::datasource::source_as_provider;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -42,8 +42,12 @@ pub(crate) fn encode(
     let state = known.as_ref().unwrap_or(state);
     let message = to_substrait_plan(&plan, state).map_err(|error| error.to_string())?;
     let bytes = message.encode_to_vec();
+    if bytes.len() > LARGEST_PLAN {
+        return Err(format!("the plan has more than {LARGEST_PLAN} bytes"));
+    }
     // Tables are resolved in memory, so decoding never waits.
-    let again = decode(&bytes, state)
+    let message = read_plan(&bytes)?;
+    let again = decode(&message, state)
         .now_or_never()
         .ok_or_else(|| "the plan could not be checked".to_owned())??;
     let types = |plan: &LogicalPlan| {
@@ -78,18 +82,19 @@ fn with_functions_of(plan: &LogicalPlan, state: &SessionState) -> Result<Option<
     Ok(known)
 }
 
-/// Decodes a plan. It may hold anything that Substrait can say: the caller checks it.
+/// Reads the bytes of a plan.
+pub(crate) fn read_plan(bytes: &[u8]) -> std::result::Result<Plan, Refusal> {
+    // The reader of protocol buffers stops at 100 levels by itself.
+    Plan::decode(bytes).map_err(|error| format!("the plan cannot be read: {error}"))
+}
+
+/// Makes a logical plan of it. It may hold anything that Substrait can say: the caller checks it.
 pub(crate) async fn decode(
-    bytes: &[u8],
+    plan: &Plan,
     state: &SessionState,
 ) -> std::result::Result<LogicalPlan, Refusal> {
-    if bytes.len() > LARGEST_PLAN {
-        return Err(format!("the plan has more than {LARGEST_PLAN} bytes"));
-    }
-    // The decoder of protocol buffers stops at 100 levels by itself.
-    let plan = Plan::decode(bytes).map_err(|error| format!("the plan cannot be read: {error}"))?;
     // The reader of Substrait takes for granted that messages are complete, and panics otherwise.
-    match AssertUnwindSafe(from_substrait_plan(state, &plan)).catch_unwind().await {
+    match AssertUnwindSafe(from_substrait_plan(state, plan)).catch_unwind().await {
         Ok(Ok(plan)) => Ok(plan),
         Ok(Err(error)) => Err(format!("the plan does not fit: {}", error.strip_backtrace())),
         Err(_) => Err("the plan is not complete".to_owned()),
@@ -101,7 +106,11 @@ pub(crate) fn plan_bytes(text: &str) -> std::result::Result<Vec<u8>, Refusal> {
     if text.len() / 4 * 3 > LARGEST_PLAN + 3 {
         return Err(format!("the plan has more than {LARGEST_PLAN} bytes"));
     }
-    bytes_from_text(text).map_err(|error| format!("the plan is no base64: {error}"))
+    let bytes = bytes_from_text(text).map_err(|error| format!("the plan is no base64: {error}"))?;
+    if bytes.len() > LARGEST_PLAN {
+        return Err(format!("the plan has more than {LARGEST_PLAN} bytes"));
+    }
+    Ok(bytes)
 }
 
 /// The same plan in the words that travel: scans of just their columns, joins by ON, literals of

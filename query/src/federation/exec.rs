@@ -145,8 +145,10 @@ impl Run {
                     tracing::warn!(lab = %error.lab, problem = error.problem, "a lab is left out");
                     return Ok(stream::empty().boxed());
                 }
-                if matches!(error.failure, Failure::NotFound | Failure::Rejected | Failure::Mismatch)
-                {
+                if matches!(
+                    error.failure,
+                    Failure::NotFound | Failure::Rejected | Failure::Mismatch
+                ) {
                     self.known.forget();
                 }
                 Err(error.into())
@@ -181,8 +183,7 @@ impl Run {
                 )),
             };
         };
-        let batch =
-            batch.map_err(|error| self.known.connection().error_of_stream(&error))?;
+        let batch = batch.map_err(|error| self.known.connection().error_of_stream(&error))?;
         if let Some(problem) = mismatch(&self.schema, batch.schema_ref()) {
             return Err(mismatched(problem));
         }

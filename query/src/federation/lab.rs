@@ -64,7 +64,13 @@ impl KnownLab {
         listing: Option<Arc<Listing>>,
         problem: Option<PeerError>,
     ) -> Self {
-        Self { lab: peer.lab.clone(), connection, listing, problem, key: CacheKey::new(peer, visitor) }
+        Self {
+            lab: peer.lab.clone(),
+            connection,
+            listing,
+            problem,
+            key: CacheKey::new(peer, visitor),
+        }
     }
 
     pub(crate) fn lab(&self) -> &LabName {
@@ -75,13 +81,14 @@ impl KnownLab {
         &self.connection
     }
 
-    pub(crate) fn listing(&self) -> Option<&Listing> {
-        self.listing.as_deref()
+    #[cfg(test)]
+    pub(crate) fn listing(&self) -> Option<&Arc<Listing>> {
+        self.listing.as_ref()
     }
 
-    /// Why the last attempt to ask it failed.
-    pub(crate) fn problem(&self) -> Option<&PeerError> {
-        self.problem.as_ref()
+    /// Why nothing is known of its tables; `None` if something is.
+    pub(crate) fn missing(&self) -> Option<&PeerError> {
+        self.problem.as_ref().filter(|_| self.listing.is_none())
     }
 
     pub(crate) fn tables(&self) -> &[TableInfo] {
@@ -149,19 +156,14 @@ pub(crate) async fn known_labs(
     patience: Duration,
 ) -> Vec<KnownLab> {
     let labs = peers.into_iter().map(|peer| async move {
-        let connection = match Connection::new(
-            &peer.lab,
-            &peer.flight,
-            Some(&peer.secret),
-            visitor,
-            patience,
-        ) {
-            Ok(connection) => connection,
-            Err(problem) => {
-                tracing::warn!(lab = %peer.lab, %problem, "a peer cannot be called");
-                return None;
-            }
-        };
+        let connection =
+            match Connection::new(&peer.lab, &peer.flight, Some(&peer.secret), visitor, patience) {
+                Ok(connection) => connection,
+                Err(problem) => {
+                    tracing::warn!(lab = %peer.lab, %problem, "a peer cannot be called");
+                    return None;
+                }
+            };
         let heard = hear(catalog, &peer, visitor, &connection).await;
         Some(KnownLab::new(&peer, visitor, connection, heard.listing, heard.problem))
     });

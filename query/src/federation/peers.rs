@@ -107,8 +107,7 @@ pub async fn accept(
         .map_err(|error| QueryError::Internal(format!("the request cannot be written: {error}")))?;
     let flight = address(&invitation.flight, "Flight")?;
     let connection = Connection::new(&invitation.lab, &flight, None, None, PATIENCE)?;
-    let answer: AcceptAnswer =
-        connection.call(ACCEPT, body).await.map_err(of_acceptance)?;
+    let answer: AcceptAnswer = connection.call(ACCEPT, body).await.map_err(of_acceptance)?;
     if answer.lab != invitation.lab {
         return Err(QueryError::Invalid(format!(
             "at {flight} answers lab {}, but the invitation comes from {}",
@@ -144,12 +143,16 @@ fn of_acceptance(error: PeerError) -> QueryError {
 pub async fn status(catalog: &Catalog) -> Result<Vec<PeerStatus>, QueryError> {
     let asked = catalog.peers().await?.into_iter().map(|peer| async move {
         let started = Instant::now();
-        let listing =
-            match Connection::new(&peer.lab, &peer.flight, Some(&peer.secret), Some("owner"), PATIENCE)
-            {
-                Ok(connection) => ask(&connection, &peer.lab).await,
-                Err(error) => Err(error),
-            };
+        let listing = match Connection::new(
+            &peer.lab,
+            &peer.flight,
+            Some(&peer.secret),
+            Some("owner"),
+            PATIENCE,
+        ) {
+            Ok(connection) => ask(&connection, &peer.lab).await,
+            Err(error) => Err(error),
+        };
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (error, tables, as_of) = match listing {
             Ok(listing) => (None, listing.tables(), Some(listing.as_of().to_owned())),
@@ -161,7 +164,7 @@ pub async fn status(catalog: &Catalog) -> Result<Vec<PeerStatus>, QueryError> {
 }
 
 /// An address that a peer can call.
-fn address(text: &str, kind: &str) -> Result<String, QueryError> {
+pub(super) fn address(text: &str, kind: &str) -> Result<String, QueryError> {
     let wrong = |problem: &str| {
         QueryError::Invalid(format!(
             "the {kind} address {text:?} {problem}; write http://host:port or https://host:port"

@@ -1,6 +1,6 @@
 //! The tables of a peer lab as a catalog of the session.
 
-use super::error::{Failure, PeerError};
+use super::error::PeerError;
 use super::exec::{FragmentContext, PeerFragmentExec};
 use super::lab::KnownLab;
 use super::wire::{Payload, ScanRequest, schema_from_text};
@@ -45,8 +45,7 @@ impl PeerCatalog {
                 .tables
                 .insert(info.table.to_string(), Arc::new(table));
         }
-        let schemas =
-            schemas.into_iter().map(|(name, schema)| (name, Arc::new(schema))).collect();
+        let schemas = schemas.into_iter().map(|(name, schema)| (name, Arc::new(schema))).collect();
         Self { lab: known.lab().clone(), schemas, missing: known.missing().cloned() }
     }
 }
@@ -95,7 +94,8 @@ impl SchemaProvider for PeerSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.tables.contains_key(name)
+        // Where nothing is known every name "exists", so that `table` says why it cannot be had.
+        self.missing.is_some() || self.tables.contains_key(name)
     }
 }
 
@@ -176,14 +176,5 @@ impl TableProvider for PeerTable {
             schema,
             self.rows,
         )))
-    }
-}
-
-impl KnownLab {
-    /// Why nothing is known of the lab's tables.
-    fn missing(&self) -> Option<&PeerError> {
-        self.problem().filter(|problem| {
-            self.listing().is_none() && problem.failure != Failure::NotFound
-        })
     }
 }

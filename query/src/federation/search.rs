@@ -3,9 +3,9 @@
 use super::client::Connection;
 use super::error::PeerError;
 use super::lab::visitor_name;
+use super::serve::no_home;
 use super::sites::now;
 use super::wire::SEARCH;
-use super::serve::no_home;
 use crate::engine::Engine;
 use crate::error::QueryError;
 use std::collections::BTreeMap;

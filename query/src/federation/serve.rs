@@ -7,19 +7,21 @@
 //! visitor's own session resolves or does not.
 
 use super::allow::check_plan;
-use super::codec::{decode, plan_bytes};
+use super::codec::{decode, plan_bytes, read_plan};
+use super::peers::address;
 use super::wire::{
     ACCEPT, AcceptAnswer, AcceptRequest, FragmentTicket, Payload, SEARCH, ScanRequest, TABLES,
     TableInfo, TablesAnswer, VERSION, schema_to_text,
 };
 use crate::engine::{Engine, SessionOptions};
 use crate::error::QueryError;
-use datafusion::common::TableReference;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, TableReference};
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
-use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::{Expr, SessionContext};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_substrait::substrait::proto::read_rel::ReadType;
+use datafusion_substrait::substrait::proto::rel::RelType;
+use datafusion_substrait::substrait::proto::{Plan, Rel, plan_rel};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use tarn_catalog::{Catalog, Peer, SearchRequest};
@@ -32,16 +34,18 @@ const LARGEST_REQUEST: usize = 2 << 20;
 ///
 /// # Errors
 /// [`QueryError::Unauthenticated`] unless the principal is a visitor; [`QueryError::Invalid`] for a
-/// plan that may not travel or does not fit; [`QueryError::NotFound`] for tables the visitor may not
-/// know of; and whatever the query itself fails with.
+/// plan that may not travel or does not fit; [`QueryError::NotFound`] and [`QueryError::Denied`] for
+/// tables the visitor may not know of or not read; and whatever the query itself fails with.
 pub async fn do_get(
     engine: &Engine,
     who: &Principal,
     ticket: &[u8],
 ) -> Result<SendableRecordBatchStream, QueryError> {
     let lab = visited(engine, who)?.lab().clone();
+    let fragment = Fragment::read(ticket, &lab)?;
     let session = engine.session(who.clone(), SessionOptions::default()).await?;
-    run_fragment(session.context(), &lab, ticket).await
+    let plan = fragment.plan(&session.context().state()).await?;
+    Ok(session.prepare(plan).await?.start().await?.stream)
 }
 
 /// Answers an action of a peer; `None` if it is none of federation's.
@@ -133,18 +137,14 @@ async fn redeem(catalog: &Catalog, request: AcceptRequest) -> Result<AcceptAnswe
             request.lab
         )));
     }
+    let (flight, http) = (address(&request.flight, "Flight")?, address(&request.http, "HTTP")?);
     if !catalog.redeem_invitation(&request.secret).await? {
         return Err(QueryError::Unauthenticated(
             "the invitation has expired or was used already; ask for a new one".to_owned(),
         ));
     }
-    let peer = Peer {
-        lab: request.lab,
-        flight: request.flight,
-        http: request.http,
-        secret: request.secret,
-        since: super::sites::now(),
-    };
+    let peer =
+        Peer { lab: request.lab, flight, http, secret: request.secret, since: super::sites::now() };
     catalog.put_peer(peer).await?;
     Ok(AcceptAnswer { lab: catalog.lab().clone() })
 }
@@ -177,73 +177,134 @@ pub(super) fn function_names(state: &SessionState) -> Vec<String> {
     names
 }
 
-/// Runs the fragment of a ticket in the session of a visitor of `lab`.
-pub(super) async fn run_fragment(
-    context: &SessionContext,
-    lab: &LabName,
-    ticket: &[u8],
-) -> Result<SendableRecordBatchStream, QueryError> {
-    if ticket.len() > LARGEST_REQUEST {
-        return Err(QueryError::ResourceExhausted(format!(
-            "the ticket has more than {LARGEST_REQUEST} bytes"
-        )));
-    }
-    let ticket: FragmentTicket = read(ticket)?;
-    if ticket.version != VERSION {
-        return Err(QueryError::Invalid(format!(
-            "fragments of version {} are not understood here; this node has version {VERSION}",
-            ticket.version
-        )));
-    }
-    let state = context.state();
-    let plan = match ticket.payload {
-        Payload::Plan(text) => plan_of(&state, lab, &text).await?,
-        Payload::Scan(scan) => scan_of(context, lab, &scan).await?,
-    };
-    let plan = state.create_physical_plan(&plan).await?;
-    Ok(execute_stream(plan, context.task_ctx())?)
+/// What a ticket asks for, read but not yet planned.
+pub(super) struct Fragment {
+    payload: Request,
+    /// The tables it names, all of this lab.
+    tables: Vec<TableReference>,
 }
 
-async fn plan_of(
-    state: &SessionState,
-    lab: &LabName,
-    text: &str,
-) -> Result<LogicalPlan, QueryError> {
-    let refused = |reason| QueryError::Invalid(format!("the fragment is refused: {reason}"));
-    let plan = decode(&plan_bytes(text).map_err(refused)?, state).await.map_err(refused)?;
-    let functions = |name: &str| {
-        state.scalar_functions().contains_key(name) || state.aggregate_functions().contains_key(name)
-    };
-    check_plan(&plan, &functions).map_err(refused)?;
-    let mut foreign = None;
-    plan.apply(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && scan.table_name.catalog() != Some(lab.as_str())
-        {
-            foreign = Some(scan.table_name.to_string());
-            return Ok(TreeNodeRecursion::Stop);
+enum Request {
+    Plan(Box<Plan>),
+    Scan(ScanRequest),
+}
+
+impl Fragment {
+    /// Reads a ticket for tables of `lab`.
+    pub(super) fn read(ticket: &[u8], lab: &LabName) -> Result<Self, QueryError> {
+        if ticket.len() > LARGEST_REQUEST {
+            return Err(QueryError::ResourceExhausted(format!(
+                "the ticket has more than {LARGEST_REQUEST} bytes"
+            )));
         }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    match foreign {
-        Some(name) => Err(refused(format!("{name} is no table of lab {lab}"))),
-        None => Ok(plan),
+        let ticket: FragmentTicket = read(ticket)?;
+        if ticket.version != VERSION {
+            return Err(QueryError::Invalid(format!(
+                "fragments of version {} are not understood here; this node has version {VERSION}",
+                ticket.version
+            )));
+        }
+        let (payload, tables) = match ticket.payload {
+            Payload::Plan(text) => {
+                let plan = read_plan(&plan_bytes(&text).map_err(refused)?).map_err(refused)?;
+                let tables = tables_of(&plan).map_err(refused)?;
+                (Request::Plan(Box::new(plan)), tables)
+            }
+            Payload::Scan(scan) => {
+                let table =
+                    TableReference::full(lab.as_str(), scan.dataset.as_str(), scan.table.as_str());
+                (Request::Scan(scan), vec![table])
+            }
+        };
+        if let Some(other) = tables.iter().find(|table| table.catalog() != Some(lab.as_str())) {
+            return Err(refused(format!("{other} is no table of lab {lab}")));
+        }
+        Ok(Self { payload, tables })
+    }
+
+    /// Its plan over the tables that a state has.
+    pub(super) async fn plan(&self, state: &SessionState) -> Result<LogicalPlan, QueryError> {
+        match &self.payload {
+            Request::Scan(scan) => self.scan(state, scan).await,
+            Request::Plan(plan) => {
+                let plan = decode(plan, state).await.map_err(refused)?;
+                let has_function = |name: &str| {
+                    state.scalar_functions().contains_key(name)
+                        || state.aggregate_functions().contains_key(name)
+                };
+                check_plan(&plan, &has_function).map_err(refused)?;
+                Ok(plan)
+            }
+        }
+    }
+
+    async fn scan(
+        &self,
+        state: &SessionState,
+        scan: &ScanRequest,
+    ) -> Result<LogicalPlan, QueryError> {
+        let Some(name) = self.tables.first() else {
+            return Err(refused("it names no table".to_owned()));
+        };
+        let schema = state.schema_for_ref(name.clone())?;
+        let table = schema
+            .table(name.table())
+            .await?
+            .ok_or_else(|| QueryError::NotFound(format!("there is no table {name}")))?;
+        let columns =
+            scan.columns.iter().map(|column| Expr::Column(Column::new(Some(name.clone()), column)));
+        let limit = scan.limit.and_then(|limit| usize::try_from(limit).ok());
+        Ok(LogicalPlanBuilder::scan(name.clone(), provider_as_source(table), None)?
+            .project(columns)?
+            .limit(0, limit)?
+            .build()?)
     }
 }
 
-async fn scan_of(
-    context: &SessionContext,
-    lab: &LabName,
-    scan: &ScanRequest,
-) -> Result<LogicalPlan, QueryError> {
-    let name =
-        TableReference::full(lab.as_str(), scan.dataset.as_str(), scan.table.as_str());
-    let table = context.table(name.clone()).await?.into_unoptimized_plan();
-    let columns: Vec<Expr> = scan
-        .columns
-        .iter()
-        .map(|column| Expr::Column(datafusion::common::Column::new(Some(name.clone()), column)))
-        .collect();
-    let limit = scan.limit.and_then(|limit| usize::try_from(limit).ok());
-    Ok(LogicalPlanBuilder::from(table).project(columns)?.limit(0, limit)?.build()?)
+fn refused(reason: String) -> QueryError {
+    QueryError::Invalid(format!("the fragment is refused: {reason}"))
+}
+
+/// The tables that a plan names. Refuses relations that never travel before anything resolves them.
+fn tables_of(plan: &Plan) -> Result<Vec<TableReference>, String> {
+    let mut tables = Vec::new();
+    for relation in &plan.relations {
+        match &relation.rel_type {
+            Some(plan_rel::RelType::Root(root)) => {
+                let input = root.input.as_ref().ok_or("the plan is not complete")?;
+                tables_below(input, &mut tables)?;
+            }
+            _ => return Err("the plan has no root".to_owned()),
+        }
+    }
+    tables.sort_unstable_by_key(TableReference::to_string);
+    tables.dedup();
+    Ok(tables)
+}
+
+fn tables_below(relation: &Rel, tables: &mut Vec<TableReference>) -> Result<(), String> {
+    let inputs: Vec<Option<&Rel>> = match &relation.rel_type {
+        Some(RelType::Read(read)) => {
+            let Some(ReadType::NamedTable(table)) = &read.read_type else {
+                return Err("only named tables may be read".to_owned());
+            };
+            let [lab, dataset, name] = table.names.as_slice() else {
+                return Err("tables are named lab.dataset.table".to_owned());
+            };
+            tables.push(TableReference::full(lab.as_str(), dataset.as_str(), name.as_str()));
+            vec![]
+        }
+        Some(RelType::Filter(filter)) => vec![filter.input.as_deref()],
+        Some(RelType::Project(project)) => vec![project.input.as_deref()],
+        Some(RelType::Aggregate(aggregate)) => vec![aggregate.input.as_deref()],
+        Some(RelType::Sort(sort)) => vec![sort.input.as_deref()],
+        Some(RelType::Fetch(fetch)) => vec![fetch.input.as_deref()],
+        Some(RelType::Join(join)) => vec![join.left.as_deref(), join.right.as_deref()],
+        Some(RelType::Set(set)) => set.inputs.iter().map(Some).collect(),
+        _ => return Err("the plan has a relation that does not travel".to_owned()),
+    };
+    for input in inputs {
+        tables_below(input.ok_or("the plan is not complete")?, tables)?;
+    }
+    Ok(())
 }

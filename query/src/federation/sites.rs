@@ -1,7 +1,7 @@
 //! Counting what each lab gave to one answer.
 
-use crate::engine::Sites;
 use super::error::PeerError;
+use crate::engine::Sites;
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,7 +64,8 @@ impl Meter {
     }
 
     pub(crate) fn count(&mut self, batch: &RecordBatch) {
-        let add = |sum: u64, more: usize| sum.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
+        let add =
+            |sum: u64, more: usize| sum.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
         self.report.rows = add(self.report.rows, batch.num_rows());
         self.report.bytes = add(self.report.bytes, batch.get_array_memory_size());
     }

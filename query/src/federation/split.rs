@@ -9,12 +9,13 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, Result, ScalarValue};
-use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::functions::expr_fn::coalesce;
+use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::functions_aggregate::{count::count_udaf, sum::sum_udaf};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, LogicalPlan, Projection, Union, binary_expr, cast, lit, Operator,
+    Aggregate, Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, binary_expr, cast,
+    lit,
 };
 use std::sync::Arc;
 
@@ -43,9 +44,7 @@ pub(crate) fn split_aggregate(aggregate: &Aggregate) -> Result<Option<LogicalPla
     let merged = LogicalPlan::Union(Union::try_new(partials)?);
     let plan = finish(aggregate, merged, &steps)?;
     let same = plan.schema().iter().zip(aggregate.schema.iter()).all(|(new, old)| {
-        new.0 == old.0
-            && new.1.name() == old.1.name()
-            && new.1.data_type() == old.1.data_type()
+        new.0 == old.0 && new.1.name() == old.1.name() && new.1.data_type() == old.1.data_type()
     });
     Ok(same.then_some(plan))
 }
@@ -66,15 +65,10 @@ fn is_plain(expr: &Expr) -> bool {
 }
 
 /// The union below an aggregate and the nodes between, uppermost first.
-fn union_below<'a>(
-    plan: &'a LogicalPlan,
-    between: &mut Vec<&'a LogicalPlan>,
-) -> Option<&'a Union> {
+fn union_below<'a>(plan: &'a LogicalPlan, between: &mut Vec<&'a LogicalPlan>) -> Option<&'a Union> {
     match plan {
         LogicalPlan::Union(union) => Some(union),
-        LogicalPlan::Projection(projection)
-            if projection.expr.iter().all(is_plain) =>
-        {
+        LogicalPlan::Projection(projection) if projection.expr.iter().all(is_plain) => {
             between.push(plan);
             union_below(&projection.input, between)
         }
@@ -110,7 +104,10 @@ enum Merge {
     Min(usize),
     Max(usize),
     /// Sum of sums over sum of counts.
-    Mean { sum: usize, count: usize },
+    Mean {
+        sum: usize,
+        count: usize,
+    },
 }
 
 struct Steps {
@@ -129,10 +126,7 @@ fn steps(aggregate: &Aggregate) -> Result<Option<Steps>> {
             return Ok(None);
         };
         let [arg] = params.args.as_slice() else { return Ok(None) };
-        if params.distinct
-            || !params.order_by.is_empty()
-            || params.null_treatment.is_some()
-        {
+        if params.distinct || !params.order_by.is_empty() || params.null_treatment.is_some() {
             return Ok(None);
         }
         let (arg_type, result) = (arg.get_type(input)?, expr.get_type(input)?);
@@ -205,13 +199,12 @@ fn partial(
         .iter()
         .enumerate()
         .map(|(index, field)| {
-            let name = index
-                .checked_sub(groups)
-                .map_or_else(|| group_name(index), part_name);
+            let name = index.checked_sub(groups).map_or_else(|| group_name(index), part_name);
             Expr::Column(Column::from(field)).alias(name)
         })
         .collect();
-    Projection::try_new(outputs, Arc::new(LogicalPlan::Aggregate(plan))).map(LogicalPlan::Projection)
+    Projection::try_new(outputs, Arc::new(LogicalPlan::Aggregate(plan)))
+        .map(LogicalPlan::Projection)
 }
 
 /// The second step: merges the parts of equal groups and restores names and types.

@@ -1,13 +1,20 @@
 //! `cf_year(t)`, `cf_month(t)`, `cf_day(t)`: parts of a CF time in its own calendar.
+//!
+//! A number needs the units and the calendar of its column. They are taken from the column's field
+//! when the statement is planned and become arguments, `cf_year(t, units, calendar)`: the fields
+//! of physical plans are no proof, because a union of tables there keeps the attributes of one of
+//! them, also where the tables differ.
 
 use crate::error::QueryError;
-use arrow::array::AsArray;
-use arrow::array::{Array, ArrayRef, Int64Array, Int64Builder};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, Int64Builder, PrimitiveArray};
 use arrow::compute::{DatePart, cast, date_part};
-use arrow::datatypes::{DataType, Field, Float64Type};
-use datafusion::common::Result;
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, TypeSignature, Volatility, lit,
 };
 use std::sync::Arc;
 use tarn_formats::cf::{CalendarDate, TimeAxis};
@@ -25,7 +32,10 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         ScalarUDF::from(CalendarFunction {
             name,
             part,
-            signature: Signature::any(1, Volatility::Immutable),
+            signature: Signature::one_of(
+                vec![TypeSignature::Any(1), TypeSignature::Any(3)],
+                Volatility::Immutable,
+            ),
         })
     })
     .collect()
@@ -49,32 +59,53 @@ impl ScalarUDFImpl for CalendarFunction {
         &self.signature
     }
 
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        match arguments {
-            [argument] if readable(argument) => Ok(DataType::Int64),
-            _ => Err(QueryError::Invalid(format!(
-                "{}(time) takes one timestamp, date or number with CF units, not {}",
-                self.name,
-                arguments.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            ))
-            .into()),
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> Result<FieldRef> {
+        let Some((time, axis)) = arguments.arg_fields.split_first() else {
+            return Err(self.usage("an argument is missing").into());
+        };
+        let values = values_of(time.data_type());
+        if !is_date(values) && !values.is_numeric() && !values.is_null() {
+            return Err(self.usage(format_args!("{} is {values}", time.name())).into());
         }
+        if values.is_numeric() && axis.is_empty() {
+            self.axis_of(time)?;
+        }
+        Ok(Arc::new(Field::new(self.name, DataType::Int64, true)))
+    }
+
+    fn simplify(
+        &self,
+        mut arguments: Vec<Expr>,
+        info: &SimplifyContext,
+    ) -> Result<ExprSimplifyResult> {
+        let time = match arguments.as_slice() {
+            [time] => time.to_field(info.schema().as_ref()),
+            _ => return Ok(ExprSimplifyResult::Original(arguments)),
+        };
+        let Ok((_, time)) = time else { return Ok(ExprSimplifyResult::Original(arguments)) };
+        if !values_of(time.data_type()).is_numeric() {
+            return Ok(ExprSimplifyResult::Original(arguments));
+        }
+        let (units, calendar) = self.axis_of(&time)?;
+        arguments.extend([lit(units), lit(calendar)]);
+        let function = Arc::new(ScalarUDF::from(self.clone()));
+        let call = ScalarFunction::new_udf(function, arguments);
+        Ok(ExprSimplifyResult::Simplified(Expr::ScalarFunction(call)))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let (Some(value), Some(field)) = (arguments.args.first(), arguments.arg_fields.first())
-        else {
-            return Err(
-                QueryError::Invalid(format!("{}(time) takes one argument", self.name)).into()
-            );
+        let Some((time, axis)) = arguments.args.split_first() else {
+            return Err(self.usage("an argument is missing").into());
         };
-        let scalar = matches!(value, ColumnarValue::Scalar(_));
+        let scalar = matches!(time, ColumnarValue::Scalar(_));
         let rows = if scalar { 1 } else { arguments.number_rows };
-        let parts = self.parts(&value.to_array(rows)?, field)?;
+        let parts = self.parts(&time.to_array(rows)?, axis)?;
         if scalar {
-            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(
-                &parts, 0,
-            )?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&parts, 0)?));
         }
         Ok(ColumnarValue::Array(parts))
     }
@@ -89,63 +120,68 @@ fn values_of(data_type: &DataType) -> &DataType {
     }
 }
 
-fn readable(data_type: &DataType) -> bool {
-    let values = values_of(data_type);
-    values.is_numeric()
-        || matches!(
-            values,
-            DataType::Null | DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
-        )
+fn is_date(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
 }
 
 impl CalendarFunction {
-    fn parts(&self, values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
-        let plain = values_of(values.data_type()).clone();
-        let values = cast(values, &plain)?;
-        match plain {
-            DataType::Null => Ok(Arc::new(Int64Array::new_null(values.len()))),
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
-                let part = match self.part {
-                    CalendarPart::Year => DatePart::Year,
-                    CalendarPart::Month => DatePart::Month,
-                    CalendarPart::Day => DatePart::Day,
-                };
-                Ok(cast(&date_part(&values, part)?, &DataType::Int64)?)
-            }
-            _ => {
-                let axis = self.axis(field)?;
-                let numbers = cast(&values, &DataType::Float64)?;
-                Ok(self.of_numbers(&axis, numbers.as_primitive::<Float64Type>()))
-            }
-        }
+    fn usage(&self, problem: impl std::fmt::Display) -> QueryError {
+        QueryError::Invalid(format!(
+            "{0}: {problem}; write {0}(time) for a timestamp, a date or a number with CF units, or \
+             {0}(number, 'days since 2000-01-01', '360_day')",
+            self.name
+        ))
     }
 
-    fn axis(&self, field: &Field) -> Result<TimeAxis, QueryError> {
-        let metadata = field.metadata();
-        let Some(units) = metadata.get("units") else {
-            return Err(QueryError::Invalid(format!(
-                "{name}({column}): {column} is a number without the attribute units, so its dates \
-                 are not known; use {name} on the time column itself, before any calculation",
-                name = self.name,
-                column = field.name(),
-            )));
+    /// Units and calendar of a column of numbers.
+    fn axis_of(&self, time: &Field) -> Result<(String, String), QueryError> {
+        let attribute = |name: &str| {
+            time.metadata().get(name).cloned().ok_or_else(|| {
+                self.usage(format_args!(
+                    "{} is a number whose {name} is not known here (a calculation or a union of \
+                     different tables drops it)",
+                    time.name()
+                ))
+            })
         };
-        let calendar = metadata.get("calendar").map(String::as_str);
-        TimeAxis::parse(units, calendar).ok_or_else(|| {
-            QueryError::Invalid(format!(
-                "{}({}): units {units:?} with calendar {:?} are no CF time",
-                self.name,
-                field.name(),
-                calendar.unwrap_or("standard")
-            ))
+        let (units, calendar) = (attribute("units")?, attribute("calendar")?);
+        self.axis(&units, &calendar)?;
+        Ok((units, calendar))
+    }
+
+    fn axis(&self, units: &str, calendar: &str) -> Result<TimeAxis, QueryError> {
+        TimeAxis::parse(units, Some(calendar)).ok_or_else(|| {
+            self.usage(format_args!("units {units:?} with calendar {calendar:?} are no CF time"))
         })
     }
 
-    fn of_numbers(
-        &self,
-        axis: &TimeAxis,
-        numbers: &arrow::array::PrimitiveArray<Float64Type>,
-    ) -> ArrayRef {
+    fn parts(&self, values: &ArrayRef, axis: &[ColumnarValue]) -> Result<ArrayRef> {
+        let plain = values_of(values.data_type()).clone();
+        let values = cast(values, &plain)?;
+        if plain.is_null() {
+            return Ok(Arc::new(Int64Array::new_null(values.len())));
+        }
+        if is_date(&plain) {
+            let part = match self.part {
+                CalendarPart::Year => DatePart::Year,
+                CalendarPart::Month => DatePart::Month,
+                CalendarPart::Day => DatePart::Day,
+            };
+            return Ok(cast(&date_part(&values, part)?, &DataType::Int64)?);
+        }
+        let text = |value: Option<&ColumnarValue>| match value {
+            Some(ColumnarValue::Scalar(text)) => text.try_as_str().flatten().map(str::to_owned),
+            _ => None,
+        };
+        let (Some(units), Some(calendar)) = (text(axis.first()), text(axis.get(1))) else {
+            return Err(self.usage("units and calendar must be constant text").into());
+        };
+        let axis = self.axis(&units, &calendar)?;
+        let numbers = cast(&values, &DataType::Float64)?;
+        Ok(self.of_numbers(&axis, numbers.as_primitive::<Float64Type>()))
+    }
+
+    fn of_numbers(&self, axis: &TimeAxis, numbers: &PrimitiveArray<Float64Type>) -> ArrayRef {
         let mut parts = Int64Builder::with_capacity(numbers.len());
         // Neighbouring rows of a grid mostly share their time.
         let mut last: Option<(u64, Option<i64>)> = None;
@@ -220,6 +256,54 @@ mod tests {
         assert_eq!(months, [Some(1), Some(2), Some(1), None]);
         let years = ask(field(), values(), "SELECT cf_year(time) FROM t").await.unwrap();
         assert_eq!(years, [Some(2000), Some(2000), Some(2001), None]);
+    }
+
+    #[tokio::test]
+    async fn the_units_reach_every_place_of_a_statement() {
+        let values = || Arc::new(Float64Array::from(vec![0.0, 59.0, 360.0]));
+        let field = || cf("days since 2000-01-01", "360_day");
+        for (sql, expected) in [
+            ("SELECT count(*) FROM t WHERE cf_month(time) = 2", 1),
+            ("SELECT count(*) FILTER (WHERE cf_year(time) = 2000) FROM t", 2),
+            ("SELECT count(*) FROM t GROUP BY cf_year(time) HAVING cf_year(time) = 2001", 1),
+            ("SELECT max(cf_day(time)) FROM t", 30),
+            ("SELECT cf_day(time) FROM t ORDER BY cf_day(time) DESC, cf_year(time) LIMIT 1", 30),
+            ("SELECT count(*) FROM t a JOIN t b ON cf_year(a.time) = cf_year(b.time)", 5),
+            ("SELECT max(CASE WHEN cf_day(time) > 1 THEN cf_month(time) END) FROM t", 2),
+            (
+                "SELECT CAST(max(n) AS BIGINT) FROM (SELECT rank() OVER (ORDER BY cf_year(time)) AS n FROM t)",
+                3,
+            ),
+            ("SELECT max(cf_year(s.u)) FROM (SELECT time AS u FROM t) s", 2001),
+            ("SELECT max(cf_year(time + 0, 'days since 2000-01-01', '360_day')) FROM t", 2001),
+            (
+                "SELECT sum(cf_day(u)) FROM (SELECT time AS u FROM t UNION ALL SELECT time FROM t)",
+                64,
+            ),
+        ] {
+            let got = ask(field(), values(), sql).await;
+            assert_eq!(got.ok(), Some(vec![Some(expected)]), "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_union_of_different_calendars_is_refused_and_not_guessed() {
+        let context = SessionContext::new();
+        for function in functions() {
+            context.register_udf(function);
+        }
+        for (name, calendar) in [("a", "360_day"), ("b", "noleap")] {
+            let schema = Arc::new(Schema::new(vec![cf("days since 2000-01-01", calendar)]));
+            let values = Arc::new(Float64Array::from(vec![59.0]));
+            let batch = RecordBatch::try_new(schema, vec![values]).unwrap();
+            context.register_batch(name, batch).unwrap();
+        }
+        let sql = "SELECT cf_day(time) FROM (SELECT time FROM a UNION ALL SELECT time FROM b)";
+        let answer = async { context.sql(sql).await?.collect().await }.await;
+        assert!(answer.unwrap_err().to_string().contains("calendar"));
+        let each = "SELECT cf_day(time) FROM a UNION ALL SELECT cf_day(time) FROM b";
+        let batches = context.sql(each).await.unwrap().collect().await.unwrap();
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
     }
 
     #[tokio::test]

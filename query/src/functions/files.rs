@@ -11,6 +11,7 @@ use datafusion::catalog::{MemTable, TableFunctionArgs, TableFunctionImpl, TableP
 use datafusion::common::Result;
 use datafusion::logical_expr::Expr;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use tarn_formats::{Format, Reader};
 use tarn_schemas::TableOptions;
@@ -64,9 +65,9 @@ impl FileTables {
                 ))
             })?;
             let key = (name.to_owned(), arguments);
-            if !open.contains_key(&key) {
-                let table = open_call(opener, name, &key.1).await?;
-                open.insert(key, table);
+            if let Entry::Vacant(place) = open.entry(key) {
+                let table = open_call(opener, name, &place.key().1).await?;
+                place.insert(table);
             }
         }
         Ok(Self { open })

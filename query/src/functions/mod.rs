@@ -12,7 +12,7 @@ pub(crate) use files::{FileFunction, FileTables};
 use datafusion::logical_expr::ScalarUDF;
 
 /// Scalar functions that read the metadata of their argument's field.
-pub(crate) const NEEDS_METADATA: [&str; 4] = ["cf_year", "cf_month", "cf_day", "tensor_element"];
+pub(crate) const NEEDS_METADATA: [&str; 1] = ["tensor_element"];
 
 /// All scalar functions of Tarn.
 pub(crate) fn scalar_functions() -> Vec<ScalarUDF> {

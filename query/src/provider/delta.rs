@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A Delta table whose columns carry the metadata of the catalog's schema. Parquet readers drop
-/// it, and `cf_year` and its like need units and calendar.
+/// it, and functions need it: units, calendars, the shapes of tensors.
 #[derive(Debug)]
 pub(crate) struct DeltaEntryTable {
     name: String,

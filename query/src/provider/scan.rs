@@ -95,20 +95,22 @@ impl GridScanExec {
     }
 }
 
-/// Runs of pieces with about the same number of rows; at least one, at most `partitions`.
+/// Runs of pieces with about the same number of rows; at least one, at most `partitions`. A piece
+/// belongs to the run in whose share of all rows its middle lies.
 fn split(pieces: Vec<Piece>, partitions: usize) -> Vec<Arc<[Piece]>> {
     let partitions = u64::try_from(partitions.max(1)).unwrap_or(1);
     let total = pieces.iter().fold(0_u64, |total, piece| total.saturating_add(piece.rows));
     let share = total.div_ceil(partitions).max(1);
     let mut runs: Vec<Arc<[Piece]>> = Vec::new();
-    let (mut run, mut rows) = (Vec::new(), 0_u64);
+    let (mut run, mut index, mut before) = (Vec::new(), 0_u64, 0_u64);
     for piece in pieces {
-        rows = rows.saturating_add(piece.rows);
-        run.push(piece);
-        if rows >= share {
+        let own = before.saturating_add(piece.rows / 2) / share;
+        if own > index && !run.is_empty() {
             runs.push(std::mem::take(&mut run).into());
-            rows = 0;
         }
+        index = own;
+        before = before.saturating_add(piece.rows);
+        run.push(piece);
     }
     if !run.is_empty() || runs.is_empty() {
         runs.push(run.into());

@@ -121,12 +121,13 @@ impl Streams {
     fn keep(&self, who: &Principal, plan: &Arc<Plan>) {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         plans.retain(|_, (_, used)| used.elapsed() < PLAN_LIFE);
-        if plans.len() >= MOST_PLANS {
+        let capacity = self.engine.config().memory_bytes / 8;
+        let mut bytes: usize = plans.values().map(|(plan, _)| plan.memory()).sum();
+        while plans.len() >= MOST_PLANS || (bytes > capacity && !plans.is_empty()) {
             let oldest =
                 plans.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
-                plans.remove(&oldest);
-            }
+            let gone = oldest.and_then(|key| plans.remove(&key));
+            bytes = bytes.saturating_sub(gone.map_or(0, |(plan, _)| plan.memory()));
         }
         plans.insert((who.clone(), plan.id()), (Arc::clone(plan), Instant::now()));
     }

@@ -159,6 +159,7 @@ impl Order {
     }
 
     /// Rows of the whole stream.
+    #[cfg(test)]
     pub(crate) fn selected(&self) -> u64 {
         self.selected
     }

@@ -189,7 +189,7 @@ impl Plan {
         let schema = Arc::new(
             whole.project(&columns).map_err(|error| QueryError::Invalid(error.to_string()))?,
         );
-        let blocks = match &request.filter {
+        let blocks: Vec<Block> = match &request.filter {
             None => source.blocks().iter().map(|rows| Block::whole(*rows)).collect(),
             Some(sql) => {
                 let filter = Arc::new(Filter::plan(state, sql, &whole)?);
@@ -204,9 +204,13 @@ impl Plan {
             }
         };
         let row_bytes = source::row_bytes(schema.fields().iter().map(|field| field.data_type()));
-        let rows: u64 = blocks.iter().fold(0_u64, |rows, block| rows.saturating_add(block.rows));
+        let sum = |count: fn(&Block) -> u64| {
+            blocks.iter().try_fold(0_u64, |rows, block| rows.checked_add(count(block))).ok_or_else(
+                || QueryError::ResourceExhausted(format!("table {table} has too many rows")),
+            )
+        };
+        let (rows, selected) = (sum(|block| block.rows)?, sum(|block| block.selected)?);
         let block_bytes = (rows / (blocks.len() as u64).max(1)).max(1).saturating_mul(row_bytes);
-        let selected = blocks.iter().fold(0_u64, |rows, block| rows.saturating_add(block.selected));
         Ok(Self {
             id,
             request: request.clone(),
@@ -250,6 +254,13 @@ impl Plan {
 
     pub(crate) fn selected(&self) -> u64 {
         self.selected
+    }
+
+    /// Bytes that keeping the plan takes.
+    pub(crate) fn memory(&self) -> usize {
+        let masks = self.blocks.iter().filter_map(|block| block.mask.as_ref());
+        let masks: usize = masks.map(|mask| mask.len() / 8).sum();
+        masks.saturating_add(self.blocks.len().saturating_mul(size_of::<Block>()))
     }
 
     /// About how many bytes a row takes.

@@ -41,7 +41,7 @@ pub(super) fn check(record: &Record, findings: &mut Findings) {
             "/publisher",
             "publisher.required",
             NOTHING,
-            "name the publisher here or under [lab] in tarn.toml",
+            "name the publisher here or under [defaults] in tarn.toml",
         ),
         Some(publisher) => organisation(publisher, "/publisher", "publisher", findings),
     }
@@ -50,7 +50,7 @@ pub(super) fn check(record: &Record, findings: &mut Findings) {
             "/contact",
             "contact.required",
             NOTHING,
-            "give a name and a mail address to write to, best a role mailbox, here or under [lab] in tarn.toml",
+            "give a name and a mail address to write to, best a role mailbox, here or under [defaults] in tarn.toml",
         ),
         Some(person) => contact(person, "/contact", "contact", findings),
     }

@@ -10,7 +10,7 @@ use tarn_query::federation;
 use tarn_schemas::{DatasetRef, ErrorCode, Principal};
 
 /// Shows one dataset of this lab, or what a peer says of one of its own.
-pub async fn show(context: &Context, args: &Named) -> Result<(), Outcome> {
+pub(crate) async fn show(context: &Context, args: &Named) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     let wanted: DatasetRef = args.name.parse()?;
     if wanted.lab.as_ref().is_some_and(|lab| lab != home.catalog.lab()) {
@@ -58,7 +58,7 @@ async fn at_peer(home: &Home, wanted: &DatasetRef) -> Result<SearchHit, Failure>
 }
 
 /// Prints a search hit with its tables.
-pub fn print_hit(hit: &SearchHit) {
+pub(crate) fn print_hit(hit: &SearchHit) {
     println!(
         "{}.{}@{}  {}  [{}]  {}",
         hit.lab, hit.name, hit.version, hit.title, hit.tier, hit.ark
@@ -158,7 +158,7 @@ fn storage(storage: &TableStorage) -> String {
 }
 
 /// Lists versions.
-pub async fn versions(context: &Context, args: &Named) -> Result<(), Outcome> {
+pub(crate) async fn versions(context: &Context, args: &Named) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     let wanted: DatasetRef = args.name.parse()?;
     if let Some(lab) = wanted.lab.as_ref().filter(|lab| *lab != home.catalog.lab()) {

@@ -12,7 +12,7 @@ use tarn_ingest::{IngestRequest, ingest};
 use tarn_schemas::{DatasetRef, ErrorCode, Principal, TableName, TableOptions};
 
 /// Makes tables of files.
-pub async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     let dataset: DatasetRef = args.dataset.parse()?;
     if dataset.lab.as_ref().is_some_and(|lab| lab != home.catalog.lab())

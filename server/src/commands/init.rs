@@ -7,7 +7,7 @@ use crate::home::{Home, folder};
 use tarn_schemas::LabName;
 
 /// Makes a home.
-pub async fn run(context: &Context, args: &Init) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: &Init) -> Result<(), Outcome> {
     let lab = LabName::new(args.lab.as_str())?;
     let (folder, _) = folder(context.home.as_deref())?;
     let config = Config::new(lab);

@@ -13,7 +13,7 @@ use tarn_formats::{AttributeValue, Contents, Reader, Variable, contents};
 use tarn_schemas::ErrorCode;
 
 /// Says what is in files. A file that cannot be read is said at its place; the others go on.
-pub async fn run(context: &Context, args: &Inspect) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: &Inspect) -> Result<(), Outcome> {
     let engine = engine_or_files(context.home.as_deref()).await?;
     let mut files = Vec::new();
     for text in &args.files {
@@ -42,7 +42,7 @@ pub async fn run(context: &Context, args: &Inspect) -> Result<(), Outcome> {
 }
 
 /// Opens a file on a thread that may block.
-pub async fn open(stores: &Stores, file: &FileStat) -> Result<Arc<dyn Reader>, Failure> {
+pub(crate) async fn open(stores: &Stores, file: &FileStat) -> Result<Arc<dyn Reader>, Failure> {
     let source = stores.source(file).await?;
     let opened = tokio::task::spawn_blocking(move || tarn_formats::open(source)).await;
     let opened =

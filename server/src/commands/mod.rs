@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 /// What every command knows of the command line.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// `--home`
     pub home: Option<PathBuf>,
     /// `--json`
@@ -31,7 +31,7 @@ pub struct Context {
 
 impl Context {
     /// Prints a note for people, on standard error, unless `--quiet` or `--json`.
-    pub fn note(&self, text: impl std::fmt::Display) {
+    pub(crate) fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet && !self.json {
             eprintln!("{text}");
         }
@@ -39,7 +39,7 @@ impl Context {
 }
 
 /// Runs the command.
-pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let context = Context { home: cli.home, json: cli.json, quiet: cli.quiet };
     match cli.command {
         Command::Init(args) => init::run(&context, &args).await,
@@ -62,7 +62,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Failure> {
 
 /// A command that did not simply succeed.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It failed.
     Failed(Failure),
     /// It did its work and the exit code says more, such as 6 for a partial result.

@@ -9,7 +9,7 @@ use tarn_query::federation::peers;
 use tarn_schemas::{ErrorCode, LabName};
 
 /// Connects labs.
-pub async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     let (flight, http) = (home.config.public_flight(), home.config.public_http());
     match args {

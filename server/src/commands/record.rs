@@ -12,7 +12,7 @@ use tarn_schemas::facts::FileFacts;
 use tarn_schemas::{DatasetName, ErrorCode, TableName};
 
 /// Prints a record in YAML with what the files know.
-pub async fn run(context: &Context, args: Args) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Outcome> {
     let Args::New { files, name } = args;
     let (stores, defaults) = settings(context).await?;
     let found = expand(&stores, &files).await?;
@@ -41,7 +41,7 @@ async fn settings(context: &Context) -> Result<(Stores, LabDefaults), Failure> {
 }
 
 /// All files that the arguments stand for.
-pub async fn expand(stores: &Stores, texts: &[String]) -> Result<Vec<FileStat>, Failure> {
+pub(crate) async fn expand(stores: &Stores, texts: &[String]) -> Result<Vec<FileStat>, Failure> {
     let mut files = Vec::new();
     for text in texts {
         files.extend(stores.expand(text).await?);
@@ -50,7 +50,7 @@ pub async fn expand(stores: &Stores, texts: &[String]) -> Result<Vec<FileStat>, 
 }
 
 /// Facts of every file, in order.
-pub async fn extract(
+pub(crate) async fn extract(
     context: &Context,
     stores: &Stores,
     files: &[FileStat],

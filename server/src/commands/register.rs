@@ -16,7 +16,7 @@ use tarn_schemas::profile::Violation;
 use tarn_schemas::{ErrorCode, Principal, Record};
 
 /// Validates, decides, mints, stores; says every violation, the FAIR score and what is left.
-pub async fn run(context: &Context, args: &Register) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     let record = read(&args.record)?;
     let folder = args.record.parent().unwrap_or(Path::new("."));

@@ -9,7 +9,7 @@ use tarn_query::federation;
 use tarn_schemas::{Principal, SiteStatus};
 
 /// Finds datasets in this lab and its peers.
-pub async fn run(context: &Context, args: Search) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     let request = SearchRequest {
         text: args.text.join(" "),

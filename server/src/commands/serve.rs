@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Serves HTTP and Flight until Ctrl-C or SIGTERM; running answers are finished first.
-pub async fn run(context: &Context) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     let engine = home.engine()?;
     let http_listener = listen("HTTP", "TARN_HTTP", home.config.http).await?;

@@ -14,7 +14,7 @@ use tarn_schemas::site::SiteReport;
 use tarn_schemas::{ErrorCode, PartialMode, Principal, SiteStatus};
 
 /// Runs one statement, or a prompt.
-pub async fn run(context: &Context, args: &Sql) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: &Sql) -> Result<(), Outcome> {
     let engine = engine_or_files(context.home.as_deref()).await?;
     let options = SessionOptions { partial: args.partial.into(), files: true };
     let format = match args.format {

@@ -12,7 +12,7 @@ use tarn_schemas::{ErrorCode, Principal};
 
 /// Runs through one epoch of one rank: writes its batches, or only counts them and says how fast
 /// they came. Goes on where it stopped with `--start`.
-pub async fn run(context: &Context, args: Stream) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     let request = StreamRequest {
         columns: (!args.columns.is_empty()).then_some(args.columns),
@@ -24,6 +24,8 @@ pub async fn run(context: &Context, args: Stream) -> Result<(), Outcome> {
         rank: args.rank,
         start: args.start,
         shuffle: !args.in_order,
+        // Ranks must end at the same step; alone, every row is wanted.
+        drop_last: args.world_size > 1,
         ..StreamRequest::new(args.name)
     };
     let engine = home.engine()?;

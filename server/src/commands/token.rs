@@ -8,7 +8,7 @@ use crate::output::text_table;
 use tarn_schemas::ErrorCode;
 
 /// Makes, lists and revokes tokens.
-pub async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     match args {
         Token::Create { name, scope, days } => {

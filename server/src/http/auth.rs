@@ -10,7 +10,7 @@ use tarn_schemas::{ErrorCode, Principal};
 
 /// The principal of a request: nobody without a header, never nobody with a wrong one.
 #[derive(Debug)]
-pub struct Caller(pub Principal);
+pub(crate) struct Caller(pub Principal);
 
 impl FromRequestParts<Door> for Caller {
     type Rejection = Refusal;

@@ -16,7 +16,7 @@ const PAGE: usize = 100;
 
 /// Where a page begins.
 #[derive(Debug, Deserialize)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     cursor: Option<String>,
 }
 
@@ -24,7 +24,7 @@ pub struct Cursor {
 #[utoipa::path(get, path = "/api/v1/datasets",
     params(("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "`datasets` and `next`")))]
-pub async fn list(
+pub(crate) async fn list(
     State(door): State<Door>,
     Caller(who): Caller,
     Query(Cursor { cursor }): Query<Cursor>,
@@ -42,7 +42,7 @@ pub async fn list(
 #[utoipa::path(get, path = "/api/v1/datasets/{lab}/{name}",
     params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version")),
     responses((status = 200, description = "The dataset"), (status = 404, description = "No such dataset", body = super::problem::Problem)))]
-pub async fn one(
+pub(crate) async fn one(
     State(door): State<Door>,
     Caller(who): Caller,
     Path((lab, name)): Path<(String, String)>,
@@ -55,7 +55,7 @@ pub async fn one(
 #[utoipa::path(get, path = "/api/v1/datasets/{lab}/{name}/versions",
     params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "Name")),
     responses((status = 200, description = "Versions, oldest first"), (status = 404, description = "No such dataset", body = super::problem::Problem)))]
-pub async fn versions(
+pub(crate) async fn versions(
     State(door): State<Door>,
     Caller(who): Caller,
     Path((lab, name)): Path<(String, String)>,
@@ -65,7 +65,12 @@ pub async fn versions(
 }
 
 /// The dataset of a path; another lab's is not here.
-pub async fn find(door: &Door, who: &Principal, lab: &str, name: &str) -> Result<Dataset, Failure> {
+pub(crate) async fn find(
+    door: &Door,
+    who: &Principal,
+    lab: &str,
+    name: &str,
+) -> Result<Dataset, Failure> {
     let wanted: DatasetRef = format!("{lab}.{name}").parse()?;
     if wanted.lab.as_ref() != Some(door.catalog.lab()) {
         let own = door.catalog.lab();

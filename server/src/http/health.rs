@@ -10,20 +10,20 @@ use tarn_schemas::Principal;
 
 /// The process runs.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, description = "The process runs")))]
-pub async fn live() -> &'static str {
+pub(crate) async fn live() -> &'static str {
     "ok\n"
 }
 
 /// The catalog answers.
 #[utoipa::path(get, path = "/readyz", responses((status = 200, description = "The catalog answers"), (status = 503, description = "It does not")))]
-pub async fn ready(State(door): State<Door>) -> Result<&'static str, Refusal> {
+pub(crate) async fn ready(State(door): State<Door>) -> Result<&'static str, Refusal> {
     door.catalog.datasets(&Principal::Anonymous).await?;
     Ok("ready\n")
 }
 
 /// Metrics in the text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, description = "Prometheus text format")))]
-pub async fn metrics(State(door): State<Door>) -> Result<impl IntoResponse, Refusal> {
+pub(crate) async fn metrics(State(door): State<Door>) -> Result<impl IntoResponse, Refusal> {
     let requests = door.requests.load(Ordering::Relaxed);
     let running = super::QUERIES - door.queries.available_permits();
     let text = format!(

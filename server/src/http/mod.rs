@@ -29,7 +29,7 @@ const QUERIES: usize = 32;
 
 /// What handlers share.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub(crate) struct Door {
     engine: Engine,
     catalog: Catalog,
     queries: Arc<Semaphore>,
@@ -37,7 +37,7 @@ pub struct Door {
 }
 
 /// All routes.
-pub fn router(engine: Engine, catalog: Catalog) -> Router {
+pub(crate) fn router(engine: Engine, catalog: Catalog) -> Router {
     let door = Door {
         engine,
         catalog,

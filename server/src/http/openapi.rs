@@ -26,7 +26,7 @@ use utoipa::OpenApi;
 struct Api;
 
 /// `GET /api/v1/openapi.json`
-pub async fn document() -> Json<utoipa::openapi::OpenApi> {
+pub(crate) async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Api::openapi())
 }
 

@@ -11,7 +11,7 @@ use axum::response::{Html, IntoResponse, Response};
 use tarn_schemas::ErrorCode;
 
 /// The page of a dataset.
-pub async fn dataset(
+pub(crate) async fn dataset(
     State(door): State<Door>,
     Caller(who): Caller,
     Path((lab, name)): Path<(String, String)>,
@@ -50,7 +50,7 @@ pub async fn dataset(
 }
 
 /// An ARK leads to its dataset's page by a 302, so that the identifier stays where it is.
-pub async fn resolve(
+pub(crate) async fn resolve(
     State(door): State<Door>,
     Caller(who): Caller,
     Path((naan, name)): Path<(String, String)>,

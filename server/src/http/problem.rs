@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 /// An error as clients read it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Stable code, such as `not_found`.
     pub code: String,
     /// Short text for the code.
@@ -23,7 +23,7 @@ pub struct Problem {
 
 /// A failed request.
 #[derive(Debug)]
-pub struct Refusal(Failure);
+pub(crate) struct Refusal(Failure);
 
 impl<E> From<E> for Refusal
 where
@@ -66,7 +66,7 @@ impl IntoResponse for Refusal {
 }
 
 /// Any other path.
-pub async fn no_route(uri: Uri) -> Refusal {
+pub(crate) async fn no_route(uri: Uri) -> Refusal {
     Refusal(Failure::new(
         ErrorCode::NotFound,
         format!("no page {}; the API is described at /api/v1/openapi.json", uri.path()),

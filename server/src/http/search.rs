@@ -21,7 +21,7 @@ const MOST: usize = 1000;
         ("standard_name" = Option<String>, Query, description = "Filter; so are lab, tier, keyword, variable, units, format, creator and license"),
     ),
     responses((status = 200, description = "Hits, total, facets, sites")))]
-pub async fn run(
+pub(crate) async fn run(
     State(door): State<Door>,
     Caller(who): Caller,
     RawQuery(query): RawQuery,

@@ -26,7 +26,7 @@ const PARTIAL_BYTES: usize = 256 << 20;
 /// A query.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SqlRequest {
+pub(crate) struct SqlRequest {
     /// One read-only statement.
     query: String,
     /// `error` (default) or `allow`.
@@ -45,7 +45,7 @@ pub struct SqlRequest {
         (status = 403, description = "Refused by policy", body = super::problem::Problem),
         (status = 404, description = "No such table", body = super::problem::Problem),
         (status = 503, description = "A lab did not answer", body = super::problem::Problem)))]
-pub async fn run(
+pub(crate) async fn run(
     State(door): State<Door>,
     Caller(who): Caller,
     headers: HeaderMap,

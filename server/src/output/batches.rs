@@ -15,16 +15,28 @@ use tarn_schemas::site::SiteReport;
 const TABLE_ROWS: usize = 10_000;
 
 /// Writes an answer in one format. A file appears under its name only when it is complete.
-pub struct BatchWriter {
+pub(crate) struct BatchWriter {
     schema: SchemaRef,
     target: Target,
     kind: Kind,
+    begun: bool,
     rows: usize,
 }
 
 struct Target {
     place: String,
+    /// Where a file grows, and the name it gets when it is complete.
     file: Option<(PathBuf, PathBuf)>,
+}
+
+impl Drop for Target {
+    /// An answer that was not completed leaves no file.
+    fn drop(&mut self) {
+        if let Some((part, _)) = self.file.take() {
+            // It may be gone already, and nobody is left to tell.
+            let _ = std::fs::remove_file(part);
+        }
+    }
 }
 
 enum Kind {
@@ -43,46 +55,47 @@ impl std::fmt::Debug for BatchWriter {
 
 impl BatchWriter {
     /// A writer to a file, or to standard output.
-    pub fn new(
+    pub(crate) fn new(
         format: SqlFormat,
         output: Option<&Path>,
         schema: &SchemaRef,
     ) -> Result<Self, Failure> {
         let Some(path) = output else {
-            return Self::to(
-                format,
-                Box::new(BufWriter::new(std::io::stdout())),
-                "standard output",
-                schema,
-            );
+            let out = Box::new(BufWriter::new(std::io::stdout()));
+            return Self::to(format, out, "standard output", schema);
         };
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
         let file = File::create(&part).map_err(|e| io(path.display(), &e))?;
-        let place = path.display().to_string();
-        let mut writer = Self::to(format, Box::new(BufWriter::new(file)), &place, schema)?;
-        writer.target.file = Some((part, path.to_owned()));
-        Ok(writer)
+        let target =
+            Target { place: path.display().to_string(), file: Some((part, path.to_owned())) };
+        Self::over(format, Box::new(BufWriter::new(file)), target, schema)
     }
 
     /// A writer to anything, named `place` in errors.
-    pub fn to(
+    pub(crate) fn to(
         format: SqlFormat,
         out: Box<dyn Write + Send>,
         place: &str,
         schema: &SchemaRef,
     ) -> Result<Self, Failure> {
+        Self::over(format, out, Target { place: place.to_owned(), file: None }, schema)
+    }
+
+    fn over(
+        format: SqlFormat,
+        out: Box<dyn Write + Send>,
+        target: Target,
+        schema: &SchemaRef,
+    ) -> Result<Self, Failure> {
         let failed = |error: &dyn std::fmt::Display| {
-            Failure::new(ErrorCode::Unavailable, format!("{place}: {error}"))
+            Failure::new(ErrorCode::Unavailable, format!("{}: {error}", target.place))
         };
         let kind = match format {
             SqlFormat::Table => Kind::Table { batches: Vec::new(), held: 0, out },
             SqlFormat::Csv => {
-                // The header is written even when there are no rows.
-                let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
-                writer.write(&RecordBatch::new_empty(schema.clone())).map_err(|e| failed(&e))?;
-                Kind::Csv(writer)
+                Kind::Csv(arrow::csv::WriterBuilder::new().with_header(true).build(out))
             }
             SqlFormat::Json => Kind::Json { out, first: true },
             SqlFormat::Arrow => Kind::Arrow(
@@ -99,36 +112,47 @@ impl BatchWriter {
                 Kind::Parquet(writer.map_err(|e| failed(&e))?)
             }
         };
-        let target = Target { place: place.to_owned(), file: None };
-        let mut writer = Self { schema: schema.clone(), target, kind, rows: 0 };
-        writer.begin()?;
-        Ok(writer)
+        Ok(Self { schema: schema.clone(), target, kind, begun: false, rows: 0 })
     }
 
+    /// Writes what stands before the first row. Not earlier, so that a query that fails at its
+    /// first row prints nothing, and not never, so that an answer without rows has its columns.
     fn begin(&mut self) -> Result<(), Failure> {
-        let fields: Vec<serde_json::Value> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|field| {
-                serde_json::json!({
-                    "name": field.name(),
-                    "type": field.data_type().to_string(),
-                    "nullable": field.is_nullable(),
-                    "metadata": field.metadata(),
-                })
-            })
-            .collect();
-        if let Kind::Json { out, .. } = &mut self.kind {
-            let text = serde_json::Value::Array(fields).to_string();
-            write!(out, "{{\"schema\":{text},\"rows\":[")
-                .map_err(|e| io(&self.target.place, &e))?;
+        if std::mem::replace(&mut self.begun, true) {
+            return Ok(());
         }
-        Ok(())
+        match &mut self.kind {
+            Kind::Json { out, .. } => {
+                let fields: Vec<serde_json::Value> = self
+                    .schema
+                    .fields()
+                    .iter()
+                    .map(|field| {
+                        serde_json::json!({
+                            "name": field.name(),
+                            "type": field.data_type().to_string(),
+                            "nullable": field.is_nullable(),
+                            "metadata": field.metadata(),
+                        })
+                    })
+                    .collect();
+                let text = serde_json::Value::Array(fields).to_string();
+                write!(out, "{{\"schema\":{text},\"rows\":[")
+                    .map_err(|e| io(&self.target.place, &e))
+            }
+            Kind::Csv(writer) => {
+                writer.write(&RecordBatch::new_empty(self.schema.clone())).map_err(|e| {
+                    let problem = format!("{}: {e}", self.target.place);
+                    Failure::new(ErrorCode::Unavailable, problem)
+                })
+            }
+            Kind::Table { .. } | Kind::Arrow(_) | Kind::Parquet(_) => Ok(()),
+        }
     }
 
     /// Writes a batch.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
+        self.begin()?;
         let place = self.target.place.clone();
         let failed = |error: &dyn std::fmt::Display| {
             Failure::new(ErrorCode::Unavailable, format!("{place}: {error}"))
@@ -151,8 +175,9 @@ impl BatchWriter {
     }
 
     /// Completes the answer and gives its number of rows.
-    pub fn finish(self, sites: &[SiteReport]) -> Result<usize, Failure> {
-        let place = self.target.place;
+    pub(crate) fn finish(mut self, sites: &[SiteReport]) -> Result<usize, Failure> {
+        self.begin()?;
+        let place = self.target.place.clone();
         let failed = |error: &dyn std::fmt::Display| {
             Failure::new(ErrorCode::Unavailable, format!("{place}: {error}"))
         };
@@ -193,7 +218,7 @@ impl BatchWriter {
         };
         out.flush().map_err(|e| io(&place, &e))?;
         drop(out);
-        if let Some((part, path)) = self.target.file {
+        if let Some((part, path)) = self.target.file.take() {
             std::fs::rename(&part, &path).map_err(|e| io(path.display(), &e))?;
         }
         Ok(self.rows)
@@ -201,7 +226,7 @@ impl BatchWriter {
 }
 
 /// Writes rows as JSON objects, with a comma before each but the first. NULLs are explicit.
-pub fn write_json_rows(
+pub(crate) fn write_json_rows(
     out: &mut (impl Write + ?Sized),
     batch: &RecordBatch,
     first: &mut bool,

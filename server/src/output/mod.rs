@@ -3,11 +3,11 @@
 mod batches;
 mod progress;
 
-pub use batches::{BatchWriter, write_json_rows};
-pub use progress::IngestBar;
+pub(crate) use batches::BatchWriter;
+pub(crate) use progress::IngestBar;
 
 /// Aligned columns with a header.
-pub fn text_table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(crate) fn text_table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let rows: Vec<Vec<String>> = rows.into_iter().collect();
     let mut widths: Vec<usize> = header.iter().map(|name| name.chars().count()).collect();
     for row in &rows {

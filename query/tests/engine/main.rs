@@ -1,0 +1,10 @@
+//! The engine from outside: sessions over a catalog, files in place, and the demo's questions.
+
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod pushdown;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod support;

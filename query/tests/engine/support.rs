@@ -1,0 +1,170 @@
+//! A lab in a folder, with datasets whose tables are files in place.
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tarn_catalog::{Catalog, LabDefaults, PinnedFile, TableEntry, TableStorage, schema_text};
+use tarn_connectors::Stores;
+use tarn_formats::Table;
+use tarn_query::{Engine, EngineConfig, QueryError, Session, SessionOptions};
+use tarn_schemas::{
+    DatasetName, Extent, FileFacts, LabName, Principal, Record, Scope, TableName, TableOptions,
+    VariableFacts,
+};
+
+/// The files of the demo, which are part of the repository.
+pub(crate) fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo").canonicalize().unwrap()
+}
+
+pub(crate) fn config() -> EngineConfig {
+    EngineConfig { memory_bytes: 256 << 20, partitions: 2, peer_seconds: 1 }
+}
+
+pub(crate) fn person() -> Principal {
+    Principal::Person { name: "ada".to_owned(), scope: Scope::Read }
+}
+
+/// A session without a home that may open files.
+pub(crate) async fn files_only() -> Session {
+    let engine = Engine::new(None, Stores::new(vec![]), config()).unwrap();
+    let options = SessionOptions { files: true, ..SessionOptions::default() };
+    engine.session(Principal::Owner, options).await.unwrap()
+}
+
+/// A lab with a catalog in a folder that goes away with it.
+pub(crate) struct Lab {
+    pub(crate) engine: Engine,
+    catalog: Catalog,
+    stores: Stores,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Lab {
+    pub(crate) async fn new(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let lab = LabName::new(name).unwrap();
+        let catalog = Catalog::create(&folder.path().join("catalog"), lab, LabDefaults::default())
+            .await
+            .unwrap();
+        let stores = Stores::new(vec![]);
+        let engine = Engine::new(Some(catalog.clone()), stores.clone(), config()).unwrap();
+        Self { engine, catalog, stores, folder }
+    }
+
+    pub(crate) async fn session(&self, who: Principal) -> Session {
+        self.engine.session(who, SessionOptions::default()).await.unwrap()
+    }
+
+    /// Registers a dataset without tables.
+    pub(crate) async fn register(&self, name: &str, tier: &str) {
+        let record: Record = serde_json::from_value(json!({
+            "name": name,
+            "title": format!("A dataset named {name} for tests of the engine"),
+            "description": "Monthly means of air temperature near the pole on pressure levels, cut from \
+                model output of CMIP6; good for testing the query engine, and for nothing else at all.",
+            "creators": [{"name": "Curie, Marie", "orcid": "0000-0002-1825-0097",
+                "affiliation": {"name": "ORNL", "ror": "01qz5mb56"}}],
+            "publisher": {"name": "Oak Ridge National Laboratory", "ror": "01qz5mb56"},
+            "contact": {"name": "Data desk", "email": "data@lab.gov"},
+            "steward": {"name": "Data desk", "email": "data@lab.gov"},
+            "issued": "2026-11-22",
+            "resource_type": "Dataset",
+            "license": "CC-BY-4.0",
+            "keywords": ["air temperature"],
+            "tier": tier,
+            "markings": ["UNL"],
+            "terms": {"id": "https://lab.gov/terms", "sha256": "0123456789abcdef".repeat(4)},
+            "provenance": {"derived_from": [], "activity": "cut for tests", "software": "netCDF4"},
+            "language": "en",
+            "review": "2028-11-22",
+            "files": ["/data/sst.nc"]
+        }))
+        .unwrap();
+        let facts = FileFacts {
+            location: "/data/sst.nc".to_owned(),
+            media_type: "application/x-netcdf".to_owned(),
+            bytes: 4096,
+            sha256: "0123456789abcdef".repeat(4),
+            variables: vec![VariableFacts {
+                name: "ta".to_owned(),
+                data_type: "Float32".to_owned(),
+                dimensions: vec!["time".to_owned()],
+                shape: vec![12],
+                standard_name: Some("air_temperature".to_owned()),
+                long_name: None,
+                units: Some("K".to_owned()),
+                min: Some(200.0),
+                max: Some(300.0),
+                missing: Some(3),
+            }],
+            extent: Extent { time: Some((0.0, 1e9)), bounding_box: Some([0.0, 60.0, 1.0, 90.0]) },
+            attributes: vec![],
+        };
+        self.catalog.register(&Principal::Owner, record, vec![facts]).await.unwrap();
+    }
+
+    /// Sets a table of a dataset: files in place. Returns the dataset's version.
+    pub(crate) async fn put(
+        &self,
+        dataset: &str,
+        table: &str,
+        paths: &[&str],
+        options: serde_json::Value,
+    ) -> u32 {
+        let options: TableOptions = serde_json::from_value(options).unwrap();
+        let (mut files, mut readers) = (vec![], vec![]);
+        for path in paths {
+            for stat in self.stores.expand(path).await.unwrap() {
+                let source = self.stores.source(&stat).await.unwrap();
+                readers.push(tarn_formats::open(source).unwrap());
+                let sha256 = self.stores.sha256(&stat).await.unwrap();
+                files.push(PinnedFile { stat, sha256 });
+            }
+        }
+        let open = Table::open(&readers, &options).unwrap();
+        let entry = TableEntry {
+            name: TableName::new(table).unwrap(),
+            schema: schema_text::encode(open.schema()),
+            rows: open.rows(),
+            columns: schema_text::columns(open.schema()),
+            storage: TableStorage::InPlace { files, options },
+        };
+        let dataset = DatasetName::new(dataset).unwrap();
+        self.catalog.put_tables(&Principal::Owner, &dataset, vec![entry]).await.unwrap()
+    }
+}
+
+/// All rows of an answer as text; every batch must have the schema that was promised.
+pub(crate) async fn rows(session: &Session, sql: &str) -> Result<Vec<Vec<String>>, QueryError> {
+    let answer = session.sql(sql).await?;
+    let schema = answer.schema.clone();
+    let batches = answer.collect().await?;
+    let mut rows = Vec::new();
+    for batch in &batches {
+        assert_eq!(batch.schema(), schema, "{sql}");
+        rows.extend(texts(batch));
+    }
+    Ok(rows)
+}
+
+fn texts(batch: &RecordBatch) -> Vec<Vec<String>> {
+    let options = FormatOptions::default().with_null("NULL");
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
+    (0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect())
+        .collect()
+}
+
+/// One file of the demo under a path of its own, which a test may change.
+pub(crate) fn copy(name: &str, folder: &Path) -> Arc<str> {
+    let to = folder.join(Path::new(name).file_name().unwrap());
+    std::fs::copy(demo().join("data").join(name), &to).unwrap();
+    to.to_str().unwrap().into()
+}
