@@ -76,7 +76,13 @@ impl IngestError {
                 return StoreError::from_object_store(location, store).into();
             }
             if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-                return StoreError::from_io(location, io).into();
+                // `source()` of a wrapping I/O error skips the very error that it wraps.
+                let Some(wrapped) = io.get_ref() else {
+                    return StoreError::from_io(location, io).into();
+                };
+                let wrapped: &(dyn Error + 'static) = wrapped;
+                cause = Some(wrapped);
+                continue;
             }
             cause = inner.source();
         }
