@@ -91,7 +91,7 @@ def main():
     ]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
-        print(f"error: {' '.join(command)}: {listed.stderr.strip()}")
+        print(f"error: {' '.join(command)}: exit code {listed.returncode}: {listed.stderr.strip()}")
         return 1
     metadata = json.loads(listed.stdout)
     reached, broken = shipped(metadata), []

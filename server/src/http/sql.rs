@@ -61,13 +61,15 @@ pub(crate) async fn run(
     let options = SessionOptions { partial: request.partial, files: false };
     let session = door.engine.session(who, options).await?;
     let answer = session.sql(&request.query).await?;
-    let chunks = Chunks::new(format, answer, permit)?;
+    let mut chunks = Chunks::new(format, answer, permit)?;
     match request.partial {
         PartialMode::Error => {
-            let body =
-                Body::from_stream(futures::stream::unfold(chunks, |mut chunks| async move {
-                    chunks.next().await.map(|chunk| (chunk, chunks))
-                }));
+            // A query that fails before its first row can still say so by its status.
+            let first = chunks.next().await.transpose()?;
+            let rest = futures::stream::unfold(chunks, |mut chunks| async move {
+                chunks.next().await.map(|chunk| (chunk, chunks))
+            });
+            let body = Body::from_stream(futures::stream::iter(first.map(Ok)).chain(rest));
             Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
         }
         PartialMode::Allow => whole(chunks, media_type).await,
