@@ -7,6 +7,7 @@
 use super::allow::{Refusal, check_plan};
 use super::provider::PeerTable;
 use super::wire::{Payload, bytes_from_text, bytes_to_text};
+use crate::error::QueryError;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinConstraint, Result, ScalarValue, TableReference};
@@ -49,7 +50,8 @@ pub(crate) fn encode(
     let message = read_plan(&bytes)?;
     let again = decode(&message, state)
         .now_or_never()
-        .ok_or_else(|| "the plan could not be checked".to_owned())??;
+        .ok_or_else(|| "the plan could not be checked".to_owned())?
+        .map_err(|error| error.to_string())?;
     let types = |plan: &LogicalPlan| {
         plan.schema().fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>()
     };
@@ -89,15 +91,26 @@ pub(crate) fn read_plan(bytes: &[u8]) -> std::result::Result<Plan, Refusal> {
 }
 
 /// Makes a logical plan of it. It may hold anything that Substrait can say: the caller checks it.
+///
+/// # Errors
+/// What the policy says of a table stays what it is; anything else is [`QueryError::Invalid`].
 pub(crate) async fn decode(
     plan: &Plan,
     state: &SessionState,
-) -> std::result::Result<LogicalPlan, Refusal> {
+) -> std::result::Result<LogicalPlan, QueryError> {
+    let refused =
+        |reason: String| QueryError::Invalid(format!("the fragment is refused: {reason}"));
     // The reader of Substrait takes for granted that messages are complete, and panics otherwise.
     match AssertUnwindSafe(from_substrait_plan(state, plan)).catch_unwind().await {
         Ok(Ok(plan)) => Ok(plan),
-        Ok(Err(error)) => Err(format!("the plan does not fit: {}", error.strip_backtrace())),
-        Err(_) => Err("the plan is not complete".to_owned()),
+        Ok(Err(error)) => {
+            let text = format!("the plan does not fit: {}", error.strip_backtrace());
+            match QueryError::from(error) {
+                decided @ (QueryError::Denied(_) | QueryError::NotFound(_)) => Err(decided),
+                _ => Err(refused(text)),
+            }
+        }
+        Err(_) => Err(refused("the plan is not complete".to_owned())),
     }
 }
 

@@ -145,9 +145,10 @@ impl FederateFragments {
     /// Sends the conditions of a filter that may travel, and keeps the others.
     fn cut_filter(&self, known: &KnownLab, filter: &Filter) -> Result<Option<LogicalPlan>> {
         let has_function = |name: &str| known.has_function(name);
-        let (sent, kept): (Vec<_>, Vec<_>) = split_conjunction_owned(filter.predicate.clone())
-            .into_iter()
-            .partition(|condition| check_expression(condition, &has_function).is_ok());
+        let (sent, kept): (Vec<_>, Vec<_>) =
+            split_conjunction_owned(filter.predicate.clone()).into_iter().partition(|condition| {
+                !condition.is_volatile() && check_expression(condition, &has_function).is_ok()
+            });
         let (Some(sent), Some(kept)) = (conjunction(sent), conjunction(kept)) else {
             return Ok(None);
         };

@@ -227,7 +227,7 @@ impl Fragment {
         match &self.payload {
             Request::Scan(scan) => self.scan(state, scan).await,
             Request::Plan(plan) => {
-                let plan = decode(plan, state).await.map_err(refused)?;
+                let plan = decode(plan, state).await?;
                 let has_function = |name: &str| {
                     state.scalar_functions().contains_key(name)
                         || state.aggregate_functions().contains_key(name)

@@ -13,15 +13,15 @@ use tarn_schemas::{LabName, Layout, Principal, Record, Scope, TableOptions};
 use tempfile::TempDir;
 
 /// Files of `scans`, each with [`ROWS_OF_A_FILE`] rows.
-pub const FILES: i32 = 5;
+pub(crate) const FILES: i32 = 5;
 /// Rows of one file.
-pub const ROWS_OF_A_FILE: i32 = 23;
+pub(crate) const ROWS_OF_A_FILE: i32 = 23;
 /// Rows of every table of `scans` whose rows are tensors.
-pub const ROWS: i32 = FILES * ROWS_OF_A_FILE;
+pub(crate) const ROWS: i32 = FILES * ROWS_OF_A_FILE;
 
 /// A lab `ornl` with the datasets `scans` (public: `images` as tensors, `cells`, `log` in Delta) and
 /// `inside` (registered: `images`).
-pub struct Lab {
+pub(crate) struct Lab {
     pub engine: Engine,
     /// `http://127.0.0.1:port`
     pub url: String,
@@ -31,7 +31,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lab = LabName::new("ornl").unwrap();
         let home = folder.path().join("home");
