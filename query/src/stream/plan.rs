@@ -244,8 +244,7 @@ impl Plan {
 
     /// The first eight bytes of the id, as in cursors.
     pub(crate) fn short_id(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.id;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        self.id.first_chunk().map_or(0, |head| u64::from_le_bytes(*head))
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
