@@ -249,8 +249,13 @@ proptest! {
         let context = context(files);
         runtime.block_on(async {
             // Where the copy fails, so may the files; but they need not, if no row is left to fail.
+            // SQL promises no order of the conditions of an AND: a division by zero that one order
+            // of evaluation avoids may fail in the other, but never gives another answer.
             if let Ok(expected) = ids(&context, "rows", &predicate).await {
                 let got = ids(&context, "grid", &predicate).await;
+                if predicate.contains('/') && matches!(&got, Err(e) if e.contains("Divide by zero")) {
+                    return Ok(());
+                }
                 prop_assert_eq!(got, Ok(expected.clone()), "{}", predicate);
                 let rows = i64::try_from(expected.len()).unwrap();
                 prop_assert_eq!(count(&context, "grid", &predicate).await, rows, "{}", predicate);

@@ -128,10 +128,9 @@ async fn the_first_rows_of_an_order_are_taken_at_the_owner() {
 }
 
 #[tokio::test]
-async fn of_a_filter_the_conditions_that_may_travel_do() {
-    let sites =
-        same_as_here("SELECT model FROM ornl.d.ta WHERE model = 'e3sm' AND random() < 2").await;
-    assert_eq!(report(&sites, "ornl").rows, 3);
+async fn a_volatile_condition_beside_another_changes_no_answer() {
+    same_as_here("SELECT model FROM ornl.d.ta WHERE model = 'e3sm' AND random() < 2").await;
+    same_as_here("SELECT model FROM ornl.d.ta WHERE model = 'e3sm' AND random() > 2").await;
 }
 
 #[tokio::test]
