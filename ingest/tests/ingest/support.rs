@@ -29,7 +29,8 @@ pub(crate) fn data() -> Option<PathBuf> {
         PathBuf::from,
     );
     if folder.join("MANIFEST.json").exists() {
-        return Some(folder);
+        // Locations in the catalog are canonical.
+        return Some(folder.canonicalize().unwrap());
     }
     left_out(&format!("no shared data at {}: set TARN_TEST_DATA", folder.display()));
     None
