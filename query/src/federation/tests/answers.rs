@@ -9,7 +9,8 @@ const BOTH: &str = "(SELECT * FROM ornl.d.ta UNION ALL SELECT * FROM llnl.d.ta)"
 async fn same_as_here(sql: &str) -> Sites {
     let (ornl, llnl) = two_labs().await;
     let (context, sites) = asker(vec![ornl.known().await, llnl.known().await], PartialMode::Error);
-    let ordered = sql.contains("ORDER BY");
+    // The ORDER BY of a window orders no rows of the answer.
+    let ordered = sql.contains("ORDER BY") && !sql.contains("OVER (");
     let here = rows(&everything_here(), sql, ordered).await.unwrap();
     let federated = rows(&context, sql, ordered).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     assert_eq!(federated, here, "{sql}");
