@@ -34,6 +34,8 @@ pub(crate) struct ChunkIndex {
     pub(crate) address: Option<u64>,
     /// Shape of a chunk.
     pub(crate) shape: Vec<u64>,
+    /// Whether chunks that reach past the extent were stored without filters.
+    pub(crate) unfiltered_edges: bool,
     /// Largest extent of each dimension, as stored.
     pub(crate) max_shape: Option<Vec<u64>>,
     pub(crate) table: OnceLock<ChunkTable>,
@@ -174,8 +176,14 @@ impl ChunkIndex {
                 continue;
             }
             let place = axes.fold(0, |place, ((offset, chunk), n)| place * n + offset / chunk);
+            let mut extent = entry.offsets.iter().zip(&self.shape).zip(owner.shape);
+            let partial = extent.any(|((offset, chunk), n)| n - offset < *chunk);
+            let mask = match partial && self.unfiltered_edges {
+                true => u32::MAX,
+                false => entry.filter_mask,
+            };
             let bytes = if entry.size == 0 { size } else { entry.size };
-            chunks.push((place, Chunk { start, bytes, mask: entry.filter_mask }));
+            chunks.push((place, Chunk { start, bytes, mask }));
         }
         chunks.sort_unstable_by_key(|(place, _)| *place);
         if chunks.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0)) {

@@ -8,6 +8,7 @@ mod attribute;
 mod chunks;
 mod datatype;
 mod dimensions;
+mod edges;
 mod filters;
 mod heap;
 mod index;

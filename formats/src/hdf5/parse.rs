@@ -3,6 +3,7 @@
 use super::attribute;
 use super::chunks::{ChunkIndex, IndexKind};
 use super::datatype::Datatype;
+use super::edges::unfiltered_edges;
 use super::filters::Filter;
 use super::index::{Frame, H5Dataset, H5Group, H5Index, Layout};
 use super::links::{Link, Target, links};
@@ -273,9 +274,16 @@ impl Walk<'_> {
         }
         let space = space.ok_or_else(|| corrupt("it has no dataspace"))?;
         let (shape, max_shape) = shape(space).ok_or_else(|| corrupt("its shape is damaged"))?;
-        let layout = self
+        let mut layout = self
             .layout(layout.ok_or_else(|| corrupt("it has no layout"))?, &shape, &max_shape)
             .map_err(corrupt)?;
+        if let Layout::Chunked(index) = &mut layout
+            && index.kind != IndexKind::BTreeV1
+            && !filters.is_empty()
+        {
+            index.unfiltered_edges =
+                self.guarded(path, || unfiltered_edges(self.storage, self.frame, address))?;
+        }
         let source = self.source.as_ref();
         Ok(H5Dataset {
             path: path.to_owned(),
@@ -321,6 +329,7 @@ impl Walk<'_> {
                 Ok(Layout::Chunked(ChunkIndex {
                     kind,
                     address: written(*address),
+                    unfiltered_edges: false,
                     shape: lengths.iter().map(|n| u64::from(*n)).collect(),
                     max_shape: Some(max_shape.to_vec()),
                     table: std::sync::OnceLock::new(),

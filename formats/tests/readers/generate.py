@@ -2,6 +2,7 @@
 
 usage: generate.py FOLDER    writes FOLDER/*.h5, *.nc and FOLDER/expected.json
 """
+import ctypes
 import json
 import pathlib
 import sys
@@ -121,6 +122,40 @@ with h5py.File(folder / "many_chunks.h5", "w", libver="latest") as f:
     f.create_dataset("extensible_array", data=big, chunks=(3, 2), maxshape=(None, 200), compression="gzip")
     f.create_dataset("btree_v2", data=big, chunks=(3, 2), maxshape=(None, None))
 note_h5("many_chunks.h5")
+
+# h5py has no call for H5Pset_chunk_opts: taken from the library it has loaded.
+library = next(line.split()[-1] for line in open("/proc/self/maps") if "/h5py" in line and "/libhdf5" in line)
+set_chunk_opts = ctypes.CDLL(library).H5Pset_chunk_opts
+set_chunk_opts.argtypes = [ctypes.c_int64, ctypes.c_uint]
+DONT_FILTER_PARTIAL_CHUNKS = 2
+
+with h5py.File(folder / "edges.h5", "w", libver="latest", userblock_size=512) as f:
+    unlimited = h5py.h5s.UNLIMITED
+    for index, most in [("fixed_array", (23, 17)), ("extensible_array", (unlimited, 17)), ("btree_v2", (unlimited, unlimited))]:
+        for filters in ["shuffle", "deflate", "fletcher32"]:
+            for order in [0, h5py.h5p.CRT_ORDER_TRACKED]:
+                properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                properties.set_attr_creation_order(order)
+                properties.set_obj_track_times(bool(order))
+                properties.set_chunk((5, 4))
+                properties.set_shuffle()
+                if filters == "deflate":
+                    properties.set_deflate(4)
+                if filters == "fletcher32":
+                    properties.set_fletcher32()
+                assert set_chunk_opts(properties.id, DONT_FILTER_PARTIAL_CHUNKS) == 0
+                space = h5py.h5s.create_simple((23, 17), most)
+                name = f"{index}_{filters}_{order}"
+                d = h5py.Dataset(h5py.h5d.create(f.id, name.encode(), h5py.h5t.IEEE_F64LE, space, properties))
+                d[...] = rng.standard_normal((23, 17))
+                # Long headers go on in other blocks.
+                for i in range(7 * order):
+                    d.attrs[f"attribute {i}"] = "x" * 50
+    f["extensible_array_shuffle_0"].resize((29, 17))
+    f["extensible_array_shuffle_0"][23:] = 7.25
+    f["btree_v2_shuffle_0"].resize((22, 19))
+    f["btree_v2_shuffle_0"][:, 16:] = 1.1
+note_h5("edges.h5")
 
 with h5py.File(folder / "links.h5", "w", libver="latest") as f:
     g = f.create_group("g")
