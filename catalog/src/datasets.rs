@@ -47,6 +47,7 @@ fn from_row(database: &Database, lab: &LabName, row: &SqliteRow) -> Result<Store
         version: row.try_get("version").map_err(|error| database.error(&error))?,
         ark: text("ark")?,
         tier,
+        newest_embargo: None,
         extent,
         tables: Vec::new(),
         fair_score: row.try_get("fair_score").map_err(|error| database.error(&error))?,
@@ -94,6 +95,14 @@ pub(crate) async fn load(
     Ok(Some(stored))
 }
 
+/// An older version under what holds for the newest: closing a dataset closes its past, while
+/// opening it opens nothing that was closed when it was made.
+fn held_like(mut older: Dataset, newest: &Dataset) -> Dataset {
+    older.tier = older.tier.max(newest.tier);
+    older.newest_embargo.clone_from(&newest.record.embargo);
+    older
+}
+
 impl Catalog {
     /// One dataset, by default its newest version. What the principal may not know does not exist.
     pub async fn dataset(
@@ -114,7 +123,7 @@ impl Catalog {
             Some(version) => {
                 load(&self.inner.database, self.lab(), &mut read, &dataset.name, Some(version))
                     .await?
-                    .map(|stored| stored.dataset)
+                    .map(|stored| held_like(stored.dataset, &newest))
                     .filter(|older| self.decide(who, Action::Discover, older) == Decision::Allow)
                     .ok_or_else(|| CatalogError::NotFound {
                         kind: "version",

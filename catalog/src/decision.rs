@@ -83,9 +83,8 @@ fn may_write(who: &Principal, tier: Tier, name: &str) -> Decision {
 }
 
 fn may_read(who: &Principal, dataset: &Dataset, name: &str, now: DateTime<Utc>) -> Decision {
-    if let Some(embargo) = &dataset.record.embargo
-        && !who.has_scope(Scope::Admin)
-    {
+    let embargoes = dataset.record.embargo.iter().chain(&dataset.newest_embargo);
+    for embargo in embargoes.filter(|_| !who.has_scope(Scope::Admin)) {
         // An end that cannot be read has not come.
         let over = parse_date(&embargo.until)
             .is_some_and(|day| now >= day.and_time(NaiveTime::MIN).and_utc());
@@ -128,6 +127,7 @@ mod tests {
             ark: "ark:/99999/x".to_owned(),
             record,
             tier,
+            newest_embargo: None,
             files: Vec::new(),
             extent: Extent::default(),
             tables: Vec::new(),

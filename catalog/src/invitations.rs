@@ -34,6 +34,18 @@ impl Catalog {
         write.commit().await
     }
 
+    /// Whether an invitation could be redeemed now.
+    pub async fn invitation_is_open(&self, secret: &str) -> Result<bool, CatalogError> {
+        let found =
+            sqlx::query("SELECT 1 FROM invitation WHERE secret_hash = ?1 AND expires_at > ?2")
+                .bind(secret::hash(secret))
+                .bind(timestamp(Utc::now()))
+                .fetch_optional(self.inner.database.pool())
+                .await
+                .map_err(|error| self.inner.database.error(&error))?;
+        Ok(found.is_some())
+    }
+
     /// Redeems an invitation once: true the first time, false for anything else.
     pub async fn redeem_invitation(&self, secret: &str) -> Result<bool, CatalogError> {
         let database = &self.inner.database;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tarn_connectors::store::FileStat;
 use tarn_schemas::facts::{Extent, FileFacts};
 use tarn_schemas::profile::Violation;
-use tarn_schemas::record::{Contact, Organisation};
+use tarn_schemas::record::{Contact, Embargo, Organisation};
 use tarn_schemas::{DatasetName, LabName, Record, TableName, TableOptions, Tier};
 
 /// What records of a lab may leave out.
@@ -95,8 +95,11 @@ pub struct Dataset {
     pub ark: String,
     /// The record with everything filled in.
     pub record: Record,
-    /// Tier that counts.
+    /// Tier that counts: of an older version, the stricter of its own and the newest version's.
     pub tier: Tier,
+    /// The newest version's embargo, which holds back older versions too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_embargo: Option<Embargo>,
     /// Files of the record.
     pub files: Vec<FileFacts>,
     /// Extent of all files.

@@ -112,6 +112,7 @@ impl Catalog {
                 version,
                 ark,
                 tier,
+                newest_embargo: None,
                 extent: files.iter().fold(Extent::default(), |all, file| all.union(file.extent)),
                 tables,
                 fair_score: fair::per_cent(&metrics),

@@ -96,6 +96,29 @@ impl Catalog {
         Ok(revoked.rows_affected())
     }
 
+    /// Fails once nothing vouches for a principal any more: a person without a token of that scope
+    /// that is neither revoked nor expired, a visitor from a lab that is no peer any more.
+    pub async fn check_current(&self, who: &Principal) -> Result<(), CatalogError> {
+        const GONE: CatalogError =
+            CatalogError::Unauthenticated("it was revoked or has expired; ask for a new one");
+        let current = match who {
+            Principal::Owner | Principal::Anonymous => true,
+            Principal::Visitor { lab, .. } => {
+                self.peers().await?.iter().any(|peer| peer.lab == *lab)
+            }
+            Principal::Person { name, scope } => {
+                let alive = |info: &TokenInfo| {
+                    info.revoked_at.is_none()
+                        && DateTime::parse_from_rfc3339(&info.expires_at)
+                            .is_ok_and(|expires| Utc::now() < expires)
+                };
+                let tokens = self.tokens().await?;
+                tokens.iter().any(|info| info.name == *name && info.scope >= *scope && alive(info))
+            }
+        };
+        if current { Ok(()) } else { Err(GONE) }
+    }
+
     /// The principal behind a bearer token.
     pub async fn authenticate(&self, token: &str) -> Result<Principal, CatalogError> {
         const UNKNOWN: CatalogError = CatalogError::Unauthenticated("it is unknown here");

@@ -1,8 +1,9 @@
 //! Records, versions, identifiers.
 
 use crate::support::*;
-use tarn_catalog::{CatalogError, SearchRequest};
+use tarn_catalog::{Action, CatalogError, Decision, SearchRequest};
 use tarn_schemas::code::{Coded, ErrorCode};
+use tarn_schemas::record::Embargo;
 
 #[tokio::test]
 async fn a_registered_record_is_filled_in_and_read_back() {
@@ -207,4 +208,31 @@ async fn the_same_record_registered_twice_at_once_is_one_version() {
         created += u32::from(done.created);
     }
     assert_eq!(created, 1);
+}
+
+#[tokio::test]
+async fn closing_a_dataset_closes_its_older_versions_and_opening_it_opens_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let (owner, nobody) = (Principal::Owner, Principal::Anonymous);
+    let reads = async |who: &Principal, name: &str| {
+        let dataset = catalog.dataset(who, &named(name)).await.unwrap();
+        catalog.decide(who, Action::Read, &dataset) == Decision::Allow
+    };
+    catalog.register(&owner, record("a"), vec![file("/a.nc", "ab")]).await.unwrap();
+    assert!(reads(&nobody, "a@1").await);
+    catalog.register(&owner, registered("a"), vec![file("/a.nc", "ab")]).await.unwrap();
+    assert!(!reads(&nobody, "a").await && !reads(&nobody, "a@1").await);
+    assert!(reads(&person(Scope::Read), "a@1").await);
+    catalog.register(&owner, record("a"), vec![file("/a.nc", "ab")]).await.unwrap();
+    assert!(reads(&nobody, "a").await && reads(&nobody, "a@1").await);
+    assert!(!reads(&nobody, "a@2").await);
+
+    catalog.register(&owner, record("b"), vec![file("/b.nc", "ab")]).await.unwrap();
+    let until = (chrono::Utc::now() + chrono::Days::new(30)).format("%Y-%m-%d").to_string();
+    let embargo = Some(Embargo { until, reason: "in review".to_owned() });
+    let held = Record { embargo, ..record("b") };
+    catalog.register(&owner, held, vec![file("/b.nc", "ab")]).await.unwrap();
+    assert!(!reads(&nobody, "b").await && !reads(&nobody, "b@1").await);
+    assert!(reads(&owner, "b@1").await);
 }

@@ -203,6 +203,9 @@ impl ChunkIndex {
         let lengths: Vec<u32> =
             self.shape.iter().map(|n| u32::try_from(*n).unwrap_or(u32::MAX)).collect();
         let (offset_size, length_size) = (frame.offset_size, frame.length_size);
+        // The indexes of datasets that cannot grow without limit count the chunks of the largest
+        // extent, not those of today's.
+        let largest = self.max_shape.as_deref().unwrap_or(owner.shape);
         match self.kind {
             IndexKind::BTreeV1 => collect_btree_v1_leaves_storage(
                 storage,
@@ -242,7 +245,7 @@ impl ChunkIndex {
             }]),
             IndexKind::Implicit => collect_implicit_chunk_entries(
                 address,
-                owner.shape,
+                largest,
                 &lengths,
                 owner.element,
                 None,
@@ -253,7 +256,7 @@ impl ChunkIndex {
                 address,
                 offset_size,
                 length_size,
-                owner.shape,
+                largest,
                 &lengths,
                 None,
             ),

@@ -123,6 +123,23 @@ with h5py.File(folder / "many_chunks.h5", "w", libver="latest") as f:
     f.create_dataset("btree_v2", data=big, chunks=(3, 2), maxshape=(None, None))
 note_h5("many_chunks.h5")
 
+with h5py.File(folder / "room_to_grow.h5", "w", libver="latest") as f:
+    for name, now, most in [("first", (3, 7), (9, 7)), ("second", (3, 7), (3, 20)), ("both", (5, 5), (6, 11)), ("three", (2, 3, 4), (4, 3, 9))]:
+        for early in [False, True]:
+            properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            properties.set_chunk(tuple(2 for _ in now))
+            if early:
+                properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+            space = h5py.h5s.create_simple(now, most)
+            d = h5py.Dataset(h5py.h5d.create(f.id, f"{name}_{early}".encode(), h5py.h5t.NATIVE_INT32, space, properties))
+            d[...] = rng.integers(0, 1000, now)
+    sparse = f.create_dataset("sparse", shape=(2, 2), maxshape=(2, 4), chunks=(1, 1), dtype="i4")
+    sparse[1, :] = [10, 11]
+    packed = f.create_dataset("packed", data=rng.integers(0, 9, (6, 6)), maxshape=(8, 9), chunks=(4, 4), compression="gzip")
+    packed.resize((8, 9))
+    packed[6:] = 3
+note_h5("room_to_grow.h5")
+
 # h5py has no call for H5Pset_chunk_opts: taken from the library it has loaded.
 library = next(line.split()[-1] for line in open("/proc/self/maps") if "/h5py" in line and "/libhdf5" in line)
 set_chunk_opts = ctypes.CDLL(library).H5Pset_chunk_opts

@@ -94,6 +94,12 @@ impl Engine {
                 Arc::new(function),
             )?;
         }
+        for function in functions::aggregate_functions() {
+            datafusion::execution::FunctionRegistry::register_udaf(
+                &mut template,
+                Arc::new(function),
+            )?;
+        }
         let template = Arc::new(template);
         let opener = Opener::new(stores.clone(), Arc::clone(&template));
         let shared = Arc::new(Shared { memory, template, opener });

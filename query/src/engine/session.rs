@@ -12,10 +12,11 @@ use crate::functions::{FileFunction, FileTables};
 use crate::provider::{blocking, schema_of};
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::CatalogProvider;
-use datafusion::common::TableReference;
+use datafusion::common::{DataFusionError, TableReference};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use std::fmt;
 use std::sync::Arc;
@@ -152,11 +153,11 @@ impl Session {
         {
             let inner = explain.plan.as_ref().clone();
             let (state, inner) = optimize(state, inner).await?;
-            let physical = state.query_planner().create_physical_plan(&inner, &state).await?;
+            let physical = physical(&state, &inner).await?;
             return explain::answer(explain, &inner, &physical, state.task_ctx());
         }
         let (state, plan) = optimize(state, plan).await?;
-        let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
+        let physical = physical(&state, &plan).await?;
         Ok(Prepared::new(physical, plan.schema().as_arrow(), state.task_ctx(), sites, lab))
     }
 
@@ -268,6 +269,8 @@ fn state(
         builder = builder.with_query_planner(Arc::new(planner));
     }
     let mut state = builder.with_catalog_list(Arc::new(Catalogs::new(labs))).build();
+    // now() and its kin are the time at which the statement began.
+    state.mark_start_execution();
     let files = Arc::new(files);
     for name in FileTables::names() {
         state.register_udtf(name, Arc::new(FileFunction::new(name, Arc::clone(&files))));
@@ -285,4 +288,18 @@ async fn optimize(
         Ok((state, plan))
     })
     .await
+}
+
+/// Plans how an optimized statement runs. What is wrong with the statement has been found by then:
+/// a plan that cannot be made is a defect of ours, and its text may show where data lie.
+async fn physical(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+    state.query_planner().create_physical_plan(plan, state).await.map_err(|error| {
+        match error.find_root() {
+            DataFusionError::Plan(text) => QueryError::Internal(text.clone()),
+            _ => QueryError::from(error),
+        }
+    })
 }

@@ -64,6 +64,9 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, QueryError> {
     if let Some(word) = visitor.writes {
         return Err(refused(word));
     }
+    if let Some((clause, instead)) = visitor.ignored {
+        return Err(QueryError::Invalid(format!("{clause} is not supported{instead}")));
+    }
     Ok(Parsed { statement, kind, calls: visitor.calls })
 }
 
@@ -135,11 +138,39 @@ fn kind_of_sql(statement: &ast::Statement) -> Result<Kind, QueryError> {
     }
 }
 
-/// Finds calls of table functions, and parts of a query that write.
+/// Finds calls of table functions, parts of a query that write, and clauses that the planner reads
+/// over or answers wrongly.
 #[derive(Default)]
 struct Calls {
     calls: Vec<Call>,
     writes: Option<&'static str>,
+    /// The clause and what to write in its place.
+    ignored: Option<(&'static str, &'static str)>,
+}
+
+impl Calls {
+    fn refuse(&mut self, there: bool, clause: &'static str, instead: &'static str) {
+        if there && self.ignored.is_none() {
+            self.ignored = Some((clause, instead));
+        }
+    }
+
+    /// Set operations that count duplicates are planned as joins, which do not.
+    fn set_operations(&mut self, body: &ast::SetExpr) {
+        if let ast::SetExpr::SetOperation { op, set_quantifier, left, right } = body {
+            use ast::{SetOperator, SetQuantifier};
+            let counts = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+            let clause = match op {
+                SetOperator::Intersect => "INTERSECT ALL",
+                SetOperator::Except | SetOperator::Minus => "EXCEPT ALL",
+                SetOperator::Union => "",
+            };
+            let instead = "; without ALL it works, and gives each row once";
+            self.refuse(counts && !clause.is_empty(), clause, instead);
+            self.set_operations(left);
+            self.set_operations(right);
+        }
+    }
 }
 
 impl Visitor for Calls {
@@ -153,6 +184,18 @@ impl Visitor for Calls {
             ast::SetExpr::Merge(_) => Some("MERGE"),
             _ => None,
         });
+        self.set_operations(&query.body);
+        self.refuse(!query.locks.is_empty(), "FOR UPDATE or FOR SHARE", "; leave it out");
+        self.refuse(query.for_clause.is_some(), "FOR XML or JSON", "; see --format");
+        self.refuse(query.settings.is_some(), "SETTINGS", "; leave it out");
+        self.refuse(query.format_clause.is_some(), "FORMAT", "; see --format");
+        let limit_by = matches!(&query.limit_clause,
+            Some(ast::LimitClause::LimitOffset { limit_by, .. }) if !limit_by.is_empty());
+        self.refuse(
+            limit_by,
+            "LIMIT … BY",
+            "; use QUALIFY row_number() OVER (PARTITION BY …) <= n",
+        );
         ControlFlow::Continue(())
     }
 
@@ -160,6 +203,15 @@ impl Visitor for Calls {
         if select.into.is_some() {
             self.writes = self.writes.or(Some("SELECT INTO"));
         }
+        self.refuse(select.prewhere.is_some(), "PREWHERE", "; write WHERE");
+        self.refuse(!select.connect_by.is_empty(), "CONNECT BY", "; use WITH RECURSIVE");
+        self.refuse(!select.distribute_by.is_empty(), "DISTRIBUTE BY", "; leave it out");
+        self.refuse(select.select_modifiers.is_some(), "a modifier of SELECT", "; leave it out");
+        self.refuse(select.value_table_mode.is_some(), "SELECT AS", "; name the columns");
+        let modified = matches!(&select.group_by,
+            ast::GroupByExpr::All(modifiers) | ast::GroupByExpr::Expressions(_, modifiers)
+                if !modifiers.is_empty());
+        self.refuse(modified, "GROUP BY … WITH", "; write ROLLUP(…) or CUBE(…)");
         ControlFlow::Continue(())
     }
 
@@ -169,6 +221,30 @@ impl Visitor for Calls {
             ast::TableFactor::Function { name, args, .. } => Some((name, args)),
             _ => None,
         };
+        if let ast::TableFactor::Table {
+            with_hints,
+            version,
+            with_ordinality,
+            partitions,
+            json_path,
+            sample,
+            index_hints,
+            ..
+        } = factor
+        {
+            let by_random = "; use WHERE random() < 0.1 or LIMIT";
+            self.refuse(sample.is_some(), "TABLESAMPLE", by_random);
+            let of_version = r#"; a version is read as "dataset@3".table"#;
+            self.refuse(version.is_some(), "FOR SYSTEM_TIME or FINAL", of_version);
+            self.refuse(!partitions.is_empty(), "PARTITION (…)", "; use WHERE");
+            let hints = !with_hints.is_empty() || !index_hints.is_empty();
+            self.refuse(hints, "a hint on a table", "; leave it out");
+            self.refuse(json_path.is_some(), "a JSON path on a table", "");
+            self.refuse(*with_ordinality, "WITH ORDINALITY", "; use row_number() OVER ()");
+        }
+        if let ast::TableFactor::Derived { sample: Some(_), .. } = factor {
+            self.refuse(true, "TABLESAMPLE", "; use WHERE random() < 0.1 or LIMIT");
+        }
         if let Some((name, arguments)) = call {
             let function = match name.0.as_slice() {
                 [part] => part.as_ident().map(|ident| match ident.quote_style {
@@ -267,6 +343,32 @@ mod tests {
         assert!(parse("SELECT 1; DROP TABLE t").is_err());
         assert!(parse("").is_err());
         assert!(parse("SELEC 1").is_err());
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_refused_by_name() {
+        for (sql, word) in [
+            ("SELECT a FROM t PREWHERE a > 1", "PREWHERE"),
+            ("SELECT a FROM t TABLESAMPLE BERNOULLI (50)", "TABLESAMPLE"),
+            ("SELECT a FROM t TABLESAMPLE (10 ROWS)", "TABLESAMPLE"),
+            ("SELECT a FROM t START WITH a = 1 CONNECT BY PRIOR a = b", "CONNECT BY"),
+            ("SELECT a FROM t PARTITION (p)", "PARTITION"),
+            ("SELECT a FROM t WITH (NOLOCK)", "hint"),
+            ("SELECT a FROM t SETTINGS x = 1", "SETTINGS"),
+            ("SELECT a FROM t FOR UPDATE", "FOR UPDATE"),
+            ("SELECT a FROM t LIMIT 1 BY a", "LIMIT"),
+            ("SELECT a, count(*) FROM t GROUP BY a WITH TOTALS", "GROUP BY"),
+            ("SELECT 1 INTERSECT ALL SELECT 2", "INTERSECT ALL"),
+            ("SELECT * FROM (SELECT 1 UNION SELECT 2 EXCEPT ALL SELECT 2)", "EXCEPT ALL"),
+            ("SELECT * FROM generate_series(1, 3) WITH ORDINALITY", "WITH ORDINALITY"),
+            ("WITH x AS (SELECT a FROM t PREWHERE a > 1) SELECT * FROM x", "PREWHERE"),
+        ] {
+            match parse(sql) {
+                Err(QueryError::Invalid(text)) => assert!(text.contains(word), "{sql}: {text}"),
+                other => panic!("{sql}: {other:?}"),
+            }
+        }
+        assert!(parse("SELECT a FROM t UNION ALL SELECT b FROM t EXCEPT SELECT 1").is_ok());
     }
 
     #[test]

@@ -106,8 +106,8 @@ pub(crate) async fn decode(
         Ok(Err(error)) => {
             let text = format!("the plan does not fit: {}", error.strip_backtrace());
             match QueryError::from(error) {
-                decided @ (QueryError::Denied(_) | QueryError::NotFound(_)) => Err(decided),
-                _ => Err(refused(text)),
+                QueryError::Invalid(_) | QueryError::Internal(_) => Err(refused(text)),
+                own => Err(own),
             }
         }
         Err(_) => Err(refused("the plan is not complete".to_owned())),

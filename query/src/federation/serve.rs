@@ -129,6 +129,16 @@ async fn redeem(catalog: &Catalog, request: AcceptRequest) -> Result<AcceptAnswe
             request.lab
         )));
     }
+    let refused = || {
+        QueryError::Unauthenticated(
+            "the invitation has expired, was used already or is not genuine; ask for a new one"
+                .to_owned(),
+        )
+    };
+    // Who is a peer is for those who hold an invitation. Looking does not use it up.
+    if !catalog.invitation_is_open(&request.secret).await? {
+        return Err(refused());
+    }
     if catalog.peers().await?.iter().any(|peer| peer.lab == request.lab) {
         return Err(QueryError::Invalid(format!(
             "lab {} is a peer of {} already; there, run `tarn peer remove {}` first",
@@ -139,9 +149,7 @@ async fn redeem(catalog: &Catalog, request: AcceptRequest) -> Result<AcceptAnswe
     }
     let (flight, http) = (address(&request.flight, "Flight")?, address(&request.http, "HTTP")?);
     if !catalog.redeem_invitation(&request.secret).await? {
-        return Err(QueryError::Unauthenticated(
-            "the invitation has expired or was used already; ask for a new one".to_owned(),
-        ));
+        return Err(refused());
     }
     let peer =
         Peer { lab: request.lab, flight, http, secret: request.secret, since: super::sites::now() };

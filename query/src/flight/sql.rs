@@ -1,4 +1,4 @@
-//! Statements: planned once at `GetFlightInfo` or at preparation, run once at `DoGet`.
+//! Statements: planned at `GetFlightInfo`, run once at `DoGet`.
 
 use super::encode::{self, FlightStream, schema_bytes};
 use super::identity::Caller;
@@ -58,10 +58,7 @@ impl Sql {
                 let handle = &query.prepared_statement_handle;
                 let held =
                     self.statements.execute(id(seal, Kind::Prepared, &caller.who, handle)?)?;
-                let plan = match held.planned {
-                    Some(plan) => plan,
-                    None => self.plan(&caller.who, held.options, &held.sql).await?,
-                };
+                let plan = self.plan(&caller.who, held.options, &held.sql).await?;
                 self.ticket(seal, &caller.who, plan)?
             }
             listing => {
@@ -134,7 +131,7 @@ impl Sql {
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let plan = self.plan(&caller.who, caller.options, &sql).await?;
         let schema = plan.schema();
-        let text = PreparedText { sql, options: caller.options, planned: Some(plan) };
+        let text = PreparedText { sql, options: caller.options };
         let id = self.statements.prepare(&caller.who, text)?;
         // The handle may be used for longer than one idle time, as long as it is used.
         let life = PREPARED_LIFE.saturating_mul(24);

@@ -17,12 +17,11 @@ pub(crate) const PREPARED_LIFE: Duration = Duration::from_secs(3600);
 /// Most statements that are held for one principal, of each kind.
 const MOST: usize = 256;
 
-/// A prepared statement. Its first run uses the plan that was made at preparation.
-#[derive(Debug)]
+/// A prepared statement. Every run plans it again, under the policy of that moment.
+#[derive(Debug, Clone)]
 pub(crate) struct PreparedText {
     pub(crate) sql: String,
     pub(crate) options: SessionOptions,
-    pub(crate) planned: Option<Prepared>,
 }
 
 #[derive(Debug)]
@@ -86,7 +85,7 @@ impl Statements {
         put(&self.prepared, who, text, PREPARED_LIFE)
     }
 
-    /// The text of a prepared statement, and its plan if it has not been used.
+    /// The text of a prepared statement.
     pub(crate) fn execute(&self, id: Uuid) -> Result<PreparedText, Status> {
         let mut shelf = lock(&self.prepared);
         let now = Instant::now();
@@ -95,11 +94,7 @@ impl Statements {
             .filter(|held| held.until > now)
             .ok_or_else(|| gone("prepared statement"))?;
         held.until = now + PREPARED_LIFE;
-        Ok(PreparedText {
-            sql: held.item.sql.clone(),
-            options: held.item.options,
-            planned: held.item.planned.take(),
-        })
+        Ok(held.item.clone())
     }
 
     /// Closes a prepared statement. Closing one that is gone is no error.

@@ -1,5 +1,6 @@
 //! Table functions over files and scalar functions for science.
 
+mod aggregates;
 mod calendar;
 mod distance;
 mod files;
@@ -7,6 +8,7 @@ mod inside;
 mod tensor;
 mod units;
 
+pub(crate) use aggregates::functions as aggregate_functions;
 pub(crate) use files::{FileFunction, FileTables};
 
 use datafusion::logical_expr::ScalarUDF;

@@ -95,20 +95,18 @@ impl TableProvider for DeltaEntryTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let (pushed, kept): (Vec<&Expr>, Vec<&Expr>) =
-            filters.iter().partition(|filter| !needs_metadata(filter));
-        if kept.is_empty() {
-            return self.inner.supports_filters_pushdown(filters);
-        }
+        // Never `Exact`: delta-rs answers that for a predicate without columns, such as a bare NULL,
+        // and then drops it. Pruning works the same below a filter that stays.
+        let pushable = |filter: &&Expr| !filter.column_refs().is_empty() && !needs_metadata(filter);
+        let pushed: Vec<&Expr> = filters.iter().copied().filter(pushable).collect();
         let mut answers = self.inner.supports_filters_pushdown(&pushed)?.into_iter();
         Ok(filters
             .iter()
-            .map(|filter| {
-                if needs_metadata(filter) {
-                    TableProviderFilterPushDown::Unsupported
-                } else {
-                    answers.next().unwrap_or(TableProviderFilterPushDown::Unsupported)
+            .map(|filter| match pushable(filter).then(|| answers.next()).flatten() {
+                Some(TableProviderFilterPushDown::Exact | TableProviderFilterPushDown::Inexact) => {
+                    TableProviderFilterPushDown::Inexact
                 }
+                _ => TableProviderFilterPushDown::Unsupported,
             })
             .collect())
     }
@@ -168,10 +166,6 @@ impl ExecutionPlan for DeltaScanExec {
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![&self.scan]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

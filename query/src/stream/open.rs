@@ -192,6 +192,7 @@ impl Guard {
             }
             *asked = Instant::now();
         }
+        self.catalog.check_current(&self.who).await?;
         Grant::ask(&self.catalog, &self.who, &self.request).await.map(|_| ())
     }
 }

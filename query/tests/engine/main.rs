@@ -1,6 +1,8 @@
 //! The engine from outside: sessions over a catalog, files in place, and the demo's questions.
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod delta;
 #[cfg(test)]
 mod demo;

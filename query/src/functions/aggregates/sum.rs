@@ -1,0 +1,240 @@
+//! `sum` of integers that fails where the total does not fit, in place of wrapping around.
+
+use super::pass_on;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Int64Type, UInt64Type};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, Expr, GroupsAccumulator,
+    Operator, ReversedUDAF, SetMonotonicity, Signature, StatisticsArgs, expr::AggregateFunction,
+};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// `sum`, over DataFusion's. Totals of integers are kept in 128 bits, which no number of rows fills.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct CheckedSum {
+    inner: Arc<AggregateUDF>,
+}
+
+impl CheckedSum {
+    pub(super) fn new(inner: Arc<AggregateUDF>) -> Self {
+        Self { inner }
+    }
+}
+
+impl AggregateUDFImpl for CheckedSum {
+    pass_on!();
+
+    fn accumulator(&self, arguments: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        match arguments.return_field.data_type() {
+            _ if arguments.is_distinct => self.inner.accumulator(arguments),
+            DataType::Int64 => Ok(Box::new(Total::<Int64Type>::NOTHING)),
+            DataType::UInt64 => Ok(Box::new(Total::<UInt64Type>::NOTHING)),
+            _ => self.inner.accumulator(arguments),
+        }
+    }
+
+    fn create_sliding_accumulator(
+        &self,
+        arguments: AccumulatorArgs,
+    ) -> Result<Box<dyn Accumulator>> {
+        match arguments.return_field.data_type() {
+            _ if arguments.is_distinct => self.inner.create_sliding_accumulator(arguments),
+            DataType::Int64 => Ok(Box::new(Total::<Int64Type>::NOTHING)),
+            DataType::UInt64 => Ok(Box::new(Total::<UInt64Type>::NOTHING)),
+            _ => self.inner.create_sliding_accumulator(arguments),
+        }
+    }
+
+    fn groups_accumulator_supported(&self, arguments: AccumulatorArgs) -> bool {
+        self.inner.groups_accumulator_supported(arguments)
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        arguments: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        match arguments.return_field.data_type() {
+            DataType::Int64 => Ok(Box::new(Totals::<Int64Type>::NONE)),
+            DataType::UInt64 => Ok(Box::new(Totals::<UInt64Type>::NONE)),
+            _ => self.inner.create_groups_accumulator(arguments),
+        }
+    }
+
+    fn simplify_expr_op_literal(
+        &self,
+        function: &AggregateFunction,
+        argument: &Expr,
+        operator: Operator,
+        literal: &Expr,
+        argument_is_left: bool,
+    ) -> Result<Option<Expr>> {
+        self.inner.inner().simplify_expr_op_literal(
+            function,
+            argument,
+            operator,
+            literal,
+            argument_is_left,
+        )
+    }
+}
+
+/// Integers that sums are made of.
+trait Integer:
+    ArrowPrimitiveType<Native: Into<i128> + TryFrom<i128>> + std::fmt::Debug + Send + Sync
+{
+}
+
+impl Integer for Int64Type {}
+impl Integer for UInt64Type {}
+
+fn fit<T: Integer>(total: i128) -> Result<T::Native> {
+    T::Native::try_from(total).map_err(|_| {
+        DataFusionError::Execution(format!(
+            "sum: the total {total} does not fit {}; write sum(CAST(… AS DOUBLE)), or \
+             sum(CAST(… AS DECIMAL(38, 0))) to keep every digit",
+            T::DATA_TYPE
+        ))
+    })
+}
+
+/// One total, and how many values are in it.
+#[derive(Debug)]
+struct Total<T> {
+    total: i128,
+    values: u64,
+    kind: PhantomData<T>,
+}
+
+impl<T: Integer> Total<T> {
+    const NOTHING: Self = Self { total: 0, values: 0, kind: PhantomData };
+
+    fn each(values: &[ArrayRef], mut change: impl FnMut(i128)) -> u64 {
+        let Some(values) = values.first().and_then(|values| values.as_primitive_opt::<T>()) else {
+            return 0;
+        };
+        let mut count = 0;
+        for value in values.iter().flatten() {
+            change(value.into());
+            count += 1;
+        }
+        count
+    }
+}
+
+impl<T: Integer> Accumulator for Total<T> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let total = &mut self.total;
+        self.values += Self::each(values, |value| *total = total.wrapping_add(value));
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.update_batch(states)
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let total = &mut self.total;
+        let gone = Self::each(values, |value| *total = total.wrapping_sub(value));
+        self.values = self.values.saturating_sub(gone);
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let total = (self.values > 0).then(|| fit::<T>(self.total)).transpose()?;
+        ScalarValue::new_primitive::<T>(total, &T::DATA_TYPE)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![self.evaluate()?])
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
+}
+
+/// A total for each group; `None` where no value came.
+#[derive(Debug)]
+struct Totals<T> {
+    totals: Vec<Option<i128>>,
+    kind: PhantomData<T>,
+}
+
+impl<T> Totals<T> {
+    const NONE: Self = Self { totals: Vec::new(), kind: PhantomData };
+}
+
+impl<T: Integer> GroupsAccumulator for Totals<T> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        count: usize,
+    ) -> Result<()> {
+        self.totals.resize(count, None);
+        let Some(values) = values.first().and_then(|values| values.as_primitive_opt::<T>()) else {
+            return Ok(());
+        };
+        let kept = |row: usize| {
+            values.is_valid(row)
+                && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
+        };
+        let all = values.null_count() == 0 && filter.is_none();
+        for (row, (group, value)) in groups.iter().zip(values.values()).enumerate() {
+            if (all || kept(row))
+                && let Some(total) = self.totals.get_mut(*group)
+            {
+                let value: i128 = (*value).into();
+                *total = Some(total.unwrap_or(0).wrapping_add(value));
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], count: usize) -> Result<()> {
+        self.update_batch(states, groups, None, count)
+    }
+
+    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
+        let totals = emit.take_needed(&mut self.totals);
+        let totals = totals
+            .into_iter()
+            .map(|total| total.map(fit::<T>).transpose())
+            .collect::<Result<PrimitiveArray<T>>>()?;
+        Ok(Arc::new(totals))
+    }
+
+    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.evaluate(emit)?])
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let values = values.iter().map(|values| match filter {
+            // What the filter leaves out is no value.
+            Some(filter) => {
+                let kept = datafusion::arrow::compute::prep_null_mask_filter(filter);
+                let out = datafusion::arrow::compute::not(&kept)?;
+                Ok(datafusion::arrow::compute::nullif(values, &out)?)
+            }
+            None => Ok(Arc::clone(values)),
+        });
+        values.collect()
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.totals.capacity() * size_of::<Option<i128>>()
+    }
+}
