@@ -7,12 +7,12 @@ use tarn_catalog::{PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::Stores;
 use tarn_formats::Table;
 
-/// The table with the new files pinned, and how many files and rows are new.
+/// The table with the new files pinned, where the new files are and how many rows they give.
 pub(crate) async fn pin(
     stores: &Stores,
     job: &TableJob,
     existing: Option<&TableEntry>,
-) -> Result<(TableEntry, u64, u64), IngestError> {
+) -> Result<(TableEntry, Vec<String>, u64), IngestError> {
     let other = |problem: &str| IngestError::Conflict {
         table: job.name.to_string(),
         problem: problem.to_owned(),
@@ -41,7 +41,6 @@ pub(crate) async fn pin(
                 .any(|old| old.stat.location == file.stat.location && old.sha256 == file.sha256)
         })
         .collect();
-    let added = new.len() as u64;
     let locations: Vec<String> = new.iter().map(|file| file.stat.location.clone()).collect();
     files.extend(job.files.iter().cloned());
     files.sort_by(|a, b| a.stat.location.cmp(&b.stat.location));
@@ -68,5 +67,5 @@ pub(crate) async fn pin(
         rows: table.rows(),
         columns: schema_text::columns(table.schema()),
     };
-    Ok((entry, added, rows))
+    Ok((entry, locations, rows))
 }

@@ -9,8 +9,8 @@ use tarn_schemas::{ColumnSource, Layout, PartialMode};
 #[derive(Debug, Parser)]
 #[command(name = "tarn", version, about, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Cli {
-    /// Folder of this lab's configuration, catalog and store [default: ~/.tarn]
-    #[arg(long, global = true, env = "TARN_HOME", value_name = "DIR")]
+    /// Folder of this lab's configuration, catalog and store [default: TARN_HOME, or ~/.tarn]
+    #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Print JSON instead of tables
     #[arg(long, global = true)]
@@ -221,7 +221,7 @@ Examples:
   tarn sql \"SELECT lat, avg(sst) FROM read_netcdf('data/*.nc') GROUP BY lat\" --format csv
   tarn sql \"SELECT * FROM ornl.cmip6.ta\" --format parquet --output ta.parquet --partial allow")]
 pub(crate) struct Sql {
-    /// One statement; without it, a prompt
+    /// One statement; without it, a prompt, or the statements of standard input, each ended by ;
     #[arg(value_name = "QUERY")]
     pub query: Option<String>,
     /// How to print the answer

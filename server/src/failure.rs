@@ -35,9 +35,9 @@ impl Failure {
         if json {
             let problem =
                 serde_json::json!({"error": {"code": self.code, "message": self.message}});
-            eprintln!("{problem}");
+            tell!("{problem}");
         } else {
-            eprintln!("error: {}", self.message);
+            tell!("error: {}", self.message);
         }
         ExitCode::from(self.code.exit_code())
     }

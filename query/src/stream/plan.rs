@@ -275,6 +275,17 @@ impl Plan {
                 request.start, self.selected
             )));
         }
+        if request.start == 0 && self.selected > 0 && request.steps(self.selected) == 0 {
+            return Err(QueryError::Invalid(format!(
+                "stream: {} rows are fewer than one step of {} rows (batch_size {} times world_size \
+                 {}), and drop_last leaves out what does not fill a step: use a smaller batch_size{}",
+                self.selected,
+                request.global_batch(),
+                request.batch_size,
+                request.world_size,
+                if request.world_size == 1 { ", or drop_last: false" } else { "" }
+            )));
+        }
         let bytes = self.row_bytes.saturating_mul(u64::from(request.batch_size));
         if bytes > BATCH_BYTES {
             return Err(QueryError::ResourceExhausted(format!(

@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
     bar.finish();
     let report = report?;
     if context.json {
-        println!(
+        say!(
             "{}",
             serde_json::json!({
                 "dataset": request.dataset, "version": report.dataset_version, "tables": report.tables,
@@ -86,12 +86,13 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
             TableStorage::Delta { url, version } => format!("Delta version {version} at {url}"),
             TableStorage::InPlace { files, .. } => format!("{} file(s) in place", files.len()),
         };
-        println!("{}.{}.{}  {rows} rows  {place}", home.catalog.lab(), request.dataset, table.name);
+        say!("{}.{}.{}  {rows} rows  {place}", home.catalog.lab(), request.dataset, table.name);
     }
     context.note(format_args!(
-        "{} file(s) added, {} there already, {} row(s) added in {:.1} s; dataset version {}",
+        "{} file(s) added, {} there already; {} table(s), {} row(s) added in {:.1} s; dataset version {}",
         report.files_added,
         report.files_skipped,
+        report.tables.len(),
         report.rows_added,
         started.elapsed().as_secs_f64(),
         report.dataset_version

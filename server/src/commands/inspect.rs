@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &Inspect) -> Result<(), Outcome
         }
     }
     if context.json {
-        println!("{}", json!(described));
+        say!("{}", json!(described));
     }
     match first_failure {
         Some(failure) => Err(Outcome::Exit(failure.code().exit_code())),
@@ -107,13 +107,13 @@ fn shape_text(variable: &Variable) -> String {
 }
 
 fn print(file: &FileStat, contents: &Contents) {
-    println!("{}  {}  {} bytes", file.location, contents.format, file.bytes);
+    say!("{}  {}  {} bytes", file.location, contents.format, file.bytes);
     for attribute in &contents.attributes {
         let text = attribute_text(&attribute.value);
         let line = text.lines().next().unwrap_or_default();
         let short: String = line.chars().take(100).collect();
         let more = if short.len() < text.len() { " …" } else { "" };
-        println!("  :{} = {short}{more}", attribute.name);
+        say!("  :{} = {short}{more}", attribute.name);
     }
     let rows = contents.variables.iter().map(|variable| {
         vec![
@@ -128,28 +128,28 @@ fn print(file: &FileStat, contents: &Contents) {
             variable.filters.join(", "),
         ]
     });
-    print!(
+    say_part!(
         "{}",
         text_table(
             &["variable", "type", "dimensions", "units", "standard name", "chunks", "filters"],
             rows
         )
     );
-    println!("\ngrids (each is a table):");
+    say!("\ngrids (each is a table):");
     for grid in &contents.grids {
         let cells = grid.cells().map_or_else(|| "too many".to_owned(), |cells| cells.to_string());
         let names: Vec<&str> =
             grid.variables.iter().map(|path| path.trim_start_matches('/')).collect();
-        println!("  {}  {cells} rows: {}", grid.name, names.join(", "));
+        say!("  {}  {cells} rows: {}", grid.name, names.join(", "));
     }
     for unreadable in &contents.unreadable {
-        println!("  cannot be read: {}: {}", unreadable.path, unreadable.reason);
+        say!("  cannot be read: {}: {}", unreadable.path, unreadable.reason);
     }
     let missing = missing(contents);
     if !missing.is_empty() {
-        println!("\nnot said by the file: {}", missing.join("; "));
+        say!("\nnot said by the file: {}", missing.join("; "));
     }
-    println!();
+    say!();
 }
 
 fn as_json(file: &FileStat, contents: &Contents) -> serde_json::Value {

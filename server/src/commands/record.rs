@@ -3,7 +3,7 @@
 use super::{Context, Outcome};
 use crate::cli::Record as Args;
 use crate::failure::Failure;
-use crate::home::{Home, folder};
+use crate::home::{Home, folder, is_home};
 use tarn_catalog::LabDefaults;
 use tarn_connectors::Stores;
 use tarn_connectors::store::FileStat;
@@ -23,17 +23,17 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Outcome> {
     let facts = extract(context, &stores, &found).await?;
     let record = tarn_catalog::prefill(name, &facts, &defaults);
     if context.json {
-        println!("{}", serde_json::json!(record));
+        say!("{}", serde_json::json!(record));
     } else {
-        print!("{}", tarn_catalog::render_yaml(&record, &facts));
+        say_part!("{}", tarn_catalog::render_yaml(&record, &facts));
     }
     Ok(())
 }
 
 /// The stores and defaults of the home, if there is one.
 async fn settings(context: &Context) -> Result<(Stores, LabDefaults), Failure> {
-    let (folder, explicit) = folder(context.home.as_deref())?;
-    if explicit || folder.join("tarn.toml").exists() {
+    let (folder, _) = folder(context.home.as_deref())?;
+    if is_home(&folder) {
         let home = Home::open(Some(&folder)).await?;
         return Ok((home.stores, home.config.defaults));
     }

@@ -69,7 +69,7 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
 
     let dataset = &registered.dataset;
     if context.json {
-        println!(
+        say!(
             "{}",
             serde_json::json!({
                 "lab": dataset.lab, "name": dataset.name, "version": version, "ark": dataset.ark,
@@ -79,7 +79,7 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
         return Ok(());
     }
     let what = if registered.created { "Registered" } else { "Unchanged:" };
-    println!("{what} {}.{}@{version}  {}", dataset.lab, dataset.name, dataset.ark);
+    say!("{what} {}.{}@{version}  {}", dataset.lab, dataset.name, dataset.ark);
     say_score(dataset.fair_score, &registered.missing);
     if dataset.tables.is_empty() && record.tables.is_empty() {
         context.note(format_args!(
@@ -119,9 +119,9 @@ async fn check_tables(home: &Home, record: &Record, files: &[FileStat]) -> Resul
 
 fn say_assessment(context: &Context, assessment: &Assessment) -> Result<(), Outcome> {
     if context.json {
-        println!("{}", serde_json::json!(assessment));
+        say!("{}", serde_json::json!(assessment));
     } else if assessment.violations.is_empty() {
-        println!("{} may be registered (dry run: nothing was stored).", assessment.record.name);
+        say!("{} may be registered (dry run: nothing was stored).", assessment.record.name);
         say_score(assessment.fair_score, &assessment.missing);
     } else {
         say_violations(context, assessment.record.name.as_str(), &assessment.violations);
@@ -136,15 +136,15 @@ fn say_assessment(context: &Context, assessment: &Assessment) -> Result<(), Outc
 
 fn say_violations(context: &Context, dataset: &str, violations: &[Violation]) {
     if context.json {
-        eprintln!(
+        tell!(
             "{}",
             serde_json::json!({"error": {"code": ErrorCode::InvalidData, "violations": violations}})
         );
         return;
     }
-    eprintln!("error: {dataset} is not registered; {} thing(s) to mend:", violations.len());
+    tell!("error: {dataset} is not registered; {} thing(s) to mend:", violations.len());
     for violation in violations {
-        eprintln!(
+        tell!(
             "  {}\n      found {}\n      {} [{}]",
             violation.pointer, violation.found, violation.fix, violation.rule
         );
@@ -152,8 +152,8 @@ fn say_violations(context: &Context, dataset: &str, violations: &[Violation]) {
 }
 
 fn say_score(score: f64, missing: &[MissingPoint]) {
-    println!("FAIR score {score:.0} %");
+    say!("FAIR score {score:.0} %");
     for point in missing {
-        println!("  {:+.1}  {}  {}", point.points, point.metric, point.fix);
+        say!("  {:+.1}  {}  {}", point.points, point.metric, point.fix);
     }
 }

@@ -24,8 +24,6 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         rank: args.rank,
         start: args.start,
         shuffle: !args.in_order,
-        // Ranks must end at the same step; alone, every row is wanted.
-        drop_last: args.world_size > 1,
         ..StreamRequest::new(args.name)
     };
     let engine = home.engine()?;
@@ -59,7 +57,7 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
     }
     let seconds = started.elapsed().as_secs_f64();
     if context.json {
-        println!(
+        say!(
             "{}",
             serde_json::json!({
                 "plan": answer.plan, "batches": batches, "rows": rows, "bytes": bytes,
@@ -68,7 +66,7 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         );
         return Ok(());
     }
-    println!(
+    say!(
         "{}",
         answer.schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
     );
@@ -78,7 +76,7 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         .iter()
         .map(|(dataset, version)| format!("{dataset}@{version}"))
         .collect();
-    println!(
+    say!(
         "{batches} batches, {rows} rows of {} (order {}, plan {})",
         versions.join(", "),
         answer.plan.order,
