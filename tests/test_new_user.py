@@ -3,10 +3,13 @@
 import json
 import os
 import subprocess
+import time
 
 import netCDF4
 import numpy as np
+import pyarrow.ipc
 import pytest
+import requests
 import xarray
 from deltalake import DeltaTable
 from fields import random_netcdf
@@ -225,3 +228,288 @@ def test_a_stream_that_would_drop_every_row_is_refused(forty_eight):
     # A resumed stream may have less than a step left.
     assert list(lake.stream("ornl.data.cells", batch_size=32, drop_last=True, start=32)) == []
     assert json.loads(lab.run("stream", "data.cells", "--start", 48, "--json").out)["rows"] == 0
+
+
+def same_values(path):
+    """The sum of the field, by netCDF4."""
+    with netCDF4.Dataset(path) as file:
+        return float(file["temp"][:].astype("f8").sum())
+
+
+def test_a_file_in_place_is_pinned_by_its_content(lab_with, good):
+    lab = lab_with([good])
+    lab.run("ingest", good, *INGEST, "--in-place")
+    query = "SELECT sum(CAST(temp AS DOUBLE)) FROM data.cells"
+    total = pytest.approx(same_values(good), rel=1e-9)
+    before = good.read_bytes()
+
+    os.utime(good, (1_000_000, 1_000_000))
+    assert lab.sql(query).rows == [[total]]
+    assert lab.run("stream", "data.cells", "--json").json()["rows"] > 0
+    good.unlink()
+    good.write_bytes(before)
+    assert lab.sql(query).rows == [[total]]
+
+    damaged = bytearray(before)
+    damaged[len(before) // 2] ^= 1
+    good.write_bytes(damaged)
+    assert "good.nc" in lab.run("sql", query, code=5).err
+    good.write_bytes(before)
+    assert lab.sql(query).rows == [[total]]
+
+
+def test_the_message_of_a_changed_file_names_the_commands_that_mend_it(lab_with, tmp_path):
+    files = [random_netcdf(tmp_path / f"f {i}.nc", 20 + i, "NETCDF4", "noleap") for i in range(3)]
+    lab = lab_with(files)
+    lab.run("ingest", *files, *INGEST, "--in-place", "--column", "which=path:f (.)", "--select", "which,lat,temp")
+    for path in files[:2]:
+        change_a_cell(path)
+    done = lab.run("sql", "SELECT sum(temp) FROM data.cells", code=5)
+    assert "tarn register RECORD.yaml" in done.err
+    lab.run("register", write_record(tmp_path / "ornl.yaml", files))
+    lab.run("sql", "SELECT sum(temp) FROM data.cells", code=5)
+    command = done.err.split("then run: tarn ")[1].strip()
+    ran = subprocess.run(
+        ["bash", "-c", f"{lab.binary} --home '{lab.home}' {command}"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    total = sum(same_values(path) for path in files)
+    answer = lab.sql("SELECT sum(CAST(temp AS DOUBLE)), count(DISTINCT which) FROM data.cells").rows
+    assert answer == [[pytest.approx(total, rel=1e-9), 3]]
+
+
+@pytest.fixture
+def folder(good, tmp_path):
+    """A folder with two NetCDF files, a SPEC log and files of other kinds."""
+    folder = tmp_path / "all"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.nc").write_bytes(good.read_bytes())
+    (folder / "sub" / "b.nc").write_bytes(good.read_bytes())
+    (folder / "README.txt").write_text("words\n")
+    (folder / "fix.py").write_text("print()\n")
+    return folder
+
+
+def test_a_folder_is_its_files_that_can_be_read_and_the_others_are_said(lab_with, tarn, good, folder):
+    [[one]] = tarn.sql(f"SELECT count(*) FROM read_netcdf('{good}')").rows
+    query = f"SELECT count(*) AS n FROM read_netcdf('{folder}')"
+    done = tarn.run("sql", query, "--format", "csv")
+    assert done.out.splitlines() == ["n", str(2 * one)]
+    assert "2 of 4 file(s) left out" in done.err
+    assert "README.txt" in done.err
+    files = tarn.sql(f"SELECT DISTINCT file FROM grids('{folder}')").rows
+    assert len(files) == 2
+    for args in (["inspect", folder], ["record", "new", folder, "--name", "x"]):
+        assert "2 file(s) left out" in tarn.run(*args).err, args
+    lab = lab_with([folder])
+    done = lab.run("ingest", folder, *INGEST)
+    assert "fix.py" in done.err
+    assert rows_of(lab) == one  # the two hold the same bytes
+    # A file that is named is not left out.
+    assert "README.txt" in lab.run("ingest", folder, folder / "README.txt", *INGEST, code=5).err
+    tarn.run("sql", f"SELECT * FROM read_netcdf('{folder}/README.txt')", code=5)
+    tarn.run("inspect", folder / "README.txt", code=5)
+
+
+def test_a_format_that_a_function_does_not_read_is_left_out_of_a_folder_only(tarn, folder):
+    (folder / "scan.dat").write_text("#F scan.dat\n#E 1\n#D Sun Nov 22 00:00:00 2026\n\n#S 1 ascan\n#N 1\n#L x\n1\n")
+    assert len(tarn.sql(f"SELECT DISTINCT file FROM grids('{folder}')").rows) == 3
+    assert "scan.dat" in tarn.run("sql", f"SELECT count(*) FROM read_netcdf('{folder}')").err
+    assert "read_any" in tarn.run("sql", f"SELECT * FROM read_netcdf('{folder}/scan.dat')", code=2).err
+
+
+def test_a_folder_without_anything_to_read_names_what_it_holds(tarn, tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "empty").mkdir()
+    for args in (
+        ["inspect", tmp_path / "texts"],
+        ["sql", f"SELECT * FROM read_netcdf('{tmp_path}/texts')"],
+        ["record", "new", tmp_path / "texts"],
+    ):
+        (tmp_path / "texts" / "notes.md").write_text("words\n")
+        assert "notes.md" in tarn.run(*args, code=5).err
+    assert "no files in this folder" in tarn.run("inspect", tmp_path / "empty", code=4).err
+    assert "matches" in tarn.run("inspect", tmp_path / "nope*.nc", code=4).err
+
+
+@pytest.mark.parametrize("flags", [[], ["--in-place"]])
+def test_tensors_are_tensors_in_sql_however_they_are_stored(lab_with, good, flags):
+    lab = lab_with([good])
+    lab.run("ingest", good, *INGEST, "--layout", "tensors", *flags)
+    with netCDF4.Dataset(good) as file:
+        temp = file["temp"][:]
+    lat, lon = temp.shape[1] - 1, temp.shape[2] - 2
+    answer = lab.sql(f"SELECT tensor_element(temp, {lat}, {lon}) FROM data.cells ORDER BY time").rows
+    assert [row[0] for row in answer] == [None if v is np.ma.masked else pytest.approx(float(v)) for v in temp[:, lat, lon]]
+    present = temp[:, lat, lon].compressed()
+    where = f"SELECT count(*) FROM data.cells WHERE tensor_element(temp, {lat}, {lon}) > {float(np.median(present))}"
+    assert lab.sql(where).rows == [[int((present > np.median(present)).sum())]]
+    assert lab.sql("SELECT count(*) FROM data.cells WHERE temp IS NULL").rows == [[0]]
+    assert f"{temp.shape[1]}×{temp.shape[2]}" in lab.run("show", "data").out
+    [field] = [f for f in lab.sql("SELECT temp FROM data.cells LIMIT 1").fields if f["name"] == "temp"]
+    assert field["metadata"]["ARROW:extension:name"] == "arrow.fixed_shape_tensor"
+    lab.start()
+    token = lab.run("token", "create", "--name", "ann", "--quiet").out.strip()
+    import tarn as client
+
+    column = client.connect(lab.flight_url, token=token).sql("SELECT temp FROM data.cells ORDER BY time").arrow()["temp"]
+    values = column.combine_chunks().to_numpy_ndarray()
+    np.testing.assert_array_equal(values[~temp.mask], temp.compressed())
+
+
+def post(lab, body, **headers):
+    """A request to the SQL route."""
+    return requests.post(f"{lab.http_url}/api/v1/sql", data=json.dumps(body), headers=headers, timeout=60)
+
+
+def test_a_peer_that_is_away_before_its_tables_are_known_leaves_a_partial_answer(new_lab, good, tmp_path):
+    east, west = new_lab("east", start=True), new_lab("west", start=True)
+    west.run("register", write_record(tmp_path / "w.yaml", [good]))
+    west.run("ingest", good, *INGEST)
+    west.invite(east)
+    west.stop()
+    assert east.run("peer", "status", code=1).out.count("west") == 1
+    query = "SELECT count(*) AS n FROM west.data.cells"
+    as_json = {"Content-Type": "application/json"}
+    refused = post(east, {"query": query}, **as_json)
+    assert refused.status_code == 503
+    assert "--partial" not in refused.text
+    answer = post(east, {"query": query, "partial": "allow"}, **as_json)
+    assert answer.status_code == 206, answer.text
+    assert answer.json()["rows"] == []
+    [site] = answer.json()["sites"]
+    assert (site["lab"], site["status"]) == ("west", "skipped")
+    done = east.run("sql", query, "--partial", "allow", "--json", code=6)
+    assert done.json()["rows"] == []
+    for output in ("table", "csv", "arrow"):
+        done = east.run("sql", query, "--partial", "allow", "--format", output, "--output", tmp_path / "x", code=6)
+        assert "west" in done.err
+    # Once it has answered, the columns are known while it is away.
+    west.start()
+    token = {"Authorization": f"Bearer {east.run('token', 'create', '--name', 'ann', '--quiet').out.strip()}"}
+    deadline = time.monotonic() + 30
+    while post(east, {"query": query}, **as_json, **token).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    west.stop()
+    answer = post(east, {"query": query, "partial": "allow"}, **as_json, **token)
+    assert (answer.status_code, answer.json()["rows"]) == (206, [{"n": 0}])
+
+
+def test_accepting_an_invitation_says_what_must_run_and_what_is_wrong_with_it(new_lab):
+    east, west = new_lab("east"), new_lab("west")
+    invitation = west.run("peer", "invite", "--quiet").out.strip()
+    done = east.run("peer", "accept", invitation, code=1)
+    assert "tarn serve" in done.err
+    assert "partial" not in done.err
+    assert "damaged" in east.run("peer", "accept", invitation[:-9], code=2).err
+    west.start()
+    stranger = new_lab("third").run("peer", "accept", invitation)
+    assert stranger.code == 0
+    assert "genuine" in east.run("peer", "accept", invitation, code=3).err
+    assert "peer invite" in east.run("peer", "list").err
+
+
+def test_every_refusal_over_http_is_a_problem(lab_with, good):
+    lab = lab_with([good], start=True)
+    url = f"{lab.http_url}/api/v1"
+    as_json = {"Content-Type": "application/json"}
+    for status, answer in (
+        (415, requests.post(f"{url}/sql", data='{"query": "SELECT 1"}', timeout=30)),
+        (422, post(lab, {"sql": "SELECT 1"}, **as_json)),
+        (422, post(lab, {"query": "SELECT 1", "partial": "maybe"}, **as_json)),
+        (400, requests.post(f"{url}/sql", data="{", headers=as_json, timeout=30)),
+        (413, requests.post(f"{url}/sql", data="[" + "1," * 2**20, headers=as_json, timeout=30)),
+        (405, requests.get(f"{url}/sql", timeout=30)),
+        (405, requests.delete(f"{url}/datasets", timeout=30)),
+        (404, requests.get(f"{url}/nothing", timeout=30)),
+        (404, requests.get(f"{url}/datasets/ornl/nothing", timeout=30)),
+        (400, post(lab, {"query": "SELECT nope"}, **as_json)),
+    ):
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json", answer.url
+        problem = answer.json()
+        assert problem["status"] == status
+        assert problem["code"]
+        assert problem["detail"]
+        assert answer.headers["x-request-id"]
+    assert "partial" in post(lab, {"query": "SELECT 1", "partial": "maybe"}, **as_json).json()["detail"]
+    assert "POST" in requests.get(f"{url}/sql", timeout=30).headers["allow"]
+
+
+def test_a_version_is_written_as_in_sql(lab_with, good, tmp_path):
+    other = random_netcdf(tmp_path / "other.nc", 12, "NETCDF4", "noleap")
+    lab = lab_with([good, other])
+    lab.run("ingest", good, *INGEST)
+    rows = rows_of(lab)
+    lab.run("ingest", other, *INGEST)
+    assert rows_of(lab) > rows
+    assert lab.sql('SELECT count(*) FROM "data@1".cells').rows == [[rows]]
+    assert lab.run("stream", "data@1.cells", "--json").json()["rows"] == rows
+    assert lab.run("stream", "ornl.data@1.cells", "--json").json()["rows"] == rows
+    assert lab.run("stream", "data.cells", "--json").json()["rows"] == rows_of(lab)
+    lab.run("stream", "data@9.cells", code=4)
+
+
+def test_messages_say_what_to_do_next(new_lab, tarn, good, tmp_path):
+    lab = new_lab("ornl")
+    done = lab.run("ingest", good, "--dataset", "data", code=4)
+    assert "tarn record new" in done.err
+    assert "tarn register" in done.err
+    for path in (good, tmp_path):
+        assert "tarn record new" in lab.run("register", path, code=5).err
+    lab.env["TARN_HTTP"] = "127.0.0.1"
+    done = lab.run("serve", code=2)
+    assert "TARN_HTTP" in done.err
+    assert "127.0.0.1:8080" in done.err
+    del lab.env["TARN_HTTP"]
+    done = tarn.run("sql", f"SELECT * FROM read_netcd('{good}')", code=2)
+    assert "did you mean read_netcdf" in done.err
+    assert "grids" in tarn.run("sql", f"SELECT * FROM zzz('{good}')", code=2).err
+    record = write_record(tmp_path / "r.yaml", [good], title="short")
+    dry, wet = (lab.run("register", record, *flags, code=5) for flags in (["--dry-run"], []))
+    assert (dry.out, dry.err.splitlines()[1:]) == (wet.out, wet.err.splitlines()[1:])
+    assert "FAIR score" in wet.out
+
+
+def test_an_unknown_column_is_a_usage_error_wherever_it_is_named(lab_with, tarn, good):
+    lab = lab_with([good])
+    lab.run("ingest", good, *INGEST, "--select", "nope", code=2)
+    lab.run("ingest", good, *INGEST, "--column", "y=cf_year(nope)", code=2)
+    for call in (f"read_netcdf('{good}', '{{\"select\": [\"nope\"]}}')", f"read_netcdf('{good}') WHERE nope > 1"):
+        assert "nope" in tarn.run("sql", f"SELECT * FROM {call}", code=2).err
+    done = lab.run("ingest", good, *INGEST, "--column", "m=attribute:nope", code=None)
+    assert "there are: \n" not in done.err
+
+
+def test_an_output_called_dash_is_standard_output(lab_with, good, tmp_path):
+    lab = lab_with([good])
+    lab.run("ingest", good, *INGEST)
+    rows = rows_of(lab)
+    done = subprocess.run(
+        lab.command("stream", "data.cells", "--output", "-"),
+        cwd=tmp_path, env=lab.environment(), capture_output=True, check=True,
+    )
+    assert pyarrow.ipc.open_stream(done.stdout).read_all().num_rows == rows
+    assert tarn_csv(lab, tmp_path) == ["n", str(rows)]
+    assert not (tmp_path / "-").exists()
+
+
+def tarn_csv(lab, folder):
+    """A count in CSV, through `--output -`."""
+    query = "SELECT count(*) AS n FROM data.cells"
+    return lab.run("sql", query, "--format", "csv", "--output", "-", cwd=folder).out.splitlines()
+
+
+def test_the_client_says_what_is_wrong_with_an_address(lab_with, good):
+    import tarn as client
+
+    lab = lab_with([good], start=True)
+    with pytest.raises(client.errors.InvalidArgument, match="grpc://"):
+        client.connect(lab.http_url)
+    lake = client.connect(lab.flight_url)
+    with pytest.raises(client.errors.InvalidArgument, match="is a table"):
+        lake.dataset("ornl.data.cells")
+    lab.stop()
+    with pytest.raises(client.errors.Unavailable, match="tarn serve"):
+        client.connect(lab.flight_url).sql("SELECT 1")

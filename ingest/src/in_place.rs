@@ -30,8 +30,11 @@ pub(crate) async fn pin(
     // Files that were pinned before come first and stay, unless they are named again.
     let named =
         |old: &&PinnedFile| !job.files.iter().any(|file| file.stat.location == old.stat.location);
-    let kept: Vec<_> = before.iter().filter(named).map(|file| file.stat.clone()).collect();
-    let mut files = crate::plan::open(stores, kept).await?;
+    let mut files = Vec::with_capacity(before.len());
+    for old in before.iter().filter(named) {
+        let stat = stores.same_content(&old.stat, &old.sha256).await?;
+        files.push(crate::plan::open(stores, stat).await?);
+    }
     let new: Vec<&SourceFile> = job
         .files
         .iter()

@@ -76,6 +76,8 @@ pub struct IngestReport {
     pub files_skipped: u64,
     /// Rows added.
     pub rows_added: u64,
+    /// Files of the folders that are of no format that Tarn reads, and were left out.
+    pub unknown: Vec<String>,
 }
 
 impl IngestReport {
@@ -107,16 +109,17 @@ pub async fn ingest(
     let found = plan::find(stores, &request.sources).await?;
     progress(Progress::Planned {
         files: found.len() as u64,
-        bytes: found.iter().map(|file| file.bytes).sum(),
+        bytes: found.iter().map(|file| file.stat.bytes).sum(),
     });
+    let (files, unknown) = plan::open_found(stores, found).await?;
     let mut report = IngestReport {
         tables: Vec::new(),
         dataset_version: dataset.version,
         files_added: 0,
         files_skipped: 0,
         rows_added: 0,
+        unknown,
     };
-    let files = plan::open(stores, found).await?;
     listed::check(&dataset, &files)?;
     let total = files.len();
     let mut added = HashSet::new();

@@ -98,11 +98,7 @@ impl Log {
     }
 
     /// The number of an application transaction.
-    async fn transaction(
-        &self,
-        target: &Target,
-        app_id: &str,
-    ) -> Result<Option<i64>, IngestError> {
+    async fn transaction(&self, target: &Target, app_id: &str) -> Result<Option<i64>, IngestError> {
         let failed =
             |error: DeltaTableError| IngestError::below(&target.table, &target.location, &error);
         let state = self.0.snapshot().map_err(failed)?;

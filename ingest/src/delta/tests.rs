@@ -180,9 +180,8 @@ async fn the_same_content_is_other_rows_where_a_column_tells_its_path() {
 async fn a_place_with_other_content_or_read_in_another_way_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let target = target_in(folder.path());
-    let file = |value: f32| {
-        source(folder.path(), made("a.nc", 2, &[("ta", floats(&[value, 2.0]), &[])]))
-    };
+    let file =
+        |value: f32| source(folder.path(), made("a.nc", 2, &[("ta", floats(&[value, 2.0]), &[])]));
     add(&target, &[file(1.0)]).await.unwrap();
     let other = source(folder.path(), made("b.nc", 1, &[("ta", floats(&[3.0]), &[])]));
     add(&target, std::slice::from_ref(&other)).await.unwrap();
