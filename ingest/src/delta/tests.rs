@@ -227,8 +227,9 @@ async fn of_concurrent_ingests_of_one_place_with_other_contents_one_counts() {
             file.stat = real;
             let part = table.parts()[0].clone();
             let app_id = app_id(&file, &part, &table, &options).unwrap();
-            let pending = write_all(&target, vec![(&file, part, app_id)], &columns, &quiet());
-            let pending = pending.await.unwrap();
+            let progress = quiet();
+            let written = write_all(&target, vec![(&file, part, app_id)], &columns, &progress);
+            let pending = written.await.unwrap();
             log::commit(&target, &columns, &[source], pending).await.is_ok()
         })
     });
