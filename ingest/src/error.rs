@@ -27,6 +27,14 @@ pub enum IngestError {
         /// Why, and what to do.
         problem: String,
     },
+    /// A file is not one that the record describes.
+    #[error("{location}: {problem}")]
+    Unlisted {
+        /// The file.
+        location: String,
+        /// What the record says, and what to do.
+        problem: String,
+    },
     /// A column does not fit into the table.
     #[error("table {table}, column {column}: {problem}")]
     Column {
@@ -109,7 +117,9 @@ impl Coded for IngestError {
             Self::Format(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Catalog(error) => error.code(),
-            Self::Nothing { .. } | Self::Column { .. } => ErrorCode::InvalidData,
+            Self::Nothing { .. } | Self::Unlisted { .. } | Self::Column { .. } => {
+                ErrorCode::InvalidData
+            }
             Self::Conflict { .. } => ErrorCode::Conflict,
             Self::Delta { .. } => ErrorCode::Unavailable,
             Self::Verification { .. } => ErrorCode::DataLoss,

@@ -7,12 +7,12 @@ use tarn_catalog::{PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::Stores;
 use tarn_formats::Table;
 
-/// The table with the new files pinned, and how many files and rows are new.
+/// The table with the new files pinned, where the new files are and how many rows they give.
 pub(crate) async fn pin(
     stores: &Stores,
     job: &TableJob,
     existing: Option<&TableEntry>,
-) -> Result<(TableEntry, u64, u64), IngestError> {
+) -> Result<(TableEntry, Vec<String>, u64), IngestError> {
     let other = |problem: &str| IngestError::Conflict {
         table: job.name.to_string(),
         problem: problem.to_owned(),
@@ -30,8 +30,11 @@ pub(crate) async fn pin(
     // Files that were pinned before come first and stay, unless they are named again.
     let named =
         |old: &&PinnedFile| !job.files.iter().any(|file| file.stat.location == old.stat.location);
-    let kept: Vec<_> = before.iter().filter(named).map(|file| file.stat.clone()).collect();
-    let mut files = crate::plan::open(stores, kept).await?;
+    let mut files = Vec::with_capacity(before.len());
+    for old in before.iter().filter(named) {
+        let stat = stores.same_content(&old.stat, &old.sha256).await?;
+        files.push(crate::plan::open(stores, stat).await?);
+    }
     let new: Vec<&SourceFile> = job
         .files
         .iter()
@@ -41,7 +44,6 @@ pub(crate) async fn pin(
                 .any(|old| old.stat.location == file.stat.location && old.sha256 == file.sha256)
         })
         .collect();
-    let added = new.len() as u64;
     let locations: Vec<String> = new.iter().map(|file| file.stat.location.clone()).collect();
     files.extend(job.files.iter().cloned());
     files.sort_by(|a, b| a.stat.location.cmp(&b.stat.location));
@@ -68,5 +70,5 @@ pub(crate) async fn pin(
         rows: table.rows(),
         columns: schema_text::columns(table.schema()),
     };
-    Ok((entry, added, rows))
+    Ok((entry, locations, rows))
 }

@@ -5,12 +5,14 @@ pub mod error;
 pub mod facts;
 mod figures;
 mod in_place;
+mod listed;
 mod plan;
 
 pub use error::IngestError;
 
 use delta::{Log, Target};
 use plan::TableJob;
+use std::collections::HashSet;
 use std::sync::Arc;
 use tarn_catalog::{Action, Catalog, CatalogError, Decision, TableEntry, TableStorage};
 use tarn_connectors::{Location, StoreError, Stores};
@@ -68,16 +70,27 @@ pub struct IngestReport {
     pub tables: Vec<TableEntry>,
     /// Dataset version that holds them.
     pub dataset_version: u32,
-    /// Files that gave rows.
+    /// Files that gave rows to at least one table.
     pub files_added: u64,
-    /// Files that were there already with the same content.
+    /// Files that gave nothing new to any table: they were there already with the same content.
     pub files_skipped: u64,
     /// Rows added.
     pub rows_added: u64,
+    /// Files of the folders that are of no format that Tarn reads, and were left out.
+    pub unknown: Vec<String>,
+}
+
+impl IngestReport {
+    /// Counts a file once, however many tables it gave rows to.
+    fn count_files(&mut self, total: usize, added: &HashSet<String>) {
+        self.files_added = added.len() as u64;
+        self.files_skipped = total.saturating_sub(added.len()) as u64;
+    }
 }
 
 /// Ingests files. Safe to repeat: a file whose content is in the table already adds nothing; a
-/// failure leaves the table, the catalog and the store's log as they were.
+/// failure leaves the table, the catalog and the store's log as they were. A file that a Delta
+/// table holds with other content, and one that the record does not list, are refused.
 ///
 /// `store` is the folder or bucket prefix of the lab's tables: a table is `{store}/{dataset}/{table}`.
 pub async fn ingest(
@@ -96,25 +109,30 @@ pub async fn ingest(
     let found = plan::find(stores, &request.sources).await?;
     progress(Progress::Planned {
         files: found.len() as u64,
-        bytes: found.iter().map(|file| file.bytes).sum(),
+        bytes: found.iter().map(|file| file.stat.bytes).sum(),
     });
+    let (files, unknown) = plan::open_found(stores, found).await?;
     let mut report = IngestReport {
         tables: Vec::new(),
         dataset_version: dataset.version,
         files_added: 0,
         files_skipped: 0,
         rows_added: 0,
+        unknown,
     };
-    let jobs = plan::tables(request, plan::open(stores, found).await?)?;
+    listed::check(&dataset, &files)?;
+    let total = files.len();
+    let mut added = HashSet::new();
+    let jobs = plan::tables(request, files)?;
     let existing = |job: &TableJob| dataset.tables.iter().find(|entry| entry.name == job.name);
     if request.in_place {
         for job in &jobs {
-            let (entry, added, rows) = in_place::pin(stores, job, existing(job)).await?;
-            report.files_added += added;
-            report.files_skipped += (job.files.len() as u64).saturating_sub(added);
+            let (entry, locations, rows) = in_place::pin(stores, job, existing(job)).await?;
+            added.extend(locations);
             report.rows_added += rows;
             report.tables.push(entry);
         }
+        report.count_files(total, &added);
         report.dataset_version =
             catalog.put_tables(who, &request.dataset, report.tables.clone()).await?;
         return Ok(report);
@@ -126,8 +144,7 @@ pub async fn ingest(
     for (job, target) in jobs.iter().zip(&targets) {
         let outcome =
             delta::ingest_table(stores, target, &job.files, &job.options, &progress).await?;
-        report.files_added += outcome.added;
-        report.files_skipped += outcome.skipped;
+        added.extend(outcome.locations);
         report.rows_added += outcome.rows;
         if outcome.added > 0 {
             let version = outcome.log.version();
@@ -135,6 +152,7 @@ pub async fn ingest(
         }
         report.tables.push(outcome.log.entry(&job.name, target)?);
     }
+    report.count_files(total, &added);
     // Another ingest may commit and tell the catalog between our commit and our word to the
     // catalog. Who comes last must leave the newest version there.
     loop {

@@ -38,7 +38,8 @@ class Stream:
 
     Fields of a request, all optional: `version`, `columns`, `filter` (SQL), `batch_size` (per rank, 256), `seed` (0),
     `epoch` (0), `world_size` and `rank` (from the environment variables WORLD_SIZE and RANK, else 1 and 0), `start`
-    (global position in rows), `drop_last` (True; False needs world size 1), `shuffle` (True). `resume` takes what
+    (global position in rows), `drop_last` (False for one rank, so that every row comes; True for several, which must
+    end at the same step), `shuffle` (True). `resume` takes what
     `state()` gave. Each iteration begins at `start`, or once at the position of a loaded state.
     """
 
@@ -91,9 +92,14 @@ class Stream:
         """Rows of a step over all ranks."""
         return self.request.get("batch_size", 256) * self.request["world_size"]
 
+    @property
+    def drop_last(self):
+        """Whether the last, incomplete step is left out."""
+        return self.request.get("drop_last", self.request["world_size"] > 1)
+
     def __len__(self):
         left = max(0, self.plan["selected"] - self.start)
-        if self.request.get("drop_last", True):
+        if self.drop_last:
             return left // self.global_batch
         return -(-left // self.global_batch)
 

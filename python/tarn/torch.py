@@ -78,7 +78,7 @@ def _share(stream):
         yield batch
     # Steps that do not fill a round, and a last partial batch, go to one worker each.
     step = rounds * worker.num_workers + worker.id
-    steps = left if stream.request.get("drop_last", True) else len(_from(stream, start))
+    steps = left if stream.drop_last else len(_from(stream, start))
     if step < steps:
         rest = _from(stream, start + step * stream.global_batch)
         yield next(iter(rest))

@@ -81,10 +81,15 @@ impl Home {
     }
 }
 
-/// The engine of the home, or one that reads files only where there is no home and none was said.
+/// Whether there is a home in the folder.
+pub(crate) fn is_home(folder: &Path) -> bool {
+    folder.join("tarn.toml").exists()
+}
+
+/// The engine of the home, or one that reads files only where there is no home (yet).
 pub(crate) async fn engine_or_files(said: Option<&Path>) -> Result<Engine, Failure> {
-    let (folder, explicit) = folder(said)?;
-    if explicit || folder.join("tarn.toml").exists() {
+    let (folder, _) = folder(said)?;
+    if is_home(&folder) {
         return Home::open(Some(&folder)).await?.engine();
     }
     let config =

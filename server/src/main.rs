@@ -1,16 +1,20 @@
 //! The `tarn` binary: it reads the command line and the configuration and wires the crates.
 
+// First, because the others print with its macros.
+#[macro_use]
+mod output;
+
 mod cli;
 mod commands;
 mod config;
 mod failure;
 mod home;
 mod http;
-mod output;
 
 use clap::Parser;
 use cli::Cli;
 use failure::Failure;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tarn_schemas::ErrorCode;
 
@@ -43,5 +47,11 @@ fn start_logging(verbose: u8, quiet: bool) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        // Standard error may be closed, and a log about the log would end the process then.
+        .log_internal_errors(false)
+        .init();
 }

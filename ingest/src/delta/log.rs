@@ -22,7 +22,8 @@ use tarn_schemas::TableName;
 
 /// Commits lost to other writers before giving up, on top of those that Delta repeats by itself.
 const ATTEMPTS: u32 = 20;
-/// Application transactions have a number; here the id alone says what happened.
+/// Application transactions have a number; where one stands for content, its id alone says what
+/// happened.
 const TRANSACTION: i64 = 1;
 
 /// The state of a table that exists.
@@ -36,6 +37,18 @@ pub(crate) struct Pending {
     pub app_id: String,
     /// Its data files; none for a source without rows.
     pub files: Vec<DataFile>,
+}
+
+/// A place that rows come from, as the log remembers it: one application transaction for a place,
+/// whose number stands for the content that was there.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// Application transaction that stands for the place and the grid.
+    pub app_id: String,
+    /// Number that stands for the content.
+    pub content: i64,
+    /// The place, for messages.
+    pub location: String,
 }
 
 /// Why nothing was committed.
@@ -81,12 +94,47 @@ impl Log {
 
     /// Whether the content that an application transaction stands for is in the table.
     pub(crate) async fn has(&self, target: &Target, app_id: &str) -> Result<bool, IngestError> {
+        Ok(self.transaction(target, app_id).await?.is_some())
+    }
+
+    /// The number of an application transaction.
+    async fn transaction(&self, target: &Target, app_id: &str) -> Result<Option<i64>, IngestError> {
         let failed =
             |error: DeltaTableError| IngestError::below(&target.table, &target.location, &error);
         let state = self.0.snapshot().map_err(failed)?;
         let store = self.0.log_store();
-        let version = state.transaction_version(store.as_ref(), app_id).await.map_err(failed)?;
-        Ok(version.is_some())
+        state.transaction_version(store.as_ref(), app_id).await.map_err(failed)
+    }
+
+    /// Which of these places the table does not know.
+    ///
+    /// # Errors
+    /// [`IngestError::Conflict`] for a place that held other content when it was ingested: its old
+    /// rows are in the table, and the new ones beside them would be counted twice.
+    pub(crate) async fn unknown(
+        &self,
+        target: &Target,
+        sources: &[Source],
+    ) -> Result<Vec<Source>, IngestError> {
+        let mut unknown = Vec::new();
+        for source in sources {
+            match self.transaction(target, &source.app_id).await? {
+                None => unknown.push(source.clone()),
+                Some(content) if content == source.content => {}
+                Some(_) => {
+                    return Err(conflict(
+                        target,
+                        &format!(
+                            "{} was ingested into it before with other content, whose rows are \
+                             still there, so nothing was added; ingest the changed file into \
+                             another table (--table NAME), or put the old file back",
+                            source.location
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(unknown)
     }
 
     /// Names of the data files of this state.
@@ -127,6 +175,7 @@ impl Log {
 pub(crate) async fn commit(
     target: &Target,
     columns: &Schema,
+    sources: &[Source],
     mut pending: Vec<Pending>,
 ) -> Result<(Log, HashSet<String>), NotCommitted> {
     let certain = |error| NotCommitted { error, certain: true };
@@ -136,7 +185,13 @@ pub(crate) async fn commit(
         let log = Log::load(target)
             .await
             .map_err(|error| if tried { uncertain(error) } else { certain(error) })?;
+        let mut places = sources.to_vec();
         if let Some(log) = &log {
+            // Not certain where a commit of ours was tried: it may have been taken.
+            places = log
+                .unknown(target, sources)
+                .await
+                .map_err(|error| if tried { uncertain(error) } else { certain(error) })?;
             let mut missing = Vec::new();
             let mut ours = HashSet::new();
             let files = log.files();
@@ -160,7 +215,7 @@ pub(crate) async fn commit(
             }
         }
         let merged = fit(target, log.as_ref(), columns).map_err(certain)?;
-        match attempt_commit(target, log.as_ref(), &merged, &pending).await {
+        match attempt_commit(target, log.as_ref(), &merged, &pending, &places).await {
             Ok(()) => {
                 let added = pending.iter().map(|one| one.app_id.clone()).collect();
                 let log = Log::load(target).await.map_err(uncertain)?;
@@ -228,6 +283,7 @@ async fn attempt_commit(
     log: Option<&Log>,
     merged: &Merged,
     pending: &[Pending],
+    places: &[Source],
 ) -> Result<(), DeltaTableError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
@@ -248,7 +304,9 @@ async fn attempt_commit(
     });
     let transactions: Vec<_> = pending
         .iter()
-        .map(|one| Transaction::new_with_last_update(&one.app_id, TRANSACTION, Some(now)))
+        .map(|one| (&one.app_id, TRANSACTION))
+        .chain(places.iter().map(|place| (&place.app_id, place.content)))
+        .map(|(id, number)| Transaction::new_with_last_update(id, number, Some(now)))
         .collect();
     let schema: StructType = (&merged.table).try_into_kernel()?;
     let Some(Log(table)) = log else {

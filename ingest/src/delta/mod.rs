@@ -17,9 +17,9 @@ use crate::{IngestError, Progress};
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
-use log::{NotCommitted, Pending};
+use log::{NotCommitted, Pending, Source};
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tarn_connectors::Stores;
@@ -39,8 +39,8 @@ pub(crate) struct Outcome {
     pub log: Log,
     /// Files that gave rows.
     pub added: u64,
-    /// Files that were there already.
-    pub skipped: u64,
+    /// Where these files are.
+    pub locations: Vec<String>,
     /// Rows that were added.
     pub rows: u64,
 }
@@ -61,6 +61,15 @@ pub(crate) async fn ingest_table(
     let existing = before.as_ref().map(|log| log.schema(target)).transpose()?;
     let columns: SchemaRef = Arc::new(merge::merge(&target.table, existing.as_ref(), &new)?.files);
 
+    let mut places = HashMap::new();
+    for file in files {
+        let source = source(file, options)?;
+        places.insert(source.app_id.clone(), source);
+    }
+    let sources: Vec<Source> = places.into_values().collect();
+    if let Some(log) = &before {
+        log.unknown(target, &sources).await?;
+    }
     let mut seen = HashSet::new();
     let mut missing = Vec::new();
     for (file, part) in files.iter().zip(table.parts()) {
@@ -73,12 +82,18 @@ pub(crate) async fn ingest_table(
             missing.push((file, part.clone(), app_id));
         }
     }
-    let total = files.len() as u64;
     if missing.is_empty()
         && let Some(log) = before
     {
-        return Ok(Outcome { log, added: 0, skipped: total, rows: 0 });
+        return Ok(Outcome { log, added: 0, locations: Vec::new(), rows: 0 });
     }
+    if let Some(log) = &before {
+        refuse_other_options(log, target, &missing, options).await?;
+    }
+    let location_of: Vec<(String, String)> = missing
+        .iter()
+        .map(|(file, _, app_id)| (app_id.clone(), file.stat.location.clone()))
+        .collect();
 
     let pending = write_all(target, missing, &columns, progress).await?;
     let checked = check(stores, target, files, &pending, &columns, progress).await;
@@ -92,11 +107,15 @@ pub(crate) async fn ingest_table(
         .collect();
     let written: Vec<String> =
         pending.iter().flat_map(|one| &one.files).map(|file| file.name.clone()).collect();
-    match log::commit(target, &columns, pending).await {
+    match log::commit(target, &columns, &sources, pending).await {
         Ok((log, added)) => {
             let rows = rows_of.iter().filter(|(id, _)| added.contains(id)).map(|(_, r)| r).sum();
+            let locations = location_of
+                .into_iter()
+                .filter_map(|(id, location)| added.contains(&id).then_some(location))
+                .collect();
             let added = added.len() as u64;
-            Ok(Outcome { log, added, skipped: total.saturating_sub(added), rows })
+            Ok(Outcome { log, added, locations, rows })
         }
         Err(NotCommitted { error, certain }) => {
             if certain {
@@ -170,6 +189,59 @@ async fn check(
     Ok(())
 }
 
+/// A file whose content is in the table, read in another way: both readings hold the same rows.
+async fn refuse_other_options(
+    log: &Log,
+    target: &Target,
+    missing: &[(&SourceFile, Part, String)],
+    options: &TableOptions,
+) -> Result<(), IngestError> {
+    let mut sources = Vec::new();
+    for (file, ..) in missing {
+        sources.push(source(file, options)?);
+    }
+    let unknown: HashSet<String> =
+        log.unknown(target, &sources).await?.into_iter().map(|place| place.app_id).collect();
+    match sources.iter().find(|place| !unknown.contains(&place.app_id)) {
+        None => Ok(()),
+        Some(place) => Err(IngestError::Conflict {
+            table: target.table.clone(),
+            problem: format!(
+                "{} was ingested into it before with other options, so its rows are there already; \
+                 use the same --column, --select and --layout, or another table (--table NAME)",
+                place.location
+            ),
+        }),
+    }
+}
+
+/// What the log remembers of a file's place: where it is and which of its grids is read.
+fn source(file: &SourceFile, options: &TableOptions) -> Result<Source, IngestError> {
+    let location = file.stat.location.clone();
+    let grid = resolved(file, options).grid.unwrap_or_default();
+    let place = hexadecimal(&Sha256::digest(format!("{location}\n{grid}")), 16);
+    // Sixty bits: always a positive number.
+    let content = file.sha256.get(..15).and_then(|digits| i64::from_str_radix(digits, 16).ok());
+    let content = content.ok_or_else(|| IngestError::Delta {
+        table: String::new(),
+        problem: format!("{:?} is no checksum of {location}", file.sha256),
+    })?;
+    Ok(Source { app_id: format!("tarn:source:{place}"), content, location })
+}
+
+/// Options with the grid that they mean for this file.
+fn resolved(file: &SourceFile, options: &TableOptions) -> TableOptions {
+    let mut options = options.clone();
+    if options.grid.is_none() {
+        options.grid = file.reader.contents().grids.first().map(|grid| grid.name.clone());
+    }
+    options
+}
+
+fn hexadecimal(bytes: &[u8], count: usize) -> String {
+    bytes.iter().take(count).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The application transaction that stands for the rows that a file gives: its content, how it is
 /// read, and what its path adds to the rows. The same content elsewhere is the same rows unless a
 /// column tells where.
@@ -179,12 +251,7 @@ fn app_id(
     table: &Table,
     options: &TableOptions,
 ) -> Result<String, IngestError> {
-    let mut options = options.clone();
-    let grids = &file.reader.contents().grids;
-    let named = options.grid.as_deref().is_some_and(|name| grids.iter().any(|g| g.name == name));
-    if !named && options.grid.is_none() {
-        options.grid = grids.first().map(|grid| grid.name.clone());
-    }
+    let options = resolved(file, options);
     let mut hash = Sha256::new();
     hash.update(serde_json::to_string(&options).map_err(|error| IngestError::Delta {
         table: String::new(),
@@ -208,7 +275,7 @@ fn app_id(
             .map_err(tarn_formats::FormatError::from)?;
         hash.update(format!("\n{name}={text}"));
     }
-    let how: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let how = hexadecimal(&hash.finalize(), 8);
     Ok(format!("tarn:{}:{how}", file.sha256))
 }
 

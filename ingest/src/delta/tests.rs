@@ -149,12 +149,12 @@ async fn a_repeated_ingest_adds_nothing_under_any_file_name() {
     let target = target_in(folder.path());
     let file = || made("a.nc", 4, &[("ta", floats(&[1.0, 2.0, 3.0, 4.0]), &[("units", "K")])]);
     let first = add(&target, &[source(folder.path(), file())]).await.unwrap();
-    assert_eq!((first.added, first.skipped, first.rows, first.log.version()), (1, 0, 4, 0));
+    assert_eq!((first.added, first.rows, first.log.version()), (1, 4, 0));
 
     let moved = Made { location: "b.nc".to_owned(), ..file() };
     for again in [file(), moved] {
         let outcome = add(&target, &[source(folder.path(), again)]).await.unwrap();
-        assert_eq!((outcome.added, outcome.skipped, outcome.rows), (0, 1, 0));
+        assert_eq!((outcome.added, outcome.rows), (0, 0));
         assert_eq!(outcome.log.version(), 0);
     }
     assert_eq!(count(&target).await, 4);
@@ -173,7 +173,69 @@ async fn the_same_content_is_other_rows_where_a_column_tells_its_path() {
     let outcome = ingest_table(&stores, &target, &files, &options, &quiet()).await.unwrap();
     assert_eq!((outcome.added, outcome.rows), (2, 2));
     let again = ingest_table(&stores, &target, &files, &options, &quiet()).await.unwrap();
-    assert_eq!((again.added, again.skipped), (0, 2));
+    assert_eq!((again.added, again.rows), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_with_other_content_or_read_in_another_way_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = target_in(folder.path());
+    let file =
+        |value: f32| source(folder.path(), made("a.nc", 2, &[("ta", floats(&[value, 2.0]), &[])]));
+    add(&target, &[file(1.0)]).await.unwrap();
+    let other = source(folder.path(), made("b.nc", 1, &[("ta", floats(&[3.0]), &[])]));
+    add(&target, std::slice::from_ref(&other)).await.unwrap();
+
+    let changed = file(9.0);
+    for files in [&[changed.clone()][..], &[other.clone(), changed.clone()]] {
+        let error = add(&target, files).await.unwrap_err();
+        assert!(matches!(error, IngestError::Conflict { .. }), "{error:?}");
+        assert!(error.to_string().contains("a.nc"), "{error}");
+    }
+    let select: TableOptions = serde_json::from_str(r#"{"select": ["ta"]}"#).unwrap();
+    let again = [file(1.0)];
+    let error = ingest_table(&Stores::default(), &target, &again, &select, &quiet()).await;
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("other options"), "{error}");
+    assert_eq!((count(&target).await, parquet_files(&target).len()), (3, 2));
+    assert_eq!(Log::load(&target).await.unwrap().unwrap().version(), 1);
+
+    // Back to what it was: nothing to do and nothing to refuse.
+    assert_eq!(add(&target, &again).await.unwrap().added, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_concurrent_ingests_of_one_place_with_other_contents_one_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = target_in(folder.path());
+    let first = source(folder.path(), made("first.nc", 1, &[("ta", floats(&[0.5]), &[])]));
+    add(&target, &[first]).await.unwrap();
+    let tasks = (0_u8..4).map(|number| {
+        // Each in a folder of its own, so that none changes the file of another.
+        let place = folder.path().join(number.to_string());
+        std::fs::create_dir(&place).unwrap();
+        let values = [f32::from(number) + 1.0; 2];
+        let mut file = source(&place, made("a.nc", 2, &[("ta", floats(&values), &[])]));
+        let real = file.stat.clone();
+        let target = target.clone();
+        tokio::spawn(async move {
+            file.stat.location = "/data/a.nc".to_owned();
+            let options = TableOptions::default();
+            let source = super::source(&file, &options).unwrap();
+            let table = Table::open(&[Arc::clone(&file.reader)], &options).unwrap();
+            let columns = Arc::new(types::delta_schema("cells", table.schema()).unwrap());
+            file.stat = real;
+            let part = table.parts()[0].clone();
+            let app_id = app_id(&file, &part, &table, &options).unwrap();
+            let progress = quiet();
+            let written = write_all(&target, vec![(&file, part, app_id)], &columns, &progress);
+            let pending = written.await.unwrap();
+            log::commit(&target, &columns, &[source], pending).await.is_ok()
+        })
+    });
+    let outcomes = futures::future::join_all(tasks.collect::<Vec<_>>()).await;
+    let taken = outcomes.iter().filter(|outcome| *outcome.as_ref().unwrap()).count();
+    assert_eq!((taken, count(&target).await), (1, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

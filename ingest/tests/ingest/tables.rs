@@ -131,7 +131,7 @@ async fn without_a_name_every_grid_becomes_a_table() {
     let names: Vec<_> = report.tables.iter().map(|entry| entry.name.to_string()).collect();
     assert!(names.contains(&"time_plev_lat_lon".to_owned()), "{names:?}");
     assert!(names.contains(&"time_bnds".to_owned()), "{names:?}");
-    assert_eq!(report.files_added, names.len() as u64);
+    assert_eq!(report.files_added, 1, "a file counts once, whatever it gave");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -128,7 +128,7 @@ impl StreamDoor {
             world_size: request.world_size,
             rank: request.rank,
             start: request.start,
-            drop_last: request.drop_last,
+            drop_last: request.drops_last(),
         };
         let ticket = seal.close(Kind::Stream, who, TICKET_LIFE, &slice.to_bytes())?;
         let rows = request.rows(plan.selected());
@@ -177,7 +177,7 @@ impl StreamDoor {
         request.world_size = slice.world_size;
         request.rank = slice.rank;
         request.start = slice.start;
-        request.drop_last = slice.drop_last;
+        request.drop_last = Some(slice.drop_last);
         let answer = self.streams.start(who, plan, request.clone()).await;
         let answer = answer.map_err(|error| to_status(&error))?;
         let mut encoder = Encoder::new();

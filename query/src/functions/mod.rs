@@ -9,7 +9,7 @@ mod tensor;
 mod units;
 
 pub(crate) use aggregates::functions as aggregate_functions;
-pub(crate) use files::{FileFunction, FileTables};
+pub(crate) use files::{FileFunction, FileTables, unknown as unknown_table_function};
 
 use datafusion::logical_expr::ScalarUDF;
 

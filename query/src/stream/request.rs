@@ -19,7 +19,7 @@ pub struct StreamRequest {
     #[serde(rename = "tarn.stream")]
     pub format: u32,
     /// The table: `lab.dataset.table`, or without the lab for a table of the node itself. The name
-    /// of a dataset alone means its only table.
+    /// of a dataset alone means its only table; `dataset@3` is its version 3.
     pub dataset: String,
     /// Version of the dataset; the newest by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,9 +48,10 @@ pub struct StreamRequest {
     /// Global position in rows at which to start: the `next_position` of a cursor.
     #[serde(default)]
     pub start: u64,
-    /// Whether the last, incomplete global batch is left out. Only a single rank may keep it.
-    #[serde(default = "yes")]
-    pub drop_last: bool,
+    /// Whether the last, incomplete global batch is left out. By default a single rank keeps it, so
+    /// that every row comes, and several leave it out, because they must end at the same step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_last: Option<bool>,
     /// Whether rows come in the keyed order "fz1"; otherwise in the order of the table.
     #[serde(default = "yes")]
     pub shuffle: bool,
@@ -83,7 +84,7 @@ impl StreamRequest {
             world_size: 1,
             rank: 0,
             start: 0,
-            drop_last: true,
+            drop_last: None,
             shuffle: true,
         }
     }
@@ -120,7 +121,7 @@ impl StreamRequest {
                 self.rank, self.world_size
             ));
         }
-        if !self.drop_last && self.world_size != 1 {
+        if !self.drops_last() && self.world_size != 1 {
             return refuse(
                 "drop_last: false needs world_size 1, because ranks would end at different steps"
                     .to_owned(),
@@ -135,6 +136,11 @@ impl StreamRequest {
         Ok(())
     }
 
+    /// Whether the last, incomplete global batch is left out.
+    pub(crate) fn drops_last(&self) -> bool {
+        self.drop_last.unwrap_or(self.world_size != 1)
+    }
+
     /// Rows of a step over all ranks.
     pub(crate) fn global_batch(&self) -> u64 {
         u64::from(self.batch_size) * u64::from(self.world_size)
@@ -143,12 +149,16 @@ impl StreamRequest {
     /// Steps of this rank when `selected` rows are part of the stream.
     pub(crate) fn steps(&self, selected: u64) -> u64 {
         let rest = selected.saturating_sub(self.start);
-        if self.drop_last { rest / self.global_batch() } else { rest.div_ceil(self.global_batch()) }
+        if self.drops_last() {
+            rest / self.global_batch()
+        } else {
+            rest.div_ceil(self.global_batch())
+        }
     }
 
     /// Rows that this rank gets when `selected` rows are part of the stream.
     pub(crate) fn rows(&self, selected: u64) -> u64 {
-        if self.drop_last {
+        if self.drops_last() {
             self.steps(selected) * u64::from(self.batch_size)
         } else {
             selected.saturating_sub(self.start)
@@ -192,8 +202,10 @@ mod tests {
         assert_eq!((request.steps(100), request.rows(100)), (4, 32));
         let request = StreamRequest { start: 90, ..request };
         assert_eq!((request.steps(100), request.rows(100)), (0, 0));
-        let keep = StreamRequest { batch_size: 8, drop_last: false, ..StreamRequest::new("x") };
+        let keep = StreamRequest { batch_size: 8, ..StreamRequest::new("x") };
         assert_eq!((keep.steps(100), keep.rows(100)), (13, 100));
         assert_eq!((keep.steps(0), keep.rows(0)), (0, 0));
+        let drop = StreamRequest { drop_last: Some(true), ..keep };
+        assert_eq!((drop.steps(100), drop.rows(100)), (12, 96));
     }
 }

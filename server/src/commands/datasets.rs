@@ -16,7 +16,7 @@ pub(crate) async fn show(context: &Context, args: &Named) -> Result<(), Outcome>
     if wanted.lab.as_ref().is_some_and(|lab| lab != home.catalog.lab()) {
         let hit = at_peer(&home, &wanted).await?;
         if context.json {
-            println!("{}", serde_json::json!(hit));
+            say!("{}", serde_json::json!(hit));
         } else {
             print_hit(&hit);
         }
@@ -24,7 +24,7 @@ pub(crate) async fn show(context: &Context, args: &Named) -> Result<(), Outcome>
     }
     let dataset = home.catalog.dataset(&Principal::Owner, &wanted).await?;
     if context.json {
-        println!("{}", serde_json::json!(dataset));
+        say!("{}", serde_json::json!(dataset));
     } else {
         print_dataset(&dataset);
     }
@@ -59,12 +59,9 @@ async fn at_peer(home: &Home, wanted: &DatasetRef) -> Result<SearchHit, Failure>
 
 /// Prints a search hit with its tables.
 pub(crate) fn print_hit(hit: &SearchHit) {
-    println!(
-        "{}.{}@{}  {}  [{}]  {}",
-        hit.lab, hit.name, hit.version, hit.title, hit.tier, hit.ark
-    );
+    say!("{}.{}@{}  {}  [{}]  {}", hit.lab, hit.name, hit.version, hit.title, hit.tier, hit.ark);
     if !hit.summary.is_empty() {
-        println!("    {}", hit.summary);
+        say!("    {}", hit.summary);
     }
     for (table, columns) in &hit.tables {
         let columns: Vec<String> = columns
@@ -74,15 +71,15 @@ pub(crate) fn print_hit(hit: &SearchHit) {
                 None => column.name.clone(),
             })
             .collect();
-        println!("    {}.{}.{table}({})", hit.lab, hit.name, columns.join(", "));
+        say!("    {}.{}.{table}({})", hit.lab, hit.name, columns.join(", "));
     }
 }
 
 fn print_dataset(dataset: &Dataset) {
     let record = &dataset.record;
-    println!("{}.{}@{}  {}", dataset.lab, dataset.name, dataset.version, record.title);
-    println!("{}", record.description.trim());
-    println!();
+    say!("{}.{}@{}  {}", dataset.lab, dataset.name, dataset.version, record.title);
+    say!("{}", record.description.trim());
+    say!();
     let creators: Vec<&str> = record.creators.iter().map(|creator| creator.name.as_str()).collect();
     let publisher = record.publisher.as_ref().map(|publisher| publisher.name.clone());
     let extent = dataset.extent;
@@ -114,12 +111,12 @@ fn print_dataset(dataset: &Dataset) {
     ];
     for (name, value) in lines {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            println!("{name:>11}  {value}");
+            say!("{name:>11}  {value}");
         }
     }
     for table in &dataset.tables {
         let rows = table.rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
-        println!(
+        say!(
             "\n{}.{}.{} ({}{rows})",
             dataset.lab,
             dataset.name,
@@ -134,7 +131,7 @@ fn print_dataset(dataset: &Dataset) {
                 column.standard_name.clone().unwrap_or_default(),
             ]
         });
-        print!("{}", text_table(&["column", "type", "units", "standard name"], rows));
+        say_part!("{}", text_table(&["column", "type", "units", "standard name"], rows));
     }
 }
 
@@ -173,7 +170,7 @@ pub(crate) async fn versions(context: &Context, args: &Named) -> Result<(), Outc
     }
     let versions = home.catalog.versions(&Principal::Owner, &wanted.name).await?;
     if context.json {
-        println!("{}", serde_json::json!(versions));
+        say!("{}", serde_json::json!(versions));
         return Ok(());
     }
     let rows = versions.iter().map(|version| {
@@ -188,6 +185,6 @@ pub(crate) async fn versions(context: &Context, args: &Named) -> Result<(), Outc
             version.content_hash.chars().take(12).collect(),
         ]
     });
-    print!("{}", text_table(&["version", "made", "by", "notes", "tables", "content"], rows));
+    say_part!("{}", text_table(&["version", "made", "by", "notes", "tables", "content"], rows));
     Ok(())
 }

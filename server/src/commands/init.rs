@@ -13,7 +13,7 @@ pub(crate) async fn run(context: &Context, args: &Init) -> Result<(), Outcome> {
     let config = Config::new(lab);
     Home::create(&folder, &config).await?;
     if context.json {
-        println!("{}", serde_json::json!({"home": folder, "lab": config.lab}));
+        say!("{}", serde_json::json!({"home": folder, "lab": config.lab}));
     }
     context.note(format_args!(
         "Made lab {} in {}: tarn.toml, a catalog and a local store.\n\

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 /// What every command knows of the command line.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// `--home`
+    /// `--home` or `TARN_HOME`
     pub home: Option<PathBuf>,
     /// `--json`
     pub json: bool,
@@ -33,14 +33,21 @@ impl Context {
     /// Prints a note for people, on standard error, unless `--quiet` or `--json`.
     pub(crate) fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet && !self.json {
-            eprintln!("{text}");
+            tell!("{text}");
         }
     }
 }
 
+/// `TARN_HOME`; an empty one is none, as in a shell. Not read by clap, which would refuse that, and
+/// would show `--home` in every usage line as if it were required.
+fn home_of_environment() -> Option<PathBuf> {
+    std::env::var_os("TARN_HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
 /// Runs the command.
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let context = Context { home: cli.home, json: cli.json, quiet: cli.quiet };
+    let home = cli.home.or_else(home_of_environment);
+    let context = Context { home, json: cli.json, quiet: cli.quiet };
     match cli.command {
         Command::Init(args) => init::run(&context, &args).await,
         Command::Inspect(args) => inspect::run(&context, &args).await,

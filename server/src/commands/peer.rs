@@ -16,9 +16,9 @@ pub(crate) async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
         Peer::Invite => {
             let invitation = peers::invite(&home.catalog, &flight, &http).await?;
             if context.json {
-                println!("{}", serde_json::json!({"invitation": invitation}));
+                say!("{}", serde_json::json!({"invitation": invitation}));
             } else {
-                println!("{invitation}");
+                say!("{invitation}");
             }
             context.note(
                 "Give this to the other lab by a safe way; it works once and for a day.\n\
@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
         Peer::Accept { invitation } => {
             let peer = peers::accept(&home.catalog, &invitation, &flight, &http).await?;
             if context.json {
-                println!(
+                say!(
                     "{}",
                     serde_json::json!({"lab": peer.lab, "flight": peer.flight, "http": peer.http})
                 );
@@ -37,22 +37,29 @@ pub(crate) async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
         }
         Peer::List => {
             let peers = home.catalog.peers().await?;
+            if peers.is_empty() {
+                context.note(
+                    "No peers yet. `tarn peer invite` makes an invitation for another lab; \
+                     `tarn peer accept` takes one.",
+                );
+            }
             if context.json {
                 let peers: Vec<_> = peers
                     .iter()
                     .map(|p| serde_json::json!({"lab": p.lab, "flight": p.flight, "http": p.http, "since": p.since}))
                     .collect();
-                println!("{}", serde_json::json!(peers));
+                say!("{}", serde_json::json!(peers));
             } else {
                 let rows =
                     peers.into_iter().map(|p| vec![p.lab.to_string(), p.flight, p.http, p.since]);
-                print!("{}", text_table(&["lab", "flight", "http", "since"], rows));
+                say_part!("{}", text_table(&["lab", "flight", "http", "since"], rows));
             }
         }
         Peer::Status => {
             let statuses = peers::status(&home.catalog).await?;
+            let all_answer = statuses.iter().all(|status| status.reachable);
             if context.json {
-                println!("{}", serde_json::json!(statuses));
+                say!("{}", serde_json::json!(statuses));
             } else {
                 let rows = statuses.into_iter().map(|status| {
                     vec![
@@ -64,10 +71,13 @@ pub(crate) async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
                         status.error.unwrap_or_default(),
                     ]
                 });
-                print!(
+                say_part!(
                     "{}",
                     text_table(&["lab", "state", "took", "tables", "known as of", "error"], rows)
                 );
+            }
+            if !all_answer {
+                return Err(Outcome::Exit(ErrorCode::Unavailable.exit_code()));
             }
         }
         Peer::Remove { lab } => {

@@ -22,7 +22,7 @@ pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> 
     if context.json {
         let mut json = serde_json::json!(answer);
         json["sites"] = serde_json::json!(sites);
-        println!("{json}");
+        say!("{json}");
         return Ok(());
     }
     for hit in &answer.hits {
@@ -31,7 +31,7 @@ pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> 
     for (facet, values) in &answer.facets {
         let values: Vec<String> =
             values.iter().map(|(value, count)| format!("{value} ({count})")).collect();
-        println!("{facet}: {}", values.join(", "));
+        say!("{facet}: {}", values.join(", "));
     }
     context.note(format_args!("{} of {} dataset(s)", answer.hits.len(), answer.total));
     for site in sites.iter().filter(|site| site.status != SiteStatus::Ok) {

@@ -2,7 +2,7 @@
 
 use super::{Context, Outcome};
 use crate::cli::{Sql, SqlFormat};
-use crate::failure::Failure;
+use crate::failure::{Failure, io};
 use crate::home::{engine_or_files, folder};
 use crate::output::BatchWriter;
 use futures::StreamExt;
@@ -23,7 +23,7 @@ pub(crate) async fn run(context: &Context, args: &Sql) -> Result<(), Outcome> {
         None => args.output.as_deref().and_then(by_extension).unwrap_or(SqlFormat::Table),
     };
     if matches!(format, SqlFormat::Arrow | SqlFormat::Parquet)
-        && args.output.is_none()
+        && args.output.as_deref().is_none_or(|path| path == Path::new("-"))
         && std::io::stdout().is_terminal()
     {
         return Err(Failure::new(
@@ -35,17 +35,53 @@ pub(crate) async fn run(context: &Context, args: &Sql) -> Result<(), Outcome> {
     let session = engine.session(Principal::Owner, options).await?;
     match &args.query {
         Some(query) => {
-            let sites = answer(context, &session, query, format, args.output.as_deref()).await?;
-            say_missing(context, &sites);
-            if options.partial == PartialMode::Allow
-                && sites.iter().any(|site| site.status != SiteStatus::Ok)
-            {
-                return Err(Outcome::Exit(ErrorCode::Partial.exit_code()));
-            }
-            Ok(())
+            let output = args.output.as_deref();
+            let complete = run_one(context, &session, query, format, output).await?;
+            partial_unless(complete)
         }
-        None => prompt(context, &session, format).await,
+        None if std::io::stdin().is_terminal() => prompt(context, &session, format).await,
+        None => script(context, &session, format).await,
     }
+}
+
+/// Runs one statement and says which labs are missing; false if the answer lacks one.
+async fn run_one(
+    context: &Context,
+    session: &Session,
+    query: &str,
+    format: SqlFormat,
+    output: Option<&Path>,
+) -> Result<bool, Failure> {
+    let sites = answer(context, session, query, format, output).await?;
+    say_missing(context, &sites);
+    let allowed = session.options().partial == PartialMode::Allow;
+    Ok(!allowed || sites.iter().all(|site| site.status == SiteStatus::Ok))
+}
+
+fn partial_unless(complete: bool) -> Result<(), Outcome> {
+    if complete { Ok(()) } else { Err(Outcome::Exit(ErrorCode::Partial.exit_code())) }
+}
+
+/// Runs the statements of standard input, which is no terminal; the last needs no `;`. The first
+/// that fails ends the run with its exit code.
+async fn script(context: &Context, session: &Session, format: SqlFormat) -> Result<(), Outcome> {
+    let mut complete = true;
+    let mut statement = String::new();
+    for line in std::io::stdin().lines() {
+        let line = line.map_err(|error| io("standard input", &error))?;
+        statement.push_str(&line);
+        statement.push('\n');
+        if let Some(query) = statement.trim().strip_suffix(';').map(str::to_owned) {
+            statement.clear();
+            if !query.trim().is_empty() {
+                complete &= run_one(context, session, &query, format, None).await?;
+            }
+        }
+    }
+    if !statement.trim().is_empty() {
+        complete &= run_one(context, session, &statement, format, None).await?;
+    }
+    partial_unless(complete)
 }
 
 fn by_extension(path: &Path) -> Option<SqlFormat> {

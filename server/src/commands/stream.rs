@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::BatchWriter;
 use futures::StreamExt;
+use std::path::Path;
 use std::time::Instant;
 use tarn_query::stream::{StreamRequest, open};
 use tarn_schemas::{ErrorCode, Principal};
@@ -24,8 +25,6 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         rank: args.rank,
         start: args.start,
         shuffle: !args.in_order,
-        // Ranks must end at the same step; alone, every row is wanted.
-        drop_last: args.world_size > 1,
         ..StreamRequest::new(args.name)
     };
     let engine = home.engine()?;
@@ -58,8 +57,13 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         writer.finish(&[])?;
     }
     let seconds = started.elapsed().as_secs_f64();
+    if args.output.as_deref() == Some(Path::new("-")) {
+        // Standard output holds the batches.
+        context.note(format_args!("{batches} batches, {rows} rows; next position {position}"));
+        return Ok(());
+    }
     if context.json {
-        println!(
+        say!(
             "{}",
             serde_json::json!({
                 "plan": answer.plan, "batches": batches, "rows": rows, "bytes": bytes,
@@ -68,7 +72,7 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         );
         return Ok(());
     }
-    println!(
+    say!(
         "{}",
         answer.schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
     );
@@ -78,7 +82,7 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         .iter()
         .map(|(dataset, version)| format!("{dataset}@{version}"))
         .collect();
-    println!(
+    say!(
         "{batches} batches, {rows} rows of {} (order {}, plan {})",
         versions.join(", "),
         answer.plan.order,

@@ -14,9 +14,9 @@ pub(crate) async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
         Token::Create { name, scope, days } => {
             let secret = home.catalog.create_token(&name, scope.into(), days).await?;
             if context.json {
-                println!("{}", serde_json::json!({"name": name, "token": secret, "days": days}));
+                say!("{}", serde_json::json!({"name": name, "token": secret, "days": days}));
             } else {
-                println!("{secret}");
+                say!("{secret}");
             }
             context.note(format_args!(
                 "This is the only time the token of {name} is shown. It expires in {days} days; \
@@ -26,7 +26,7 @@ pub(crate) async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
         Token::List => {
             let tokens = home.catalog.tokens().await?;
             if context.json {
-                println!("{}", serde_json::json!(tokens));
+                say!("{}", serde_json::json!(tokens));
             } else {
                 let rows = tokens.iter().map(|token| {
                     let state = token.revoked_at.as_ref().map_or("valid", |_| "revoked");
@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
                         token.expires_at.clone(),
                     ]
                 });
-                print!(
+                say_part!(
                     "{}",
                     text_table(&["id", "name", "scope", "state", "created", "expires"], rows)
                 );

@@ -1,13 +1,16 @@
 //! Record batches as text and files.
 
+use super::streams::Stdout;
 use crate::cli::SqlFormat;
 use crate::failure::{Failure, io};
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::util::pretty::pretty_format_batches_with_options;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tarn_schemas::ErrorCode;
 use tarn_schemas::site::SiteReport;
 
@@ -54,14 +57,14 @@ impl std::fmt::Debug for BatchWriter {
 }
 
 impl BatchWriter {
-    /// A writer to a file, or to standard output.
+    /// A writer to a file, or to standard output, which is also called `-`.
     pub(crate) fn new(
         format: SqlFormat,
         output: Option<&Path>,
         schema: &SchemaRef,
     ) -> Result<Self, Failure> {
-        let Some(path) = output else {
-            let out = Box::new(BufWriter::new(std::io::stdout()));
+        let Some(path) = output.filter(|path| *path != Path::new("-")) else {
+            let out = Box::new(BufWriter::new(Stdout));
             return Self::to(format, out, "standard output", schema);
         };
         let mut part = path.as_os_str().to_owned();
@@ -112,7 +115,11 @@ impl BatchWriter {
                 Kind::Parquet(writer.map_err(|e| failed(&e))?)
             }
         };
-        Ok(Self { schema: schema.clone(), target, kind, begun: false, rows: 0 })
+        let schema = match kind {
+            Kind::Json { .. } => distinct(schema),
+            _ => schema.clone(),
+        };
+        Ok(Self { schema, target, kind, begun: false, rows: 0 })
     }
 
     /// Writes what stands before the first row. Not earlier, so that a query that fails at its
@@ -168,7 +175,13 @@ impl BatchWriter {
                 Ok(())
             }
             Kind::Csv(writer) => writer.write(batch).map_err(|e| failed(&e)),
-            Kind::Json { out, first } => write_json_rows(out, batch, first).map_err(|e| failed(&e)),
+            Kind::Json { out, first } => {
+                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                let columns = batch.columns().to_vec();
+                RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+                    .and_then(|batch| write_json_rows(out, &batch, first))
+                    .map_err(|e| failed(&e))
+            }
             Kind::Arrow(writer) => writer.write(batch).map_err(|e| failed(&e)),
             Kind::Parquet(writer) => writer.write(batch).map_err(|e| failed(&e)),
         }
@@ -225,6 +238,28 @@ impl BatchWriter {
     }
 }
 
+/// The schema with a name of its own for every column, because an object of JSON has each key once:
+/// the second `n` is `n_2`, the third `n_3`, unless a column is called that.
+fn distinct(schema: &SchemaRef) -> SchemaRef {
+    let all: HashSet<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    let mut taken: HashSet<String> = HashSet::new();
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let mut name = field.name().clone();
+            let mut number = 2_u64;
+            while taken.contains(&name) || (number > 2 && all.contains(&name)) {
+                name = format!("{}_{number}", field.name());
+                number = number.saturating_add(1);
+            }
+            taken.insert(name.clone());
+            field.as_ref().clone().with_name(name)
+        })
+        .collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
 /// Writes rows as JSON objects, with a comma before each but the first. NULLs are explicit.
 pub(crate) fn write_json_rows(
     out: &mut (impl Write + ?Sized),
@@ -246,4 +281,18 @@ pub(crate) fn write_json_rows(
         out.write_all(line)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::DataType;
+
+    #[test]
+    fn columns_of_one_name_stay_columns() {
+        let fields = ["n", "n", "n_2", "n", "m"].map(|name| Field::new(name, DataType::Int8, true));
+        let schema = distinct(&Arc::new(Schema::new(fields.to_vec())));
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["n", "n_3", "n_2", "n_4", "m"]);
+    }
 }

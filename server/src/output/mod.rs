@@ -2,9 +2,12 @@
 
 mod batches;
 mod progress;
+#[macro_use]
+mod streams;
 
 pub(crate) use batches::BatchWriter;
 pub(crate) use progress::IngestBar;
+pub(crate) use streams::{print, tell};
 
 /// Aligned columns with a header.
 pub(crate) fn text_table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {

@@ -1,0 +1,60 @@
+//! Standard output and standard error of a process whose reader may go away (`tarn … | head`).
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+
+/// Standard output. Where its reader has gone, nobody wants the rest: the process ends without a
+/// word, as other programs in a pipe do, and with success, because nothing failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_gone(io::stdout().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_gone(io::stdout().flush())
+    }
+}
+
+fn unless_gone<T>(outcome: io::Result<T>) -> io::Result<T> {
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        other => other,
+    }
+}
+
+/// Prints on standard output; ends the process where that cannot be written, such as on a full disk.
+pub(crate) fn print(text: fmt::Arguments<'_>) {
+    let mut out = Stdout;
+    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+        tell(format_args!("error: standard output: {error}\n"));
+        std::process::exit(1);
+    }
+}
+
+/// Prints on standard error. Where that cannot be written there is nobody left to tell.
+pub(crate) fn tell(text: fmt::Arguments<'_>) {
+    let _ = io::stderr().write_fmt(text);
+}
+
+/// `println!` for a standard output that may be closed.
+macro_rules! say {
+    () => { $crate::output::print(format_args!("\n")) };
+    ($($arguments:tt)*) => {
+        $crate::output::print(format_args!("{}\n", format_args!($($arguments)*)))
+    };
+}
+
+/// `print!` for a standard output that may be closed.
+macro_rules! say_part {
+    ($($arguments:tt)*) => { $crate::output::print(format_args!($($arguments)*)) };
+}
+
+/// `eprintln!` for a standard error that may be closed.
+macro_rules! tell {
+    ($($arguments:tt)*) => {
+        $crate::output::tell(format_args!("{}\n", format_args!($($arguments)*)))
+    };
+}
