@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tarn_catalog::{Assessment, CatalogError, MissingPoint};
 use tarn_connectors::store::FileStat;
 use tarn_formats::Table;
-use tarn_ingest::{IngestRequest, ingest};
+use tarn_ingest::{Cancel, IngestRequest, ingest};
 use tarn_schemas::profile::Violation;
 use tarn_schemas::{ErrorCode, Principal, Record};
 
@@ -61,6 +61,7 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
             &Principal::Owner,
             &request,
             Arc::new(move |p| shown.show(&p)),
+            &Cancel::new(),
         )
         .await;
         bar.finish();
