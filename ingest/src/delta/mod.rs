@@ -89,7 +89,6 @@ pub(crate) async fn prepare(
             Some(log) => log.unknown(target, &own).await?.contains(&place),
             None => true,
         };
-        claims.extend(own.map(|claim| (claim.app_id.clone(), claim)));
         let app_id = app_id(file, part, &table, options)?;
         let there = match &before {
             Some(log) => log.has(target, &app_id).await?,
@@ -99,6 +98,8 @@ pub(crate) async fn prepare(
         if !seen.insert(app_id.clone()) || (there && place_is_new) {
             copies.push(location);
         } else if !there {
+            // A copy adds no rows, so its place may hold something else one day.
+            claims.extend(own.map(|claim| (claim.app_id.clone(), claim)));
             location_of.push((app_id.clone(), location));
             missing.push((file, part.clone(), app_id));
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tarn_catalog::{Catalog, LabDefaults};
 use tarn_connectors::{Location, Stores};
 use tarn_ingest::{Cancel, IngestError, IngestReport, IngestRequest, ingest};
+use tarn_schemas::facts::FileFacts;
 use tarn_schemas::record::{Contact, Organisation};
 use tarn_schemas::{LabName, Principal, TableOptions};
 
@@ -111,8 +112,19 @@ pub(crate) async fn catalog(folder: &Path) -> Catalog {
         "tier": "public",
     }))
     .unwrap();
-    catalog.register(&Principal::Owner, record, vec![]).await.unwrap();
+    catalog.register(&Principal::Owner, record, facts().await).await.unwrap();
     catalog
+}
+
+/// What the E3SM files say of themselves.
+async fn facts() -> Vec<FileFacts> {
+    let stores = Stores::default();
+    let mut facts = Vec::new();
+    for file in e3sm().unwrap_or_default() {
+        let stat = stores.stat(&Location::parse(&file).unwrap()).await.unwrap();
+        facts.push(tarn_ingest::facts::extract(&stores, &stat).await.unwrap());
+    }
+    facts
 }
 
 /// The air temperature of these files as table `ta`.
