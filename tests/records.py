@@ -14,7 +14,6 @@ COMPLETE = {
     "contact": {"name": "Tarn", "email": "tests@tarn.example"},
     "steward": {"name": "Tarn", "email": "tests@tarn.example"},
     "issued": "2026-11-22",
-    "review": "2027-11-22",
     "license": "CC0-1.0",
     "keywords": ["random", "test"],
     "tier": "public",

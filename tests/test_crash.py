@@ -1,6 +1,7 @@
 """`kill -9` at random moments of an ingest: nothing is lost, nothing is there twice."""
 
 import random
+import signal
 import subprocess
 import time
 
@@ -84,3 +85,24 @@ def test_a_server_that_is_killed_starts_again_with_everything(lab_with, tmp_path
     lab.start()
     assert lab.sql("SELECT sum(v) FROM data.cells").rows[0][0] == pytest.approx(total, rel=1e-9, abs=1e-6)
     assert lab.run("search", "random", "--json").json()["total"] == 1
+
+
+def test_an_ingest_that_is_interrupted_takes_away_what_it_wrote(big):
+    lab, files, total = big
+    store, interrupted = lab.home / "store", False
+    for _ in range(20):
+        process = subprocess.Popen(ingest(lab, files), env=lab.environment(), stderr=subprocess.DEVNULL)
+        # Once a file is being written, there is something to take away.
+        while process.poll() is None and not list(store.rglob("*.parquet*")):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+        if code == 0:
+            break
+        interrupted = True
+        assert not list(store.rglob("*.parquet*")), "data files that nobody names"
+    assert interrupted
+    subprocess.run(ingest(lab, files), check=True, env=lab.environment())
+    named = {file.split("/")[-1] for file in DeltaTable(str(store / "data" / "cells")).file_uris()}
+    assert {file.name for file in store.rglob("*.parquet*")} == named
+    assert lab.sql("SELECT sum(v) FROM data.cells").rows[0][0] == pytest.approx(total, rel=1e-9, abs=1e-6)

@@ -3,6 +3,7 @@
 use crate::model::LabDefaults;
 use chrono::{Months, NaiveDate};
 use tarn_schemas::Record;
+use tarn_schemas::profile::parse_date;
 
 /// The record with everything filled in that the lab knows. Dates that an earlier version filled in
 /// stay as they are, so that registering the same record on another day changes nothing.
@@ -19,7 +20,10 @@ pub(crate) fn fill(
         .issued
         .or_else(|| earlier.and_then(|earlier| earlier.issued.clone()))
         .or_else(|| Some(today.to_string()));
-    record.review = record.review.or_else(|| earlier.and_then(|earlier| earlier.review.clone()));
+    // A day of review that has passed is no day to look at the record again.
+    let earlier = earlier.and_then(|earlier| earlier.review.clone());
+    let coming = |review: &String| parse_date(review).is_some_and(|day| day >= today);
+    record.review = record.review.or_else(|| earlier.filter(coming));
     record.review = record.review.or_else(|| {
         today.checked_add_months(Months::new(24)).map(|in_two_years| in_two_years.to_string())
     });
@@ -52,5 +56,9 @@ mod tests {
         // The next day, and filling what is filled, change nothing.
         assert_eq!(fill(record, &defaults, Some(&first), day("2026-11-23")), first);
         assert_eq!(fill(first.clone(), &defaults, None, day("2027-11-23")), first);
+        // After the day of review the next one is filled in.
+        let record: Record = serde_json::from_str(r#"{"name": "x"}"#).unwrap();
+        let later = fill(record, &defaults, Some(&first), day("2028-11-23"));
+        assert_eq!(later.review.as_deref(), Some("2030-11-23"));
     }
 }

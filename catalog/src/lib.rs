@@ -10,6 +10,7 @@ mod datasets;
 pub mod decision;
 pub mod error;
 mod fill;
+mod inputs;
 mod invitations;
 pub mod model;
 mod peers;

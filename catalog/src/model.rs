@@ -8,7 +8,7 @@ use tarn_schemas::profile::Violation;
 use tarn_schemas::record::{Contact, Embargo, Organisation};
 use tarn_schemas::{DatasetName, LabName, Record, TableName, TableOptions, Tier};
 
-/// What records of a lab may leave out.
+/// What records of a lab may leave out, and the lab's own limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LabDefaults {
@@ -18,6 +18,8 @@ pub struct LabDefaults {
     pub contact: Option<Contact>,
     /// Name Assigning Authority Number of the lab's ARKs; 99999 (for tests) if unset.
     pub naan: Option<String>,
+    /// For how many months data are held back at most; 24 if unset.
+    pub longest_embargo_months: Option<u32>,
 }
 
 /// Where the rows of a table are.
@@ -140,6 +142,9 @@ pub struct Assessment {
     pub fair_score: f64,
     /// What would raise the score, by name of the metric.
     pub missing: Vec<MissingPoint>,
+    /// What the steward should know although it breaks no rule.
+    #[serde(default)]
+    pub notices: Vec<String>,
 }
 
 /// A FAIR metric that is not fully met.
@@ -162,6 +167,9 @@ pub struct Registered {
     pub created: bool,
     /// What would raise the score.
     pub missing: Vec<MissingPoint>,
+    /// What the steward should know although it breaks no rule.
+    #[serde(default)]
+    pub notices: Vec<String>,
 }
 
 /// A search.

@@ -6,12 +6,16 @@ use crate::datasets::{Stored, load, no_dataset};
 use crate::decision::{may_write_here, visible_tiers};
 use crate::fill::fill;
 use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
-use crate::{Catalog, CatalogError, Decision, ark};
-use chrono::Utc;
+use crate::{Catalog, CatalogError, Decision, ark, inputs};
+use chrono::{NaiveDate, Utc};
+use sqlx::{Sqlite, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::{Extent, FileFacts};
-use tarn_schemas::profile::{fair, validate};
-use tarn_schemas::{DatasetName, Principal, Record};
+use tarn_schemas::profile::{Setting, Violation, fair, validate};
+use tarn_schemas::{DatasetName, Principal, Record, Tier};
+
+/// For how long data are held back at most where the lab does not say.
+const LONGEST_EMBARGO_MONTHS: u32 = 24;
 
 impl Catalog {
     /// What `register` would say: every violation, the FAIR score and what is missing. Changes nothing.
@@ -37,12 +41,20 @@ impl Catalog {
             Some(earlier) => self.hash(&record, files, tables)? == earlier.content_hash,
             None => false,
         };
-        let violations = if unchanged { Vec::new() } else { validate(&record, files, today) };
+        let violations = if unchanged {
+            Vec::new()
+        } else {
+            let setting = setting(&defaults, tables, today);
+            self.violations(&mut read, &record, files, &setting).await?
+        };
+        let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
+        let notices = notices(before, record.tier);
         Ok(Assessment {
             record,
             violations,
             fair_score: fair::per_cent(&metrics),
             missing: missing(metrics),
+            notices,
         })
     }
 
@@ -80,9 +92,12 @@ impl Catalog {
             && *stored == content_hash
         {
             let dataset = dataset.clone();
-            return Ok(Registered { dataset, created: false, missing: missing(metrics) });
+            let (missing, notices) = (missing(metrics), Vec::new());
+            return Ok(Registered { dataset, created: false, missing, notices });
         }
-        let mut violations = validate(&record, &files, now.date_naive());
+        let setting = setting(&defaults, &tables, now.date_naive());
+        let mut violations =
+            self.violations(&mut write.transaction, &record, &files, &setting).await?;
         let Some(tier) = record.tier.filter(|_| violations.is_empty()) else {
             violations.sort_by(|one, other| one.pointer.cmp(&other.pointer));
             let dataset = format!("{}.{}", self.lab(), record.name);
@@ -90,6 +105,8 @@ impl Catalog {
         };
 
         let at = timestamp(now);
+        let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
+        let notices = notices(before, Some(tier));
         let (ark, version, notes) = match &earlier {
             None => (
                 self.mint(&mut write, &defaults, &record.name, &at).await?,
@@ -123,7 +140,8 @@ impl Catalog {
         };
         self.insert(&mut write, &stored, who, "registered").await?;
         write.commit().await?;
-        Ok(Registered { dataset: stored.dataset, created: true, missing: missing(metrics) })
+        let missing = missing(metrics);
+        Ok(Registered { dataset: stored.dataset, created: true, missing, notices })
     }
 
     /// Sets the tables named in `tables` of a dataset in one transaction. If the newest version
@@ -192,6 +210,20 @@ impl Catalog {
         }
         write.commit().await?;
         Ok(newest.version)
+    }
+
+    /// Every rule that a record breaks, those on its inputs too.
+    async fn violations(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        record: &Record,
+        files: &[FileFacts],
+        setting: &Setting,
+    ) -> Result<Vec<Violation>, CatalogError> {
+        let mut violations = validate(record, files, setting);
+        let database = &self.inner.database;
+        violations.extend(inputs::check(database, self.lab(), transaction, record).await?);
+        Ok(violations)
     }
 
     fn hash(
@@ -336,6 +368,25 @@ impl Catalog {
             .await
             .map_err(|error| self.inner.database.error(&error))?;
         Ok(())
+    }
+}
+
+fn setting(defaults: &LabDefaults, tables: &[TableEntry], today: NaiveDate) -> Setting {
+    Setting {
+        today,
+        has_tables: !tables.is_empty(),
+        longest_embargo_months: defaults.longest_embargo_months.unwrap_or(LONGEST_EMBARGO_MONTHS),
+    }
+}
+
+/// What the steward should know of a change that breaks no rule.
+fn notices(before: Option<Tier>, now: Option<Tier>) -> Vec<String> {
+    match (before, now) {
+        (Some(before), Some(now)) if now < before => vec![format!(
+            "the tier was {before} and is {now} in the new version: more people may read its data, \
+             and what they have read cannot be taken back"
+        )],
+        _ => Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use tarn_formats::FormatError;
 use tarn_schemas::code::{Coded, ErrorCode};
 use thiserror::Error;
 
-/// Why an ingest fails. Nothing was committed.
+/// Why an ingest fails. Nothing was committed, except where [`IngestError::Partial`] says so.
 #[derive(Debug, Error)]
 pub enum IngestError {
     /// A file cannot be read.
@@ -60,6 +60,20 @@ pub enum IngestError {
         table: String,
         /// What went wrong and what to do.
         problem: String,
+    },
+    /// The caller stopped it.
+    #[error("cancelled; nothing was committed and what was written is gone. Run the same again")]
+    Cancelled,
+    /// Of several tables some were committed before another one failed.
+    #[error(
+        "{error}; committed before that: {}. Run the same ingest again to finish, nothing is added \
+         twice", tables.join(", ")
+    )]
+    Partial {
+        /// The tables that were committed.
+        tables: Vec<String>,
+        /// Why the rest was not.
+        error: Box<IngestError>,
     },
     /// What was written does not read back as the source: nothing is committed.
     #[error(
@@ -122,6 +136,8 @@ impl Coded for IngestError {
             }
             Self::Conflict { .. } => ErrorCode::Conflict,
             Self::Delta { .. } => ErrorCode::Unavailable,
+            Self::Cancelled => ErrorCode::Cancelled,
+            Self::Partial { error, .. } => error.code(),
             Self::Verification { .. } => ErrorCode::DataLoss,
         }
     }

@@ -10,7 +10,7 @@ mod plan;
 
 pub use error::IngestError;
 
-use delta::{Log, Target};
+use delta::{Log, Prepared, Target};
 use plan::TableJob;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -74,6 +74,8 @@ pub struct IngestReport {
     pub files_added: u64,
     /// Files that gave nothing new to any table: they were there already with the same content.
     pub files_skipped: u64,
+    /// Files that were left out because they are byte-identical copies of others in the table.
+    pub copies: Vec<String>,
     /// Rows added.
     pub rows_added: u64,
     /// Files of the folders that are of no format that Tarn reads, and were left out.
@@ -81,6 +83,15 @@ pub struct IngestReport {
 }
 
 impl IngestReport {
+    /// Names a copy once, however many tables it was left out of.
+    fn note_copies(&mut self, copies: Vec<String>) {
+        for copy in copies {
+            if !self.copies.contains(&copy) {
+                self.copies.push(copy);
+            }
+        }
+    }
+
     /// Counts a file once, however many tables it gave rows to.
     fn count_files(&mut self, total: usize, added: &HashSet<String>) {
         self.files_added = added.len() as u64;
@@ -88,9 +99,17 @@ impl IngestReport {
     }
 }
 
+/// Stops an ingest: until its first commit nothing stays of it, afterwards it goes on to its end.
+pub type Cancel = tokio_util::sync::CancellationToken;
+
 /// Ingests files. Safe to repeat: a file whose content is in the table already adds nothing; a
-/// failure leaves the table, the catalog and the store's log as they were. A file that a Delta
-/// table holds with other content, and one that the record does not list, are refused.
+/// failure leaves the tables, the catalog and the store's logs as they were, because all tables are
+/// written and read back before the first is committed. Should a later commit fail all the same,
+/// [`IngestError::Partial`] names the tables that were committed, and the catalog knows them.
+///
+/// Refused are a file that a Delta table holds with other content or read in another way, and one
+/// that the record does not list. A byte-identical copy of a file is the same data: it is left out
+/// unless a column tells its path.
 ///
 /// `store` is the folder or bucket prefix of the lab's tables: a table is `{store}/{dataset}/{table}`.
 pub async fn ingest(
@@ -100,6 +119,7 @@ pub async fn ingest(
     who: &Principal,
     request: &IngestRequest,
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    cancel: &Cancel,
 ) -> Result<IngestReport, IngestError> {
     let reference = DatasetRef { lab: None, name: request.dataset.clone(), version: None };
     let dataset = catalog.dataset(who, &reference).await?;
@@ -111,12 +131,16 @@ pub async fn ingest(
         files: found.len() as u64,
         bytes: found.iter().map(|file| file.stat.bytes).sum(),
     });
-    let (files, unknown) = plan::open_found(stores, found).await?;
+    let (files, unknown) = tokio::select! {
+        opened = plan::open_found(stores, found) => opened?,
+        () = cancel.cancelled() => return Err(IngestError::Cancelled),
+    };
     let mut report = IngestReport {
         tables: Vec::new(),
         dataset_version: dataset.version,
         files_added: 0,
         files_skipped: 0,
+        copies: Vec::new(),
         rows_added: 0,
         unknown,
     };
@@ -127,39 +151,92 @@ pub async fn ingest(
     let existing = |job: &TableJob| dataset.tables.iter().find(|entry| entry.name == job.name);
     if request.in_place {
         for job in &jobs {
-            let (entry, locations, rows) = in_place::pin(stores, job, existing(job)).await?;
-            added.extend(locations);
-            report.rows_added += rows;
-            report.tables.push(entry);
+            let pinned = in_place::pin(stores, job, existing(job)).await?;
+            added.extend(pinned.added);
+            report.note_copies(pinned.copies);
+            report.rows_added += pinned.rows;
+            report.tables.push(pinned.entry);
         }
         report.count_files(total, &added);
         report.dataset_version =
             catalog.put_tables(who, &request.dataset, report.tables.clone()).await?;
         return Ok(report);
     }
-    let mut targets = Vec::with_capacity(jobs.len());
+    let mut prepared = Vec::with_capacity(jobs.len());
     for job in &jobs {
-        targets.push(target(stores, store, &request.dataset, job, existing(job)).await?);
+        let ready = async {
+            let target = target(stores, store, &request.dataset, job, existing(job)).await?;
+            let ready =
+                delta::prepare(stores, &target, &job.files, &job.options, &progress, cancel);
+            Ok((ready.await?, target))
+        };
+        match ready.await {
+            Ok((ready, target)) => prepared.push((job, target, ready)),
+            Err(error) => {
+                discard(prepared).await;
+                return Err(error);
+            }
+        }
     }
-    for (job, target) in jobs.iter().zip(&targets) {
-        let outcome =
-            delta::ingest_table(stores, target, &job.files, &job.options, &progress).await?;
+    if cancel.is_cancelled() {
+        discard(prepared).await;
+        return Err(IngestError::Cancelled);
+    }
+
+    let (mut done, mut committed, mut failure) = (Vec::new(), Vec::new(), None);
+    let mut waiting = prepared.into_iter();
+    for (job, target, mut ready) in waiting.by_ref() {
+        report.note_copies(std::mem::take(&mut ready.copies));
+        let outcome = match ready.commit().await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        };
         added.extend(outcome.locations);
         report.rows_added += outcome.rows;
         if outcome.added > 0 {
             let version = outcome.log.version();
+            committed.push(job.name.to_string());
             progress(Progress::Committed { table: job.name.clone(), version });
         }
-        report.tables.push(outcome.log.entry(&job.name, target)?);
+        report.tables.push(outcome.log.entry(&job.name, &target)?);
+        done.push((job, target));
     }
+    discard(waiting).await;
     report.count_files(total, &added);
-    // Another ingest may commit and tell the catalog between our commit and our word to the
-    // catalog. Who comes last must leave the newest version there.
+    if failure.is_none() || !committed.is_empty() {
+        let told = tell(catalog, who, &request.dataset, &done, &mut report).await;
+        failure = failure.or(told.err());
+    }
+    match failure {
+        None => Ok(report),
+        Some(error) if committed.is_empty() => Err(error),
+        Some(error) => Err(IngestError::Partial { tables: committed, error: Box::new(error) }),
+    }
+}
+
+/// Takes away what was written for tables that are not committed.
+async fn discard(prepared: impl IntoIterator<Item = (&TableJob, Target, Prepared)>) {
+    for (_, _, ready) in prepared {
+        ready.discard().await;
+    }
+}
+
+/// Tells the catalog of the tables. Another ingest may commit and tell it between our commit and
+/// our word: who comes last must leave the newest version there.
+async fn tell(
+    catalog: &Catalog,
+    who: &Principal,
+    dataset: &DatasetName,
+    done: &[(&TableJob, Target)],
+    report: &mut IngestReport,
+) -> Result<(), IngestError> {
     loop {
-        report.dataset_version =
-            catalog.put_tables(who, &request.dataset, report.tables.clone()).await?;
-        let mut newest = Vec::with_capacity(jobs.len());
-        for (job, target) in jobs.iter().zip(&targets) {
+        report.dataset_version = catalog.put_tables(who, dataset, report.tables.clone()).await?;
+        let mut newest = Vec::with_capacity(done.len());
+        for (job, target) in done {
             let log = Log::load(target).await?.ok_or_else(|| IngestError::Conflict {
                 table: job.name.to_string(),
                 problem: "the table is gone".to_owned(),
@@ -167,7 +244,7 @@ pub async fn ingest(
             newest.push(log.entry(&job.name, target)?);
         }
         if newest == report.tables {
-            return Ok(report);
+            return Ok(());
         }
         report.tables = newest;
     }

@@ -84,3 +84,40 @@ impl Extent {
         Self { time, bounding_box }
     }
 }
+
+/// A coordinate that places data on the Earth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Horizontal {
+    /// Degrees north.
+    Latitude,
+    /// Degrees east.
+    Longitude,
+}
+
+impl Horizontal {
+    /// By standard name, else by units (CF 1.11, sections 4.1 and 4.2). Another standard name, such
+    /// as `grid_latitude` of a rotated pole, is neither.
+    pub fn of(standard_name: Option<&str>, units: Option<&str>) -> Option<Self> {
+        match (standard_name, units) {
+            (Some("latitude"), _) => Some(Self::Latitude),
+            (Some("longitude"), _) => Some(Self::Longitude),
+            (Some(_), _) | (None, None) => None,
+            (None, Some(units)) => match units {
+                "degrees_north" | "degree_north" | "degree_N" | "degrees_N" | "degreeN"
+                | "degreesN" => Some(Self::Latitude),
+                "degrees_east" | "degree_east" | "degree_E" | "degrees_E" | "degreeE"
+                | "degreesE" => Some(Self::Longitude),
+                _ => None,
+            },
+        }
+    }
+
+    /// Degrees that make sense: models of the ocean write longitudes from -280, some grids beyond
+    /// 360.
+    pub fn range(self) -> std::ops::RangeInclusive<f64> {
+        match self {
+            Self::Latitude => -90.0..=90.0,
+            Self::Longitude => -360.0..=720.0,
+        }
+    }
+}

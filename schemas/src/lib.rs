@@ -12,6 +12,7 @@ pub mod record;
 pub mod site;
 pub mod table;
 pub mod tier;
+pub mod units;
 
 pub use code::ErrorCode;
 pub use facts::{Extent, FileFacts, VariableFacts};

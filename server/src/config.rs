@@ -158,7 +158,8 @@ impl Config {
              # [defaults]\n\
              # publisher = {{ name = \"…\", ror = \"https://ror.org/…\" }}\n\
              # contact = {{ name = \"…\", email = \"…\" }}\n\
-             # naan = \"99999\"\n\n\
+             # naan = \"99999\"\n\
+             # longest_embargo_months = 24\n\n\
              # Object stores by URL prefix; credentials may also come from the environment (AWS_…).\n\
              # [stores.archive]\n\
              # url = \"s3://bucket\"\n\

@@ -12,7 +12,7 @@ use tarn_schemas::code::{Coded, ErrorCode};
 async fn a_folder_that_has_a_catalog_is_not_made_one_again() {
     let folder = tempfile::tempdir().unwrap();
     let first = catalog(folder.path()).await;
-    first.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+    first.register(&Principal::Owner, record("sst"), data()).await.unwrap();
     let again =
         Catalog::create(folder.path(), LabName::new("anl").unwrap(), LabDefaults::default()).await;
     assert_eq!(again.unwrap_err().code(), ErrorCode::Conflict);
@@ -80,7 +80,7 @@ async fn a_damaged_database_is_an_error_and_not_a_wrong_answer() {
         let catalog = catalog(folder.path()).await;
         for number in 0..30 {
             let record = record(&format!("set_{number}"));
-            catalog.register(&Principal::Owner, record, vec![]).await.unwrap();
+            catalog.register(&Principal::Owner, record, data()).await.unwrap();
         }
     }
     // Everything is in the main file once the log is folded in.
@@ -119,7 +119,7 @@ async fn a_read_only_database_answers_or_refuses_clearly_and_takes_no_record() {
     let folder = tempfile::tempdir().unwrap();
     {
         let catalog = catalog(folder.path()).await;
-        catalog.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+        catalog.register(&Principal::Owner, record("sst"), data()).await.unwrap();
     }
     let mode = |bits: u32, path: &Path| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).unwrap();
@@ -135,7 +135,7 @@ async fn a_read_only_database_answers_or_refuses_clearly_and_takes_no_record() {
     }
     let refused = match Catalog::open(folder.path()).await {
         Ok(catalog) => {
-            catalog.register(&Principal::Owner, record("other"), vec![]).await.unwrap_err()
+            catalog.register(&Principal::Owner, record("other"), data()).await.unwrap_err()
         }
         Err(error) => error,
     };
@@ -149,7 +149,7 @@ async fn only_the_owner_of_the_home_may_read_the_database_with_its_secrets() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    catalog.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+    catalog.register(&Principal::Owner, record("sst"), data()).await.unwrap();
     for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
         let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
@@ -166,7 +166,7 @@ async fn a_writer_that_holds_the_database_is_waited_for() {
     let waiting = {
         let catalog = catalog.clone();
         tokio::spawn(
-            async move { catalog.register(&Principal::Owner, record("sst"), vec![]).await },
+            async move { catalog.register(&Principal::Owner, record("sst"), data()).await },
         )
     };
     tokio::time::sleep(Duration::from_millis(700)).await;
@@ -187,14 +187,14 @@ async fn child_that_registers_until_it_is_killed() {
     let start = catalog.datasets(&Principal::Owner).await.unwrap().len();
     for number in start..start + 10_000 {
         let name = format!("set_{number}");
-        catalog.register(&Principal::Owner, record(&name), vec![]).await.unwrap();
+        catalog.register(&Principal::Owner, record(&name), data()).await.unwrap();
         println!("\nregistered {name}");
         let dataset = name.parse().unwrap();
         let tables = vec![delta("a", 0), delta("b", 0)];
         catalog.put_tables(&Principal::Owner, &dataset, tables).await.unwrap();
         println!("\ntables {name}");
         let revised = Record { title: format!("Revised {name}"), ..record(&name) };
-        catalog.register(&Principal::Owner, revised, vec![]).await.unwrap();
+        catalog.register(&Principal::Owner, revised, data()).await.unwrap();
         println!("\nrevised {name}");
         // Searching writes the index, so that it is killed as well.
         catalog.search(&Principal::Owner, &tarn_catalog::SearchRequest::default()).await.unwrap();

@@ -35,7 +35,7 @@ async fn a_registered_record_is_filled_in_and_read_back() {
 async fn what_is_not_there_is_not_found_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    catalog.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+    catalog.register(&Principal::Owner, record("sst"), data()).await.unwrap();
     for text in ["no_such", "anl.sst", "sst@2", "sst@0"] {
         let error = catalog.dataset(&Principal::Owner, &named(text)).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::NotFound, "{text}");
@@ -99,7 +99,7 @@ async fn a_record_that_breaks_rules_is_refused_with_all_of_them_and_nothing_is_s
         tier: Some(Tier::Restricted),
         ..record("sst")
     };
-    let error = catalog.register(&Principal::Owner, bad.clone(), vec![]).await.unwrap_err();
+    let error = catalog.register(&Principal::Owner, bad.clone(), data()).await.unwrap_err();
     let CatalogError::Invalid { dataset, violations } = &error else { panic!("{error}") };
     assert_eq!(error.code().exit_code(), 5);
     assert_eq!(dataset, "ornl.sst");
@@ -107,7 +107,7 @@ async fn a_record_that_breaks_rules_is_refused_with_all_of_them_and_nothing_is_s
     assert_eq!(rules, ["license.required", "tier.enforced", "title.required"]);
     assert!(catalog.datasets(&Principal::Owner).await.unwrap().is_empty());
 
-    let assessed = catalog.assess(&bad, &[]).await.unwrap();
+    let assessed = catalog.assess(&bad, &data()).await.unwrap();
     assert_eq!(assessed.violations.len(), 3);
     assert_eq!(assessed.record.contact.unwrap().email, "desk@lab.gov");
 }
@@ -116,12 +116,15 @@ async fn a_record_that_breaks_rules_is_refused_with_all_of_them_and_nothing_is_s
 async fn a_dry_run_says_what_registration_would_and_stores_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    let assessed = catalog.assess(&record("sst"), &[]).await.unwrap();
-    assert_eq!(assessed.violations, []);
     // Without files the data are what is missing.
+    let assessed = catalog.assess(&record("sst"), &[]).await.unwrap();
+    let rules: Vec<_> = assessed.violations.iter().map(|v| v.rule.as_str()).collect();
+    assert_eq!(rules, ["files.required"]);
     assert!(assessed.missing.iter().any(|point| point.metric == "FsF-F3-01M"));
+    let assessed = catalog.assess(&record("sst"), &data()).await.unwrap();
+    assert_eq!(assessed.violations, []);
     assert!(catalog.datasets(&Principal::Owner).await.unwrap().is_empty());
-    let done = catalog.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+    let done = catalog.register(&Principal::Owner, record("sst"), data()).await.unwrap();
     assert_eq!(done.missing, assessed.missing);
     assert!((done.dataset.fair_score - assessed.fair_score).abs() < 1e-12);
 }
@@ -133,7 +136,7 @@ async fn registering_needs_scope_write() {
     let visitor =
         Principal::Visitor { lab: LabName::new("anl").unwrap(), name: Some("bob".to_owned()) };
     for who in [Principal::Anonymous, person(Scope::Read), visitor] {
-        let error = catalog.register(&who, record("sst"), vec![]).await.unwrap_err();
+        let error = catalog.register(&who, record("sst"), data()).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::PermissionDenied);
         assert!(error.to_string().contains("--scope write"), "{error}");
         let name = "sst".parse().unwrap();
@@ -141,7 +144,7 @@ async fn registering_needs_scope_write() {
         assert_eq!(error.code(), ErrorCode::PermissionDenied);
     }
     for scope in [Scope::Write, Scope::Admin] {
-        catalog.register(&person(scope), record("sst"), vec![]).await.unwrap();
+        catalog.register(&person(scope), record("sst"), data()).await.unwrap();
     }
 }
 
@@ -153,7 +156,7 @@ async fn changed_defaults_of_the_lab_count_from_then_on() {
     defaults.naan = Some("13030".to_owned());
     catalog.set_defaults(&defaults).await.unwrap();
     let other = Catalog::open(folder.path()).await.unwrap();
-    let done = other.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+    let done = other.register(&Principal::Owner, record("sst"), data()).await.unwrap();
     assert!(done.dataset.ark.starts_with("ark:/13030/"));
     defaults.naan = Some("my lab".to_owned());
     assert_eq!(
@@ -170,7 +173,7 @@ async fn sixteen_registrations_at_once_over_two_handles_all_count_once() {
         .map(|number| {
             let catalog = handles[number % 2].clone();
             tokio::spawn(async move {
-                catalog.register(&Principal::Owner, record(&format!("set_{number}")), vec![]).await
+                catalog.register(&Principal::Owner, record(&format!("set_{number}")), data()).await
             })
         })
         .collect();
@@ -197,7 +200,7 @@ async fn the_same_record_registered_twice_at_once_is_one_version() {
         .map(|number| {
             let catalog = handles[number % 2].clone();
             tokio::spawn(async move {
-                catalog.register(&Principal::Owner, record("sst"), vec![]).await.unwrap()
+                catalog.register(&Principal::Owner, record("sst"), data()).await.unwrap()
             })
         })
         .collect();
@@ -235,4 +238,91 @@ async fn closing_a_dataset_closes_its_older_versions_and_opening_it_opens_none()
     catalog.register(&owner, held, vec![file("/b.nc", "ab")]).await.unwrap();
     assert!(!reads(&nobody, "b").await && !reads(&nobody, "b@1").await);
     assert!(reads(&owner, "b@1").await);
+}
+
+/// A record made from these inputs.
+fn derived(name: &str, tier: Tier, inputs: &[&str]) -> Record {
+    let mut record = if tier == Tier::Registered { registered(name) } else { record(name) };
+    let inputs: Vec<String> = inputs.iter().map(|&input| input.to_owned()).collect();
+    record.provenance = Some(tarn_schemas::record::Provenance {
+        derived_from: inputs,
+        activity: Some("averaged".to_owned()),
+        ..Default::default()
+    });
+    record
+}
+
+#[tokio::test]
+async fn inputs_exist_and_are_not_stricter_than_what_is_made_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let owner = Principal::Owner;
+    catalog.register(&owner, record("open"), data()).await.unwrap();
+    let ark = catalog.register(&owner, registered("sec"), data()).await.unwrap().dataset.ark;
+    let peer = tarn_catalog::Peer {
+        lab: LabName::new("anl").unwrap(),
+        flight: "http://127.0.0.1:1".to_owned(),
+        http: "http://127.0.0.1:2".to_owned(),
+        secret: "0123456789abcdefghij".to_owned(),
+        since: "2026-11-22T00:00:00Z".to_owned(),
+    };
+    catalog.put_peer(peer).await.unwrap();
+
+    for (input, rule) in [
+        ("sec", "provenance.tier"),
+        ("ornl.sec", "provenance.tier"),
+        ("ornl.sec@1", "provenance.tier"),
+        (ark.as_str(), "provenance.tier"),
+        ("ornl.nonexistent", "provenance.inputs"),
+        ("nonexistent", "provenance.inputs"),
+        ("open@2", "provenance.inputs"),
+        ("llnl.cmip6", "provenance.inputs"),
+        ("made", "provenance.inputs"),
+        ("ship and buoy reports", "provenance.inputs"),
+    ] {
+        let made = derived("made", Tier::Public, &["open", input]);
+        let error = catalog.register(&owner, made.clone(), data()).await.unwrap_err();
+        let CatalogError::Invalid { violations, .. } = error else { panic!("{error}") };
+        let assessed = catalog.assess(&made, &data()).await.unwrap();
+        assert_eq!(assessed.violations, violations, "{input}");
+        let found: Vec<_> = violations.iter().map(|v| (&*v.pointer, &*v.rule)).collect();
+        assert_eq!(found, [("/provenance/derived_from/1", rule)], "{input}");
+        assert!(violations[0].found.contains(input) && !violations[0].fix.is_empty());
+    }
+    let inputs =
+        ["ornl.open@1", "anl.usaxs", "doi:10.5281/zenodo.1", "10.5281/zenodo.1", "https://x.org/y"];
+    catalog.register(&owner, derived("made", Tier::Public, &inputs), data()).await.unwrap();
+    let stricter = derived("kept", Tier::Registered, &["open", "sec", &ark]);
+    catalog.register(&owner, stricter, data()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tier_that_opens_is_noticed_and_the_longest_embargo_is_the_lab_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let owner = Principal::Owner;
+    let first = catalog.register(&owner, registered("sst"), data()).await.unwrap();
+    assert_eq!(first.notices, Vec::<String>::new());
+    let assessed = catalog.assess(&record("sst"), &data()).await.unwrap();
+    let opened = catalog.register(&owner, record("sst"), data()).await.unwrap();
+    assert_eq!(opened.notices, assessed.notices);
+    assert!(opened.notices[0].contains("was registered and is public"), "{:?}", opened.notices);
+    let closed = catalog.register(&owner, registered("sst"), data()).await.unwrap();
+    assert_eq!(closed.notices, Vec::<String>::new());
+
+    let until = |months: u32| {
+        let day = chrono::Utc::now().date_naive() + chrono::Months::new(months);
+        let embargo =
+            tarn_schemas::record::Embargo { until: day.to_string(), reason: "paper".to_owned() };
+        Record { embargo: Some(embargo), ..record("held") }
+    };
+    let longest = |assessed: tarn_catalog::Assessment| {
+        assessed.violations.iter().any(|violation| violation.rule == "embargo.longest")
+    };
+    assert!(!longest(catalog.assess(&until(24), &data()).await.unwrap()));
+    assert!(longest(catalog.assess(&until(25), &data()).await.unwrap()));
+    let limits = LabDefaults { longest_embargo_months: Some(6), ..defaults() };
+    catalog.set_defaults(&limits).await.unwrap();
+    assert!(longest(catalog.assess(&until(7), &data()).await.unwrap()));
+    assert!(!longest(catalog.assess(&until(6), &data()).await.unwrap()));
 }

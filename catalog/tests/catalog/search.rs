@@ -35,7 +35,7 @@ async fn words_are_found_in_every_part_of_a_record_in_their_stem() {
     let table = TableEntry { columns: columns.clone(), ..delta("grid_table", 0) };
     let name = "sst_monthly".parse().unwrap();
     catalog.put_tables(&Principal::Owner, &name, vec![table]).await.unwrap();
-    catalog.register(&Principal::Owner, record("other"), vec![]).await.unwrap();
+    catalog.register(&Principal::Owner, record("other"), data()).await.unwrap();
 
     for words in [
         "studies monthly",            // title
@@ -72,7 +72,7 @@ async fn a_match_in_the_title_ranks_above_one_in_the_description() {
     let mut titled = record("z_titled");
     titled.title = "Glacier outlines".to_owned();
     for record in [described, titled] {
-        catalog.register(&Principal::Owner, record, vec![]).await.unwrap();
+        catalog.register(&Principal::Owner, record, data()).await.unwrap();
     }
     assert_eq!(names(&catalog, &text("glacier")).await, ["z_titled", "a_described"]);
     // Without words the order is that of the names.
@@ -84,10 +84,10 @@ async fn an_older_version_is_found_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
     let first = Record { title: "About glaciers".to_owned(), ..record("x") };
-    catalog.register(&Principal::Owner, first, vec![]).await.unwrap();
+    catalog.register(&Principal::Owner, first, data()).await.unwrap();
     assert_eq!(names(&catalog, &text("glaciers")).await, ["x"]);
     let second = Record { title: "About volcanoes".to_owned(), ..record("x") };
-    catalog.register(&Principal::Owner, second, vec![]).await.unwrap();
+    catalog.register(&Principal::Owner, second, data()).await.unwrap();
     assert_eq!(names(&catalog, &text("glaciers")).await, Vec::<String>::new());
     let answer = catalog.search(&Principal::Owner, &text("volcano")).await.unwrap();
     assert_eq!((answer.total, answer.hits[0].version), (1, 2));
@@ -101,7 +101,7 @@ async fn records_of_public_registered_and_embargoed_data_are_found_by_anyone() {
     embargoed.embargo =
         serde_json::from_str(r#"{"until": "2999-01-01", "reason": "later"}"#).unwrap();
     for record in [record("open"), registered("signed_in"), embargoed] {
-        catalog.register(&Principal::Owner, record, vec![]).await.unwrap();
+        catalog.register(&Principal::Owner, record, data()).await.unwrap();
     }
     let request = SearchRequest { facets: vec!["tier".to_owned()], ..SearchRequest::default() };
     for who in [Principal::Anonymous, person(Scope::Read), Principal::Owner] {
@@ -313,7 +313,7 @@ fn search_finds_exactly_what_a_scan_of_everything_finds() {
             let catalog = &handles[number % 2];
             if number % 4 == 1 {
                 let before = record(&format!("set_{number:02}"));
-                catalog.register(&Principal::Owner, before, vec![]).await.unwrap();
+                catalog.register(&Principal::Owner, before, data()).await.unwrap();
             }
             let (record, files, scanned) = dataset_of(number);
             catalog.register(&Principal::Owner, record, files).await.unwrap();
@@ -340,7 +340,7 @@ async fn an_index_that_is_gone_or_damaged_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let first = catalog(folder.path()).await;
     for name in ["a", "b", "c"] {
-        first.register(&Principal::Owner, record(name), vec![]).await.unwrap();
+        first.register(&Principal::Owner, record(name), data()).await.unwrap();
     }
     let search = folder.path().join("search");
     let whole = ["a", "b", "c"];
@@ -375,11 +375,11 @@ async fn an_index_that_is_gone_or_damaged_is_made_anew() {
 async fn the_index_of_another_catalog_or_a_later_state_is_not_believed() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let first = catalog(one.path()).await;
-    first.register(&Principal::Owner, record("only_in_one"), vec![]).await.unwrap();
+    first.register(&Principal::Owner, record("only_in_one"), data()).await.unwrap();
     assert_eq!(names(&first, &text("")).await, ["only_in_one"]);
     {
         let second = catalog(two.path()).await;
-        second.register(&Principal::Owner, record("only_in_two"), vec![]).await.unwrap();
+        second.register(&Principal::Owner, record("only_in_two"), data()).await.unwrap();
         assert_eq!(names(&second, &text("")).await, ["only_in_two"]);
     }
     std::fs::remove_dir_all(two.path().join("search")).unwrap();

@@ -11,7 +11,7 @@ pub(crate) fn defaults() -> LabDefaults {
     LabDefaults {
         publisher: Some(Organisation { name: "Oak Ridge".to_owned(), ror: None }),
         contact: Some(Contact { name: "Desk".to_owned(), email: "desk@lab.gov".to_owned() }),
-        naan: None,
+        ..LabDefaults::default()
     }
 }
 
@@ -71,6 +71,12 @@ pub(crate) fn file(location: &str, hash: &str) -> FileFacts {
         extent: Extent::default(),
         attributes: Vec::new(),
     }
+}
+
+/// Facts of a file that say nothing of variables.
+pub(crate) fn data() -> Vec<FileFacts> {
+    let media_type = "text/csv".to_owned();
+    vec![FileFacts { variables: vec![], media_type, ..file("/data/table.csv", "ef") }]
 }
 
 pub(crate) fn delta(name: &str, version: u64) -> TableEntry {

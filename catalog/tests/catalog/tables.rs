@@ -18,7 +18,7 @@ fn in_place(name: &str, tag: &str, hash: &str) -> TableEntry {
 
 async fn with_dataset(folder: &Path) -> (Catalog, DatasetName) {
     let catalog = catalog(folder).await;
-    catalog.register(&Principal::Owner, record("sst"), vec![]).await.unwrap();
+    catalog.register(&Principal::Owner, record("sst"), data()).await.unwrap();
     (catalog, "sst".parse().unwrap())
 }
 
@@ -59,7 +59,7 @@ async fn the_first_tables_join_the_version_and_changed_ones_make_the_next() {
 
     // A new record keeps the tables.
     let retitled = Record { title: "Another title".to_owned(), ..record("sst") };
-    let third = catalog.register(&owner, retitled, vec![]).await.unwrap();
+    let third = catalog.register(&owner, retitled, data()).await.unwrap();
     assert_eq!(third.dataset.version, 3);
     assert_eq!(third.dataset.tables, newest.tables);
 }

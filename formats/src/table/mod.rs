@@ -87,6 +87,7 @@ impl Table {
             .zip(columns)
             .map(|(view, columns)| Part {
                 reader: Arc::clone(view.reader),
+                grid: view.grid.name.clone(),
                 schema: Arc::clone(&schema),
                 shape: view.running().iter().map(|dimension| dimension.length).collect(),
                 chunk: view.chunk(),

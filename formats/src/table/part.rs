@@ -14,6 +14,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Part {
     pub(super) reader: Arc<dyn Reader>,
+    /// Name of the grid in the file.
+    pub(super) grid: String,
     pub(super) schema: SchemaRef,
     pub(super) shape: Vec<u64>,
     pub(super) chunk: Option<Vec<u64>>,
@@ -26,6 +28,11 @@ impl Part {
     /// The file.
     pub fn location(&self) -> &str {
         self.reader.location()
+    }
+
+    /// Name of the grid that the rows are of, whatever the options called it.
+    pub fn grid(&self) -> &str {
+        &self.grid
     }
 
     /// Length of each dimension that rows run over: all of the grid's for cells, the leading one for

@@ -1,5 +1,6 @@
 //! The Delta log of one table: its state, and the one commit of an ingest.
 
+use super::identity::Claim;
 use super::merge::{Merged, merge};
 use super::stats::stats_json;
 use super::write::{DataFile, Target};
@@ -37,18 +38,6 @@ pub(crate) struct Pending {
     pub app_id: String,
     /// Its data files; none for a source without rows.
     pub files: Vec<DataFile>,
-}
-
-/// A place that rows come from, as the log remembers it: one application transaction for a place,
-/// whose number stands for the content that was there.
-#[derive(Debug, Clone)]
-pub(crate) struct Source {
-    /// Application transaction that stands for the place and the grid.
-    pub app_id: String,
-    /// Number that stands for the content.
-    pub content: i64,
-    /// The place, for messages.
-    pub location: String,
 }
 
 /// Why nothing was committed.
@@ -106,32 +95,21 @@ impl Log {
         state.transaction_version(store.as_ref(), app_id).await.map_err(failed)
     }
 
-    /// Which of these places the table does not know.
+    /// Which of these claims the table does not know.
     ///
     /// # Errors
-    /// [`IngestError::Conflict`] for a place that held other content when it was ingested: its old
-    /// rows are in the table, and the new ones beside them would be counted twice.
+    /// [`IngestError::Conflict`] for a claim that stands there with another number.
     pub(crate) async fn unknown(
         &self,
         target: &Target,
-        sources: &[Source],
-    ) -> Result<Vec<Source>, IngestError> {
+        claims: &[Claim],
+    ) -> Result<Vec<Claim>, IngestError> {
         let mut unknown = Vec::new();
-        for source in sources {
-            match self.transaction(target, &source.app_id).await? {
-                None => unknown.push(source.clone()),
-                Some(content) if content == source.content => {}
-                Some(_) => {
-                    return Err(conflict(
-                        target,
-                        &format!(
-                            "{} was ingested into it before with other content, whose rows are \
-                             still there, so nothing was added; ingest the changed file into \
-                             another table (--table NAME), or put the old file back",
-                            source.location
-                        ),
-                    ));
-                }
+        for claim in claims {
+            match self.transaction(target, &claim.app_id).await? {
+                None => unknown.push(claim.clone()),
+                Some(number) if number == claim.number => {}
+                Some(_) => return Err(conflict(target, &claim.refusal)),
             }
         }
         Ok(unknown)
@@ -175,7 +153,7 @@ impl Log {
 pub(crate) async fn commit(
     target: &Target,
     columns: &Schema,
-    sources: &[Source],
+    claims: &[Claim],
     mut pending: Vec<Pending>,
 ) -> Result<(Log, HashSet<String>), NotCommitted> {
     let certain = |error| NotCommitted { error, certain: true };
@@ -185,11 +163,11 @@ pub(crate) async fn commit(
         let log = Log::load(target)
             .await
             .map_err(|error| if tried { uncertain(error) } else { certain(error) })?;
-        let mut places = sources.to_vec();
+        let mut new = claims.to_vec();
         if let Some(log) = &log {
             // Not certain where a commit of ours was tried: it may have been taken.
-            places = log
-                .unknown(target, sources)
+            new = log
+                .unknown(target, claims)
                 .await
                 .map_err(|error| if tried { uncertain(error) } else { certain(error) })?;
             let mut missing = Vec::new();
@@ -215,7 +193,7 @@ pub(crate) async fn commit(
             }
         }
         let merged = fit(target, log.as_ref(), columns).map_err(certain)?;
-        match attempt_commit(target, log.as_ref(), &merged, &pending, &places).await {
+        match attempt_commit(target, log.as_ref(), &merged, &pending, &new).await {
             Ok(()) => {
                 let added = pending.iter().map(|one| one.app_id.clone()).collect();
                 let log = Log::load(target).await.map_err(uncertain)?;
@@ -283,7 +261,7 @@ async fn attempt_commit(
     log: Option<&Log>,
     merged: &Merged,
     pending: &[Pending],
-    places: &[Source],
+    claims: &[Claim],
 ) -> Result<(), DeltaTableError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
@@ -305,7 +283,7 @@ async fn attempt_commit(
     let transactions: Vec<_> = pending
         .iter()
         .map(|one| (&one.app_id, TRANSACTION))
-        .chain(places.iter().map(|place| (&place.app_id, place.content)))
+        .chain(claims.iter().map(|claim| (&claim.app_id, claim.number)))
         .map(|(id, number)| Transaction::new_with_last_update(id, number, Some(now)))
         .collect();
     let schema: StructType = (&merged.table).try_into_kernel()?;

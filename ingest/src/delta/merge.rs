@@ -3,6 +3,7 @@
 use super::types::{TENSOR, widens};
 use crate::IngestError;
 use arrow::datatypes::{DataType, Field, Schema};
+use std::collections::HashMap;
 
 /// What a table's schema becomes when files are added.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,13 +23,16 @@ pub(crate) struct Merged {
 ///
 /// # Errors
 /// [`IngestError::Column`] for types that do not fit, and for numbers in other units or on another
-/// calendar and tensors of another shape: their mixture would be wrong without anybody seeing it.
+/// calendar and tensors of another shape: their mixture would be wrong without anybody seeing it; and
+/// for names that differ in letter case alone, which Delta takes for one (Delta protocol, "Schema
+/// Serialization Format").
 pub(crate) fn merge(
     table: &str,
     existing: Option<&Schema>,
     new: &Schema,
 ) -> Result<Merged, IngestError> {
     let Some(existing) = existing else {
+        distinct(table, new.fields().iter().map(|field| field.name().as_str()))?;
         return Ok(Merged { table: new.clone(), files: new.clone(), added: vec![] });
     };
     let mut fields: Vec<Field> = existing.fields().iter().map(|f| f.as_ref().clone()).collect();
@@ -68,7 +72,28 @@ pub(crate) fn merge(
         }
         files.push(own.as_ref().clone());
     }
+    distinct(table, fields.iter().map(|field| field.name().as_str()))?;
     Ok(Merged { table: Schema::new(fields), files: Schema::new(files), added })
+}
+
+/// Fails for two names that differ in letter case alone.
+fn distinct<'a>(table: &str, names: impl Iterator<Item = &'a str>) -> Result<(), IngestError> {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for name in names {
+        if let Some(other) = seen.insert(name.to_lowercase(), name) {
+            return Err(IngestError::Column {
+                table: table.to_owned(),
+                column: name.to_owned(),
+                problem: format!(
+                    "there is a column {other} too, and Delta cannot tell names apart that differ \
+                     in letter case alone; leave one out with --select, give it another name with \
+                     --column NAME=variable:{name} and a --select that has NAME, or use the files \
+                     in place"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Whether two types hold the same, whatever their inner fields are called.
@@ -88,7 +113,6 @@ fn same(a: &DataType, b: &DataType) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
 
     fn schema(fields: &[(&str, DataType, &str)]) -> Schema {
         Schema::new(
@@ -130,5 +154,18 @@ mod tests {
         let files = schema(&[("ta", DataType::Float32, "degC")]);
         let error = merge("t", Some(&table), &files).unwrap_err().to_string();
         assert!(error.contains("\"K\"") && error.contains("\"degC\""), "{error}");
+    }
+
+    #[test]
+    fn names_that_differ_in_letter_case_alone_are_refused_with_both_and_a_way_out() {
+        let both = schema(&[("T", DataType::Float32, "K"), ("t", DataType::Float32, "s")]);
+        let upper = schema(&[("T", DataType::Float32, "K")]);
+        let lower = schema(&[("t", DataType::Float32, "K")]);
+        for merged in [merge("t", None, &both), merge("t", Some(&upper), &lower)] {
+            let error = merged.unwrap_err().to_string();
+            for word in ["column t:", "column T ", "--select", "--column NAME=variable:t"] {
+                assert!(error.contains(word), "{error}");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Source files → rows of one Delta table.
 
+mod identity;
 mod log;
 mod merge;
 mod probe;
@@ -8,24 +9,23 @@ mod types;
 mod verify;
 mod write;
 
+pub(crate) use identity::app_id;
 pub(crate) use log::Log;
 pub(crate) use probe::check_conditional_puts;
 pub(crate) use write::Target;
 
 use crate::plan::SourceFile;
-use crate::{IngestError, Progress};
+use crate::{Cancel, IngestError, Progress};
 use arrow::datatypes::SchemaRef;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
-use log::{NotCommitted, Pending, Source};
-use sha2::{Digest, Sha256};
+use identity::Claim;
+use log::{NotCommitted, Pending};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tarn_connectors::Stores;
 use tarn_formats::Table;
-use tarn_formats::table::{Dependence, Part};
-use tarn_schemas::{ColumnSource, TableOptions};
+use tarn_formats::table::Part;
+use tarn_schemas::TableOptions;
 use verify::verify;
 use write::{DataFile, write_part};
 
@@ -45,14 +45,31 @@ pub(crate) struct Outcome {
     pub rows: u64,
 }
 
-/// Adds the rows of source files to a table: writes, reads back, commits once.
-pub(crate) async fn ingest_table(
+/// Rows of source files, written and read back, that no log names yet.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    target: Target,
+    columns: SchemaRef,
+    claims: Vec<Claim>,
+    pending: Vec<Pending>,
+    /// Where the file of each application transaction is.
+    location_of: Vec<(String, String)>,
+    /// Where the files are that were left out: byte-identical copies of others in the table.
+    pub copies: Vec<String>,
+    /// The table as it is, where there is nothing to add.
+    complete: Option<Log>,
+}
+
+/// Writes the rows of source files beside a table and reads them back. The table does not change;
+/// on failure and on cancellation nothing stays.
+pub(crate) async fn prepare(
     stores: &Stores,
     target: &Target,
     files: &[SourceFile],
     options: &TableOptions,
     progress: &Arc<dyn Fn(Progress) + Send + Sync>,
-) -> Result<Outcome, IngestError> {
+    cancel: &Cancel,
+) -> Result<Prepared, IngestError> {
     let readers: Vec<_> = files.iter().map(|file| Arc::clone(&file.reader)).collect();
     let own = options.clone();
     let table = crate::blocking(move || Ok(Table::open(&readers, &own)?)).await?;
@@ -61,68 +78,91 @@ pub(crate) async fn ingest_table(
     let existing = before.as_ref().map(|log| log.schema(target)).transpose()?;
     let columns: SchemaRef = Arc::new(merge::merge(&target.table, existing.as_ref(), &new)?.files);
 
-    let mut places = HashMap::new();
-    for file in files {
-        let source = source(file, options)?;
-        places.insert(source.app_id.clone(), source);
-    }
-    let sources: Vec<Source> = places.into_values().collect();
-    if let Some(log) = &before {
-        log.unknown(target, &sources).await?;
-    }
+    let mut claims = HashMap::new();
     let mut seen = HashSet::new();
-    let mut missing = Vec::new();
+    let (mut missing, mut copies, mut location_of) = (Vec::new(), Vec::new(), Vec::new());
     for (file, part) in files.iter().zip(table.parts()) {
+        let (place, reading) =
+            (identity::place(file, part)?, identity::reading(file, part, options)?);
+        let own = [place.clone(), reading];
+        let place_is_new = match &before {
+            Some(log) => log.unknown(target, &own).await?.contains(&place),
+            None => true,
+        };
         let app_id = app_id(file, part, &table, options)?;
         let there = match &before {
             Some(log) => log.has(target, &app_id).await?,
             None => false,
         };
-        if seen.insert(app_id.clone()) && !there {
+        let location = file.stat.location.clone();
+        if !seen.insert(app_id.clone()) || (there && place_is_new) {
+            copies.push(location);
+        } else if !there {
+            // A copy adds no rows, so its place may hold something else one day.
+            claims.extend(own.map(|claim| (claim.app_id.clone(), claim)));
+            location_of.push((app_id.clone(), location));
             missing.push((file, part.clone(), app_id));
         }
     }
-    if missing.is_empty()
-        && let Some(log) = before
-    {
-        return Ok(Outcome { log, added: 0, locations: Vec::new(), rows: 0 });
+    let mut prepared = Prepared {
+        target: target.clone(),
+        columns,
+        claims: claims.into_values().collect(),
+        pending: Vec::new(),
+        location_of,
+        copies,
+        complete: None,
+    };
+    if missing.is_empty() && before.is_some() {
+        prepared.complete = before;
+        return Ok(prepared);
     }
-    if let Some(log) = &before {
-        refuse_other_options(log, target, &missing, options).await?;
-    }
-    let location_of: Vec<(String, String)> = missing
-        .iter()
-        .map(|(file, _, app_id)| (app_id.clone(), file.stat.location.clone()))
-        .collect();
-
-    let pending = write_all(target, missing, &columns, progress).await?;
-    let checked = check(stores, target, files, &pending, &columns, progress).await;
-    if let Err(error) = checked {
-        target.discard(names(pending)).await;
-        return Err(error);
-    }
-    let rows_of: Vec<(String, u64)> = pending
-        .iter()
-        .map(|one| (one.app_id.clone(), one.files.iter().map(|file| file.rows).sum()))
-        .collect();
-    let written: Vec<String> =
-        pending.iter().flat_map(|one| &one.files).map(|file| file.name.clone()).collect();
-    match log::commit(target, &columns, &sources, pending).await {
-        Ok((log, added)) => {
-            let rows = rows_of.iter().filter(|(id, _)| added.contains(id)).map(|(_, r)| r).sum();
-            let locations = location_of
-                .into_iter()
-                .filter_map(|(id, location)| added.contains(&id).then_some(location))
-                .collect();
-            let added = added.len() as u64;
-            Ok(Outcome { log, added, locations, rows })
-        }
-        Err(NotCommitted { error, certain }) => {
-            if certain {
-                target.discard(written).await;
-            }
+    prepared.pending = write_all(target, missing, &prepared.columns, progress, cancel).await?;
+    match check(stores, files, &prepared, progress, cancel).await {
+        Ok(()) => Ok(prepared),
+        Err(error) => {
+            prepared.discard().await;
             Err(error)
         }
+    }
+}
+
+impl Prepared {
+    /// Puts the rows into the table with one commit. On failure nothing stays.
+    pub(crate) async fn commit(self) -> Result<Outcome, IngestError> {
+        let Self { target, columns, claims, pending, location_of, complete, .. } = self;
+        if let Some(log) = complete {
+            return Ok(Outcome { log, added: 0, locations: Vec::new(), rows: 0 });
+        }
+        let rows_of: Vec<(String, u64)> = pending
+            .iter()
+            .map(|one| (one.app_id.clone(), one.files.iter().map(|file| file.rows).sum()))
+            .collect();
+        let written: Vec<String> =
+            pending.iter().flat_map(|one| &one.files).map(|file| file.name.clone()).collect();
+        match log::commit(&target, &columns, &claims, pending).await {
+            Ok((log, added)) => {
+                let rows =
+                    rows_of.iter().filter(|(id, _)| added.contains(id)).map(|(_, r)| r).sum();
+                let locations = location_of
+                    .into_iter()
+                    .filter_map(|(id, location)| added.contains(&id).then_some(location))
+                    .collect();
+                let added = added.len() as u64;
+                Ok(Outcome { log, added, locations, rows })
+            }
+            Err(NotCommitted { error, certain }) => {
+                if certain {
+                    target.discard(written).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes away what was written.
+    pub(crate) async fn discard(self) {
+        self.target.discard(names(self.pending)).await;
     }
 }
 
@@ -136,12 +176,14 @@ async fn write_all(
     missing: Vec<(&SourceFile, Part, String)>,
     columns: &SchemaRef,
     progress: &Arc<dyn Fn(Progress) + Send + Sync>,
+    cancel: &Cancel,
 ) -> Result<Vec<Pending>, IngestError> {
-    let stop = Arc::new(AtomicBool::new(false));
+    // Also stops the others where one fails.
+    let stop = cancel.child_token();
     let parallel = std::thread::available_parallelism().map_or(1, usize::from).min(PARALLEL);
     let jobs = missing.into_iter().map(|(file, part, app_id)| {
         let (target, columns) = (target.clone(), Arc::clone(columns));
-        let (stop, progress) = (Arc::clone(&stop), Arc::clone(progress));
+        let (stop, progress) = (stop.clone(), Arc::clone(progress));
         let bytes = file.stat.bytes;
         crate::blocking(move || {
             let files = write_part(&target, &part, &columns, &stop)?;
@@ -155,15 +197,16 @@ async fn write_all(
     let mut written = Vec::new();
     let mut failure = None;
     for outcome in outcomes {
-        match outcome {
-            Ok(pending) => written.push(pending),
-            Err(error) => failure = failure.or(Some(error)),
+        match (outcome, &failure) {
+            (Ok(pending), _) => written.push(pending),
+            // Those that were stopped say less than the one that failed.
+            (Err(error), None | Some(IngestError::Cancelled)) => failure = Some(error),
+            (Err(_), Some(_)) => {}
         }
     }
     match failure {
         None => Ok(written),
         Some(error) => {
-            stop.store(true, Ordering::Relaxed);
             target.discard(names(written)).await;
             Err(error)
         }
@@ -173,110 +216,19 @@ async fn write_all(
 /// The sources are still what they were, and what was written reads back as them.
 async fn check(
     stores: &Stores,
-    target: &Target,
     files: &[SourceFile],
-    pending: &[Pending],
-    columns: &SchemaRef,
+    prepared: &Prepared,
     progress: &Arc<dyn Fn(Progress) + Send + Sync>,
+    cancel: &Cancel,
 ) -> Result<(), IngestError> {
     for file in files {
         stores.check_unchanged(&file.stat).await?;
     }
     progress(Progress::Verifying);
-    for file in pending.iter().flat_map(|one| &one.files) {
-        verify(target, file, columns).await?;
+    for file in prepared.pending.iter().flat_map(|one| &one.files) {
+        verify(&prepared.target, file, &prepared.columns, cancel).await?;
     }
     Ok(())
-}
-
-/// A file whose content is in the table, read in another way: both readings hold the same rows.
-async fn refuse_other_options(
-    log: &Log,
-    target: &Target,
-    missing: &[(&SourceFile, Part, String)],
-    options: &TableOptions,
-) -> Result<(), IngestError> {
-    let mut sources = Vec::new();
-    for (file, ..) in missing {
-        sources.push(source(file, options)?);
-    }
-    let unknown: HashSet<String> =
-        log.unknown(target, &sources).await?.into_iter().map(|place| place.app_id).collect();
-    match sources.iter().find(|place| !unknown.contains(&place.app_id)) {
-        None => Ok(()),
-        Some(place) => Err(IngestError::Conflict {
-            table: target.table.clone(),
-            problem: format!(
-                "{} was ingested into it before with other options, so its rows are there already; \
-                 use the same --column, --select and --layout, or another table (--table NAME)",
-                place.location
-            ),
-        }),
-    }
-}
-
-/// What the log remembers of a file's place: where it is and which of its grids is read.
-fn source(file: &SourceFile, options: &TableOptions) -> Result<Source, IngestError> {
-    let location = file.stat.location.clone();
-    let grid = resolved(file, options).grid.unwrap_or_default();
-    let place = hexadecimal(&Sha256::digest(format!("{location}\n{grid}")), 16);
-    // Sixty bits: always a positive number.
-    let content = file.sha256.get(..15).and_then(|digits| i64::from_str_radix(digits, 16).ok());
-    let content = content.ok_or_else(|| IngestError::Delta {
-        table: String::new(),
-        problem: format!("{:?} is no checksum of {location}", file.sha256),
-    })?;
-    Ok(Source { app_id: format!("tarn:source:{place}"), content, location })
-}
-
-/// Options with the grid that they mean for this file.
-fn resolved(file: &SourceFile, options: &TableOptions) -> TableOptions {
-    let mut options = options.clone();
-    if options.grid.is_none() {
-        options.grid = file.reader.contents().grids.first().map(|grid| grid.name.clone());
-    }
-    options
-}
-
-fn hexadecimal(bytes: &[u8], count: usize) -> String {
-    bytes.iter().take(count).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The application transaction that stands for the rows that a file gives: its content, how it is
-/// read, and what its path adds to the rows. The same content elsewhere is the same rows unless a
-/// column tells where.
-fn app_id(
-    file: &SourceFile,
-    part: &Part,
-    table: &Table,
-    options: &TableOptions,
-) -> Result<String, IngestError> {
-    let options = resolved(file, options);
-    let mut hash = Sha256::new();
-    hash.update(serde_json::to_string(&options).map_err(|error| IngestError::Delta {
-        table: String::new(),
-        problem: format!("its options cannot be written: {error}"),
-    })?);
-    let of_path = options
-        .columns
-        .iter()
-        .filter(|(_, source)| matches!(source, ColumnSource::Path(_)))
-        .map(|(name, _)| name.as_str())
-        .chain(options.file_column.then_some("_file"));
-    for name in of_path {
-        let Some((column, _)) = table.schema().fields().find(name) else { continue };
-        if part.dependence(column) != Dependence::Constant {
-            continue;
-        }
-        let values = part.axis_values(column)?;
-        let format = FormatOptions::default();
-        let text = ArrayFormatter::try_new(values.as_ref(), &format)
-            .and_then(|formatter| formatter.value(0).try_to_string())
-            .map_err(tarn_formats::FormatError::from)?;
-        hash.update(format!("\n{name}={text}"));
-    }
-    let how = hexadecimal(&hash.finalize(), 8);
-    Ok(format!("tarn:{}:{how}", file.sha256))
 }
 
 #[cfg(test)]

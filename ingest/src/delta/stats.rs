@@ -2,11 +2,13 @@
 //!
 //! Readers prune by these figures and answer `min`, `max` and `count` from them, so only what is
 //! exact in JSON is written: no bounds for columns with NaN or infinity, for times between two
-//! milliseconds (readers keep no more), for long texts and for binary.
+//! milliseconds (readers keep no more) or outside of the years 1 to 9999 (readers take what has
+//! another form than `YYYY-` for NULL), for long texts and for binary.
 
 use crate::figures::{Figures, Values};
 use arrow::datatypes::{DataType, Schema};
 use arrow::temporal_conversions::timestamp_us_to_datetime;
+use chrono::Datelike;
 use serde_json::{Map, Value, json};
 
 /// The columns that readers expect statistics of: `delta.dataSkippingNumIndexedCols`.
@@ -69,6 +71,9 @@ fn time(nanoseconds: i128, zone: bool) -> Option<Value> {
     }
     let micros = i64::try_from(nanoseconds / 1_000).ok()?;
     let time = timestamp_us_to_datetime(micros)?;
+    if !(1..=9999).contains(&time.year()) {
+        return None;
+    }
     let format = if zone { "%Y-%m-%dT%H:%M:%S%.3fZ" } else { "%Y-%m-%d %H:%M:%S%.3f" };
     Some(time.format(format).to_string().into())
 }
@@ -99,5 +104,12 @@ mod tests {
         let times = |values: Vec<i64>| stats(Arc::new(TimestampMicrosecondArray::from(values)));
         assert_eq!(times(vec![-1_000])["minValues"]["x"], "1969-12-31 23:59:59.999");
         assert_eq!(times(vec![0, 1])["maxValues"], json!({}));
+        // The first and the last second of the years 1 and 9999, and a second beyond.
+        let (first, last) = (-62_135_596_800_000_000, 253_402_300_799_000_000);
+        assert_eq!(times(vec![first])["minValues"]["x"], "0001-01-01 00:00:00.000");
+        assert_eq!(times(vec![last])["maxValues"]["x"], "9999-12-31 23:59:59.000");
+        for outside in [first - 1_000_000, last + 1_000_000] {
+            assert_eq!(times(vec![outside])["minValues"], json!({}));
+        }
     }
 }

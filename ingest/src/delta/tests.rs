@@ -5,6 +5,7 @@ use crate::plan;
 use arrow::array::{ArrayRef, AsArray, Float32Array, Int32Array, UInt8Array};
 use arrow::datatypes::{DataType, Float32Type};
 use object_store::ObjectStore;
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use tarn_connectors::{FileStat, Location};
@@ -121,8 +122,16 @@ fn floats(values: &[f32]) -> ArrayRef {
 }
 
 async fn add(target: &Target, files: &[SourceFile]) -> Result<Outcome, IngestError> {
-    let options = TableOptions::default();
-    ingest_table(&Stores::default(), target, files, &options, &quiet()).await
+    ingest_table(target, files, &TableOptions::default()).await
+}
+
+async fn ingest_table(
+    target: &Target,
+    files: &[SourceFile],
+    options: &TableOptions,
+) -> Result<Outcome, IngestError> {
+    let (stores, cancel) = (Stores::default(), Cancel::new());
+    prepare(&stores, target, files, options, &quiet(), &cancel).await?.commit().await
 }
 
 /// Rows of the table in the order of its files, read by DataFusion through deltalake.
@@ -169,10 +178,9 @@ async fn the_same_content_is_other_rows_where_a_column_tells_its_path() {
         serde_json::from_str(r#"{"columns": {"station": "path:(.)\\.nc"}}"#).unwrap();
     let file = |name: &str| source(folder.path(), made(name, 1, &[("ta", floats(&[1.0]), &[])]));
     let files = [file("a.nc"), file("b.nc")];
-    let stores = Stores::default();
-    let outcome = ingest_table(&stores, &target, &files, &options, &quiet()).await.unwrap();
+    let outcome = ingest_table(&target, &files, &options).await.unwrap();
     assert_eq!((outcome.added, outcome.rows), (2, 2));
-    let again = ingest_table(&stores, &target, &files, &options, &quiet()).await.unwrap();
+    let again = ingest_table(&target, &files, &options).await.unwrap();
     assert_eq!((again.added, again.rows), (0, 0));
 }
 
@@ -194,9 +202,13 @@ async fn a_place_with_other_content_or_read_in_another_way_is_refused_and_change
     }
     let select: TableOptions = serde_json::from_str(r#"{"select": ["ta"]}"#).unwrap();
     let again = [file(1.0)];
-    let error = ingest_table(&Stores::default(), &target, &again, &select, &quiet()).await;
-    let error = error.unwrap_err();
-    assert!(error.to_string().contains("other options"), "{error}");
+    let copy = [source(folder.path(), made("copy.nc", 2, &[("ta", floats(&[1.0, 2.0]), &[])]))];
+    for files in [&again, &copy] {
+        let error = ingest_table(&target, files, &select).await.unwrap_err();
+        assert!(matches!(error, IngestError::Conflict { .. }), "{error:?}");
+        assert!(error.to_string().contains("other options"), "{error}");
+        assert!(error.to_string().contains(&files[0].stat.location), "{error}");
+    }
     assert_eq!((count(&target).await, parquet_files(&target).len()), (3, 2));
     assert_eq!(Log::load(&target).await.unwrap().unwrap().version(), 1);
 
@@ -221,16 +233,16 @@ async fn of_concurrent_ingests_of_one_place_with_other_contents_one_counts() {
         tokio::spawn(async move {
             file.stat.location = "/data/a.nc".to_owned();
             let options = TableOptions::default();
-            let source = super::source(&file, &options).unwrap();
             let table = Table::open(&[Arc::clone(&file.reader)], &options).unwrap();
             let columns = Arc::new(types::delta_schema("cells", table.schema()).unwrap());
-            file.stat = real;
             let part = table.parts()[0].clone();
+            let claim = identity::place(&file, &part).unwrap();
+            file.stat = real;
             let app_id = app_id(&file, &part, &table, &options).unwrap();
-            let progress = quiet();
-            let written = write_all(&target, vec![(&file, part, app_id)], &columns, &progress);
-            let pending = written.await.unwrap();
-            log::commit(&target, &columns, &[source], pending).await.is_ok()
+            let missing = vec![(&file, part, app_id)];
+            let cancel = Cancel::new();
+            let pending = write_all(&target, missing, &columns, &quiet(), &cancel).await.unwrap();
+            log::commit(&target, &columns, &[claim], pending).await.is_ok()
         })
     });
     let outcomes = futures::future::join_all(tasks.collect::<Vec<_>>()).await;
@@ -484,8 +496,7 @@ async fn tensors_become_lists_with_their_shape_in_the_metadata() {
         ..source(folder.path(), made("a.nc", 4, &[("ta", floats(&[1.0, 2.0, 3.0, 4.0]), &[])]))
     };
     let options: TableOptions = serde_json::from_str(r#"{"layout": "tensors"}"#).unwrap();
-    let stores = Stores::default();
-    let outcome = ingest_table(&stores, &target, &[source], &options, &quiet()).await.unwrap();
+    let outcome = ingest_table(&target, &[source], &options).await.unwrap();
     assert_eq!(outcome.rows, 2);
     let schema = outcome.log.schema(&target).unwrap();
     let field = schema.field_with_name("ta").unwrap();

@@ -1,8 +1,8 @@
 //! What was written, read back from the store and compared with its source.
 
 use super::write::{DataFile, Target};
-use crate::IngestError;
 use crate::figures::Figures;
+use crate::{Cancel, IngestError};
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -22,6 +22,7 @@ pub(crate) async fn verify(
     target: &Target,
     file: &DataFile,
     columns: &Schema,
+    cancel: &Cancel,
 ) -> Result<(), IngestError> {
     let stored = StoredFile {
         store: Arc::clone(&target.store),
@@ -34,6 +35,9 @@ pub(crate) async fn verify(
     let mut stream = builder.build().map_err(|error| target.failed(&error))?;
     let mut figures = vec![Figures::default(); columns.fields().len()];
     while let Some(batch) = stream.next().await {
+        if cancel.is_cancelled() {
+            return Err(IngestError::Cancelled);
+        }
         let batch = batch.map_err(|error| target.failed(&error))?;
         for (array, figures) in batch.columns().iter().zip(&mut figures) {
             figures.update(array).map_err(|error| target.failed(&error))?;

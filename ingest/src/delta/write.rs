@@ -1,8 +1,8 @@
 //! One source file → Parquet files in the table's folder.
 
 use super::types::convert;
-use crate::IngestError;
 use crate::figures::Figures;
+use crate::{Cancel, IngestError};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use object_store::buffered::BufWriter;
@@ -13,7 +13,6 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tarn_connectors::Location;
 use tarn_formats::Selection;
 use tarn_formats::table::{Dependence, Part};
@@ -72,12 +71,13 @@ pub(crate) struct DataFile {
 }
 
 /// Writes one source file. `columns` are the columns of the source as the table stores them.
-/// Blocks: to be called on a blocking thread, inside a tokio runtime. On failure nothing stays.
+/// Blocks: to be called on a blocking thread, inside a tokio runtime. On failure and where it
+/// is stopped nothing stays, and the others that share `stop` stop too.
 pub(crate) fn write_part(
     target: &Target,
     part: &Part,
     columns: &SchemaRef,
-    stop: &AtomicBool,
+    stop: &Cancel,
 ) -> Result<Vec<DataFile>, IngestError> {
     let runtime = tokio::runtime::Handle::current();
     let mut written = Vec::new();
@@ -85,8 +85,8 @@ pub(crate) fn write_part(
     let outcome = runtime.block_on(async {
         let all: Vec<usize> = (0..columns.fields().len()).collect();
         for region in part.regions(&Selection::all(part.shape()), ROW_GROUP as u64) {
-            if stop.load(Ordering::Relaxed) {
-                break;
+            if stop.is_cancelled() {
+                return Err(IngestError::Cancelled);
             }
             let batch = part.read(&region, &all)?;
             let file = match &mut open {
@@ -105,7 +105,7 @@ pub(crate) fn write_part(
         }
         let rows: u64 = written.iter().map(|file| file.rows).sum();
         let expected = part.rows().unwrap_or(u64::MAX);
-        if rows != expected && !stop.load(Ordering::Relaxed) {
+        if rows != expected {
             return Err(IngestError::Verification {
                 table: target.table.clone(),
                 column: "(rows)".to_owned(),
@@ -115,7 +115,7 @@ pub(crate) fn write_part(
         Ok(())
     });
     if let Err(error) = outcome {
-        stop.store(true, Ordering::Relaxed);
+        stop.cancel();
         runtime.block_on(async {
             if let Some(file) = open.take() {
                 file.abort().await;

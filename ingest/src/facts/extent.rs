@@ -3,7 +3,7 @@
 use crate::figures::Values;
 use tarn_formats::Variable;
 use tarn_formats::cf::{CalendarDate, Decoder};
-use tarn_schemas::facts::Extent;
+use tarn_schemas::facts::{Extent, Horizontal};
 
 /// Seconds of a day.
 const DAY: f64 = 86_400.0;
@@ -44,10 +44,11 @@ impl Finder {
                     widen(&mut self.time, range);
                 }
             }
-            Axis::Latitude if range.0 >= -90.0 && range.1 <= 90.0 => {
+            // The profile refuses a variable that is out of range, with its name.
+            Axis::Latitude if within(Horizontal::Latitude, range) => {
                 widen(&mut self.latitude, range);
             }
-            Axis::Longitude if range.0 >= -360.0 && range.1 <= 720.0 => {
+            Axis::Longitude if within(Horizontal::Longitude, range) => {
                 widen(&mut self.longitude, normalise(range));
             }
             Axis::Latitude | Axis::Longitude => {}
@@ -62,6 +63,10 @@ impl Finder {
         };
         Extent { time: self.time, bounding_box }
     }
+}
+
+fn within(axis: Horizontal, (min, max): (f64, f64)) -> bool {
+    axis.range().contains(&min) && axis.range().contains(&max)
 }
 
 fn widen(own: &mut Option<(f64, f64)>, (min, max): (f64, f64)) {
@@ -79,21 +84,9 @@ fn axis(variable: &Variable, decoder: &Decoder) -> Option<Axis> {
         let named = variable.text("standard_name") == Some("time");
         return (named || is_coordinate).then_some(Axis::Time);
     }
-    match variable.text("standard_name") {
-        Some("latitude") => return Some(Axis::Latitude),
-        Some("longitude") => return Some(Axis::Longitude),
-        // Such as grid_latitude of a rotated pole.
-        Some(_) => return None,
-        None => {}
-    }
-    match variable.text("units")? {
-        "degrees_north" | "degree_north" | "degree_N" | "degrees_N" | "degreeN" | "degreesN" => {
-            Some(Axis::Latitude)
-        }
-        "degrees_east" | "degree_east" | "degree_E" | "degrees_E" | "degreeE" | "degreesE" => {
-            Some(Axis::Longitude)
-        }
-        _ => None,
+    match Horizontal::of(variable.text("standard_name"), variable.text("units"))? {
+        Horizontal::Latitude => Some(Axis::Latitude),
+        Horizontal::Longitude => Some(Axis::Longitude),
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_catalog::{Catalog, LabDefaults};
 use tarn_connectors::{Location, Stores};
-use tarn_ingest::{IngestError, IngestReport, IngestRequest, ingest};
+use tarn_ingest::{Cancel, IngestError, IngestReport, IngestRequest, ingest};
+use tarn_schemas::facts::FileFacts;
 use tarn_schemas::record::{Contact, Organisation};
 use tarn_schemas::{LabName, Principal, TableOptions};
 
@@ -87,7 +88,7 @@ impl Lab {
     ) -> Result<IngestReport, IngestError> {
         let quiet = Arc::new(|_| {});
         let who = Principal::Owner;
-        ingest(&self.catalog, &self.stores, &self.store, &who, request, quiet).await
+        ingest(&self.catalog, &self.stores, &self.store, &who, request, quiet, &Cancel::new()).await
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) async fn catalog(folder: &Path) -> Catalog {
     let defaults = LabDefaults {
         publisher: Some(Organisation { name: "Oak Ridge".to_owned(), ror: None }),
         contact: Some(Contact { name: "Desk".to_owned(), email: "desk@lab.gov".to_owned() }),
-        naan: None,
+        ..LabDefaults::default()
     };
     let catalog = Catalog::create(folder, LabName::new("ornl").unwrap(), defaults).await.unwrap();
     let record = serde_json::from_value(serde_json::json!({
@@ -111,8 +112,19 @@ pub(crate) async fn catalog(folder: &Path) -> Catalog {
         "tier": "public",
     }))
     .unwrap();
-    catalog.register(&Principal::Owner, record, vec![]).await.unwrap();
+    catalog.register(&Principal::Owner, record, facts().await).await.unwrap();
     catalog
+}
+
+/// What the E3SM files say of themselves.
+async fn facts() -> Vec<FileFacts> {
+    let stores = Stores::default();
+    let mut facts = Vec::new();
+    for file in e3sm().unwrap_or_default() {
+        let stat = stores.stat(&Location::parse(&file).unwrap()).await.unwrap();
+        facts.push(tarn_ingest::facts::extract(&stores, &stat).await.unwrap());
+    }
+    facts
 }
 
 /// The air temperature of these files as table `ta`.

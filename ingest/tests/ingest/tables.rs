@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 use tarn_catalog::{Catalog, TableStorage};
-use tarn_ingest::{IngestError, IngestRequest, ingest};
+use tarn_ingest::{Cancel, IngestError, IngestRequest, Progress, ingest};
 use tarn_schemas::code::{Coded, ErrorCode};
 use tarn_schemas::{DatasetRef, Principal, Scope};
 
@@ -79,17 +79,19 @@ async fn an_ingest_that_died_before_it_told_the_catalog_is_finished_by_a_repeat(
 async fn ten_ingests_write_a_checkpoint_that_keeps_what_was_added() {
     let Some(files) = e3sm() else { return };
     let lab = Lab::new().await;
-    lab.ingest(&request(&files[..1])).await.unwrap();
     // The same bytes under other names are the same rows, except with the name as a column.
     let copies = lab.folder.path().join("copies");
     std::fs::create_dir(&copies).unwrap();
-    for number in 0..10 {
+    let named = |number: u8| {
         let copy = copies.join(format!("copy{number}.nc"));
         std::fs::copy(&files[0], &copy).unwrap();
-        let mut with_name = request(&[copy.display().to_string()]);
-        with_name.options =
-            serde_json::from_str(r#"{"columns": {"copy": "path:copy(.)"}}"#).unwrap();
-        let report = lab.ingest(&with_name).await.unwrap();
+        let mut named = request(&[copy.display().to_string()]);
+        named.options =
+            serde_json::from_str(r#"{"columns": {"copy": "path:copy([0-9]+)"}}"#).unwrap();
+        named
+    };
+    for number in 0..11 {
+        let report = lab.ingest(&named(number)).await.unwrap();
         assert_eq!(report.files_added, 1, "{number}");
     }
     let log = lab.folder.path().join("store/air/ta/_delta_log");
@@ -97,7 +99,7 @@ async fn ten_ingests_write_a_checkpoint_that_keeps_what_was_added() {
         entry.as_ref().unwrap().file_name().to_string_lossy().contains(".checkpoint")
     });
     assert_eq!(checkpoints.count(), 1);
-    let again = lab.ingest(&request(&files[..1])).await.unwrap();
+    let again = lab.ingest(&named(0)).await.unwrap();
     assert_eq!(again.files_skipped, 1);
 }
 
@@ -141,7 +143,8 @@ async fn who_may_not_write_and_what_is_not_there_is_refused_and_nothing_is_writt
     let reader = Principal::Person { name: "ada".to_owned(), scope: Scope::Read };
     let quiet = std::sync::Arc::new(|_| {});
     let asked = request(&files);
-    let refused = ingest(&lab.catalog, &lab.stores, &lab.store, &reader, &asked, quiet).await;
+    let refused =
+        ingest(&lab.catalog, &lab.stores, &lab.store, &reader, &asked, quiet, &Cancel::new()).await;
     assert_eq!(refused.unwrap_err().code(), ErrorCode::PermissionDenied);
     let missing = lab.ingest(&request(&["/none/x.nc".to_owned()])).await.unwrap_err();
     assert_eq!(missing.code(), ErrorCode::NotFound);
@@ -153,4 +156,33 @@ async fn who_may_not_write_and_what_is_not_there_is_refused_and_nothing_is_writt
     assert_eq!(invalid.code(), ErrorCode::InvalidData);
     assert!(invalid.to_string().contains("empty.nc"), "{invalid}");
     assert!(!lab.folder.path().join("store").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ingest_that_is_cancelled_leaves_nothing_and_a_repeat_does_it_all() {
+    let Some(files) = e3sm() else { return };
+    let lab = Lab::new().await;
+    let owner = Principal::Owner;
+    let asked = request(&files);
+    // Before it begins, with one file written, and with all of them written.
+    for moment in [None, Some("file"), Some("verifying")] {
+        let cancel = Cancel::new();
+        if moment.is_none() {
+            cancel.cancel();
+        }
+        let when = cancel.clone();
+        let progress = std::sync::Arc::new(move |progress| match progress {
+            Progress::FileDone { .. } if moment == Some("file") => when.cancel(),
+            Progress::Verifying if moment == Some("verifying") => when.cancel(),
+            _ => {}
+        });
+        let ingest =
+            ingest(&lab.catalog, &lab.stores, &lab.store, &owner, &asked, progress, &cancel);
+        let error = ingest.await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Cancelled, "{moment:?}: {error}");
+        let table = lab.folder.path().join("store/air/ta");
+        let left = std::fs::read_dir(table).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{moment:?}");
+    }
+    assert_eq!(lab.ingest(&asked).await.unwrap().files_added, 3);
 }

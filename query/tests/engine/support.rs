@@ -80,7 +80,6 @@ impl Lab {
             "terms": {"id": "https://lab.gov/terms", "sha256": "0123456789abcdef".repeat(4)},
             "provenance": {"derived_from": [], "activity": "cut for tests", "software": "netCDF4"},
             "language": "en",
-            "review": "2028-11-22",
             "files": ["/data/sst.nc"]
         }))
         .unwrap();

@@ -1,16 +1,32 @@
 //! Rules on what was extracted from the files.
 //!
-//! Units get a light look here: text that no unit parser could read. What a unit means is not
-//! decided by the profile yet.
+//! Units have to be units of UDUNITS where the format or the file promises that: in NetCDF (NetCDF
+//! Users Guide, appendix A) and in files that claim CF. HDF5 promises nothing, and beamlines write
+//! there what their devices say (`eng`, `full st`): such units only have to be text.
 
 use super::rights::is_sha256;
-use super::{Findings, NOTHING, shown};
-use crate::facts::{Extent, FileFacts, VariableFacts};
+use super::{Findings, NOTHING, Setting, shown, standard_names, standards};
+use crate::facts::{Extent, FileFacts, Horizontal, VariableFacts};
 use crate::record::Record;
+use crate::units::Unit;
+use std::collections::HashSet;
 
 const LONGEST_UNIT: usize = 200;
 
-pub(super) fn check(record: &Record, files: &[FileFacts], findings: &mut Findings) {
+pub(super) fn check(
+    record: &Record,
+    files: &[FileFacts],
+    setting: &Setting,
+    findings: &mut Findings,
+) {
+    if files.is_empty() && record.files.is_empty() && !setting.has_tables {
+        findings.add(
+            "/files",
+            "files.required",
+            NOTHING,
+            "name the data by paths or URLs: size, checksum, variables and extents are taken from them",
+        );
+    }
     if files.is_empty() && !record.files.is_empty() {
         findings.add(
             "/files",
@@ -19,7 +35,16 @@ pub(super) fn check(record: &Record, files: &[FileFacts], findings: &mut Finding
             "check that the paths and URLs exist and can be read: size, checksum and variables are taken from the files",
         );
     }
+    let mut seen = HashSet::new();
     for (place, file) in files.iter().enumerate() {
+        if !seen.insert(&file.location) {
+            findings.add(
+                format!("/files/{place}"),
+                "files.once",
+                shown(&file.location),
+                "name every file once",
+            );
+        }
         check_file(file, &format!("/files/{place}"), findings);
     }
 }
@@ -61,13 +86,21 @@ fn check_file(file: &FileFacts, pointer: &str, findings: &mut Findings) {
         );
     }
     for (place, variable) in file.variables.iter().enumerate() {
-        check_variable(variable, &format!("{pointer}/variables/{place}"), findings);
+        let pointer = format!("{pointer}/variables/{place}");
+        check_variable(variable, &pointer, findings);
+        check_units(variable, needs_units(file), &pointer, findings);
+        check_axis(variable, &file.extent, &pointer, findings);
     }
     check_extent(&file.extent, &format!("{pointer}/extent"), findings);
 }
 
 fn holds_arrays(media_type: &str) -> bool {
     matches!(media_type, "application/x-netcdf" | "application/x-hdf5")
+}
+
+/// Whether the units of a file are those of UDUNITS.
+fn needs_units(file: &FileFacts) -> bool {
+    file.media_type == "application/x-netcdf" || standards::claims_cf(file)
 }
 
 fn check_variable(variable: &VariableFacts, pointer: &str, findings: &mut Findings) {
@@ -87,16 +120,6 @@ fn check_variable(variable: &VariableFacts, pointer: &str, findings: &mut Findin
             format!("variable {}: every dimension has one length", variable.name),
         );
     }
-    if let Some(units) = &variable.units
-        && !may_be_units(units)
-    {
-        findings.add(
-            format!("{pointer}/units"),
-            "variables.units",
-            shown(units),
-            format!("variable {}: write units as UDUNITS does, such as K or m s-1", variable.name),
-        );
-    }
     if let (Some(min), Some(max)) = (variable.min, variable.max)
         && min > max
     {
@@ -107,6 +130,89 @@ fn check_variable(variable: &VariableFacts, pointer: &str, findings: &mut Findin
             format!("variable {}: extract the file again, min is not below max", variable.name),
         );
     }
+}
+
+/// The unit is one, and measures what the standard name says.
+fn check_units(variable: &VariableFacts, strict: bool, pointer: &str, findings: &mut Findings) {
+    let Some(units) = &variable.units else { return };
+    let name = &variable.name;
+    let unit = match Unit::parse(units) {
+        Ok(unit) => unit,
+        Err(error) if strict || !may_be_units(units) => {
+            findings.add(
+                format!("{pointer}/units"),
+                "variables.units",
+                shown(units),
+                format!(
+                    "variable {name}: {error}; write units as UDUNITS does, such as K, m s-1 or \
+                     days since 1850-01-01, in the file's `units` attribute (1 for a plain number)"
+                ),
+            );
+            return;
+        }
+        Err(_) => return,
+    };
+    let Some(standard_name) = &variable.standard_name else { return };
+    let Some(canonical) = standard_names::canonical_unit(standard_name) else { return };
+    if strict && !Unit::parse(canonical).is_ok_and(|canonical| unit.converts_to(canonical)) {
+        findings.add(
+            format!("{pointer}/units"),
+            "variables.canonical_units",
+            shown(units),
+            format!(
+                "variable {name}: {standard_name} is measured in {canonical}, which this unit does \
+                 not convert to; correct `units` or `standard_name` in the file"
+            ),
+        );
+    }
+}
+
+/// Axes have values that place the data: extents are taken from them.
+fn check_axis(variable: &VariableFacts, extent: &Extent, pointer: &str, findings: &mut Findings) {
+    let (name, units) = (&variable.name, variable.units.as_deref());
+    // Variables that were not read, or have no cells, say nothing.
+    let read = variable.missing.is_some() && variable.shape.iter().all(|length| *length > 0);
+    let nothing = || format!("{} cell(s) without a value", cells(variable));
+    if let Some(axis) = Horizontal::of(variable.standard_name.as_deref(), units) {
+        let (range, rule) = match axis {
+            Horizontal::Latitude => (axis.range(), "extent.latitude"),
+            Horizontal::Longitude => (axis.range(), "extent.longitude"),
+        };
+        let fix = format!(
+            "variable {name}: degrees lie in {} to {}; correct the values, or mark the missing \
+             ones with `_FillValue`",
+            range.start(),
+            range.end()
+        );
+        match (variable.min, variable.max) {
+            (Some(min), Some(max)) if !(range.contains(&min) && range.contains(&max)) => {
+                findings.add(pointer, rule, format!("{min} to {max}"), fix);
+            }
+            (None, _) | (_, None) if read => findings.add(pointer, rule, nothing(), fix),
+            _ => {}
+        }
+    }
+    let is_axis = match variable.dimensions.as_slice() {
+        [dimension] => name.rsplit('/').next() == Some(dimension),
+        _ => false,
+    };
+    let is_time = units.and_then(|units| Unit::parse(units).ok()).is_some_and(Unit::is_moment)
+        && (is_axis || variable.standard_name.as_deref() == Some("time"));
+    if is_time && read && extent.time.is_none() {
+        findings.add(
+            pointer,
+            "extent.time",
+            format!("{} in {}", nothing(), shown(units.unwrap_or_default())),
+            format!(
+                "variable {name}: a time axis has times; correct its values, and count them in \
+                 days, hours, minutes or seconds of a calendar of CF"
+            ),
+        );
+    }
+}
+
+fn cells(variable: &VariableFacts) -> u64 {
+    variable.shape.iter().fold(1, |cells: u64, length| cells.saturating_mul(*length))
 }
 
 /// Whether text may be units at all: no control characters, brackets that close, not a book.

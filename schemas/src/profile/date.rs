@@ -1,6 +1,6 @@
 //! Dates as records write them.
 
-use chrono::{Days, Months, NaiveDate};
+use chrono::{Months, NaiveDate};
 
 /// A calendar date written `YYYY-MM-DD` (ISO 8601), and nothing else.
 pub fn parse_date(text: &str) -> Option<NaiveDate> {
@@ -12,11 +12,9 @@ pub fn parse_date(text: &str) -> Option<NaiveDate> {
     if right_shape { NaiveDate::parse_from_str(text, "%Y-%m-%d").ok() } else { None }
 }
 
-/// Last day on which a record registered today has to be looked at again.
-pub(super) fn latest_review(today: NaiveDate) -> NaiveDate {
-    let in_two_years = today.checked_add_months(Months::new(24)).unwrap_or(NaiveDate::MAX);
-    // One day of grace, so that a record made before midnight passes after it.
-    in_two_years.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX)
+/// The day so many months later.
+pub(super) fn in_months(today: NaiveDate, months: u32) -> NaiveDate {
+    today.checked_add_months(Months::new(months)).unwrap_or(NaiveDate::MAX)
 }
 
 #[cfg(test)]

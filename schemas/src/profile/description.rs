@@ -1,5 +1,6 @@
 //! Rules on what a record says in words: title, description, keywords, kind, language.
 
+use super::text::visible;
 use super::vocabulary::RESOURCE_TYPES;
 use super::{Findings, NOTHING, shown};
 use crate::facts::FileFacts;
@@ -40,7 +41,7 @@ pub(super) fn check(record: &Record, files: &[FileFacts], findings: &mut Finding
 
 fn title(record: &Record, files: &[FileFacts], findings: &mut Findings) {
     let title = record.title.trim();
-    let length = title.chars().count();
+    let length = visible(title);
     if length == 0 {
         findings.add("/title", "title.required", NOTHING, "give the dataset a title");
         return;
@@ -73,7 +74,7 @@ fn is_name_of(title: &str, location: &str) -> bool {
 }
 
 fn description(record: &Record, findings: &mut Findings) {
-    let length = record.description.trim().chars().count();
+    let length = visible(&record.description);
     if length < 100 {
         let found = if length == 0 { NOTHING.to_owned() } else { format!("{length} characters") };
         findings.add(
@@ -95,7 +96,7 @@ fn keywords(record: &Record, findings: &mut Findings) {
         );
     }
     for (place, keyword) in record.keywords.iter().enumerate() {
-        let length = keyword.trim().chars().count();
+        let length = visible(keyword);
         if !(1..=LONGEST_KEYWORD).contains(&length) {
             findings.add(
                 format!("/keywords/{place}"),

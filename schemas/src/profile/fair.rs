@@ -6,6 +6,7 @@
 //! contents are true is the business of [`validate`](super::validate).
 
 use super::license::check_spdx;
+use super::standards;
 use crate::facts::FileFacts;
 use crate::record::Record;
 
@@ -95,8 +96,8 @@ pub fn score(record: &Record, files: &[FileFacts], has_tables: bool) -> Vec<Metr
         whole(
             "FsF-R1.3-01M",
             1.0,
-            follows_standard(record, files),
-            "name the community standard the files follow under `conforms_to`, such as CF-1.11 or NXtomo",
+            files.iter().any(standards::follows),
+            "say in the `Conventions` attribute of the files which standard they follow, such as CF-1.11; NeXus files say it in their root",
         ),
         whole(
             "FsF-R1.3-02D",
@@ -158,14 +159,4 @@ fn is_open_format(media_type: &str) -> bool {
             | "image/fits"
             | "image/tiff"
     ) || media_type.starts_with("text/")
-}
-
-/// Named in the record, or by the attribute every file that follows CF or ACDD carries.
-fn follows_standard(record: &Record, files: &[FileFacts]) -> bool {
-    record.conforms_to.iter().any(|standard| !standard.trim().is_empty())
-        || files.iter().any(|file| {
-            file.attributes
-                .iter()
-                .any(|(name, value)| name == "Conventions" && !value.trim().is_empty())
-        })
 }

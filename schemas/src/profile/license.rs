@@ -10,6 +10,14 @@ use spdx::{Expression, LicenseItem, ParseMode};
 pub fn check_spdx(text: &str) -> Result<(), String> {
     let expression = Expression::parse_mode(text, ParseMode::STRICT)
         .map_err(|error| error.reason.to_string())?;
+    for requirement in expression.requirements() {
+        // Values of SPDX documents, and no licence.
+        if let LicenseItem::Spdx { id, .. } = &requirement.req.license
+            && ["NOASSERTION", "NONE"].contains(&id.name)
+        {
+            return Err(format!("{} grants nothing", id.name));
+        }
+    }
     let unknown = expression
         .requirements()
         .find(|requirement| !matches!(requirement.req.license, LicenseItem::Spdx { .. }));
@@ -101,7 +109,17 @@ mod tests {
         ] {
             assert_eq!(check_spdx(good), Ok(()), "{good}");
         }
-        for bad in ["", "CC-BY", "cc-by-4.0", "MIT OR", "LicenseRef-mine", "see readme"] {
+        for bad in [
+            "",
+            "CC-BY",
+            "cc-by-4.0",
+            "MIT OR",
+            "LicenseRef-mine",
+            "see readme",
+            "NOASSERTION",
+            "NONE",
+            "MIT AND NOASSERTION",
+        ] {
             assert!(check_spdx(bad).is_err(), "{bad}");
         }
     }

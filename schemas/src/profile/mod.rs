@@ -12,25 +12,42 @@ pub mod identifier;
 pub mod license;
 mod links;
 mod rights;
+mod standard_names;
+mod standards;
+mod text;
 mod violation;
 mod vocabulary;
 
 pub use date::parse_date;
+pub use rights::is_identifier;
 pub use violation::Violation;
 
 use crate::facts::FileFacts;
 use crate::record::Record;
 use chrono::NaiveDate;
 
+/// What a record is judged by besides itself and its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The date in UTC.
+    pub today: NaiveDate,
+    /// Whether the dataset has tables from an earlier ingest.
+    pub has_tables: bool,
+    /// For how long the lab holds data back at most.
+    pub longest_embargo_months: u32,
+}
+
 /// Every rule that a filled record breaks, in the order of the record; empty means it may be
-/// registered. `files` is what was extracted from the files it names, `today` the date in UTC.
-pub fn validate(record: &Record, files: &[FileFacts], today: NaiveDate) -> Vec<Violation> {
+/// registered as far as the record itself tells (whether its inputs exist is for the catalog).
+/// `files` is what was extracted from the files it names.
+pub fn validate(record: &Record, files: &[FileFacts], setting: &Setting) -> Vec<Violation> {
     let mut findings = Findings::default();
     description::check(record, files, &mut findings);
     agents::check(record, &mut findings);
-    rights::check(record, today, &mut findings);
-    links::check(record, today, &mut findings);
-    contents::check(record, files, &mut findings);
+    rights::check(record, setting, &mut findings);
+    links::check(record, files, setting, &mut findings);
+    contents::check(record, files, setting, &mut findings);
+    text::check(record, &mut findings);
     findings.0
 }
 

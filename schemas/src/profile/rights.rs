@@ -1,17 +1,16 @@
 //! Rules on who may read: tier, licence, embargo, markings, terms.
 
-use super::date::parse_date;
+use super::date::{in_months, parse_date};
 use super::license::check_spdx;
 use super::vocabulary::LIMITED;
-use super::{Findings, NOTHING, shown};
+use super::{Findings, NOTHING, Setting, shown};
 use crate::record::Record;
 use crate::tier::Tier;
-use chrono::NaiveDate;
 
-pub(super) fn check(record: &Record, today: NaiveDate, findings: &mut Findings) {
+pub(super) fn check(record: &Record, setting: &Setting, findings: &mut Findings) {
     tier(record, findings);
     license(record, findings);
-    embargo(record, today, findings);
+    embargo(record, setting, findings);
     markings(record, findings);
     terms(record, findings);
 }
@@ -89,7 +88,22 @@ pub(super) fn is_uri(text: &str) -> bool {
         && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
-fn embargo(record: &Record, today: NaiveDate, findings: &mut Findings) {
+/// Whether this is an identifier that others resolve: an absolute URI (an ARK or a `doi:` too), or a
+/// bare DOI.
+pub fn is_identifier(text: &str) -> bool {
+    let doi = text.strip_prefix("10.").and_then(|rest| rest.split_once('/'));
+    is_uri(text)
+        || doi.is_some_and(|(prefix, rest)| {
+            prefix.len() >= 4
+                && prefix.chars().all(|c| c.is_ascii_digit() || c == '.')
+                && !rest.is_empty()
+                && !text.contains(char::is_whitespace)
+        })
+}
+
+fn embargo(record: &Record, setting: &Setting, findings: &mut Findings) {
+    let today = setting.today;
+    let latest = in_months(today, setting.longest_embargo_months);
     let Some(embargo) = &record.embargo else { return };
     match parse_date(&embargo.until) {
         None => findings.add(
@@ -103,6 +117,16 @@ fn embargo(record: &Record, today: NaiveDate, findings: &mut Findings) {
             "embargo.future",
             embargo.until.clone(),
             format!("the embargo has to end after today ({today}), or leave it out"),
+        ),
+        Some(until) if until > latest => findings.add(
+            "/embargo/until",
+            "embargo.longest",
+            embargo.until.clone(),
+            format!(
+                "this lab holds data back for at most {} months, until {latest}: write an earlier \
+                 day, and a new version of the record if that is not enough",
+                setting.longest_embargo_months
+            ),
         ),
         Some(_) => {}
     }

@@ -26,7 +26,7 @@ markings: [UNL]
 provenance: {derived_from: ['doi:10.1/x'], activity: optimal interpolation, software: oi 2.1, instrument: buoys}
 funding: [{funder: DOE, award: DE-1}]
 related: [{relation: IsCitedBy, identifier: 'https://doi.org/10.1/y'}]
-conforms_to: [CF-1.11]
+conforms_to: [CF-1.6]
 language: en
 steward: {name: Data desk, email: data@lab.gov}
 review: 2028-11-22
@@ -39,6 +39,10 @@ fn record() -> Record {
 
 fn today() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()
+}
+
+fn setting() -> Setting {
+    Setting { today: today(), has_tables: false, longest_embargo_months: 24 }
 }
 
 fn file() -> FileFacts {
@@ -68,7 +72,7 @@ fn file() -> FileFacts {
 fn broken(change: impl FnOnce(&mut Record, &mut FileFacts)) -> Vec<(String, String)> {
     let (mut record, mut file) = (record(), file());
     change(&mut record, &mut file);
-    validate(&record, &[file], today())
+    validate(&record, &[file], &setting())
         .into_iter()
         .map(|violation| {
             assert!(!violation.found.is_empty() && !violation.fix.is_empty(), "{violation}");
@@ -95,7 +99,7 @@ fn a_complete_record_breaks_no_rule() {
 #[test]
 fn an_empty_record_breaks_every_required_rule_at_once() {
     let empty: Record = serde_yaml_ng::from_str("name: x").unwrap();
-    let violations = validate(&empty, &[], today());
+    let violations = validate(&empty, &[], &setting());
     let rules: Vec<&str> = violations.iter().map(|violation| violation.rule.as_str()).collect();
     assert_eq!(
         rules,
@@ -112,6 +116,7 @@ fn an_empty_record_breaks_every_required_rule_at_once() {
             "license.required",
             "issued.required",
             "review.required",
+            "files.required",
         ]
     );
 }
@@ -123,6 +128,8 @@ fn a_title_has_8_to_300_characters() {
     passes(|r, _| r.title = "ä".repeat(8));
     passes(|r, _| r.title = "ä".repeat(300));
     breaks("/title", "title.length", |r, _| r.title = "ä".repeat(301));
+    breaks("/title", "title.required", |r, _| r.title = "\u{200b}".repeat(10));
+    breaks("/title", "title.length", |r, _| r.title = format!("a{}b", " ".repeat(20)));
 }
 
 #[test]
@@ -144,6 +151,8 @@ fn a_description_has_at_least_100_characters() {
     breaks("/description", "description.length", |r, _| r.description = "é".repeat(99));
     breaks("/description", "description.length", |r, _| r.description = " ".repeat(200));
     passes(|r, _| r.description = "é".repeat(100));
+    let blanks = format!("a{}b", " ".repeat(120));
+    breaks("/description", "description.length", |r, _| r.description = blanks);
 }
 
 #[test]
@@ -203,7 +212,7 @@ fn public_data_need_an_spdx_licence() {
         r.license = None;
         r.rights = Some("https://rightsstatements.org/vocab/InC/1.0/".to_owned());
     });
-    for bad in ["CC-BY", "cc-by-4.0", "LicenseRef-mine", "", "MIT AND"] {
+    for bad in ["CC-BY", "cc-by-4.0", "LicenseRef-mine", "", "MIT AND", "NOASSERTION"] {
         breaks("/license", "license.spdx", |r, _| r.license = Some(bad.to_owned()));
     }
     passes(|r, _| r.license = Some("MIT OR Apache-2.0".to_owned()));
@@ -262,6 +271,10 @@ fn an_embargo_ends_in_the_future_and_has_a_reason() {
     breaks("/embargo/until", "embargo.date", |r, _| until("2027-02-30", r));
     breaks("/embargo/until", "embargo.future", |r, _| until("2026-11-22", r));
     passes(|r, _| until("2026-11-23", r));
+    passes(|r, _| until("2028-11-22", r));
+    for late in ["2028-11-23", "9999-12-31"] {
+        breaks("/embargo/until", "embargo.longest", |r, _| until(late, r));
+    }
     breaks("/embargo/reason", "embargo.reason", |r, _| {
         r.embargo.as_mut().unwrap().reason = String::new();
     });
@@ -286,6 +299,17 @@ fn dates_of_issue_and_review_are_dates() {
     breaks("/review", "review.required", |r, _| r.review = None);
     breaks("/review", "review.date", |r, _| r.review = Some("soon".to_owned()));
     breaks("/review", "review.date", |r, _| r.review = Some("2028-12-24".to_owned()));
+    breaks("/review", "review.date", |r, _| r.review = Some("2026-11-21".to_owned()));
+    passes(|r, _| r.review = Some("2026-11-22".to_owned()));
+    for day in ["0000-01-01", "9999-12-31", "2027-11-23"] {
+        breaks("/issued", "issued.range", |r, _| r.issued = Some(day.to_owned()));
+    }
+    passes(|r, _| r.issued = Some("1854-01-01".to_owned()));
+    // Data that are held back are issued when they become available.
+    passes(|r, _| {
+        r.embargo.as_mut().unwrap().until = "2028-06-01".to_owned();
+        r.issued = Some("2028-06-01".to_owned());
+    });
 }
 
 #[test]
@@ -308,13 +332,20 @@ fn provenance_funding_and_links_are_filled_where_they_are_given() {
 
 #[test]
 fn files_are_extracted_and_have_checksums_sizes_and_variables() {
-    let violations = validate(&record(), &[], today());
+    let violations = validate(&record(), &[], &setting());
     assert_eq!(violations.len(), 1);
     assert_eq!(violations[0].rule, "files.extracted");
-    // A record without files may be registered: an ingest follows.
     let mut without = record();
     without.files.clear();
-    assert_eq!(validate(&without, &[], today()), []);
+    let violations = validate(&without, &[], &setting());
+    assert_eq!(violations.len(), 1);
+    assert_eq!((&*violations[0].pointer, &*violations[0].rule), ("/files", "files.required"));
+    // Tables of an earlier ingest are data, too.
+    let with_tables = Setting { has_tables: true, ..setting() };
+    assert_eq!(validate(&without, &[], &with_tables), []);
+    let twice = validate(&record(), &[file(), file()], &setting());
+    assert_eq!(twice.len(), 1);
+    assert_eq!((&*twice[0].pointer, &*twice[0].rule), ("/files/1", "files.once"));
 
     breaks("/files/0", "files.location", |r, _| r.files[0] = String::new());
     breaks("/files/0/sha256", "files.sha256", |_, f| f.sha256 = String::new());
@@ -342,6 +373,137 @@ fn variables_have_shapes_ranges_and_units_that_may_be_units() {
     }
     for good in ["", "1", "m s-1", "lg(re 1 mW)", "days since 1850-01-01", "µm", "K\0"] {
         passes(|_, f| f.variables[0].units = Some(good.to_owned()));
+    }
+}
+
+#[test]
+fn text_has_no_characters_that_command_a_terminal_or_turn_it_around() {
+    let bell = "Monthly means\u{7}\u{1b}[31m in red";
+    breaks("/title", "text.characters", |r, _| r.title = bell.to_owned());
+    breaks("/keywords/0", "text.characters", |r, _| r.keywords[0] = "a\u{202e}b".to_owned());
+    breaks("/creators/0/affiliation/name", "text.characters", |r, _| {
+        r.creators[0].affiliation.as_mut().unwrap().name = "OR\0NL".to_owned();
+    });
+    passes(|r, _| r.description.push_str("\n\tA second paragraph, with a joiner: \u{200d}."));
+}
+
+#[test]
+fn a_claimed_standard_is_one_that_was_published_and_that_the_files_state() {
+    let claim = |text: &str, r: &mut Record| r.conforms_to = vec![text.to_owned()];
+    for unpublished in ["CF-99.9", "CF-1.14", "cf-2", "ACDD-1.2"] {
+        breaks("/conforms_to/0", "conforms_to.version", |r, _| claim(unpublished, r));
+    }
+    breaks("/conforms_to/0", "conforms_to.stated", |r, _| claim("CF-1.11", r));
+    passes(|r, f| {
+        f.attributes[0].1 = "CF-1.11, ACDD-1.3".to_owned();
+        r.conforms_to = vec!["CF-1.11".to_owned(), "ACDD-1.3".to_owned()];
+    });
+    // Nothing here can check others; they are the steward's word, and raise no score.
+    passes(|r, _| claim("NXtomo", r));
+    let mut plain = file();
+    plain.attributes.clear();
+    let mut claims = record();
+    claim("NXtomo", &mut claims);
+    let lost = |files: &[FileFacts]| {
+        let metrics = fair::score(&claims, files, false).into_iter();
+        metrics.filter(|m| m.earned < m.points).map(|m| m.name).collect::<Vec<_>>()
+    };
+    assert_eq!(lost(&[plain.clone()]), ["FsF-R1.3-01M"]);
+    plain.attributes = vec![("NeXus_version".to_owned(), "4.3.0".to_owned())];
+    assert_eq!(lost(&[plain]), [""; 0]);
+}
+
+#[test]
+fn units_are_units_where_the_format_promises_it_and_fit_their_standard_name() {
+    let at = "/files/0/variables/0/units";
+    let units = |text: &str, f: &mut FileFacts| f.variables[0].units = Some(text.to_owned());
+    for bad in ["bananas", "bananas since yesterday", "days since 2000-13-45", "furlongs/"] {
+        breaks(at, "variables.units", |_, f| units(bad, f));
+        // Beamlines write such things, and HDF5 promises nothing; a file that claims CF does.
+        passes(|r, f| {
+            units(bad, f);
+            f.media_type = "application/x-hdf5".to_owned();
+            f.attributes.clear();
+            r.conforms_to.clear();
+        });
+        breaks(at, "variables.units", |_, f| {
+            units(bad, f);
+            f.media_type = "application/x-hdf5".to_owned();
+        });
+    }
+    for other in ["m", "Pa", "1", "dB"] {
+        breaks(at, "variables.canonical_units", |_, f| units(other, f));
+    }
+    passes(|_, f| units("kelvin", f));
+    passes(|_, f| {
+        units("m s-1", f);
+        f.variables[0].standard_name = Some("sea_surface_temperature status_flag".to_owned());
+    });
+}
+
+#[test]
+fn every_canonical_unit_is_a_unit() {
+    for name in
+        ["air_temperature", "latitude", "specific_humidity", "time", "toa_outgoing_longwave_flux"]
+    {
+        let unit = standard_names::canonical_unit(name).unwrap();
+        assert!(crate::units::Unit::parse(unit).is_ok(), "{unit}");
+    }
+    assert_eq!(standard_names::canonical_unit("no_such_name"), None);
+}
+
+/// A coordinate of ten cells.
+fn axis(name: &str, units: &str, range: Option<(f64, f64)>) -> VariableFacts {
+    VariableFacts {
+        name: name.to_owned(),
+        dimensions: vec![name.to_owned()],
+        shape: vec![10],
+        standard_name: None,
+        units: Some(units.to_owned()),
+        min: range.map(|(min, _)| min),
+        max: range.map(|(_, max)| max),
+        missing: Some(0),
+        ..file().variables.remove(0)
+    }
+}
+
+#[test]
+fn coordinates_place_the_data() {
+    let at = "/files/0/variables/1";
+    for (name, units, range, rule) in [
+        ("lat", "degrees_north", Some((0.0, 500.0)), "extent.latitude"),
+        ("lat", "degrees_north", Some((-91.0, 0.0)), "extent.latitude"),
+        ("lat", "degrees_north", None, "extent.latitude"),
+        ("lon", "degrees_east", Some((0.0, 1e20)), "extent.longitude"),
+        ("lon", "degrees_east", None, "extent.longitude"),
+    ] {
+        breaks(at, rule, |_, f| f.variables.push(axis(name, units, range)));
+    }
+    let time = || axis("time", "days since 2000-01-01", None);
+    breaks(at, "extent.time", |_, f| {
+        f.extent.time = None;
+        f.variables.push(time());
+    });
+    passes(|_, f| f.variables.push(time()));
+    for (name, units, range) in [
+        ("lat", "degrees_north", (-90.0, 90.0)),
+        ("lon", "degrees_east", (-280.0, 80.0)),
+        ("angle", "degrees", (0.0, 500.0)),
+    ] {
+        passes(|_, f| f.variables.push(axis(name, units, Some(range))));
+    }
+    // What was not read, or has no cells yet, says nothing.
+    for change in [
+        |v: &mut VariableFacts| v.missing = None,
+        |v: &mut VariableFacts| v.shape = vec![0],
+        |v: &mut VariableFacts| v.dimensions = vec!["obs".to_owned()],
+    ] {
+        passes(|_, f| {
+            f.extent.time = None;
+            let mut time = time();
+            change(&mut time);
+            f.variables.push(time);
+        });
     }
 }
 
@@ -474,7 +636,7 @@ proptest! {
         file.variables[0].max = Some(numbers[1]);
         file.extent.time = Some((numbers[2], numbers[3]));
         file.extent.bounding_box = Some([numbers[4], numbers[5], numbers[6], numbers[7]]);
-        let violations = validate(&record, std::slice::from_ref(&file), today());
+        let violations = validate(&record, std::slice::from_ref(&file), &setting());
         for violation in violations {
             prop_assert!(violation.pointer.starts_with('/'));
             prop_assert!(!violation.fix.is_empty());

@@ -9,7 +9,7 @@ use crate::output::IngestBar;
 use std::sync::Arc;
 use std::time::Instant;
 use tarn_catalog::TableStorage;
-use tarn_ingest::{IngestRequest, ingest};
+use tarn_ingest::{Cancel, IngestRequest, ingest};
 use tarn_schemas::{DatasetRef, ErrorCode, Principal, TableName, TableOptions};
 
 /// Makes tables of files.
@@ -61,6 +61,7 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
     let started = Instant::now();
     let bar = Arc::new(IngestBar::new(context.quiet || context.json));
     let shown = bar.clone();
+    let cancel = Cancel::new();
     let work = ingest(
         &home.catalog,
         &home.stores,
@@ -68,16 +69,26 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
         &Principal::Owner,
         &request,
         Arc::new(move |progress| shown.show(&progress)),
+        &cancel,
     );
+    tokio::pin!(work);
     let report = tokio::select! {
-        done = work => done,
+        done = &mut work => done,
+        // What was written is taken away again before the process ends; a second one ends it at once.
         _ = tokio::signal::ctrl_c() => {
-            bar.finish();
-            return Err(Failure::new(
-                ErrorCode::Cancelled,
-                "cancelled; tables that were committed stay, the rest was not changed. Run the same command again to go on",
-            )
-            .into());
+            cancel.cancel();
+            tokio::select! {
+                done = work => done,
+                _ = tokio::signal::ctrl_c() => {
+                    bar.finish();
+                    return Err(Failure::new(
+                        ErrorCode::Cancelled,
+                        "ended at once; data files that no table names may stay behind in the \
+                         store. Run the same command again to go on",
+                    )
+                    .into());
+                }
+            }
         }
     };
     bar.finish();
@@ -88,7 +99,8 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
             "{}",
             serde_json::json!({
                 "dataset": request.dataset, "version": report.dataset_version, "tables": report.tables,
-                "files_added": report.files_added, "files_skipped": report.files_skipped, "rows_added": report.rows_added,
+                "files_added": report.files_added, "files_skipped": report.files_skipped, "copies": report.copies,
+                "rows_added": report.rows_added,
                 "files_left_out": report.unknown,
             })
         );
@@ -101,6 +113,9 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
             TableStorage::InPlace { files, .. } => format!("{} file(s) in place", files.len()),
         };
         say!("{}.{}.{}  {rows} rows  {place}", home.catalog.lab(), request.dataset, table.name);
+    }
+    for copy in &report.copies {
+        context.note(format_args!("left out, a byte-identical copy of another file: {copy}"));
     }
     context.note(format_args!(
         "{} file(s) added, {} there already; {} table(s), {} row(s) added in {:.1} s; dataset version {}",

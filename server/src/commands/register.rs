@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tarn_catalog::{Assessment, CatalogError, MissingPoint};
 use tarn_connectors::store::FileStat;
 use tarn_formats::Table;
-use tarn_ingest::{IngestRequest, ingest};
+use tarn_ingest::{Cancel, IngestRequest, ingest};
 use tarn_schemas::profile::Violation;
 use tarn_schemas::{ErrorCode, Principal, Record};
 
@@ -68,6 +68,7 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
             &Principal::Owner,
             &request,
             Arc::new(move |p| shown.show(&p)),
+            &Cancel::new(),
         )
         .await;
         bar.finish();
@@ -81,6 +82,7 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
             serde_json::json!({
                 "lab": dataset.lab, "name": dataset.name, "version": version, "ark": dataset.ark,
                 "created": registered.created, "fair_score": dataset.fair_score, "missing": registered.missing,
+                "notices": registered.notices,
             })
         );
         return Ok(());
@@ -88,6 +90,7 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
     let what = if registered.created { "Registered" } else { "Unchanged:" };
     say!("{what} {}.{}@{version}  {}", dataset.lab, dataset.name, dataset.ark);
     say_score(dataset.fair_score, &registered.missing);
+    say_notices(context, &registered.notices);
     if dataset.tables.is_empty() && record.tables.is_empty() {
         context.note(format_args!(
             "It has no tables yet. Next: tarn ingest FILES… --dataset {} (add --in-place to leave the files where they are)",
@@ -142,6 +145,7 @@ fn say_assessment(context: &Context, assessment: &Assessment) -> Result<(), Outc
     } else if assessment.violations.is_empty() {
         say!("{} may be registered (dry run: nothing was stored).", assessment.record.name);
         say_score(assessment.fair_score, &assessment.missing);
+        say_notices(context, &assessment.notices);
     } else {
         say_violations(context, assessment.record.name.as_str(), &assessment.violations);
         say_score(assessment.fair_score, &assessment.missing);
@@ -170,6 +174,12 @@ fn say_violations(context: &Context, dataset: &str, violations: &[Violation]) {
             violation.fix,
             violation.rule
         );
+    }
+}
+
+fn say_notices(context: &Context, notices: &[String]) {
+    for notice in notices {
+        context.note(format_args!("note: {notice}"));
     }
 }
 

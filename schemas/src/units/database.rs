@@ -1,0 +1,108 @@
+//! Units and prefixes by name.
+//!
+//! `udunits.txt` is the database of UDUNITS-2 (`scripts/units_table.py` writes it). [`WORDS`] are
+//! read beside it.
+
+use super::{BASES, Unit, parse};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+const UDUNITS: &str = include_str!("udunits.txt");
+
+/// Words that UDUNITS does not know, all for plain numbers: the dimensionless vertical coordinates
+/// that CF allows (CF 1.11, section 3.1), and what files of observatories and beamlines write where
+/// a number has no unit.
+const WORDS: [&str; 10] = [
+    "level",
+    "layer",
+    "sigma_level",
+    "none",
+    "unitless",
+    "dimensionless",
+    // A number of things, as in `#/m^3`.
+    "#",
+    // Decibels without a reference, and practical salinity (1e-3 as CF writes it).
+    "dB",
+    "psu",
+    "PSU",
+];
+
+/// The database.
+#[derive(Debug, Default)]
+struct Database {
+    /// By name in lower case.
+    names: HashMap<&'static str, Unit>,
+    /// By symbol, whose letter case counts.
+    symbols: HashMap<&'static str, Unit>,
+    name_prefixes: Vec<&'static str>,
+    symbol_prefixes: Vec<&'static str>,
+}
+
+static DATABASE: LazyLock<Database> = LazyLock::new(Database::load);
+
+/// The unit of a name or symbol, with or without a prefix.
+pub(super) fn find(name: &str) -> Option<Unit> {
+    DATABASE.find(name).or_else(|| WORDS.contains(&name).then_some(Unit::ONE))
+}
+
+impl Database {
+    fn load() -> Self {
+        let mut database = Self::default();
+        let mut bases = 0..BASES;
+        for line in UDUNITS.lines().filter(|line| !line.starts_with("# ")) {
+            let mut columns = line.split('\t');
+            let definition = columns.next().unwrap_or_default();
+            let names = columns.next().unwrap_or_default().split(' ').filter(|n| !n.is_empty());
+            let symbols = columns.next().unwrap_or_default().split(' ').filter(|s| !s.is_empty());
+            let unit = match definition {
+                "*" => {
+                    database.name_prefixes.extend(names);
+                    database.symbol_prefixes.extend(symbols);
+                    continue;
+                }
+                "!" => bases.next().map(Unit::base),
+                // A definition uses what stands above it.
+                _ => parse::unit(definition, &|name| database.find(name)).ok(),
+            };
+            let Some(unit) = unit else { continue };
+            database.names.extend(names.map(|name| (name, unit)));
+            database.symbols.extend(symbols.map(|symbol| (symbol, unit)));
+        }
+        database
+    }
+
+    fn find(&self, name: &str) -> Option<Unit> {
+        self.whole(name).or_else(|| {
+            let lower = name.to_lowercase();
+            let by_name = self.name_prefixes.iter().filter_map(|prefix| {
+                lower.starts_with(prefix).then(|| name.get(prefix.len()..)).flatten()
+            });
+            let by_symbol =
+                self.symbol_prefixes.iter().filter_map(|prefix| name.strip_prefix(prefix));
+            by_name.chain(by_symbol).find_map(|rest| self.whole(rest))
+        })
+    }
+
+    fn whole(&self, name: &str) -> Option<Unit> {
+        let by_name = || self.names.get(name.to_lowercase().as_str());
+        self.symbols.get(name).or_else(by_name).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_definition_of_the_database_is_read() {
+        for line in UDUNITS.lines().filter(|line| !line.starts_with("# ")) {
+            let mut columns = line.split('\t');
+            if columns.next() == Some("*") {
+                continue;
+            }
+            for name in columns.flat_map(|column| column.split(' ')).filter(|n| !n.is_empty()) {
+                assert!(find(name).is_some(), "{name} in {line:?}");
+            }
+        }
+    }
+}

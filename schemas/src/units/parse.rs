@@ -1,0 +1,250 @@
+//! The grammar of units.
+//!
+//! ```text
+//! shifted: product [("@" | "after" | "from" | "ref" | "since") (number | moment)]
+//! product: power {["." | "*" | "·" | "-" | "/" | "per"] power}
+//! power:   basic [exponent | ("^" | "**") integer]
+//! basic:   name | number | "(" product ")" | "lg(re" product ")"
+//! ```
+//!
+//! A blank between two units multiplies them, and blanks may stand around operators.
+
+use super::moment::is_moment;
+use super::{SECOND, Scale, Unit, UnitError};
+
+/// Deepest brackets.
+const DEEPEST: usize = 20;
+
+/// Reads text with the units that `find` knows by name.
+pub(super) fn unit(text: &str, find: &dyn Fn(&str) -> Option<Unit>) -> Result<Unit, UnitError> {
+    let mut parser = Parser { rest: text, find, depth: 0 };
+    let unit = parser.shifted()?;
+    match parser.rest.trim_start() {
+        "" => Ok(unit),
+        rest => Err(UnitError(format!("{rest:?} is not expected there"))),
+    }
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+    find: &'a dyn Fn(&str) -> Option<Unit>,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn shifted(&mut self) -> Result<Unit, UnitError> {
+        let unit = self.product()?;
+        let Some(origin) = self.shift() else { return Ok(unit) };
+        self.rest = "";
+        let is_number = number(origin).is_some_and(|(_, rest)| rest.is_empty());
+        if unit != Unit::base(SECOND) {
+            return if is_number {
+                Ok(unit)
+            } else {
+                Err(UnitError(format!("{origin:?} is no number to count {unit} from")))
+            };
+        }
+        if !is_moment(origin) {
+            return Err(UnitError(format!("{origin:?} is no date and time to count from")));
+        }
+        Ok(Unit { scale: Scale::Moment, ..unit })
+    }
+
+    /// Takes a shift operator and what is behind it.
+    fn shift(&mut self) -> Option<&'a str> {
+        let rest = self.rest.trim();
+        if let Some(origin) = rest.strip_prefix('@') {
+            return Some(origin.trim());
+        }
+        let (word, origin) = rest.split_once(char::is_whitespace)?;
+        is_shift(word).then_some(origin.trim())
+    }
+
+    fn product(&mut self) -> Result<Unit, UnitError> {
+        let mut unit = self.power()?;
+        loop {
+            let rest = self.rest.trim_start();
+            let (sign, behind) = if let Some(behind) = rest.strip_prefix('/') {
+                (-1, behind)
+            } else if let Some(behind) = word(rest, "per") {
+                (-1, behind)
+            } else if let Some(behind) = rest.strip_prefix(['.', '*', '·', '⋅']) {
+                (1, behind)
+            } else if let Some(behind) = rest.strip_prefix('-').filter(|rest| !digit(rest)) {
+                (1, behind)
+            } else if rest.is_empty() || rest.starts_with([')', '@']) {
+                return Ok(unit);
+            } else if rest.split_whitespace().next().is_some_and(is_shift) {
+                return Ok(unit);
+            } else {
+                (1, rest)
+            };
+            self.rest = behind;
+            let factor = self.power()?;
+            unit = unit.times(factor, sign)?;
+        }
+    }
+
+    fn power(&mut self) -> Result<Unit, UnitError> {
+        let (unit, is_number) = self.basic()?;
+        let behind = self.rest.strip_prefix("**").or_else(|| self.rest.strip_prefix('^'));
+        let (exponent, rest) = match behind {
+            Some(behind) => integer(behind)
+                .ok_or_else(|| UnitError("an exponent is a whole number".to_owned()))?,
+            None => match superscript(self.rest).or_else(|| integer(self.rest)) {
+                // After a number comes the next factor, no exponent.
+                Some(found) if !is_number => found,
+                _ => return Ok(unit),
+            },
+        };
+        self.rest = rest;
+        unit.power(exponent)
+    }
+
+    /// A unit without exponent, and whether it is a plain number.
+    fn basic(&mut self) -> Result<(Unit, bool), UnitError> {
+        let rest = self.rest.trim_start();
+        if let Some(inner) = logarithm(rest) {
+            self.rest = inner;
+            let reference = self.bracketed()?;
+            if reference.scale != Scale::Linear {
+                return Err(UnitError("a logarithm of a logarithm".to_owned()));
+            }
+            return Ok((Unit { scale: Scale::Logarithmic, ..reference }, false));
+        }
+        if let Some(inner) = rest.strip_prefix('(') {
+            self.rest = inner;
+            return Ok((self.bracketed()?, false));
+        }
+        if let Some((_, behind)) = number(rest) {
+            self.rest = behind;
+            return Ok((Unit::ONE, true));
+        }
+        let (name, behind) = name(rest);
+        if name.is_empty() {
+            return Err(UnitError(match rest.chars().next() {
+                Some(character) => format!("{character:?} is not expected there"),
+                None => "a unit is expected at the end".to_owned(),
+            }));
+        }
+        self.rest = behind;
+        let unit = (self.find)(name).ok_or_else(|| UnitError(format!("no unit {name:?}")))?;
+        Ok((unit, false))
+    }
+
+    /// A product and the bracket that closes it.
+    fn bracketed(&mut self) -> Result<Unit, UnitError> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(UnitError("too many brackets".to_owned()));
+        }
+        let unit = self.product()?;
+        self.depth -= 1;
+        let rest = self.rest.trim_start();
+        self.rest = rest
+            .strip_prefix(')')
+            .ok_or_else(|| UnitError("a bracket is not closed".to_owned()))?;
+        Ok(unit)
+    }
+}
+
+fn is_shift(word: &str) -> bool {
+    ["after", "from", "ref", "since"].iter().any(|shift| word.eq_ignore_ascii_case(shift))
+}
+
+/// What is behind a word, where text begins with it.
+fn word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let head = text.get(..word.len())?;
+    let behind = text.get(word.len()..)?;
+    let ends = behind.starts_with(|c: char| c.is_whitespace() || c == '(');
+    (head.eq_ignore_ascii_case(word) && ends).then_some(behind)
+}
+
+/// What is behind `lg(re`, `ln(re` or `lb(re`, and a colon if there is one.
+fn logarithm(text: &str) -> Option<&str> {
+    let (function, inner) = text.split_once('(')?;
+    if !["lg", "ln", "lb"].contains(&function.trim_end().to_ascii_lowercase().as_str()) {
+        return None;
+    }
+    let inner = inner.trim_start();
+    let behind = inner
+        .get(2..)
+        .filter(|_| inner.get(..2).is_some_and(|re| re.eq_ignore_ascii_case("re")))?;
+    let behind = behind.trim_start();
+    Some(behind.strip_prefix(':').unwrap_or(behind))
+}
+
+fn digit(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn digits(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+}
+
+fn signed(text: &str) -> &str {
+    text.strip_prefix(['+', '-']).unwrap_or(text)
+}
+
+/// A whole number with an optional sign, and what is behind it.
+fn integer(text: &str) -> Option<(i32, &str)> {
+    let (found, rest) = digits(signed(text));
+    let end = text.len().checked_sub(rest.len())?;
+    if found.is_empty() {
+        return None;
+    }
+    Some((text.get(..end)?.parse().ok()?, rest))
+}
+
+/// A number, and what is behind it.
+fn number(text: &str) -> Option<(&str, &str)> {
+    let (whole, rest) = digits(signed(text));
+    let (fraction, rest) = match rest.strip_prefix('.') {
+        Some(behind) if !whole.is_empty() || digit(behind) => digits(behind),
+        _ => ("", rest),
+    };
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let exponent = rest.strip_prefix(['e', 'E']).filter(|behind| digit(signed(behind)));
+    let rest = exponent.map_or(rest, |behind| digits(signed(behind)).1);
+    let end = text.len().checked_sub(rest.len())?;
+    Some((text.get(..end)?, rest))
+}
+
+/// An exponent in superscript, and what is behind it.
+fn superscript(text: &str) -> Option<(i32, &str)> {
+    const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let (sign, digits) = match text.strip_prefix('⁻') {
+        Some(behind) => (-1, behind),
+        None => (1, text.strip_prefix('⁺').unwrap_or(text)),
+    };
+    let mut value: i32 = 0;
+    let mut rest = digits;
+    while let Some(first) = rest.chars().next()
+        && let Some(digit) = DIGITS.iter().position(|digit| *digit == first)
+    {
+        value = value.checked_mul(10)?.checked_add(i32::try_from(digit).ok()?)?;
+        rest = rest.get(first.len_utf8()..)?;
+    }
+    (rest.len() < digits.len()).then_some((value.checked_mul(sign)?, rest))
+}
+
+/// A name, and what is behind it: letters, with digits only between letters; or one sign.
+fn name(text: &str) -> (&str, &str) {
+    let letter = |c: char| c.is_alphabetic() || c == '_' || c == '°';
+    let mut end = 0;
+    for (at, character) in text.char_indices() {
+        if letter(character) {
+            end = at.saturating_add(character.len_utf8());
+        } else if !(character.is_ascii_digit() && end > 0) {
+            break;
+        }
+    }
+    if end == 0
+        && let Some(sign) = text.chars().next().filter(|c| "%'\"′″#‰℃℉".contains(*c))
+    {
+        end = sign.len_utf8();
+    }
+    text.split_at(end)
+}

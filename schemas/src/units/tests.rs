@@ -1,0 +1,105 @@
+//! Units against UDUNITS-2.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Texts from real files, by hand and made at random, with what UDUNITS-2 says of them: see
+/// `scripts/units_oracle.py`.
+const ORACLE: &str = include_str!("oracle.tsv");
+
+/// What this parser takes and UDUNITS does not, or the other way round, and why.
+fn differs_on_purpose(text: &str) -> bool {
+    // Words of CF, observatories and beamlines.
+    ["level", "none", "unitless", "dimensionless", "dB", "dB/km", "psu"].contains(&text)
+        // Blanks and numbers that leave no doubt.
+        || ["kg /( A s^2)", "%. -1/cd", "V* 3/V-2 per Hz**3", "g/( -2)", "kg-1*L *3", "m-2 -V-1"]
+            .contains(&text)
+        || text == "m⁻²"
+        // A bracket that was never opened.
+        || ["m)", "tesla)", "tesla*meter)", "volt/meter)", "kg/sec^2)", "amp/meter^2)"].contains(&text)
+        // Nobody measures that.
+        || text == "m^100"
+        // cf-units takes only `since` for a time; UDUNITS-2 itself takes these words as well.
+        || ["days after 2000-01-01", "days @ 2000-01-01"].contains(&text)
+}
+
+#[test]
+fn texts_mean_what_udunits_says() {
+    let mut wrong = Vec::new();
+    for line in ORACLE.lines() {
+        let (text, expected) = line.split_once('\t').unwrap();
+        let text: String = serde_json::from_str(text).unwrap();
+        let own = Unit::parse(&text).map_or_else(
+            |_| "-".to_owned(),
+            |unit| match unit.scale {
+                Scale::Linear => unit.to_string(),
+                Scale::Moment => "moment".to_owned(),
+                Scale::Logarithmic => {
+                    format!("log {}", Unit { scale: Scale::Linear, ..unit })
+                }
+            },
+        );
+        if (own != expected) != differs_on_purpose(&text) {
+            wrong.push(format!("{text:?}: {own:?}, UDUNITS {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn moments_need_a_date_that_some_calendar_has() {
+    for good in ["days since 2001-02-30", "days since 1-1-1", "hours since 1900-01-01 24:00"] {
+        assert!(Unit::parse(good).unwrap().is_moment(), "{good}");
+    }
+    for bad in [
+        "days since 2000-13-45",
+        "days since 2000-00-01",
+        "days since 2000-01-32",
+        "days since 2000-01-01 25:00",
+        "days since 2000-01-01 10:61",
+        "days since 2000-01-01 10:00 nowhere",
+        "K since 2000-01-01",
+    ] {
+        assert!(Unit::parse(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    for (text, word) in [
+        ("bananas", "\"bananas\""),
+        ("m (s", "not closed"),
+        ("m) s(", "\")"),
+        ("m/", "at the end"),
+        ("K\u{7}", "\\u{7}"),
+        ("m^x", "whole number"),
+        ("m999", "exponent"),
+        ("days since yesterday", "\"yesterday\""),
+        (&"m ".repeat(150), "longer"),
+    ] {
+        let error = Unit::parse(text).unwrap_err().to_string();
+        assert!(error.contains(word), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn conversion_needs_equal_dimensions() {
+    let converts =
+        |one: &str, other: &str| Unit::parse(one).unwrap().converts_to(Unit::parse(other).unwrap());
+    for (one, other) in
+        [("degC", "K"), ("hPa", "Pa"), ("days since 1850-01-01", "s"), ("degrees_north", "rad")]
+    {
+        assert!(converts(one, other) && converts(other, one), "{one}, {other}");
+    }
+    for (one, other) in [("K", "Pa"), ("s", "Hz"), ("dBZ", "m3"), ("mm day-1", "kg m-2 s-1")] {
+        assert!(!converts(one, other), "{one}, {other}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_answered(text in ".{0,60}", noise in "[a-zA-Z0-9()^*/@. -]{0,40}") {
+        let _ = Unit::parse(&text);
+        let _ = Unit::parse(&noise);
+    }
+}
