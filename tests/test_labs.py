@@ -1,5 +1,7 @@
 """Several labs: one statement over both, tiers, and what happens when one is away."""
 
+import datetime
+
 import pytest
 import requests
 from fields import random_netcdf, read_masked
@@ -171,10 +173,11 @@ def test_registered_data_need_a_person_and_public_data_do_not(new_lab, tmp_path)
 def test_embargoed_data_are_refused_to_all_but_the_owner(new_lab, tmp_path):
     path = random_netcdf(tmp_path / "f.nc", 5, "NETCDF4", "noleap")
     lab = new_lab("ornl")
+    until = (datetime.date.today() + datetime.timedelta(days=100)).isoformat()
     lab.run(
         "register",
         write_record(
-            tmp_path / "r.yaml", [path], embargo={"until": "2999-01-01", "reason": "a paper is being written"}
+            tmp_path / "r.yaml", [path], embargo={"until": until, "reason": "a paper is being written"}
         ),
     )
     lab.run("ingest", path, "--dataset", "data", "--table", "cells", "--grid", "time_lat_lon")
