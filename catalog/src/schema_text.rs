@@ -4,13 +4,68 @@
 //! (Arrow columnar format, "Encapsulated message format"): what `pyarrow.ipc.read_schema` reads.
 
 use crate::model::ColumnInfo;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::ipc::convert::try_schema_from_ipc_buffer;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use std::sync::Arc;
 use tarn_schemas::code::{Coded, ErrorCode};
 use thiserror::Error;
+
+/// Field metadata that holds what `ARROW:extension:metadata` said of a tensor column that Delta
+/// stores as a list: readers of Delta get a list, and Arrow's own key would make them expect another
+/// type.
+pub const TENSOR: &str = "tarn:fixed_shape_tensor";
+
+/// The schema with every tensor as `arrow.fixed_shape_tensor` (Arrow's canonical extension types),
+/// also those that Delta stores as lists.
+#[must_use]
+pub fn with_tensors(schema: &Schema) -> Schema {
+    let fields =
+        schema.fields().iter().map(|field| tensor(field).unwrap_or_else(|| Arc::clone(field)));
+    Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())
+}
+
+fn tensor(field: &Field) -> Option<Arc<Field>> {
+    let DataType::List(item) = field.data_type() else { return None };
+    let extension = field.metadata().get(TENSOR)?;
+    let sides = shape(extension)?;
+    let length = sides.iter().try_fold(1_i32, |cells, side| cells.checked_mul(*side))?;
+    let mut metadata = field.metadata().clone();
+    metadata.remove(TENSOR);
+    metadata.insert("ARROW:extension:name".to_owned(), "arrow.fixed_shape_tensor".to_owned());
+    metadata.insert("ARROW:extension:metadata".to_owned(), extension.clone());
+    let item = Field::new("item", item.data_type().clone(), true);
+    let data_type = DataType::FixedSizeList(Arc::new(item), length);
+    Some(Arc::new(Field::new(field.name(), data_type, field.is_nullable()).with_metadata(metadata)))
+}
+
+/// The lengths of a tensor's dimensions in the metadata of its extension type.
+fn shape(extension: &str) -> Option<Vec<i32>> {
+    #[derive(Deserialize)]
+    struct Tensor {
+        shape: Vec<i32>,
+    }
+    serde_json::from_str::<Tensor>(extension).ok().map(|tensor| tensor.shape)
+}
+
+/// The type of a column as people read it; of a tensor its shape and the type of its elements.
+fn type_text(field: &Field) -> String {
+    let described = field
+        .metadata()
+        .get(TENSOR)
+        .or_else(|| field.metadata().get("ARROW:extension:metadata"))
+        .and_then(|extension| shape(extension));
+    match (field.data_type(), described) {
+        (DataType::List(item) | DataType::FixedSizeList(item, _), Some(shape)) => {
+            let sides: Vec<String> = shape.iter().map(ToString::to_string).collect();
+            format!("Tensor({} {})", sides.join("×"), item.data_type())
+        }
+        (other, _) => other.to_string(),
+    }
+}
 
 /// A text that holds no Arrow schema.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -77,7 +132,7 @@ pub fn columns(schema: &Schema) -> Vec<ColumnInfo> {
         .iter()
         .map(|field| ColumnInfo {
             name: field.name().clone(),
-            data_type: field.data_type().to_string(),
+            data_type: type_text(field),
             standard_name: text(field, "standard_name"),
             units: text(field, "units"),
         })
@@ -87,9 +142,8 @@ pub fn columns(schema: &Schema) -> Vec<ColumnInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::datatypes::{DataType, TimeUnit};
+    use arrow::datatypes::TimeUnit;
     use std::collections::HashMap;
-    use std::sync::Arc;
 
     fn schema() -> Schema {
         let temperature = Field::new("ta", DataType::Float32, true).with_metadata(HashMap::from([
@@ -130,6 +184,26 @@ mod tests {
         assert_eq!(columns[0].units.as_deref(), Some("K"));
         assert_eq!(columns[0].data_type, "Float32");
         assert_eq!(columns[2].units, None);
+    }
+
+    #[test]
+    fn a_tensor_that_delta_stores_as_a_list_is_a_tensor_again() {
+        let list = DataType::List(Arc::new(Field::new("element", DataType::Float32, true)));
+        let field = Field::new("q", list.clone(), true).with_metadata(HashMap::from([
+            (TENSOR.to_owned(), r#"{"shape":[3,4]}"#.to_owned()),
+            ("units".to_owned(), "K".to_owned()),
+        ]));
+        let plain = Field::new("names", list, true);
+        let stored = Schema::new(vec![field, plain.clone()]);
+        let restored = with_tensors(&stored);
+        let tensor = restored.field(0);
+        assert!(matches!(tensor.data_type(), DataType::FixedSizeList(_, 12)), "{tensor}");
+        assert_eq!(tensor.metadata()["ARROW:extension:name"], "arrow.fixed_shape_tensor");
+        assert_eq!(tensor.metadata()["units"], "K");
+        assert_eq!(restored.field(1), &plain);
+        for schema in [stored, restored] {
+            assert_eq!(columns(&schema)[0].data_type, "Tensor(3×4 Float32)");
+        }
     }
 
     #[test]

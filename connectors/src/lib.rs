@@ -5,4 +5,4 @@
 
 pub mod store;
 
-pub use store::{FileStat, Location, StoreConfig, StoreError, Stores};
+pub use store::{FileStat, Found, Location, StoreConfig, StoreError, Stores};

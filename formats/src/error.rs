@@ -40,7 +40,7 @@ pub enum FormatError {
         feature: String,
     },
     /// A grid, variable, attribute or column that is not there.
-    #[error("{location}: no {kind} {name:?}; there are: {available}")]
+    #[error("{location}: no {kind} {name:?}; there are: {}", or_none(.available))]
     NotFound {
         /// The file.
         location: String,
@@ -91,6 +91,10 @@ pub enum FormatError {
     Arrow(#[from] arrow::error::ArrowError),
 }
 
+fn or_none(names: &str) -> &str {
+    if names.is_empty() { "none" } else { names }
+}
+
 impl FormatError {
     pub(crate) fn corrupt(
         location: impl Into<String>,
@@ -109,6 +113,8 @@ impl Coded for FormatError {
             | Self::Unsupported { .. }
             | Self::Union { .. }
             | Self::Source(SourceError::OutOfBounds { .. }) => ErrorCode::InvalidData,
+            // A column is a name in the call, as in SQL.
+            Self::NotFound { kind: "column" | "variable", .. } => ErrorCode::InvalidArgument,
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Options { .. } => ErrorCode::InvalidArgument,
             Self::TooLarge { .. } => ErrorCode::ResourceExhausted,

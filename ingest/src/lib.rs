@@ -78,6 +78,8 @@ pub struct IngestReport {
     pub copies: Vec<String>,
     /// Rows added.
     pub rows_added: u64,
+    /// Files of the folders that are of no format that Tarn reads, and were left out.
+    pub unknown: Vec<String>,
 }
 
 impl IngestReport {
@@ -127,8 +129,12 @@ pub async fn ingest(
     let found = plan::find(stores, &request.sources).await?;
     progress(Progress::Planned {
         files: found.len() as u64,
-        bytes: found.iter().map(|file| file.bytes).sum(),
+        bytes: found.iter().map(|file| file.stat.bytes).sum(),
     });
+    let (files, unknown) = tokio::select! {
+        opened = plan::open_found(stores, found) => opened?,
+        () = cancel.cancelled() => return Err(IngestError::Cancelled),
+    };
     let mut report = IngestReport {
         tables: Vec::new(),
         dataset_version: dataset.version,
@@ -136,17 +142,14 @@ pub async fn ingest(
         files_skipped: 0,
         copies: Vec::new(),
         rows_added: 0,
-    };
-    let files = tokio::select! {
-        files = plan::open(stores, found) => files?,
-        () = cancel.cancelled() => return Err(IngestError::Cancelled),
+        unknown,
     };
     listed::check(&dataset, &files)?;
     let total = files.len();
-    let mut added = HashSet::new();
     let jobs = plan::tables(request, files)?;
     let existing = |job: &TableJob| dataset.tables.iter().find(|entry| entry.name == job.name);
     if request.in_place {
+        let mut added = HashSet::new();
         for job in &jobs {
             let pinned = in_place::pin(stores, job, existing(job)).await?;
             added.extend(pinned.added);
@@ -179,12 +182,28 @@ pub async fn ingest(
         discard(prepared).await;
         return Err(IngestError::Cancelled);
     }
+    commit(catalog, who, &request.dataset, prepared, total, report, &progress).await
+}
 
+/// Commits one table after another and tells the catalog.
+async fn commit(
+    catalog: &Catalog,
+    who: &Principal,
+    dataset: &DatasetName,
+    prepared: Vec<(&TableJob, Target, Prepared)>,
+    total: usize,
+    mut report: IngestReport,
+    progress: &Arc<dyn Fn(Progress) + Send + Sync>,
+) -> Result<IngestReport, IngestError> {
     let (mut done, mut committed, mut failure) = (Vec::new(), Vec::new(), None);
+    let mut added = HashSet::new();
     let mut waiting = prepared.into_iter();
     for (job, target, mut ready) in waiting.by_ref() {
         report.note_copies(std::mem::take(&mut ready.copies));
-        let outcome = match ready.commit().await {
+        let outcome = ready.commit().await;
+        let outcome =
+            outcome.and_then(|outcome| Ok((outcome.log.entry(&job.name, &target)?, outcome)));
+        let (entry, outcome) = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
                 failure = Some(error);
@@ -198,13 +217,13 @@ pub async fn ingest(
             committed.push(job.name.to_string());
             progress(Progress::Committed { table: job.name.clone(), version });
         }
-        report.tables.push(outcome.log.entry(&job.name, &target)?);
+        report.tables.push(entry);
         done.push((job, target));
     }
     discard(waiting).await;
     report.count_files(total, &added);
     if failure.is_none() || !committed.is_empty() {
-        let told = tell(catalog, who, &request.dataset, &done, &mut report).await;
+        let told = tell(catalog, who, dataset, &done, &mut report).await;
         failure = failure.or(told.err());
     }
     match failure {

@@ -4,9 +4,8 @@ use crate::{IngestError, IngestRequest};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use tarn_connectors::Stores;
-use tarn_connectors::store::FileStat;
-use tarn_formats::Reader;
+use tarn_connectors::{FileStat, Found, Stores};
+use tarn_formats::{FormatError, Reader};
 use tarn_schemas::{TableName, TableOptions};
 
 /// Files that are opened at the same time.
@@ -35,36 +34,67 @@ pub(crate) struct TableJob {
 }
 
 /// Every file that the sources stand for, once.
-pub(crate) async fn find(
-    stores: &Stores,
-    sources: &[String],
-) -> Result<Vec<FileStat>, IngestError> {
-    let mut files = Vec::new();
+pub(crate) async fn find(stores: &Stores, sources: &[String]) -> Result<Vec<Found>, IngestError> {
+    let mut files: Vec<Found> = Vec::new();
     for source in sources {
-        files.extend(stores.expand(source).await?);
+        files.extend(stores.find(source).await?);
     }
+    // A file that is named is named, though its folder is too.
+    let named: HashSet<String> =
+        files.iter().filter(|file| file.named).map(|file| file.stat.location.clone()).collect();
     let mut seen = HashSet::new();
-    files.retain(|file| seen.insert(file.location.clone()));
+    files.retain(|file| seen.insert(file.stat.location.clone()));
+    for file in &mut files {
+        file.named = named.contains(&file.stat.location);
+    }
     if files.is_empty() {
         return Err(IngestError::Nothing { problem: "no source was named".to_owned() });
     }
     Ok(files)
 }
 
-/// Opens files and takes their checksums, in their order.
-pub(crate) async fn open(
+/// Opens what was found, and says which files of folders are of no format that Tarn reads.
+pub(crate) async fn open_found(
     stores: &Stores,
-    files: Vec<FileStat>,
-) -> Result<Vec<SourceFile>, IngestError> {
-    futures::stream::iter(files.into_iter().map(|stat| async move {
-        let sha256 = stores.sha256(&stat).await?;
-        let source = stores.source(&stat).await?;
-        let reader = crate::blocking(move || Ok(tarn_formats::open(source)?)).await?;
-        Ok(SourceFile { stat, sha256, reader })
-    }))
-    .buffered(PARALLEL)
-    .try_collect()
-    .await
+    files: Vec<Found>,
+) -> Result<(Vec<SourceFile>, Vec<String>), IngestError> {
+    let opened: Vec<Result<SourceFile, String>> =
+        futures::stream::iter(files.into_iter().map(|Found { stat, named }| async move {
+            match open(stores, stat).await {
+                Ok(file) => Ok(Ok(file)),
+                Err(IngestError::Format(FormatError::UnknownFormat { location, .. })) if !named => {
+                    Ok(Err(location))
+                }
+                Err(error) => Err(error),
+            }
+        }))
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    let (mut open, mut unknown) = (Vec::new(), Vec::new());
+    for file in opened {
+        match file {
+            Ok(file) => open.push(file),
+            Err(location) => unknown.push(location),
+        }
+    }
+    if open.is_empty() {
+        return Err(IngestError::Nothing {
+            problem: format!(
+                "no file there is of a format that Tarn reads (HDF5, NetCDF-4, NetCDF-3, SPEC): {}",
+                unknown.join(", ")
+            ),
+        });
+    }
+    Ok((open, unknown))
+}
+
+/// Opens a file and takes its checksum.
+pub(crate) async fn open(stores: &Stores, stat: FileStat) -> Result<SourceFile, IngestError> {
+    let source = stores.source(&stat).await?;
+    let reader = crate::blocking(move || Ok(tarn_formats::open(source)?)).await?;
+    let sha256 = stores.sha256(&stat).await?;
+    Ok(SourceFile { stat, sha256, reader })
 }
 
 /// The tables that open files make: the one that is named, or one for each grid.

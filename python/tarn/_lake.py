@@ -19,6 +19,8 @@ def connect(url, token=None):
 
 def _address(url):
     url = os.fspath(url)
+    if url.startswith(("http://", "https://")):
+        raise InvalidArgument(f"{url!r} is not the address of Flight: write grpc://host:port (8815 by default)")
     if "://" in url:
         return url
     import tomllib
@@ -156,6 +158,9 @@ class Dataset:
 
     def __init__(self, lake, name):
         self._lake = lake
+        if name.count(".") > 1:
+            dataset, table = name.rsplit(".", 1)
+            raise InvalidArgument(f"{name!r} is a table: write lake.dataset({dataset!r}) and name the table {table!r}")
         self.info = lake.action("tarn.dataset", {"dataset": name})
         self.name = f"{self.info['lab']}.{self.info['name']}"
         self.version = self.info["version"]

@@ -86,6 +86,11 @@ def translate(error):
     else:
         message = text.split(". gRPC client debug context:")[0]
         code = next((code for kind, code in _BY_TYPE if isinstance(error, kind)), "internal")
+        if code == "unavailable":
+            message = (
+                f"no node of Tarn answers there: is `tarn serve` running, and is this the address of Flight "
+                f"(port 8815 by default) and not of HTTP? ({message})"
+            )
     return _CLASSES.get(code, TarnError)(message, code)
 
 

@@ -26,7 +26,7 @@ pub enum QueryError {
     Unauthenticated(String),
     /// A lab does not answer, and the query does not allow a partial answer.
     #[error(
-        "lab {lab} did not answer: {problem}; ask again with --partial allow for an answer without it, or see `tarn peer status`"
+        "lab {lab} did not answer: {problem}; ask again with partial = allow for an answer without it"
     )]
     SiteUnavailable {
         /// The lab.
@@ -34,6 +34,9 @@ pub enum QueryError {
         /// What happened.
         problem: String,
     },
+    /// A node cannot be reached.
+    #[error("{0}")]
+    Unreachable(String),
     /// A file cannot be read.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -61,7 +64,7 @@ impl Coded for QueryError {
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::Denied(_) => ErrorCode::PermissionDenied,
             Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
-            Self::SiteUnavailable { .. } => ErrorCode::Unavailable,
+            Self::SiteUnavailable { .. } | Self::Unreachable(_) => ErrorCode::Unavailable,
             Self::Format(error) => error.code(),
             Self::Catalog(error) => error.code(),
             Self::Store(error) => error.code(),
@@ -168,6 +171,14 @@ impl From<DataFusionError> for QueryError {
             )),
             DataFusionError::SQL(inner, _) => {
                 Self::Invalid(format!("the SQL is not understood: {inner}"))
+            }
+            DataFusionError::Plan(text) | DataFusionError::Execution(text)
+                if text.contains("was not provided a value") =>
+            {
+                Self::Invalid(
+                    "parameters (?, $1) are not supported yet; write the values into the SQL"
+                        .to_owned(),
+                )
             }
             DataFusionError::Plan(text) | DataFusionError::Execution(text) => Self::Invalid(text),
             DataFusionError::NotImplemented(text) => {

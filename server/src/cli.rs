@@ -207,6 +207,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// A dataset by name.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tarn show sst\n  tarn show ornl.sst@2\n  tarn versions sst")]
 pub(crate) struct Named {
     /// name, lab.name or lab.name@version
     #[arg(value_name = "NAME")]
@@ -227,7 +228,7 @@ pub(crate) struct Sql {
     /// How to print the answer
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<SqlFormat>,
-    /// Write to a file instead
+    /// Write to a file instead; - is standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// When a lab does not answer: leave it out and say so (exit code 6), or fail
@@ -272,7 +273,7 @@ impl From<PartialName> for PartialMode {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tarn stream llnl.scenarios.fields --batch-size 64 --seed 7")]
 pub(crate) struct Stream {
-    /// The table: lab.dataset.table or dataset.table
+    /// The table: lab.dataset.table or dataset.table; dataset@2.table for a version
     #[arg(value_name = "NAME")]
     pub name: String,
     /// Rows of a batch
@@ -302,7 +303,7 @@ pub(crate) struct Stream {
     /// Only rows for which this SQL condition holds
     #[arg(long, value_name = "SQL")]
     pub filter: Option<String>,
-    /// Write the batches as an Arrow IPC stream
+    /// Write the batches as an Arrow IPC stream; - is standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -318,6 +319,7 @@ pub(crate) struct Serve {}
 #[derive(Debug, Subcommand)]
 pub(crate) enum Token {
     /// Make a token and print it once; with --quiet the token alone
+    #[command(after_help = "Example:\n  tarn token create --name ann --scope read --days 30")]
     Create {
         /// Whose it is
         #[arg(long, value_name = "NAME")]
@@ -330,8 +332,10 @@ pub(crate) enum Token {
         days: u32,
     },
     /// List tokens, without their secrets
+    #[command(after_help = "Example:\n  tarn token list")]
     List,
     /// Revoke tokens by name or id
+    #[command(after_help = "Example:\n  tarn token revoke ann")]
     Revoke {
         /// Name or id
         #[arg(value_name = "NAME|ID")]
@@ -364,18 +368,23 @@ impl From<ScopeName> for tarn_schemas::Scope {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Peer {
     /// Print a one-time invitation for another lab; with --quiet the invitation alone
+    #[command(after_help = "Example:\n  tarn peer invite --quiet > invitation.txt")]
     Invite,
     /// Accept another lab's invitation; its server must be running
+    #[command(after_help = "Example:\n  tarn peer accept \"$(cat invitation.txt)\"")]
     Accept {
         /// The text that `tarn peer invite` printed
         #[arg(value_name = "INVITATION")]
         invitation: String,
     },
     /// List peers
+    #[command(after_help = "Example:\n  tarn peer list")]
     List,
-    /// Ask every peer whether it answers
+    /// Ask every peer whether it answers; exit code 1 if one does not
+    #[command(after_help = "Example:\n  tarn peer status")]
     Status,
     /// Forget a peer
+    #[command(after_help = "Example:\n  tarn peer remove ornl")]
     Remove {
         /// The lab
         #[arg(value_name = "LAB")]

@@ -113,8 +113,22 @@ impl Config {
             ),
             _ => io(path.display(), &error),
         })?;
-        Self::parse(&text, |key| std::env::var(format!("TARN_{}", key.to_uppercase())).ok())
-            .map_err(|failure| failure.at(path.display()))
+        let variable = |key: &str| format!("TARN_{}", key.to_uppercase());
+        let environment = |key: &str| std::env::var(variable(key)).ok();
+        for key in ["http", "flight"] {
+            if let Some(value) = environment(key)
+                && value.parse::<SocketAddr>().is_err()
+            {
+                return Err(Failure::new(
+                    ErrorCode::InvalidArgument,
+                    format!(
+                        "{} is {value:?}; write ADDRESS:PORT, such as 127.0.0.1:8080",
+                        variable(key)
+                    ),
+                ));
+            }
+        }
+        Self::parse(&text, environment).map_err(|failure| failure.at(path.display()))
     }
 
     fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {

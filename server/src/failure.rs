@@ -30,6 +30,13 @@ impl Failure {
         self
     }
 
+    /// The same failure with what to do at the end.
+    #[must_use]
+    pub(crate) fn and(mut self, more: impl fmt::Display) -> Self {
+        self.message = format!("{}; {more}", self.message);
+        self
+    }
+
     /// Prints it on standard error and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {

@@ -7,6 +7,7 @@ use super::query::Query;
 use crate::CatalogError;
 use crate::model::Dataset;
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tantivy::collector::sort_key::{SortBySimilarityScore, SortByString};
@@ -30,6 +31,17 @@ impl State {
     pub(super) fn holds(self, last: u64) -> bool {
         self == Self::Holds(last)
     }
+}
+
+/// An attempt to take the lock of the index.
+#[derive(Debug)]
+pub(super) enum Lock {
+    /// It is taken until the file is dropped.
+    Taken(File),
+    /// Another process has it.
+    Busy,
+    /// This user may not write in the folder.
+    ReadOnly,
 }
 
 /// What a search found.
@@ -96,17 +108,25 @@ impl Index {
         }
     }
 
-    /// Takes the lock that updates are made under; nothing if another process has it.
-    pub(super) fn try_lock(&self) -> Result<Option<File>, CatalogError> {
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&self.lock)
-            .map_err(|error| self.problem(format!("{}: {error}", self.lock.display())))?;
+    /// Tries to take the lock that updates are made under.
+    pub(super) fn try_lock(&self) -> Result<Lock, CatalogError> {
+        let file = match File::options().create(true).truncate(false).write(true).open(&self.lock) {
+            Ok(file) => file,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                return Ok(Lock::ReadOnly);
+            }
+            Err(error) => {
+                return Err(self.problem(format!("{}: {error}", self.lock.display())));
+            }
+        };
         match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
+            Ok(()) => Ok(Lock::Taken(file)),
+            Err(TryLockError::WouldBlock) => Ok(Lock::Busy),
             Err(TryLockError::Error(error)) => Err(self.problem(error)),
         }
     }
@@ -187,6 +207,33 @@ impl Index {
             // that tantivy keeps in memory.
             self.open_index()?
         };
+        self.fill(&index, datasets, sequence)
+    }
+
+    /// Makes an index in the memory of this process, for a home that may not be written to.
+    pub(super) fn write_in_memory(
+        &self,
+        datasets: &[Dataset],
+        sequence: u64,
+    ) -> Result<(), CatalogError> {
+        let make = || -> tantivy::Result<Open> {
+            let index = tantivy::Index::create_in_ram(self.fields.schema.clone());
+            index.tokenizers().register(ANALYZER, analyzer());
+            self.fill(&index, datasets, sequence)?;
+            let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+            Ok(Open { index, reader, payload: self.payload(sequence) })
+        };
+        let made = make().map_err(|error| self.problem(error))?;
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        Ok(())
+    }
+
+    fn fill(
+        &self,
+        index: &tantivy::Index,
+        datasets: &[Dataset],
+        sequence: u64,
+    ) -> tantivy::Result<()> {
         let mut writer: IndexWriter = index.writer_with_num_threads(1, WRITER_MEMORY)?;
         for dataset in datasets {
             let name = dataset.name.as_str();

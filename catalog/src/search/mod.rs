@@ -19,7 +19,7 @@ use crate::datasets::load;
 use crate::decision::Action;
 use crate::model::{Dataset, SearchAnswer, SearchHit, SearchRequest};
 use crate::{Catalog, CatalogError, Decision};
-use index::{Found, State};
+use index::{Found, Lock, State};
 use sqlx::Row;
 use std::time::{Duration, Instant};
 use tarn_schemas::{DatasetName, DatasetRef, Principal};
@@ -92,7 +92,9 @@ impl Catalog {
                 return Ok(());
             }
         }
-        let mut lock = self.lock_index().await?;
+        let Some(mut lock) = self.lock_index().await? else {
+            return self.catch_up_in_memory().await;
+        };
         let mut anew = anew;
         loop {
             // Whoever held the lock before may have done the work.
@@ -105,12 +107,7 @@ impl Catalog {
                 State::Holds(sequence) if !anew && sequence <= last => Some(sequence),
                 _ => None,
             };
-            let (names, to) = changed(database, from.unwrap_or(0)).await?;
-            let mut documents = Vec::with_capacity(names.len());
-            for name in names {
-                let dataset = DatasetRef { lab: None, name, version: None };
-                documents.push(self.dataset(&Principal::Owner, &dataset).await?);
-            }
+            let (documents, to) = self.changed_since(from.unwrap_or(0)).await?;
             // The lock travels with the work: if this call is dropped, the work ends under it.
             let (back, written) = index
                 .blocking(move |index| (lock, index.write(from.is_none(), &documents, to)))
@@ -130,12 +127,33 @@ impl Catalog {
         }
     }
 
-    /// Waits for the lock that updates of the index are made under.
-    async fn lock_index(&self) -> Result<std::fs::File, CatalogError> {
+    /// The datasets that changed after a change, and the last change that they include.
+    async fn changed_since(&self, sequence: u64) -> Result<(Vec<Dataset>, u64), CatalogError> {
+        let (names, to) = changed(&self.inner.database, sequence).await?;
+        let mut documents = Vec::with_capacity(names.len());
+        for name in names {
+            let dataset = DatasetRef { lab: None, name, version: None };
+            documents.push(self.dataset(&Principal::Owner, &dataset).await?);
+        }
+        Ok((documents, to))
+    }
+
+    /// Makes the index of a home that may only be read, in memory: searching changes nothing.
+    async fn catch_up_in_memory(&self) -> Result<(), CatalogError> {
+        let (documents, to) = self.changed_since(0).await?;
+        let index = &self.inner.index;
+        index.blocking(move |index| index.write_in_memory(&documents, to)).await?
+    }
+
+    /// Waits for the lock that updates of the index are made under; none in a home that may only be
+    /// read.
+    async fn lock_index(&self) -> Result<Option<std::fs::File>, CatalogError> {
         let started = Instant::now();
         loop {
-            if let Some(lock) = self.inner.index.blocking(Index::try_lock).await?? {
-                return Ok(lock);
+            match self.inner.index.blocking(Index::try_lock).await?? {
+                Lock::Taken(lock) => return Ok(Some(lock)),
+                Lock::ReadOnly => return Ok(None),
+                Lock::Busy => {}
             }
             if started.elapsed() > PATIENCE {
                 return Err(CatalogError::Conflict(

@@ -9,11 +9,19 @@ use thiserror::Error;
 /// left out.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// No such file, folder, bucket or object, or a glob without a match.
+    /// No such file, folder, bucket or object.
     #[error("{location}: not found")]
     NotFound {
         /// The location.
         location: String,
+    },
+    /// A folder without files, or a glob without a match.
+    #[error("{location}: {problem}")]
+    Nothing {
+        /// The folder or glob.
+        location: String,
+        /// Which of the two.
+        problem: &'static str,
     },
     /// The text is no path or URL that Tarn knows.
     #[error("{location}: {problem}")]
@@ -90,7 +98,7 @@ impl StoreError {
 impl Coded for StoreError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::NotFound { .. } => ErrorCode::NotFound,
+            Self::NotFound { .. } | Self::Nothing { .. } => ErrorCode::NotFound,
             Self::Invalid { .. } => ErrorCode::InvalidArgument,
             Self::Denied { .. } => ErrorCode::PermissionDenied,
             Self::Changed { .. } => ErrorCode::DataLoss,

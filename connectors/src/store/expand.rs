@@ -1,6 +1,6 @@
 //! Paths, URLs, globs and folders → files.
 
-use super::{FileStat, Location, StoreError, Stores, blocking, local_stat, remote};
+use super::{FileStat, Found, Location, StoreError, Stores, blocking, local_stat, remote};
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path as ObjectPath;
@@ -14,7 +14,7 @@ const MATCH: MatchOptions = MatchOptions {
 };
 
 /// The files that a text stands for, sorted by location.
-pub(super) async fn expand(stores: &Stores, text: &str) -> Result<Vec<FileStat>, StoreError> {
+pub(super) async fn find(stores: &Stores, text: &str) -> Result<Vec<Found>, StoreError> {
     let mut files = if text.contains("://") && !text.starts_with("file://") {
         expand_remote(stores, text).await?
     } else {
@@ -23,10 +23,15 @@ pub(super) async fn expand(stores: &Stores, text: &str) -> Result<Vec<FileStat>,
         blocking(&location, move || expand_local(&path)).await?
     };
     if files.is_empty() {
-        return Err(not_found(text));
+        let problem = if is_pattern(text) {
+            "no file matches this pattern"
+        } else {
+            "there are no files in this folder"
+        };
+        return Err(StoreError::Nothing { location: text.to_owned(), problem });
     }
-    files.sort_by(|a, b| a.location.cmp(&b.location));
-    files.dedup_by(|a, b| a.location == b.location);
+    files.sort_by(|a, b| a.stat.location.cmp(&b.stat.location));
+    files.dedup_by(|a, b| a.stat.location == b.stat.location);
     Ok(files)
 }
 
@@ -42,7 +47,7 @@ fn is_hidden(name: &str) -> bool {
     name.starts_with('.')
 }
 
-fn expand_local(path: &Path) -> Result<Vec<FileStat>, StoreError> {
+fn expand_local(path: &Path) -> Result<Vec<Found>, StoreError> {
     let mut files = Vec::new();
     let text = path.to_string_lossy();
     if path.exists() || !is_pattern(&text) {
@@ -62,10 +67,10 @@ fn expand_local(path: &Path) -> Result<Vec<FileStat>, StoreError> {
 
 /// The file, or every file of the folder. Links to folders inside it are not followed: they may
 /// lead in a circle.
-fn collect(path: &Path, files: &mut Vec<FileStat>) -> Result<(), StoreError> {
+fn collect(path: &Path, files: &mut Vec<Found>) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path.display(), &error);
     if !path.is_dir() {
-        files.push(local_stat(path)?);
+        files.push(Found { stat: local_stat(path)?, named: true });
         return Ok(());
     }
     let mut folders: Vec<PathBuf> = vec![path.to_path_buf()];
@@ -85,17 +90,20 @@ fn collect(path: &Path, files: &mut Vec<FileStat>) -> Result<(), StoreError> {
                         problem: "the path is not UTF-8: rename the file".to_owned(),
                     });
                 }
-                files.push(local_stat(&path)?);
+                files.push(Found { stat: local_stat(&path)?, named: false });
             }
         }
     }
     Ok(())
 }
 
-async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<FileStat>, StoreError> {
+async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<Found>, StoreError> {
+    let found = |files: Vec<FileStat>, named: bool| {
+        files.into_iter().map(|stat| Found { stat, named }).collect()
+    };
     let wild = is_pattern(text);
     if wild && text.starts_with("s3://") {
-        return match_remote(stores, text).await;
+        return Ok(found(match_remote(stores, text).await?, true));
     }
     let location = Location::parse(text)?;
     if wild && !location.is_listable() {
@@ -107,9 +115,11 @@ async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<FileStat>, Sto
     match stores.stat(&location).await {
         Err(StoreError::NotFound { .. } | StoreError::Invalid { .. }) if location.is_listable() => {
             let (_, prefix) = stores.object_store(&location)?;
-            list(stores, &location, &prefix, |_| true).await
+            let files = list(stores, &location, &prefix, |_| true).await?;
+            // As in a file system, a folder is there if something is in it.
+            if files.is_empty() { Err(not_found(text)) } else { Ok(found(files, false)) }
         }
-        stat => Ok(vec![stat?]),
+        stat => Ok(found(vec![stat?], true)),
     }
 }
 

@@ -34,12 +34,27 @@ pub struct FileStat {
     pub tag: String,
 }
 
+/// A file that a path, URL, glob or folder stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The file.
+    pub stat: FileStat,
+    /// Whether it was named, by its path or a glob; otherwise its folder was, which may hold files
+    /// of other kinds too.
+    pub named: bool,
+}
+
+/// Most checksums that are remembered.
+const MOST_CHECKSUMS: usize = 1 << 16;
+
 /// All stores that this process may use. Clones share their connections.
 #[derive(Clone, Default)]
 pub struct Stores {
     configs: Arc<Vec<StoreConfig>>,
     /// Stores by host or bucket and the settings they were made with.
     open: Arc<Mutex<HashMap<String, Arc<dyn ObjectStore>>>>,
+    /// Checksums by location and tag, of files whose tag changed since they were registered.
+    checksums: Arc<Mutex<HashMap<(String, String), String>>>,
 }
 
 impl fmt::Debug for Stores {
@@ -51,7 +66,7 @@ impl fmt::Debug for Stores {
 impl Stores {
     /// Stores with the settings of the configuration.
     pub fn new(configs: Vec<StoreConfig>) -> Self {
-        Self { configs: Arc::new(configs), open: Arc::default() }
+        Self { configs: Arc::new(configs), ..Self::default() }
     }
 
     /// The options to use for a location: those of the longest configured prefix. What they leave
@@ -92,7 +107,12 @@ impl Stores {
     /// files in it, recursively; hidden files are left out. `?`, `*` and `[…]` stay inside one
     /// folder, `**` does not. `http(s)://` has no folders and no globs.
     pub async fn expand(&self, text: &str) -> Result<Vec<FileStat>, StoreError> {
-        expand::expand(self, text).await
+        Ok(self.find(text).await?.into_iter().map(|found| found.stat).collect())
+    }
+
+    /// As [`Stores::expand`], and whether each file was named itself or found in a folder.
+    pub async fn find(&self, text: &str) -> Result<Vec<Found>, StoreError> {
+        expand::find(self, text).await
     }
 
     /// Size and tag of one file as it is now.
@@ -114,12 +134,41 @@ impl Stores {
         if now.bytes == file.bytes && now.tag == file.tag {
             return Ok(());
         }
-        let describe = |stat: &FileStat| format!("{} bytes, tag {}", stat.bytes, stat.tag);
-        Err(StoreError::Changed {
-            location: file.location.clone(),
-            was: describe(file),
-            now: describe(&now),
-        })
+        Err(changed(file, &now))
+    }
+
+    /// The file as it is now, which must have the content that it had as `file`: the same size and
+    /// tag or, where only the tag differs (a file that was touched, copied back or restored), the
+    /// same SHA-256. A tag is hashed once in the life of this process.
+    pub async fn same_content(
+        &self,
+        file: &FileStat,
+        sha256: &str,
+    ) -> Result<FileStat, StoreError> {
+        let now = self.stat(&Location::parse(&file.location)?).await?;
+        if now.bytes != file.bytes {
+            return Err(changed(file, &now));
+        }
+        if now.tag == file.tag {
+            return Ok(now);
+        }
+        let key = (now.location.clone(), now.tag.clone());
+        let known =
+            self.checksums.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let checksum = if let Some(known) = known {
+            known
+        } else {
+            let checksum = self.sha256(&now).await?;
+            // What was hashed must be what has this tag.
+            self.check_unchanged(&now).await?;
+            let mut all = self.checksums.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() >= MOST_CHECKSUMS {
+                all.clear();
+            }
+            all.insert(key, checksum.clone());
+            checksum
+        };
+        if checksum == sha256 { Ok(now) } else { Err(changed(file, &now)) }
     }
 
     /// Opens one file, which must still have the size and tag of `file`. Local files are read with
@@ -164,6 +213,11 @@ impl Stores {
         }
         Ok(hexadecimal(&hash.finalize()))
     }
+}
+
+fn changed(was: &FileStat, now: &FileStat) -> StoreError {
+    let describe = |stat: &FileStat| format!("{} bytes, tag {}", stat.bytes, stat.tag);
+    StoreError::Changed { location: was.location.clone(), was: describe(was), now: describe(now) }
 }
 
 /// Runs file system work on a blocking thread.
@@ -217,6 +271,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use std::fs;
+    use tarn_schemas::code::{Coded, ErrorCode};
 
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -250,8 +305,50 @@ mod tests {
         assert_eq!(names(folder.path(), &format!("{base}/x[1].txt")).await, ["x[1].txt"]);
         for missing in [format!("{base}/none.nc"), format!("{base}/none*.nc")] {
             let error = Stores::default().expand(&missing).await.unwrap_err();
-            assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
+            assert_eq!(error.code(), ErrorCode::NotFound, "{error}");
         }
+        fs::create_dir(folder.path().join("empty")).unwrap();
+        for (text, word) in [("none*.nc", "matches"), ("empty", "no files")] {
+            let error = Stores::default().expand(&format!("{base}/{text}")).await.unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn files_of_a_folder_are_told_from_files_that_were_named() {
+        let folder = folder();
+        let base = folder.path().to_str().unwrap();
+        for (text, named) in [("", false), ("/*.nc", true), ("/a.nc", true), ("/s*", false)] {
+            let found = Stores::default().find(&format!("{base}{text}")).await.unwrap();
+            assert!(found.iter().all(|found| found.named == named), "{text}: {found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_touched_is_the_same_and_one_with_other_bytes_is_not() {
+        let folder = folder();
+        let path = folder.path().join("a.nc");
+        let stores = Stores::default();
+        let before = stores.stat(&Location::from_path(&path).unwrap()).await.unwrap();
+        let sha256 = stores.sha256(&before).await.unwrap();
+        assert_eq!(stores.same_content(&before, &sha256).await.unwrap(), before);
+        let touch = |seconds| {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        };
+        touch(1_000);
+        let now = stores.same_content(&before, &sha256).await.unwrap();
+        assert_ne!(now.tag, before.tag);
+        stores.check_unchanged(&now).await.unwrap();
+
+        // As long as before, and other bytes.
+        fs::write(&path, "b.nc").unwrap();
+        touch(2_000);
+        let error = stores.same_content(&before, &sha256).await.unwrap_err();
+        assert!(matches!(error, StoreError::Changed { .. }), "{error}");
+        fs::write(&path, "a.nc").unwrap();
+        touch(3_000);
+        stores.same_content(&before, &sha256).await.unwrap();
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! New columns against those of an existing table.
 
-use super::types::widens;
+use super::types::{TENSOR, widens};
 use crate::IngestError;
 use arrow::datatypes::{DataType, Field, Schema};
 use std::collections::HashMap;
@@ -23,8 +23,9 @@ pub(crate) struct Merged {
 ///
 /// # Errors
 /// [`IngestError::Column`] for types that do not fit, and for numbers in other units or on another
-/// calendar: their mixture would be wrong without anybody seeing it; and for names that differ in
-/// letter case alone, which Delta takes for one (Delta protocol, "Schema Serialization Format").
+/// calendar and tensors of another shape: their mixture would be wrong without anybody seeing it; and
+/// for names that differ in letter case alone, which Delta takes for one (Delta protocol, "Schema
+/// Serialization Format").
 pub(crate) fn merge(
     table: &str,
     existing: Option<&Schema>,
@@ -57,7 +58,7 @@ pub(crate) fn merge(
             )));
         }
         if !matches!(of_table, DataType::Timestamp(..)) {
-            for key in ["units", "calendar"] {
+            for key in ["units", "calendar", TENSOR] {
                 let (of_table, of_files) = (own.metadata().get(key), field.metadata().get(key));
                 if let (Some(a), Some(b)) = (of_table, of_files)
                     && a != b

@@ -21,10 +21,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampNanosecondType};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Field metadata that holds what `ARROW:extension:metadata` said of a tensor column: readers of
-/// Delta get a list, and Arrow's own key would make them expect another type.
-pub(crate) const TENSOR: &str = "tarn:fixed_shape_tensor";
+pub(crate) use tarn_catalog::schema_text::TENSOR;
 
 /// Numbers in nanoseconds that one microsecond has.
 const NANOSECONDS: i64 = 1_000;

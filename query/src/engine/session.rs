@@ -8,18 +8,19 @@ use crate::engine::statement::{Kind, parse};
 use crate::engine::{Engine, explain, runtime};
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
-use crate::functions::{FileFunction, FileTables};
+use crate::functions::{FileFunction, FileTables, unknown_table_function};
 use crate::provider::{blocking, schema_of};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::CatalogProvider;
 use datafusion::common::TableReference;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
 use std::fmt;
 use std::sync::Arc;
-use tarn_schemas::{LabName, PartialMode, Principal, TableRef};
+use tarn_schemas::{LabName, PartialMode, Principal, SiteReport, SiteStatus, TableRef};
 
 /// The catalog of a session without a home. No lab can have this name.
 const NO_LAB: &str = "*";
@@ -91,7 +92,38 @@ impl Session {
     /// # Errors
     /// [`QueryError::Invalid`] for SQL that is wrong or writes, [`QueryError::NotFound`] for names
     /// that do not exist or may not be known, [`QueryError::Denied`] where policy refuses.
+    ///
+    /// Where a partial answer is allowed and a table belongs to a lab that is away before it ever
+    /// said what its tables are like, the answer has no columns, no rows and the report of that lab.
     pub async fn plan(&self, sql: &str) -> Result<Prepared, QueryError> {
+        match self.plan_whole(sql).await {
+            Err(QueryError::SiteUnavailable { lab, problem })
+                if self.options.partial == PartialMode::Allow =>
+            {
+                self.plan_nothing(&lab, problem)
+            }
+            planned => planned,
+        }
+    }
+
+    fn plan_nothing(&self, lab: &str, problem: String) -> Result<Prepared, QueryError> {
+        let lab = LabName::new(lab).map_err(|error| QueryError::Internal(error.to_string()))?;
+        let sites = Sites::default();
+        sites.put(SiteReport {
+            lab,
+            status: SiteStatus::Skipped,
+            rows: 0,
+            bytes: 0,
+            ms: 0,
+            as_of: None,
+            error: Some(problem),
+        });
+        let nothing = Arc::new(EmptyExec::new(Arc::new(Schema::empty())));
+        let task = self.context.state().task_ctx();
+        Ok(Prepared::new(nothing, &Schema::empty(), task, sites, None))
+    }
+
+    async fn plan_whole(&self, sql: &str) -> Result<Prepared, QueryError> {
         let parsed = parse(sql)?;
         let owner = self.who == Principal::Owner;
         if parsed.kind == (Kind::Explain { detailed: true }) && !owner {
@@ -115,7 +147,18 @@ impl Session {
             .collect();
         let used = if parsed.kind == Kind::Listing { Use::Describe } else { Use::Read };
         let planning = self.planning(&references, used, files).await?;
-        let plan = planning.state.statement_to_plan(parsed.statement).await?;
+        let unknown = parsed
+            .calls
+            .iter()
+            .find(|call| !planning.state.table_functions().contains_key(&call.function))
+            .map(|call| unknown_table_function(&call.function));
+        let plan = match (planning.state.statement_to_plan(parsed.statement).await, unknown) {
+            (Err(error), Some(unknown)) if error.to_string().contains("table function '") => {
+                tracing::debug!(%error, "an unknown table function");
+                return Err(unknown);
+            }
+            (plan, _) => plan?,
+        };
         self.finish(planning, plan).await
     }
 

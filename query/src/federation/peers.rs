@@ -8,7 +8,7 @@ use super::client::Connection;
 use super::error::{Failure, PeerError};
 use super::lab::ask;
 use super::sites::now;
-use super::wire::{ACCEPT, AcceptAnswer, AcceptRequest, Invitation};
+use super::wire::{ACCEPT, AcceptAnswer, AcceptRequest, INVITATION_PREFIX, Invitation};
 use crate::error::QueryError;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -79,11 +79,13 @@ pub async fn accept(
     own_http_url: &str,
 ) -> Result<Peer, QueryError> {
     let invitation = Invitation::from_text(invitation).ok_or_else(|| {
-        QueryError::Invalid(
+        let problem = if invitation.trim().starts_with(INVITATION_PREFIX) {
+            "the invitation is damaged; copy it again, whole and in one line, or ask for a new one"
+        } else {
             "this is no invitation; it starts with `tarn-invite:` and comes from `tarn peer invite` \
              at the other lab"
-                .to_owned(),
-        )
+        };
+        QueryError::Invalid(problem.to_owned())
     })?;
     if &invitation.lab == catalog.lab() {
         return Err(QueryError::Invalid(format!(
@@ -107,7 +109,8 @@ pub async fn accept(
         .map_err(|error| QueryError::Internal(format!("the request cannot be written: {error}")))?;
     let flight = address(&invitation.flight, "Flight")?;
     let connection = Connection::new(&invitation.lab, &flight, None, None, PATIENCE)?;
-    let answer: AcceptAnswer = connection.call(ACCEPT, body).await.map_err(of_acceptance)?;
+    let answer: AcceptAnswer =
+        connection.call(ACCEPT, body).await.map_err(|error| of_acceptance(error, &flight))?;
     if answer.lab != invitation.lab {
         return Err(QueryError::Invalid(format!(
             "at {flight} answers lab {}, but the invitation comes from {}",
@@ -126,11 +129,16 @@ pub async fn accept(
 }
 
 /// While accepting, a refusal is about the invitation and not about a shared secret.
-fn of_acceptance(error: PeerError) -> QueryError {
+fn of_acceptance(error: PeerError, flight: &str) -> QueryError {
     match error.failure {
         Failure::Refused => QueryError::Denied(format!(
-            "lab {} refuses the invitation: it has expired or was used already; ask for a new one",
+            "lab {} refuses the invitation: it has expired, was used already or is not genuine; ask for a new one",
             error.lab
+        )),
+        Failure::Unreachable | Failure::TimedOut => QueryError::Unreachable(format!(
+            "lab {} does not answer at {flight} ({}); it must run while the invitation is accepted: \
+             start `tarn serve` there, then accept again",
+            error.lab, error.problem
         )),
         _ => error.into(),
     }

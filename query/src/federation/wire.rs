@@ -33,7 +33,7 @@ pub const VISITOR: &str = "x-tarn-visitor";
 /// Version of the messages and of the plans in them.
 pub(crate) const VERSION: u32 = 1;
 
-const INVITATION_PREFIX: &str = "tarn-invite:";
+pub(crate) const INVITATION_PREFIX: &str = "tarn-invite:";
 
 /// What an inviting lab hands over.
 #[derive(Clone, Serialize, Deserialize)]

@@ -6,9 +6,10 @@
 use crate::engine::Call;
 use crate::error::QueryError;
 use crate::functions::inside;
-use crate::provider::{GridTable, Opener, open_grid};
+use crate::provider::{GridTable, OpenFile, Opener, open_grid, say_left_out};
 use datafusion::catalog::{MemTable, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::Result;
+use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::logical_expr::Expr;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -26,6 +27,9 @@ const READERS: [(&str, Option<&[Format]>); 4] = [
 
 /// Functions that list what is inside.
 const LISTINGS: [&str; 3] = ["grids", "variables", "attributes"];
+
+/// How similar a name must be to be suggested.
+const CLOSE: f64 = 0.5;
 
 type Arguments = Vec<Option<String>>;
 
@@ -92,7 +96,7 @@ async fn open_call(
         if !rest.is_empty() {
             return Err(QueryError::Invalid(format!("{name} takes a path and nothing else")));
         }
-        let readers = opener.files(path).await?;
+        let readers = all(opener.files(path).await?);
         let batch = match name {
             "grids" => inside::grids(&readers)?,
             "variables" => inside::variables(&readers)?,
@@ -102,10 +106,11 @@ async fn open_call(
         return Ok(Arc::new(table));
     };
     let options = options(name, rest)?;
-    let readers = opener.files(path).await?;
-    if let Some(formats) = formats {
-        check_formats(name, &readers, formats)?;
-    }
+    let files = opener.files(path).await?;
+    let readers = match formats {
+        Some(formats) => of_formats(name, path, files, formats)?,
+        None => all(files),
+    };
     let table = open_grid(readers, options).await?;
     Ok(Arc::new(GridTable::new(format!("{name}({path})"), table)))
 }
@@ -142,19 +147,50 @@ fn options(name: &str, rest: &[Option<String>]) -> Result<TableOptions, QueryErr
     }
 }
 
-fn check_formats(
+fn all(files: Vec<OpenFile>) -> Vec<Arc<dyn Reader>> {
+    files.into_iter().map(|file| file.reader).collect()
+}
+
+/// The files of these formats. Another format is refused where the file was named, and left out
+/// where its folder was.
+fn of_formats(
     name: &str,
-    readers: &[Arc<dyn Reader>],
+    path: &str,
+    files: Vec<OpenFile>,
     formats: &[Format],
-) -> Result<(), QueryError> {
-    match readers.iter().find(|reader| !formats.contains(&reader.contents().format)) {
-        None => Ok(()),
-        Some(reader) => Err(QueryError::Invalid(format!(
-            "{name}: {} is a {} file; read_any('…') opens every format",
-            reader.location(),
-            reader.contents().format
-        ))),
+) -> Result<Vec<Arc<dyn Reader>>, QueryError> {
+    let count = files.len();
+    let (mut readers, mut left) = (Vec::with_capacity(count), Vec::new());
+    for OpenFile { reader, named } in files {
+        if formats.contains(&reader.contents().format) {
+            readers.push(reader);
+        } else if named {
+            return Err(QueryError::Invalid(format!(
+                "{name}: {} is a {} file; read_any('…') opens every format",
+                reader.location(),
+                reader.contents().format
+            )));
+        } else {
+            left.push(reader.location().to_owned());
+        }
     }
+    say_left_out(path, count, &left, &format!("of no format that {name} reads"))?;
+    Ok(readers)
+}
+
+/// The failure of a table function that is none of Tarn's.
+pub(crate) fn unknown(name: &str) -> QueryError {
+    let names: Vec<&str> = FileTables::names().chain(["generate_series", "range"]).collect();
+    let closest = names
+        .iter()
+        .map(|known| (normalized_levenshtein(name, known), *known))
+        .filter(|(score, _)| *score >= CLOSE)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let near = closest.map_or_else(String::new, |(_, known)| format!(" (did you mean {known}?)"));
+    QueryError::Invalid(format!(
+        "there is no table function {name}{near}; there are {}",
+        names.join(", ")
+    ))
 }
 
 /// A function over files, as DataFusion calls it.

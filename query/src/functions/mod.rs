@@ -7,7 +7,7 @@ mod inside;
 mod tensor;
 mod units;
 
-pub(crate) use files::{FileFunction, FileTables};
+pub(crate) use files::{FileFunction, FileTables, unknown as unknown_table_function};
 
 use datafusion::logical_expr::ScalarUDF;
 

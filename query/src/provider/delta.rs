@@ -1,6 +1,7 @@
 //! A Delta table at its pinned version, with the field metadata that the catalog knows.
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -23,7 +24,8 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A Delta table whose columns carry the metadata of the catalog's schema. Parquet readers drop
-/// it, and functions need it: units, calendars, the shapes of tensors.
+/// it, and functions need it: units, calendars, the shapes of tensors. Tensors, which Delta stores
+/// as lists, are lists of fixed size again.
 #[derive(Debug)]
 pub(crate) struct DeltaEntryTable {
     name: String,
@@ -39,6 +41,9 @@ impl DeltaEntryTable {
             .fields()
             .iter()
             .map(|stored| match known.field_with_name(stored.name()) {
+                Ok(known) if is_tensor_of(known, stored) => {
+                    known.clone().with_nullable(stored.is_nullable())
+                }
                 Ok(known) => {
                     stored.as_ref().clone().with_metadata(merged(stored, known.metadata()))
                 }
@@ -48,6 +53,23 @@ impl DeltaEntryTable {
         let schema = Arc::new(Schema::new_with_metadata(fields, known.metadata().clone()));
         Self { name: name.to_owned(), inner, schema }
     }
+
+    /// Whether a predicate names a tensor, of which Parquet has another type.
+    fn names_tensor(&self, predicate: &Expr) -> bool {
+        predicate.column_refs().iter().any(|column| {
+            self.schema
+                .field_with_name(&column.name)
+                .is_ok_and(|field| matches!(field.data_type(), DataType::FixedSizeList(..)))
+        })
+    }
+}
+
+/// Whether this is a tensor, which Delta stores as a list.
+fn is_tensor_of(known: &Field, stored: &Field) -> bool {
+    matches!(
+        (known.data_type(), stored.data_type()),
+        (DataType::FixedSizeList(..), DataType::List(_) | DataType::LargeList(_))
+    )
 }
 
 fn merged(
@@ -65,6 +87,16 @@ fn merged(
             .map(|(key, value)| (key.clone(), value.clone())),
     );
     metadata
+}
+
+/// The column in the type of the table: tensors are stored as lists.
+fn as_type(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+    if column.data_type() == field.data_type() || !column.data_type().is_nested() {
+        return Ok(Arc::clone(column));
+    }
+    // A list of another length is an error and no NULL.
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    Ok(cast_with_options(column, field.data_type(), &options)?)
 }
 
 /// Whether a predicate calls a function that needs field metadata, which Parquet's columns lack.
@@ -95,8 +127,9 @@ impl TableProvider for DeltaEntryTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let stays = |filter: &Expr| needs_metadata(filter) || self.names_tensor(filter);
         let (pushed, kept): (Vec<&Expr>, Vec<&Expr>) =
-            filters.iter().partition(|filter| !needs_metadata(filter));
+            filters.iter().partition(|filter| !stays(filter));
         if kept.is_empty() {
             return self.inner.supports_filters_pushdown(filters);
         }
@@ -104,7 +137,7 @@ impl TableProvider for DeltaEntryTable {
         Ok(filters
             .iter()
             .map(|filter| {
-                if needs_metadata(filter) {
+                if stays(filter) {
                     TableProviderFilterPushDown::Unsupported
                 } else {
                     answers.next().unwrap_or(TableProviderFilterPushDown::Unsupported)
@@ -236,7 +269,12 @@ impl ExecutionPlan for DeltaScanExec {
             baseline.record_output(batch.num_rows());
             bytes.add(super::scan::arrow_bytes(&batch));
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            let columns = batch.columns().to_vec();
+            let columns = batch
+                .columns()
+                .iter()
+                .zip(target.fields())
+                .map(|(column, field)| as_type(column, field))
+                .collect::<Result<Vec<_>>>()?;
             Ok(RecordBatch::try_new_with_options(Arc::clone(&target), columns, &options)?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))

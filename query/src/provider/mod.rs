@@ -12,4 +12,4 @@ pub use scan::GridScanExec;
 
 pub(crate) use delta::DeltaScanExec;
 pub(crate) use listed::ListedTable;
-pub(crate) use open::{Opener, blocking, open_grid, schema_of};
+pub(crate) use open::{OpenFile, Opener, blocking, open_grid, say_left_out, schema_of};

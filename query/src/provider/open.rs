@@ -13,9 +13,9 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_catalog::{PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::store::FileStat;
-use tarn_connectors::{Location, Stores};
-use tarn_formats::{Reader, Table};
-use tarn_schemas::TableOptions;
+use tarn_connectors::{Location, StoreError, Stores};
+use tarn_formats::{FormatError, Reader, Table};
+use tarn_schemas::{Layout, TableOptions};
 
 /// Files that are opened at once.
 const OPEN_AT_ONCE: usize = 16;
@@ -107,57 +107,167 @@ impl Opener {
         files: &[PinnedFile],
         options: &TableOptions,
     ) -> Result<Arc<Table>, QueryError> {
-        self.check(name, files).await?;
-        let key = serde_json::to_string(&(files, options))
+        let now = self.current(name, files, options).await?;
+        let key = serde_json::to_string(&(&now, options))
             .map_err(|error| QueryError::Internal(error.to_string()))?;
         if let Some(known) = self.grids.get(&key) {
             return Ok(known);
         }
-        let stats = files.iter().map(|file| file.stat.clone()).collect();
-        let readers = self.readers(stats).await?;
+        let opening: Vec<_> = now.iter().map(|file| self.reader(&file.stat)).collect();
+        let readers = futures::stream::iter(opening).buffered(OPEN_AT_ONCE).try_collect().await?;
         let table = open_grid(readers, options.clone()).await?;
         // A file that was exchanged while it was opened would otherwise be remembered as pinned.
-        self.check(name, files).await?;
+        self.current(name, &now, options).await?;
         self.grids.put(key, Arc::clone(&table));
         Ok(table)
     }
 
-    /// Fails unless every file still is what was registered.
-    async fn check(&self, name: &str, files: &[PinnedFile]) -> Result<(), QueryError> {
-        futures::stream::iter(files)
-            .map(Ok)
-            .try_for_each_concurrent(OPEN_AT_ONCE, |file| async move {
-                self.stores.check_unchanged(&file.stat).await.map_err(|error| {
-                    QueryError::InvalidData(format!(
-                        "a file of {name} is no longer the one that was registered: {error}; \
-                         restore it, or register a new version of the dataset"
-                    ))
+    /// The files as they are now, which must have the content that was registered.
+    async fn current(
+        &self,
+        name: &str,
+        files: &[PinnedFile],
+        options: &TableOptions,
+    ) -> Result<Vec<PinnedFile>, QueryError> {
+        let checking: Vec<_> =
+            files.iter().map(|file| self.stores.same_content(&file.stat, &file.sha256)).collect();
+        let checked: Vec<_> =
+            futures::stream::iter(checking).buffered(OPEN_AT_ONCE).collect().await;
+        let (mut now, mut changed, mut first) = (Vec::with_capacity(files.len()), vec![], None);
+        for (file, outcome) in files.iter().zip(checked) {
+            match outcome {
+                Ok(stat) => now.push(PinnedFile { stat, sha256: file.sha256.clone() }),
+                Err(StoreError::Changed { .. }) => changed.push(file.stat.location.as_str()),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        if let Some(error) = first {
+            return Err(QueryError::InvalidData(format!(
+                "a file of {name} cannot be read where it was registered: {error}"
+            )));
+        }
+        let Some(one) = changed.first() else { return Ok(now) };
+        Err(QueryError::InvalidData(format!(
+            "{one}: the content of this file of {name} has changed since it was registered; put the \
+             old file back, or register its record again as a new version (`tarn register \
+             RECORD.yaml`){}",
+            repair(name, &changed, options)
+        )))
+    }
+
+    /// Readers of the files that a path, URL, glob or folder stands for, in order. Of a folder,
+    /// files that Tarn cannot read are left out.
+    pub(crate) async fn files(&self, path: &str) -> Result<Vec<OpenFile>, QueryError> {
+        let found = self.stores.find(path).await?;
+        let count = found.len();
+        let opened: Vec<Result<OpenFile, String>> =
+            futures::stream::iter(found)
+                .map(|found| async move {
+                    match self.reader(&found.stat).await {
+                        Ok(reader) => Ok(Ok(OpenFile { reader, named: found.named })),
+                        Err(QueryError::Format(FormatError::UnknownFormat {
+                            location, ..
+                        })) if !found.named => Ok(Err(location)),
+                        Err(error) => Err(error),
+                    }
                 })
-            })
-            .await
+                .buffered(OPEN_AT_ONCE)
+                .try_collect()
+                .await?;
+        let (open, left): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+        let left: Vec<String> = left.into_iter().filter_map(Result::err).collect();
+        say_left_out(path, count, &left, "of no format that Tarn reads")?;
+        Ok(open.into_iter().filter_map(Result::ok).collect())
     }
 
-    /// Readers of the files that a path, URL, glob or folder stands for, in order.
-    pub(crate) async fn files(&self, path: &str) -> Result<Vec<Arc<dyn Reader>>, QueryError> {
-        let stats = self.stores.expand(path).await?;
-        self.readers(stats).await
+    async fn reader(&self, stat: &FileStat) -> Result<Arc<dyn Reader>, QueryError> {
+        let source = self.stores.source(stat).await?;
+        blocking(move || Ok(tarn_formats::open(source)?)).await
     }
+}
 
-    async fn readers(&self, stats: Vec<FileStat>) -> Result<Vec<Arc<dyn Reader>>, QueryError> {
-        futures::stream::iter(stats)
-            .map(|stat| async move {
-                let source = self.stores.source(&stat).await?;
-                blocking(move || Ok(tarn_formats::open(source)?)).await
-            })
-            .buffered(OPEN_AT_ONCE)
-            .try_collect()
-            .await
+/// A file of the user's, open.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    /// Its reader.
+    pub(crate) reader: Arc<dyn Reader>,
+    /// Whether it was named itself; otherwise its folder was.
+    pub(crate) named: bool,
+}
+
+/// Most names of files in a message.
+const SHOWN: usize = 5;
+
+/// Says which files of a folder are left out. If these are all of them, that is an error.
+pub(crate) fn say_left_out(
+    folder: &str,
+    count: usize,
+    left: &[String],
+    why: &str,
+) -> Result<(), QueryError> {
+    if left.is_empty() {
+        return Ok(());
     }
+    let name = |location: &String| location.rsplit('/').next().unwrap_or(location).to_owned();
+    let mut names: Vec<String> = left.iter().take(SHOWN).map(name).collect();
+    if left.len() > SHOWN {
+        names.push("…".to_owned());
+    }
+    let names = names.join(", ");
+    if left.len() == count {
+        return Err(QueryError::InvalidData(format!(
+            "{folder}: there is no file that can be read in this folder; its {count} file(s) are \
+             {why}: {names}"
+        )));
+    }
+    tracing::warn!("{folder}: {} of {count} file(s) left out, {why}: {names}", left.len());
+    Ok(())
+}
+
+/// The command that pins changed files anew, where the command line can say it; otherwise the
+/// options stand in the record, whose registration does it.
+fn repair(name: &str, changed: &[&str], options: &TableOptions) -> String {
+    let unsaid = TableOptions {
+        decode: options.decode,
+        union: options.union,
+        file_column: options.file_column,
+        ..TableOptions::default()
+    };
+    let mut parts = name.split('.').skip(1);
+    let (Some(dataset), Some(table)) = (parts.next(), parts.next()) else { return String::new() };
+    if unsaid != TableOptions::default() {
+        return String::new();
+    }
+    let quoted = |text: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:,=".contains(c);
+        if text.chars().all(plain) {
+            text.to_owned()
+        } else {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+    };
+    let mut command = vec!["tarn ingest".to_owned()];
+    command.extend(changed.iter().map(|location| quoted(location)));
+    command.push(format!("--dataset {dataset} --table {table} --in-place"));
+    if let Some(grid) = &options.grid {
+        command.push(format!("--grid {}", quoted(grid)));
+    }
+    if options.layout == Layout::Tensors {
+        command.push("--layout tensors".to_owned());
+    }
+    for (column, source) in &options.columns {
+        command.push(format!("--column {}", quoted(&format!("{column}={source}"))));
+    }
+    if !options.select.is_empty() {
+        command.push(format!("--select {}", quoted(&options.select.join(","))));
+    }
+    format!(" and then run: {}", command.join(" "))
 }
 
 /// The Arrow schema of a table of the catalog.
 pub(crate) fn schema_of(entry: &TableEntry) -> Result<SchemaRef, QueryError> {
-    schema_text::decode(&entry.schema).map(Arc::new).map_err(|error| {
+    let decoded = schema_text::decode(&entry.schema);
+    decoded.map(|schema| Arc::new(schema_text::with_tensors(&schema))).map_err(|error| {
         QueryError::InvalidData(format!(
             "the schema of table {} cannot be read: {error}",
             entry.name

@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tarn_catalog::{Action, Catalog, Dataset, Decision, TableEntry};
-use tarn_schemas::{DatasetName, DatasetRef, LabName, Principal, TableName, TableRef};
+use tarn_schemas::{DatasetRef, LabName, Principal, TableName, TableRef};
 
 /// Bytes of decoded columns that a window of the shuffled order spans. It is a constant of the order
 /// "fz1" and no setting: the order must not depend on the machine.
@@ -150,9 +150,17 @@ fn resolve(
             request.dataset
         )));
     }
-    let name = DatasetName::new(dataset).map_err(wrong)?;
+    let named: DatasetRef = dataset.parse().map_err(wrong)?;
     let table = table.map(TableName::new).transpose().map_err(wrong)?;
-    Ok((DatasetRef { lab: Some(own.clone()), name, version: request.version }, table))
+    let version = match (named.version, request.version) {
+        (Some(one), Some(other)) if one != other => {
+            return Err(QueryError::Invalid(format!(
+                "stream: the name says version {one} and `version` is {other}; give one of them"
+            )));
+        }
+        (one, other) => one.or(other),
+    };
+    Ok((DatasetRef { lab: Some(own.clone()), name: named.name, version }, table))
 }
 
 impl Plan {

@@ -19,7 +19,7 @@ pub struct StreamRequest {
     #[serde(rename = "tarn.stream")]
     pub format: u32,
     /// The table: `lab.dataset.table`, or without the lab for a table of the node itself. The name
-    /// of a dataset alone means its only table.
+    /// of a dataset alone means its only table; `dataset@3` is its version 3.
     pub dataset: String,
     /// Version of the dataset; the newest by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,7 +149,11 @@ impl StreamRequest {
     /// Steps of this rank when `selected` rows are part of the stream.
     pub(crate) fn steps(&self, selected: u64) -> u64 {
         let rest = selected.saturating_sub(self.start);
-        if self.drops_last() { rest / self.global_batch() } else { rest.div_ceil(self.global_batch()) }
+        if self.drops_last() {
+            rest / self.global_batch()
+        } else {
+            rest.div_ceil(self.global_batch())
+        }
     }
 
     /// Rows that this rank gets when `selected` rows are part of the stream.

@@ -59,10 +59,7 @@ async fn at_peer(home: &Home, wanted: &DatasetRef) -> Result<SearchHit, Failure>
 
 /// Prints a search hit with its tables.
 pub(crate) fn print_hit(hit: &SearchHit) {
-    say!(
-        "{}.{}@{}  {}  [{}]  {}",
-        hit.lab, hit.name, hit.version, hit.title, hit.tier, hit.ark
-    );
+    say!("{}.{}@{}  {}  [{}]  {}", hit.lab, hit.name, hit.version, hit.title, hit.tier, hit.ark);
     if !hit.summary.is_empty() {
         say!("    {}", hit.summary);
     }

@@ -1,5 +1,6 @@
 //! `tarn ingest`
 
+use super::record::say_left_out;
 use super::{Context, Outcome};
 use crate::cli::Ingest;
 use crate::failure::Failure;
@@ -33,7 +34,18 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
         ..TableOptions::default()
     };
     // What the record says of the table counts where the command line says nothing.
-    let recorded = home.catalog.dataset(&Principal::Owner, &dataset).await?.record.tables;
+    let found = home.catalog.dataset(&Principal::Owner, &dataset).await.map_err(|error| {
+        let failure = Failure::from(error);
+        match failure.code() {
+            ErrorCode::NotFound => failure.and(format_args!(
+                "a dataset is registered before its files are ingested: tarn record new FILES… \
+                 --name {0} > {0}.yaml, then tarn register {0}.yaml",
+                dataset.name
+            )),
+            _ => failure,
+        }
+    })?;
+    let recorded = found.record.tables;
     let options = match table.as_ref().and_then(|table| recorded.get(table)) {
         Some(recorded) if said == TableOptions::default() => recorded.clone(),
         _ => said,
@@ -81,6 +93,7 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
     };
     bar.finish();
     let report = report?;
+    say_left_out(context, &report.unknown);
     if context.json {
         say!(
             "{}",
@@ -88,6 +101,7 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
                 "dataset": request.dataset, "version": report.dataset_version, "tables": report.tables,
                 "files_added": report.files_added, "files_skipped": report.files_skipped, "copies": report.copies,
                 "rows_added": report.rows_added,
+                "files_left_out": report.unknown,
             })
         );
         return Ok(());

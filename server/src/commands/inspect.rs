@@ -1,5 +1,6 @@
 //! `tarn inspect`
 
+use super::record::{nothing_to_read, say_left_out};
 use super::{Context, Outcome};
 use crate::cli::Inspect;
 use crate::failure::Failure;
@@ -7,9 +8,8 @@ use crate::home::engine_or_files;
 use crate::output::text_table;
 use serde_json::json;
 use std::sync::Arc;
-use tarn_connectors::Stores;
-use tarn_connectors::store::FileStat;
-use tarn_formats::{AttributeValue, Contents, Reader, Variable, contents};
+use tarn_connectors::{FileStat, Found, Stores};
+use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Variable, contents};
 use tarn_schemas::ErrorCode;
 
 /// Says what is in files. A file that cannot be read is said at its place; the others go on.
@@ -17,37 +17,68 @@ pub(crate) async fn run(context: &Context, args: &Inspect) -> Result<(), Outcome
     let engine = engine_or_files(context.home.as_deref()).await?;
     let mut files = Vec::new();
     for text in &args.files {
-        files.extend(engine.stores().expand(text).await?);
+        files.extend(engine.stores().find(text).await?);
     }
-    let mut described = Vec::new();
+    let (mut described, mut unknown) = (Vec::new(), Vec::new());
     let mut first_failure = None;
-    for file in &files {
+    for Found { stat: file, named } in &files {
         match open(engine.stores(), file).await {
             Ok(reader) if context.json => described.push(as_json(file, reader.contents())),
             Ok(reader) => print(file, reader.contents()),
-            Err(failure) if files.len() == 1 => return Err(failure.into()),
+            Err(Unopened::UnknownFormat(_)) if !named => unknown.push(file.location.clone()),
+            Err(failure) if files.len() == 1 => return Err(Failure::from(failure).into()),
             Err(failure) => {
+                let failure = Failure::from(failure);
                 failure.report(context.json);
                 first_failure.get_or_insert(failure);
             }
         }
     }
+    if unknown.len() == files.len() {
+        return Err(nothing_to_read(&unknown).into());
+    }
     if context.json {
         say!("{}", json!(described));
     }
+    say_left_out(context, &unknown);
     match first_failure {
         Some(failure) => Err(Outcome::Exit(failure.code().exit_code())),
         None => Ok(()),
     }
 }
 
+/// Why a file was not opened.
+#[derive(Debug)]
+pub(crate) enum Unopened {
+    /// It is of no format that Tarn reads.
+    UnknownFormat(Failure),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Unopened> for Failure {
+    fn from(unopened: Unopened) -> Self {
+        match unopened {
+            Unopened::UnknownFormat(failure) | Unopened::Failed(failure) => failure,
+        }
+    }
+}
+
 /// Opens a file on a thread that may block.
-pub(crate) async fn open(stores: &Stores, file: &FileStat) -> Result<Arc<dyn Reader>, Failure> {
-    let source = stores.source(file).await?;
+pub(crate) async fn open(stores: &Stores, file: &FileStat) -> Result<Arc<dyn Reader>, Unopened> {
+    let source = stores.source(file).await.map_err(|error| Unopened::Failed(error.into()))?;
     let opened = tokio::task::spawn_blocking(move || tarn_formats::open(source)).await;
-    let opened =
-        opened.map_err(|e| Failure::new(ErrorCode::Internal, format!("{}: {e}", file.location)))?;
-    Ok(opened?)
+    match opened {
+        Ok(Ok(reader)) => Ok(reader),
+        Ok(Err(error @ FormatError::UnknownFormat { .. })) => {
+            Err(Unopened::UnknownFormat(error.into()))
+        }
+        Ok(Err(error)) => Err(Unopened::Failed(error.into())),
+        Err(error) => {
+            let problem = format!("{}: {error}", file.location);
+            Err(Unopened::Failed(Failure::new(ErrorCode::Internal, problem)))
+        }
+    }
 }
 
 fn attribute_text(value: &AttributeValue) -> String {

@@ -37,6 +37,12 @@ pub(crate) async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
         }
         Peer::List => {
             let peers = home.catalog.peers().await?;
+            if peers.is_empty() {
+                context.note(
+                    "No peers yet. `tarn peer invite` makes an invitation for another lab; \
+                     `tarn peer accept` takes one.",
+                );
+            }
             if context.json {
                 let peers: Vec<_> = peers
                     .iter()
@@ -51,6 +57,7 @@ pub(crate) async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
         }
         Peer::Status => {
             let statuses = peers::status(&home.catalog).await?;
+            let all_answer = statuses.iter().all(|status| status.reachable);
             if context.json {
                 say!("{}", serde_json::json!(statuses));
             } else {
@@ -68,6 +75,9 @@ pub(crate) async fn run(context: &Context, args: Peer) -> Result<(), Outcome> {
                     "{}",
                     text_table(&["lab", "state", "took", "tables", "known as of", "error"], rows)
                 );
+            }
+            if !all_answer {
+                return Err(Outcome::Exit(ErrorCode::Unavailable.exit_code()));
             }
         }
         Peer::Remove { lab } => {

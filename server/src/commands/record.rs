@@ -5,9 +5,9 @@ use crate::cli::Record as Args;
 use crate::failure::Failure;
 use crate::home::{Home, folder, is_home};
 use tarn_catalog::LabDefaults;
-use tarn_connectors::Stores;
-use tarn_connectors::store::FileStat;
-use tarn_ingest::facts;
+use tarn_connectors::{Found, Stores};
+use tarn_formats::FormatError;
+use tarn_ingest::{IngestError, facts};
 use tarn_schemas::facts::FileFacts;
 use tarn_schemas::{DatasetName, ErrorCode, TableName};
 
@@ -16,11 +16,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Outcome> {
     let Args::New { files, name } = args;
     let (stores, defaults) = settings(context).await?;
     let found = expand(&stores, &files).await?;
-    let name = match name {
-        Some(name) => DatasetName::new(name)?,
-        None => name_of(&found)?,
-    };
+    let name = name.map(DatasetName::new).transpose()?;
     let facts = extract(context, &stores, &found).await?;
+    let name = match name {
+        Some(name) => name,
+        None => name_of(&facts)?,
+    };
     let record = tarn_catalog::prefill(name, &facts, &defaults);
     if context.json {
         say!("{}", serde_json::json!(record));
@@ -41,29 +42,62 @@ async fn settings(context: &Context) -> Result<(Stores, LabDefaults), Failure> {
 }
 
 /// All files that the arguments stand for.
-pub(crate) async fn expand(stores: &Stores, texts: &[String]) -> Result<Vec<FileStat>, Failure> {
+pub(crate) async fn expand(stores: &Stores, texts: &[String]) -> Result<Vec<Found>, Failure> {
     let mut files = Vec::new();
     for text in texts {
-        files.extend(stores.expand(text).await?);
+        files.extend(stores.find(text).await?);
     }
     Ok(files)
 }
 
-/// Facts of every file, in order.
+/// Facts of every file, in order. Of folders, files of no format that Tarn reads are left out.
 pub(crate) async fn extract(
     context: &Context,
     stores: &Stores,
-    files: &[FileStat],
+    files: &[Found],
 ) -> Result<Vec<FileFacts>, Failure> {
-    let mut facts = Vec::new();
+    let (mut facts, mut unknown) = (Vec::new(), Vec::new());
     for file in files {
-        context.note(format_args!("reading {}", file.location));
-        facts.push(facts::extract(stores, file).await?);
+        context.note(format_args!("reading {}", file.stat.location));
+        match facts::extract(stores, &file.stat).await {
+            Err(IngestError::Format(FormatError::UnknownFormat { location, .. }))
+                if !file.named =>
+            {
+                unknown.push(location);
+            }
+            extracted => facts.push(extracted?),
+        }
     }
+    if facts.is_empty() && !unknown.is_empty() {
+        return Err(nothing_to_read(&unknown));
+    }
+    say_left_out(context, &unknown);
     Ok(facts)
 }
 
-fn name_of(files: &[FileStat]) -> Result<DatasetName, Failure> {
+/// The failure of folders in which nothing can be read.
+pub(crate) fn nothing_to_read(unknown: &[String]) -> Failure {
+    Failure::new(
+        ErrorCode::InvalidData,
+        format!(
+            "no file there is of a format that Tarn reads (HDF5, NetCDF-4, NetCDF-3, SPEC): {}",
+            unknown.join(", ")
+        ),
+    )
+}
+
+/// Says which files of folders were left out.
+pub(crate) fn say_left_out(context: &Context, unknown: &[String]) {
+    if !unknown.is_empty() {
+        context.note(format_args!(
+            "{} file(s) left out, of no format that Tarn reads: {}",
+            unknown.len(),
+            unknown.join(", ")
+        ));
+    }
+}
+
+fn name_of(files: &[FileFacts]) -> Result<DatasetName, Failure> {
     let first = files.first().map(|file| file.location.as_str()).unwrap_or_default();
     let stem = first.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
     let name = TableName::from_text(stem).map_err(|_| {

@@ -6,6 +6,7 @@ use crate::cli::Register;
 use crate::failure::{Failure, io};
 use crate::home::Home;
 use crate::output::IngestBar;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use tarn_catalog::{Assessment, CatalogError, MissingPoint};
@@ -27,19 +28,25 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
         } else {
             folder.join(text).display().to_string()
         };
-        files.extend(home.stores.expand(&located).await?);
+        files.extend(home.stores.find(&located).await?);
     }
     let facts = extract(context, &home.stores, &files).await?;
+    let files: Vec<FileStat> = files
+        .into_iter()
+        .map(|file| file.stat)
+        .filter(|stat| facts.iter().any(|known| known.location == stat.location))
+        .collect();
     check_tables(&home, &record, &files).await?;
 
     if args.dry_run {
         let assessment = home.catalog.assess(&record, &facts).await?;
         return say_assessment(context, &assessment);
     }
-    let registered = match home.catalog.register(&Principal::Owner, record.clone(), facts).await {
-        Err(CatalogError::Invalid { dataset, violations }) => {
-            say_violations(context, &dataset, &violations);
-            return Err(Outcome::Exit(ErrorCode::InvalidData.exit_code()));
+    let who = Principal::Owner;
+    let registered = match home.catalog.register(&who, record.clone(), facts.clone()).await {
+        // The same words as of a dry run.
+        Err(CatalogError::Invalid { .. }) => {
+            return say_assessment(context, &home.catalog.assess(&record, &facts).await?);
         }
         other => other?,
     };
@@ -94,7 +101,19 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
 }
 
 fn read(path: &Path) -> Result<Record, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|e| io(path.display(), &e))?;
+    let no_record = |what: &str| {
+        let problem = format!(
+            "{}: this is {what} and no record, which is a text in YAML or JSON; make one with \
+             `tarn record new FILES… > record.yaml`",
+            path.display()
+        );
+        Failure::new(ErrorCode::InvalidData, problem)
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        ErrorKind::InvalidData => no_record("a binary file"),
+        ErrorKind::IsADirectory => no_record("a folder"),
+        _ => io(path.display(), &e),
+    })?;
     serde_yaml_ng::from_str(&text)
         .map_err(|e| Failure::new(ErrorCode::InvalidData, format!("{}: {e}", path.display())))
 }

@@ -23,7 +23,7 @@ pub(crate) async fn run(context: &Context, args: &Sql) -> Result<(), Outcome> {
         None => args.output.as_deref().and_then(by_extension).unwrap_or(SqlFormat::Table),
     };
     if matches!(format, SqlFormat::Arrow | SqlFormat::Parquet)
-        && args.output.is_none()
+        && args.output.as_deref().is_none_or(|path| path == Path::new("-"))
         && std::io::stdout().is_terminal()
     {
         return Err(Failure::new(

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::BatchWriter;
 use futures::StreamExt;
+use std::path::Path;
 use std::time::Instant;
 use tarn_query::stream::{StreamRequest, open};
 use tarn_schemas::{ErrorCode, Principal};
@@ -56,6 +57,11 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         writer.finish(&[])?;
     }
     let seconds = started.elapsed().as_secs_f64();
+    if args.output.as_deref() == Some(Path::new("-")) {
+        // Standard output holds the batches.
+        context.note(format_args!("{batches} batches, {rows} rows; next position {position}"));
+        return Ok(());
+    }
     if context.json {
         say!(
             "{}",

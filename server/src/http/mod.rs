@@ -71,7 +71,7 @@ async fn about_request(
     let id = Uuid::now_v7().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     door.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let mut response = next.run(request).await;
+    let mut response = problem::as_problem(next.run(request).await).await;
     tracing::debug!(%id, %method, %path, status = response.status().as_u16(), "request");
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -8,6 +8,9 @@ use serde::Serialize;
 use tarn_schemas::ErrorCode;
 use utoipa::ToSchema;
 
+/// Media type of a problem.
+const PROBLEM: &str = "application/problem+json";
+
 /// An error as clients read it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -54,15 +57,57 @@ impl IntoResponse for Refusal {
         };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            header::HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROBLEM));
         if code == ErrorCode::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }
         response
     }
+}
+
+/// Longest text of a refusal that is not ours.
+const LONGEST: usize = 4096;
+
+/// The same answer, with refusals of the framework itself (method, media type, JSON, size) as
+/// problems too. Their status says more than our codes can, and stays.
+pub(crate) async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_problem = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes() == PROBLEM.as_bytes());
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, LONGEST).await.unwrap_or_default();
+    let code = match status {
+        StatusCode::NOT_FOUND => ErrorCode::NotFound,
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::ResourceExhausted,
+        status if status.is_client_error() => ErrorCode::InvalidArgument,
+        _ => ErrorCode::Internal,
+    };
+    let detail = match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let allowed = parts.headers.get(header::ALLOW).and_then(|value| value.to_str().ok());
+            format!("this path takes {}", allowed.unwrap_or("another method"))
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            "send JSON, with the header Content-Type: application/json".to_owned()
+        }
+        _ => String::from_utf8_lossy(&text).into_owned(),
+    };
+    let problem = Problem {
+        code: code.as_str().to_owned(),
+        title: code.as_str().replace('_', " "),
+        status: status.as_u16(),
+        detail,
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::CONTENT_TYPE);
+    let mut answer = (status, parts.headers, Json(problem)).into_response();
+    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROBLEM));
+    answer
 }
 
 /// Any other path.

@@ -1,7 +1,7 @@
 //! Record batches as text and files.
 
-use crate::cli::SqlFormat;
 use super::streams::Stdout;
+use crate::cli::SqlFormat;
 use crate::failure::{Failure, io};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -57,13 +57,13 @@ impl std::fmt::Debug for BatchWriter {
 }
 
 impl BatchWriter {
-    /// A writer to a file, or to standard output.
+    /// A writer to a file, or to standard output, which is also called `-`.
     pub(crate) fn new(
         format: SqlFormat,
         output: Option<&Path>,
         schema: &SchemaRef,
     ) -> Result<Self, Failure> {
-        let Some(path) = output else {
+        let Some(path) = output.filter(|path| *path != Path::new("-")) else {
             let out = Box::new(BufWriter::new(Stdout));
             return Self::to(format, out, "standard output", schema);
         };

@@ -5,7 +5,7 @@ use crate::error::QueryError;
 use crate::provider::schema_of;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
 use deltalake::DeltaTableBuilder;
@@ -18,7 +18,6 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::Range;
@@ -44,36 +43,6 @@ struct DataFile {
     metadata: ArrowReaderMetadata,
     /// Partition columns, whose values stand in the log and not in the file.
     constants: HashMap<String, Option<String>>,
-}
-
-/// Field metadata under which ingest keeps the shape of a tensor that Delta stores as a list.
-const TENSOR: &str = "tarn:fixed_shape_tensor";
-
-/// The schema with tensors as `arrow.fixed_shape_tensor` (Arrow's canonical extension types), which
-/// Delta stores as lists.
-fn with_tensors(schema: &Schema) -> Schema {
-    let fields =
-        schema.fields().iter().map(|field| tensor(field).unwrap_or_else(|| Arc::clone(field)));
-    Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())
-}
-
-fn tensor(field: &Field) -> Option<Arc<Field>> {
-    let DataType::List(item) = field.data_type() else { return None };
-    let extension = field.metadata().get(TENSOR)?;
-    let described: Tensor = serde_json::from_str(extension).ok()?;
-    let length = described.shape.iter().try_fold(1_i32, |cells, side| cells.checked_mul(*side))?;
-    let mut metadata = field.metadata().clone();
-    metadata.remove(TENSOR);
-    metadata.insert("ARROW:extension:name".to_owned(), "arrow.fixed_shape_tensor".to_owned());
-    metadata.insert("ARROW:extension:metadata".to_owned(), extension.clone());
-    let item = Field::new("item", item.data_type().clone(), true);
-    let data_type = DataType::FixedSizeList(Arc::new(item), length);
-    Some(Arc::new(Field::new(field.name(), data_type, field.is_nullable()).with_metadata(metadata)))
-}
-
-#[derive(Deserialize)]
-struct Tensor {
-    shape: Vec<i32>,
 }
 
 /// One Parquet file in an object store.
@@ -166,7 +135,7 @@ impl DeltaFiles {
             }
             files.push(DataFile { path, size, metadata, constants });
         }
-        let schema = Arc::new(with_tensors(schema_of(entry)?.as_ref()));
+        let schema = schema_of(entry)?;
         Ok(Self { schema, store, files, groups, rows })
     }
 
