@@ -100,17 +100,18 @@ async fn open_pinned(
     pins: Vec<PinnedFile>,
 ) -> Result<Vec<SourceFile>, IngestError> {
     let mut files = Vec::with_capacity(pins.len());
-    for pin in &pins {
+    for pin in pins {
         let stat = stores.same_content(&pin.stat, &pin.sha256).await?;
-        files.push(crate::plan::open(stores, stat).await?);
-    }
-    match files.iter().zip(&pins).find(|(file, pin)| file.sha256 != pin.sha256) {
-        None => Ok(files),
-        Some((file, pin)) => Err(StoreError::Changed {
-            location: file.stat.location.clone(),
-            was: format!("{} bytes, SHA-256 {}", pin.stat.bytes, pin.sha256),
-            now: format!("{} bytes, SHA-256 {}", file.stat.bytes, file.sha256),
+        let file = crate::plan::open(stores, stat).await?;
+        if file.sha256 != pin.sha256 {
+            return Err(StoreError::Changed {
+                location: file.stat.location,
+                was: format!("{} bytes, SHA-256 {}", pin.stat.bytes, pin.sha256),
+                now: format!("{} bytes, SHA-256 {}", file.stat.bytes, file.sha256),
+            }
+            .into());
         }
-        .into()),
+        files.push(file);
     }
+    Ok(files)
 }

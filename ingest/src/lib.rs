@@ -146,10 +146,10 @@ pub async fn ingest(
     };
     listed::check(&dataset, &files)?;
     let total = files.len();
-    let mut added = HashSet::new();
     let jobs = plan::tables(request, files)?;
     let existing = |job: &TableJob| dataset.tables.iter().find(|entry| entry.name == job.name);
     if request.in_place {
+        let mut added = HashSet::new();
         for job in &jobs {
             let pinned = in_place::pin(stores, job, existing(job)).await?;
             added.extend(pinned.added);
@@ -182,12 +182,28 @@ pub async fn ingest(
         discard(prepared).await;
         return Err(IngestError::Cancelled);
     }
+    commit(catalog, who, &request.dataset, prepared, total, report, &progress).await
+}
 
+/// Commits one table after another and tells the catalog.
+async fn commit(
+    catalog: &Catalog,
+    who: &Principal,
+    dataset: &DatasetName,
+    prepared: Vec<(&TableJob, Target, Prepared)>,
+    total: usize,
+    mut report: IngestReport,
+    progress: &Arc<dyn Fn(Progress) + Send + Sync>,
+) -> Result<IngestReport, IngestError> {
     let (mut done, mut committed, mut failure) = (Vec::new(), Vec::new(), None);
+    let mut added = HashSet::new();
     let mut waiting = prepared.into_iter();
     for (job, target, mut ready) in waiting.by_ref() {
         report.note_copies(std::mem::take(&mut ready.copies));
-        let outcome = match ready.commit().await {
+        let outcome = ready.commit().await;
+        let outcome =
+            outcome.and_then(|outcome| Ok((outcome.log.entry(&job.name, &target)?, outcome)));
+        let (entry, outcome) = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
                 failure = Some(error);
@@ -201,13 +217,13 @@ pub async fn ingest(
             committed.push(job.name.to_string());
             progress(Progress::Committed { table: job.name.clone(), version });
         }
-        report.tables.push(outcome.log.entry(&job.name, &target)?);
+        report.tables.push(entry);
         done.push((job, target));
     }
     discard(waiting).await;
     report.count_files(total, &added);
     if failure.is_none() || !committed.is_empty() {
-        let told = tell(catalog, who, &request.dataset, &done, &mut report).await;
+        let told = tell(catalog, who, dataset, &done, &mut report).await;
         failure = failure.or(told.err());
     }
     match failure {

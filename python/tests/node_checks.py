@@ -179,7 +179,8 @@ def test_a_stream_is_whole_reproducible_and_has_a_receipt(lake):
 
 
 def test_a_stream_goes_on_from_a_state_also_in_another_process_and_world(lake):
-    whole = times(lake.stream("ornl.scans.images", batch_size=8, seed=5))
+    # Ranks end at the same step, so both leave out what does not fill one.
+    whole = times(lake.stream("ornl.scans.images", batch_size=8, seed=5, drop_last=True))
     stream, seen = lake.stream("ornl.scans.images", batch_size=8, seed=5), []
     for count, batch in enumerate(stream):
         seen += times([batch])
@@ -187,7 +188,8 @@ def test_a_stream_goes_on_from_a_state_also_in_another_process_and_world(lake):
             break
     state = json.loads(json.dumps(stream.state()))
     assert state["position"] == 32
-    again = pickle.loads(pickle.dumps(lake.stream("ornl.scans.images", batch_size=8, seed=5, resume=state)))
+    again = lake.stream("ornl.scans.images", batch_size=8, seed=5, drop_last=True, resume=state)
+    again = pickle.loads(pickle.dumps(again))
     assert seen + times(again) == whole
     halves = [
         list(lake.stream("ornl.scans.images", batch_size=4, seed=5, world_size=2, rank=rank, resume=state))
@@ -242,6 +244,6 @@ def test_a_dataset_gives_tensors_of_the_shape_of_the_images(lake, torch):
     dataset = tarn.torch.StreamDataset(lake.stream("ornl.scans.images", batch_size=8, seed=2))
     batch = next(iter(dataset))
     assert tuple(batch["image"].shape) == (8, 2, 3)
-    assert len(dataset) == 14
+    assert len(dataset) == 15
     dataset.load_state_dict(dataset.state_dict())
-    assert len(list(dataset)) == 13
+    assert len(list(dataset)) == 14

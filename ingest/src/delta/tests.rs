@@ -240,8 +240,9 @@ async fn of_concurrent_ingests_of_one_place_with_other_contents_one_counts() {
             file.stat = real;
             let app_id = app_id(&file, &part, &table, &options).unwrap();
             let missing = vec![(&file, part, app_id)];
-            let cancel = Cancel::new();
-            let pending = write_all(&target, missing, &columns, &quiet(), &cancel).await.unwrap();
+            let (progress, cancel) = (quiet(), Cancel::new());
+            let written = write_all(&target, missing, &columns, &progress, &cancel);
+            let pending = written.await.unwrap();
             log::commit(&target, &columns, &[claim], pending).await.is_ok()
         })
     });
