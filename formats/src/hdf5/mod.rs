@@ -5,6 +5,7 @@
 //! that a region touches → values → the region cut out → Arrow.
 
 mod attribute;
+mod chunked;
 mod chunks;
 mod datatype;
 mod dimensions;
@@ -18,10 +19,11 @@ mod read;
 mod storage;
 mod values;
 
+use crate::cache::FileChunks;
 use crate::contents::{Attribute, AttributeValue, Contents, Format, Variable};
 use crate::error::FormatError;
 use crate::grids::{grids, group_of};
-use crate::reader::{Reader, checked};
+use crate::reader::{OpenOptions, Reader, checked};
 use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
@@ -41,6 +43,7 @@ pub struct Hdf5Reader {
     contents: Contents,
     /// Path of a variable → place in the index.
     places: HashMap<String, usize>,
+    chunks: FileChunks,
 }
 
 impl Hdf5Reader {
@@ -49,7 +52,7 @@ impl Hdf5Reader {
     /// # Errors
     /// [`FormatError::Corrupt`] if the file is truncated or its root group is damaged. A dataset
     /// that cannot be read is no error: it is listed in [`Contents::unreadable`].
-    pub fn open(source: Arc<dyn ByteSource>) -> Result<Self, FormatError> {
+    pub fn open(source: Arc<dyn ByteSource>, options: &OpenOptions) -> Result<Self, FormatError> {
         let mut index = parse::index(&source)?;
         let netcdf = dimensions::is_netcdf4(&index);
         if netcdf {
@@ -67,7 +70,8 @@ impl Hdf5Reader {
             variables,
             unreadable: index.unreadable.clone(),
         };
-        Ok(Self { source, index, contents, places })
+        let chunks = Arc::clone(&options.chunk_cache).file();
+        Ok(Self { source, index, contents, places, chunks })
     }
 }
 
@@ -86,7 +90,8 @@ impl Reader for Hdf5Reader {
         let Some(dataset) = place.and_then(|place| self.index.datasets.get(*place)) else {
             return Err(FormatError::corrupt(self.location(), path, "it is not in the index"));
         };
-        Read { source: &self.source, frame: self.index.frame, dataset }.region(region)
+        let Self { source, index, chunks, .. } = self;
+        Read { source, frame: index.frame, dataset, chunks }.region(region)
     }
 }
 
