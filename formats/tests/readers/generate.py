@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 import h5py
+import hdf5plugin
 import netCDF4
 import numpy as np
 
@@ -22,6 +23,8 @@ def values(array):
     if array.dtype.kind in "iufb":
         kind = array.dtype.newbyteorder("<")
         return {"type": kind.name, "hex": np.ascontiguousarray(array.astype(kind)).tobytes().hex()}
+    if array.dtype.kind == "V":
+        return {"type": f"fixedsizebinary({array.dtype.itemsize})", "hex": array.tobytes().hex()}
     flat = array.ravel().tolist()
     return {"type": "text", "texts": [t.decode("latin-1") if isinstance(t, bytes) else str(t) for t in flat]}
 
@@ -156,6 +159,33 @@ with h5py.File(folder / "edges.h5", "w", libver="latest", userblock_size=512) as
     f["btree_v2_shuffle_0"].resize((22, 19))
     f["btree_v2_shuffle_0"][:, 16:] = 1.1
 note_h5("edges.h5")
+
+# Filters of plugins, over chunks that end inside an element group, a block or the array.
+with h5py.File(folder / "plugins.h5", "w") as f:
+    walk = np.cumsum(rng.integers(-3, 4, 90_000))
+    noise = rng.integers(0, 256, 90_000)
+    filters = {"lz4": hdf5plugin.LZ4(nbytes=1000), "lz4_default": hdf5plugin.LZ4(), "zstd": hdf5plugin.Zstd(), "bzip2": hdf5plugin.BZip2(blocksize=1)}
+    for cname in ["blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd"]:
+        for shuffle in range(3):
+            filters[f"blosc_{cname}_{shuffle}"] = hdf5plugin.Blosc(cname=cname, clevel=7, shuffle=shuffle)
+    filters["blosc_copied"] = hdf5plugin.Blosc(cname="lz4", clevel=0, shuffle=1)
+    for cname in ["none", "lz4", "zstd"]:
+        filters[f"bitshuffle_{cname}"] = hdf5plugin.Bitshuffle(cname=cname)
+        filters[f"bitshuffle_{cname}_64"] = hdf5plugin.Bitshuffle(nelems=64, cname=cname)
+    for name, options in filters.items():
+        for kind in ["u1", "<i2", ">f4", "<f8"]:
+            f.create_dataset(f"{name}_{kind[-2:]}", data=walk[:6001].astype(kind), chunks=(2003,), **options)
+        f.create_dataset(f"{name}_noise", data=noise[:3000].astype("u1"), chunks=(3000,), **options)
+        f.create_dataset(f"{name}_short", data=np.arange(5, dtype="<i4"), chunks=(5,), **options)
+        f.create_dataset(f"{name}_three", data=np.frombuffer(noise[:3000].astype("u1").tobytes(), "V3"), chunks=(1000,), **options)
+    # Several blocks a chunk, matches from far away, runs longer than a byte tells.
+    far = np.concatenate([noise[:20_000], noise[:20_000], np.zeros(50_000)]).astype("u1")
+    for cname in ["blosclz", "lz4", "zstd"]:
+        f.create_dataset(f"blosc_{cname}_far", data=far, chunks=far.shape, **hdf5plugin.Blosc(cname=cname, clevel=9, shuffle=0))
+        f.create_dataset(f"blosc_{cname}_large", data=walk[:70_001].astype("<i4"), chunks=(70_001,), **hdf5plugin.Blosc(cname=cname, clevel=1))
+    f.create_dataset("shuffle_zstd", data=walk[:5000].astype("<f8"), chunks=(999,), shuffle=True, **hdf5plugin.Zstd())
+    f.create_dataset("fletcher_blosc", data=walk[:5000].astype("<i2"), chunks=(999,), fletcher32=True, **hdf5plugin.Blosc())
+note_h5("plugins.h5")
 
 with h5py.File(folder / "links.h5", "w", libver="latest") as f:
     g = f.create_group("g")

@@ -28,7 +28,7 @@ pub(crate) fn written() -> Option<tempfile::TempDir> {
             .unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").unwrap_or_default()))
     );
     for python in [own.as_str(), &cached, "python3"] {
-        let can = Command::new(python).args(["-c", "import h5py, netCDF4"]).output();
+        let can = Command::new(python).args(["-c", "import h5py, netCDF4, hdf5plugin"]).output();
         if !can.is_ok_and(|output| output.status.success()) {
             continue;
         }
@@ -36,7 +36,7 @@ pub(crate) fn written() -> Option<tempfile::TempDir> {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         return Some(folder);
     }
-    let message = "no Python with h5py and netCDF4: set TARN_TEST_PYTHON";
+    let message = "no Python with h5py, netCDF4 and hdf5plugin: set TARN_TEST_PYTHON";
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
     eprintln!("left out: {message}");
     None
@@ -54,7 +54,10 @@ fn innermost(array: &ArrayRef) -> ArrayRef {
 /// Values in the order of the file as hexadecimal.
 fn hexadecimal(array: &ArrayRef) -> String {
     let data = array.to_data();
-    let size = array.data_type().primitive_width().unwrap();
+    let size = match array.data_type() {
+        DataType::FixedSizeBinary(size) => usize::try_from(*size).unwrap(),
+        number => number.primitive_width().unwrap(),
+    };
     let bytes =
         &data.buffers()[0].as_slice()[data.offset() * size..(data.offset() + data.len()) * size];
     bytes.iter().fold(String::new(), |mut text, byte| {

@@ -82,8 +82,16 @@ pub(super) fn undo(
 
 /// Row `8 b + k` holds bit `k` of byte `b` of every element, eight elements a byte, the first in the
 /// lowest bit. Eight rows make a plane, which holds byte `b` of every element.
-fn unshuffle(rows: &[u8], planes: &mut [u8], target: &mut [u8], width: usize) -> Option<()> {
+pub(super) fn unshuffle(
+    rows: &[u8],
+    planes: &mut [u8],
+    target: &mut [u8],
+    width: usize,
+) -> Option<()> {
     let count = rows.len() / width;
+    if count < 8 {
+        return rows.is_empty().then_some(());
+    }
     for (eight, plane) in rows.chunks_exact(count).zip(planes.chunks_exact_mut(count)) {
         let mut parts = [[].as_slice(); 8];
         parts.iter_mut().zip(eight.chunks_exact(count / 8)).for_each(|(part, row)| *part = row);

@@ -22,25 +22,30 @@ pub(super) fn decompress(input: &[u8], output: &mut [u8]) -> Option<usize> {
             length += usize::from(cursor.u8()?);
         }
         let distance = ((control & 0x1f) << 8) + usize::from(cursor.u8()?) + 1;
-        let end = at.checked_add(length)?;
-        let (before, after) = output.get_mut(..end)?.split_at_mut_checked(at)?;
-        let mut source = before.get(at.checked_sub(distance)?..)?;
-        if distance >= length {
-            after.copy_from_slice(source.get(..length)?);
-        } else {
-            // The match reaches into what it writes: what is between repeats.
-            let mut cells = after;
-            while !cells.is_empty() {
-                let part = source.len().min(cells.len());
-                source = source.get(..part)?;
-                let (now, rest) = cells.split_at_mut_checked(part)?;
-                now.copy_from_slice(source);
-                cells = rest;
-            }
-        }
-        at = end;
+        at = repeat(output, at, distance, length)?;
     }
     (at == output.len()).then_some(at)
+}
+
+/// Writes `length` bytes at `at` that repeat those `distance` before, and says where they end.
+pub(super) fn repeat(
+    output: &mut [u8],
+    at: usize,
+    distance: usize,
+    length: usize,
+) -> Option<usize> {
+    let end = at.checked_add(length)?;
+    let (before, after) = output.get_mut(..end)?.split_at_mut_checked(at)?;
+    let source = before.get(at.checked_sub(distance)?..)?;
+    if distance >= length {
+        after.copy_from_slice(source.get(..length)?);
+        return Some(end);
+    }
+    // The match reaches into what it writes: what is between repeats.
+    for part in after.chunks_mut(distance) {
+        part.copy_from_slice(source.get(..part.len())?);
+    }
+    Some(end)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@
 //! where they are wanted and nowhere else.
 
 mod bitshuffle;
+mod blosc;
+mod blosclz;
 mod fletcher32;
 mod lz4;
 mod lzf;
@@ -18,7 +20,7 @@ use arrow::buffer::MutableBuffer;
 use hdf5_reader::filters::{nbit, scaleoffset, szip};
 use shuffle::Planes;
 use std::ops::Range;
-use tools::{Tools, room};
+use tools::{Codecs, Tools, room};
 
 const DEFLATE: u16 = 1;
 const SHUFFLE: u16 = 2;
@@ -26,7 +28,9 @@ const FLETCHER32: u16 = 3;
 const SZIP: u16 = 4;
 const NBIT: u16 = 5;
 const SCALEOFFSET: u16 = 6;
+const BZIP2: u16 = 307;
 const LZF: u16 = 32_000;
+const BLOSC: u16 = 32_001;
 const LZ4: u16 = 32_004;
 const BITSHUFFLE: u16 = 32_008;
 const ZSTD: u16 = 32_015;
@@ -49,9 +53,9 @@ impl Filter {
             NBIT => "nbit",
             SCALEOFFSET => "scaleoffset",
             305 => "lzo",
-            307 => "bzip2",
+            BZIP2 => "bzip2",
             LZF => "lzf",
-            32_001 => "blosc",
+            BLOSC => "blosc",
             LZ4 => "lz4",
             BITSHUFFLE => "bitshuffle",
             32_012 => "jpeg-ls",
@@ -76,7 +80,9 @@ impl Filter {
                 | SZIP
                 | NBIT
                 | SCALEOFFSET
+                | BZIP2
                 | LZF
+                | BLOSC
                 | LZ4
                 | BITSHUFFLE
                 | ZSTD
@@ -201,7 +207,7 @@ fn step<'a>(
     size: usize,
     limit: usize,
 ) -> Result<Now<'a>, String> {
-    let Tools { inflate, zstd, front, back, block } = tools;
+    let Tools { codecs, front, back, block } = tools;
     let input = match now {
         Now::Stored(bytes) => bytes,
         Now::Front(length) => front.get(..length).unwrap_or_default(),
@@ -212,7 +218,7 @@ fn step<'a>(
         Ok::<_, String>(back.len())
     };
     let length = match filter.id {
-        DEFLATE => tools::inflate(inflate, input, back, size, limit)?,
+        DEFLATE => codecs.inflate(input, back, size, limit)?,
         SHUFFLE => {
             let width = filter.width(0, element);
             let Some(planes) = Planes::new(input, width) else { return Ok(now) };
@@ -230,16 +236,20 @@ fn step<'a>(
         SZIP => taken(szip::decompress_with_limit(input, parameters, limit), back)?,
         NBIT => taken(nbit::decompress_with_limit(input, parameters, limit), back)?,
         SCALEOFFSET => taken(scaleoffset::decompress_with_limit(input, parameters, limit), back)?,
+        BZIP2 => Codecs::bunzip2(input, room(back, limit)).ok_or_else(damaged)?,
+        BLOSC => blosc::undo(input, room(back, limit), block, codecs).ok_or_else(damaged)?,
         LZF => lzf::decompress(input, room(back, size)).ok_or_else(damaged)?,
         LZ4 => lz4::decompress(input, room(back, limit)).ok_or_else(damaged)?,
         BITSHUFFLE => {
             let width = filter.width(2, element);
             let output = room(back, limit);
-            bitshuffle::undo(input, parameters, width, output, block, zstd).ok_or_else(damaged)?
+            bitshuffle::undo(input, parameters, width, output, block, &mut codecs.zstd)
+                .ok_or_else(damaged)?
         }
-        ZSTD => zstd
-            .decompress_to_buffer(input, room(back, limit))
-            .map_err(|error| error.to_string())?,
+        ZSTD => {
+            let output = room(back, limit);
+            codecs.zstd.decompress_to_buffer(input, output).map_err(|error| error.to_string())?
+        }
         _ => return Err("it is not supported".to_owned()),
     };
     std::mem::swap(front, back);

@@ -7,10 +7,16 @@ use zstd::bulk;
 /// Memory that is kept from one chunk to the next, of each piece; more is given back.
 const KEPT: usize = 16 << 20;
 
-/// Decompressors and memory.
-pub(super) struct Tools {
+/// Decompressors.
+pub(super) struct Codecs {
     pub(super) inflate: Decompressor,
     pub(super) zstd: bulk::Decompressor<'static>,
+    pub(super) snappy: snap::raw::Decoder,
+}
+
+/// Decompressors and memory.
+pub(super) struct Tools {
+    pub(super) codecs: Codecs,
     /// What the last step wrote.
     pub(super) front: Vec<u8>,
     /// What the next step writes to.
@@ -21,13 +27,12 @@ pub(super) struct Tools {
 
 impl Default for Tools {
     fn default() -> Self {
-        Self {
+        let codecs = Codecs {
             inflate: Decompressor::new(),
             zstd: bulk::Decompressor::default(),
-            front: vec![],
-            back: vec![],
-            block: vec![],
-        }
+            snappy: snap::raw::Decoder::new(),
+        };
+        Self { codecs, front: vec![], back: vec![], block: vec![] }
     }
 }
 
@@ -57,21 +62,32 @@ pub(super) fn room(memory: &mut Vec<u8>, length: usize) -> &mut [u8] {
     memory.get_mut(..length).unwrap_or_default()
 }
 
-/// Undoes deflate into the front of `output`: `size` bytes are expected, and no more than `limit`
-/// accepted. Gives the number of bytes.
-pub(super) fn inflate(
-    inflate: &mut Decompressor,
-    input: &[u8],
-    output: &mut Vec<u8>,
-    size: usize,
-    limit: usize,
-) -> Result<usize, String> {
-    for length in [size, limit] {
-        match inflate.zlib_decompress(input, room(output, length)) {
-            Ok(length) => return Ok(length),
-            Err(DecompressionError::InsufficientSpace) => {}
-            Err(DecompressionError::BadData) => return Err(super::damaged()),
+impl Codecs {
+    /// Undoes deflate into the front of `output`: `size` bytes are expected, and no more than
+    /// `limit` accepted. Gives the number of bytes.
+    pub(super) fn inflate(
+        &mut self,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        size: usize,
+        limit: usize,
+    ) -> Result<usize, String> {
+        for length in [size, limit] {
+            match self.inflate.zlib_decompress(input, room(output, length)) {
+                Ok(length) => return Ok(length),
+                Err(DecompressionError::InsufficientSpace) => {}
+                Err(DecompressionError::BadData) => return Err(super::damaged()),
+            }
+        }
+        Err(format!("more than {limit} bytes come out of it"))
+    }
+
+    /// Undoes bzip2 into the front of `output`; gives the number of bytes.
+    pub(super) fn bunzip2(input: &[u8], output: &mut [u8]) -> Option<usize> {
+        let mut decompress = bzip2::Decompress::new(false);
+        match decompress.decompress(input, output) {
+            Ok(bzip2::Status::StreamEnd) => usize::try_from(decompress.total_out()).ok(),
+            _ => None,
         }
     }
-    Err(format!("more than {limit} bytes come out of it"))
 }
