@@ -1,8 +1,9 @@
 //! A region of a dataset: which bytes, and where they go.
 
-use super::heap::Heap;
+use super::datatype::Datatype;
+use super::heap::{Heap, Reference};
 use super::index::{Frame, H5Dataset, Layout};
-use super::values::{self, Place};
+use super::values::{self, Around, Place};
 use crate::cache::FileChunks;
 use crate::error::FormatError;
 use crate::fetch::fetch;
@@ -12,6 +13,7 @@ use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use arrow::buffer::MutableBuffer;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ pub(super) struct Read<'a> {
     pub(super) frame: Frame,
     pub(super) dataset: &'a H5Dataset,
     pub(super) chunks: &'a FileChunks,
+    /// The path of each object, by its address.
+    pub(super) objects: &'a HashMap<u64, String>,
 }
 
 /// A region of a dataset.
@@ -82,9 +86,10 @@ impl Read<'_> {
                 Layout::Chunked(index) => self.chunked(index, &wanted)?,
             }
         };
-        let place = Place { location: self.location(), path: &dataset.path };
-        let heap = dataset.datatype.is_variable().then(|| self.heap(&values)).transpose()?;
-        values::array(place, &dataset.datatype, values, cells, heap.as_ref())
+        let heap = self.heap(&values)?;
+        let around = Around { frame: self.frame, heap: &heap, objects: self.objects };
+        let place = Place { location: self.location(), path: &dataset.path, around: Some(around) };
+        values::array(place, &dataset.datatype, values, cells)
     }
 
     pub(super) fn location(&self) -> &str {
@@ -153,38 +158,73 @@ impl Read<'_> {
         Ok(values.unwrap_or_default())
     }
 
-    /// The heaps that the references among `values` point to.
+    /// The heaps that the references among `values` point to, and those in the sequences there.
     fn heap(&self, values: &[u8]) -> Result<Heap, FormatError> {
         let datatype = &self.dataset.datatype;
-        let mut places = Vec::new();
-        for element in values.chunks_exact(datatype.size()) {
-            references(datatype, element, &mut places);
+        let mut heap = Heap::new(self.frame);
+        if !datatype.is_variable() {
+            return Ok(heap);
         }
-        let (source, path) = (self.source.as_ref(), &self.dataset.path);
-        Heap::load(source, self.frame, path, places.into_iter())
+        let mut found = References { frame: self.frame, plain: vec![], nested: vec![] };
+        values.chunks_exact(datatype.size()).for_each(|element| found.add(datatype, element));
+        loop {
+            let nested = std::mem::take(&mut found.nested);
+            let all = found.plain.drain(..).chain(nested.iter().map(|(_, reference)| *reference));
+            heap.load(self.source.as_ref(), &self.dataset.path, all)?;
+            for (base, reference) in &nested {
+                let sequence = heap.value(*reference, base.size());
+                let sequence = sequence.map_err(|damaged| self.corrupt(damaged.0))?;
+                sequence.chunks_exact(base.size()).for_each(|element| found.add(base, element));
+            }
+            let count = found.plain.len().saturating_add(found.nested.len());
+            if count == 0 {
+                return Ok(heap);
+            }
+            region_bytes(self.location(), &self.dataset.path, Some(count as u64), REFERENCE)?;
+        }
     }
 }
 
-/// The references to heaps inside an element.
-fn references<'a>(
-    datatype: &super::datatype::Datatype,
-    element: &'a [u8],
-    places: &mut Vec<&'a [u8]>,
-) {
-    use super::datatype::Datatype;
-    match datatype {
-        Datatype::VariableString { .. } | Datatype::Variable { .. } => places.push(element),
-        Datatype::Array { base, .. } if base.is_variable() => {
-            element.chunks_exact(base.size()).for_each(|inner| references(base, inner, places));
-        }
-        Datatype::Compound { members, .. } => {
-            for member in members.iter().filter(|member| member.datatype.is_variable()) {
-                let end = member.offset.saturating_add(member.datatype.size());
-                if let Some(inner) = element.get(member.offset..end) {
-                    references(&member.datatype, inner, places);
+/// Bytes of memory for one reference.
+const REFERENCE: usize = 32;
+
+/// References to heaps.
+struct References<'a> {
+    frame: Frame,
+    plain: Vec<Reference>,
+    /// Those to sequences of elements that refer to heaps themselves, with the elements' type.
+    nested: Vec<(&'a Datatype, Reference)>,
+}
+
+impl<'a> References<'a> {
+    /// Adds those inside an element.
+    fn add(&mut self, datatype: &'a Datatype, element: &[u8]) {
+        match datatype {
+            Datatype::VariableString { .. } => {
+                self.plain.extend(Reference::sequence(element, self.frame));
+            }
+            Datatype::Variable { base, .. } => {
+                let reference = Reference::sequence(element, self.frame);
+                match base.is_variable() {
+                    true => self.nested.extend(reference.map(|reference| (&**base, reference))),
+                    false => self.plain.extend(reference),
                 }
             }
+            Datatype::RegionReference { .. } => {
+                self.plain.extend(Reference::object(element, self.frame));
+            }
+            Datatype::Array { base, .. } if base.is_variable() => {
+                element.chunks_exact(base.size()).for_each(|inner| self.add(base, inner));
+            }
+            Datatype::Compound { members, .. } => {
+                for member in members.iter().filter(|member| member.datatype.is_variable()) {
+                    let end = member.offset.saturating_add(member.datatype.size());
+                    if let Some(inner) = element.get(member.offset..end) {
+                        self.add(&member.datatype, inner);
+                    }
+                }
+            }
+            _ => {}
         }
-        _ => {}
     }
 }

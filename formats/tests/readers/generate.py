@@ -160,6 +160,50 @@ with h5py.File(folder / "edges.h5", "w", libver="latest", userblock_size=512) as
     f["btree_v2_shuffle_0"][:, 16:] = 1.1
 note_h5("edges.h5")
 
+# References are read as the paths of what they refer to: the texts here are what was put in.
+for libver in ["earliest", "latest"]:
+    file = f"references_{libver}.h5"
+
+    def texts(path, texts, shape):
+        expected.append({"file": file, "path": path, "shape": shape, "flat": True, "type": "text", "texts": texts})
+
+    with h5py.File(folder / file, "w", libver=libver) as f:
+        g = f.create_group("g")
+        d = g.create_dataset("d", data=np.arange(60).reshape(6, 10))
+        f["type"] = np.dtype("f4")
+        objects = f.create_dataset("objects", shape=(2, 2), dtype=h5py.ref_dtype)
+        objects[0, 0], objects[0, 1], objects[1, 0] = g.ref, d.ref, f["type"].ref
+        texts("/objects", ["/g", "/g/d", "/type", None], [2, 2])
+        regions = f.create_dataset("regions", shape=(6,), dtype=h5py.regionref_dtype)
+        mask = np.zeros((6, 10), bool)
+        mask[1, 2] = mask[3, 4] = True
+        for i, selection in enumerate([np.s_[0:2, 1:3], np.s_[...], np.s_[4, 5:], mask, np.s_[0:0, 0:0]]):
+            regions[i] = d.regionref[selection]
+        texts("/regions", ["/g/d[0:2, 1:3]", "/g/d", "/g/d[4, 5:10]", "/g/d(1, 2)(3, 4)", "/g/d[]", None], [6])
+        steps = f.create_dataset("steps", shape=(2,), dtype=h5py.regionref_dtype)
+        steps[0], steps[1] = d.regionref[1::2, 4], d.regionref[[0, 3], 2:4]
+        if libver == "latest":
+            texts("/steps", ["/g/d[1:6:2, 4]", "/g/d[0:4:3, 2:4]"], [2])
+        else:
+            texts("/steps", ["/g/d[1, 4][3, 4][5, 4]", "/g/d[0, 2:4][3, 2:4]"], [2])
+        lists = f.create_dataset("lists", shape=(2,), dtype=h5py.vlen_dtype(h5py.ref_dtype))
+        pair = np.empty(2, object)
+        pair[:] = [d.ref, g.ref]
+        lists[1] = pair
+        texts("/lists", ["/g/d", "/g"], [2])
+        pairs = np.array([(7, d.ref), (8, g.ref)], dtype=[("i", "i4"), ("what", h5py.ref_dtype)])
+        f.create_dataset("pairs", data=pairs)
+        expected.append({"file": file, "path": "/pairs", "shape": [2], "field": "what", "type": "text", "texts": ["/g/d", "/g"]})
+
+        words = f.create_dataset("words", shape=(3,), dtype=h5py.vlen_dtype(h5py.string_dtype()))
+        words[0], words[2] = np.array(["a", "", "x" * 300], object), np.array(["grüß"], object)
+        texts("/words", ["a", "", "x" * 300, "grüß"], [3])
+        deep = f.create_dataset("deep", shape=(2,), dtype=h5py.vlen_dtype(h5py.vlen_dtype(np.dtype(">i4"))), chunks=(1,), compression="gzip")
+        inner = np.empty(3, object)
+        inner[:] = [np.arange(4, dtype="i4"), np.zeros(0, "i4"), np.array([-5], "i4")]
+        deep[1] = inner
+        expected.append({"file": file, "path": "/deep", "shape": [2], "flat": True} | values(np.array([0, 1, 2, 3, -5], "i4")))
+
 # Filters of plugins, over chunks that end inside an element group, a block or the array.
 with h5py.File(folder / "plugins.h5", "w") as f:
     walk = np.cumsum(rng.integers(-3, 4, 90_000))

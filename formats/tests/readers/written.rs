@@ -1,6 +1,6 @@
 //! Files written by h5py and netCDF4, against what these two read back.
 
-use crate::support::{open, read_whole, texts};
+use crate::support::{flat, open, read_whole, texts};
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
@@ -117,9 +117,14 @@ fn compare(reader: &dyn Reader, path: &str, wanted: &Value) -> Result<(), String
     if let Some(field) = wanted["field"].as_str() {
         array = Arc::clone(array.as_struct().column_by_name(field).ok_or("no such field")?);
     }
+    if wanted["flat"] == true {
+        array = flat(&array);
+    }
     if let Some(wanted) = list("texts") {
-        let texts: Vec<Value> =
-            texts(&array).ok_or("no text")?.into_iter().map(Value::from).collect();
+        let texts: Vec<Value> = match array.as_string_opt::<i32>() {
+            Some(texts) => texts.iter().map(Value::from).collect(),
+            None => texts(&array).ok_or("no text")?.into_iter().map(Value::from).collect(),
+        };
         return if texts == wanted {
             Ok(())
         } else {
@@ -155,7 +160,6 @@ fn links_lead_to_datasets_and_cycles_end() {
     assert!(reason("/loop").contains("soft link"), "{}", reason("/loop"));
     assert!(reason("/outside").contains("other.h5"), "{}", reason("/outside"));
     assert!(reason("/virtual").contains("virtual dataset"), "{}", reason("/virtual"));
-    assert!(reason("/references").contains("object reference"), "{}", reason("/references"));
 
     let dataset = contents.variables.iter().find(|v| v.path.ends_with("/d")).unwrap();
     let attribute = |name: &str| dataset.attribute(name).unwrap_or_else(|| panic!("no {name}"));
@@ -164,7 +168,7 @@ fn links_lead_to_datasets_and_cycles_end() {
     assert_eq!(attribute("text"), &texts(&["grüß"]));
     assert_eq!(attribute("texts"), &texts(&["a", "b"]));
     assert_eq!(attribute("fixed"), &texts(&["abc"]));
-    assert!(matches!(attribute("reference"), AttributeValue::Unreadable(_)));
+    assert_eq!(attribute("reference"), &texts(&["/alias"]));
     let AttributeValue::Numbers(numbers) = attribute("attribute 19") else { panic!("no numbers") };
     assert_eq!(numbers.as_ref(), &arrow::array::Int32Array::from_iter_values(0..20) as &dyn Array);
     let AttributeValue::Numbers(nothing) = attribute("nothing") else { panic!("no numbers") };
