@@ -4,14 +4,8 @@ use crate::error::FormatError;
 use crate::source::ByteSource;
 use std::ops::Range;
 
-/// Bytes between two ranges that are read along rather than asked for separately.
-const GAP: u64 = 64 * 1024;
-/// Longest run that ranges are joined to.
-const RUN: u64 = 16 * 1024 * 1024;
-/// Bytes held at once.
-const BATCH: u64 = 64 * 1024 * 1024;
-
-/// Reads ranges in any order, joining near neighbours, and hands each to `each` with its index.
+/// Reads ranges, joining near neighbours as the source likes it, and hands each to `each` with its
+/// index: by first byte, those with the same first byte by last, the same ranges as they are given.
 /// Holds one batch of runs at a time.
 ///
 /// # Errors
@@ -22,6 +16,7 @@ pub(crate) fn fetch(
     mut each: impl FnMut(usize, &[u8]) -> Result<(), FormatError>,
 ) -> Result<(), FormatError> {
     crate::source::check_ranges(source.location(), source.len(), wanted)?;
+    let access = source.access();
     let mut order: Vec<(usize, &Range<u64>)> = wanted.iter().enumerate().collect();
     order.sort_by_key(|(_, range)| (range.start, range.end));
 
@@ -30,8 +25,8 @@ pub(crate) fn fetch(
     for (index, range) in order {
         match runs.last_mut() {
             Some((run, members))
-                if range.start <= run.end.saturating_add(GAP)
-                    && range.end.max(run.end) - run.start <= RUN =>
+                if range.start <= run.end.saturating_add(access.gap)
+                    && range.end.max(run.end) - run.start <= access.run =>
             {
                 let end = run.end.max(range.end);
                 batch += end - run.end;
@@ -39,7 +34,7 @@ pub(crate) fn fetch(
                 members.push((index, range));
             }
             _ => {
-                if batch >= BATCH {
+                if batch >= access.batch {
                     read(source, &runs, &mut each)?;
                     runs.clear();
                     batch = 0;

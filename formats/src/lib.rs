@@ -5,6 +5,7 @@
 //! *stored* values by [`Region`]; [`cf`] decodes them; [`table`] makes rows of them, as cells or as
 //! tensors, over one file or many. No network and no catalog here.
 
+pub mod cache;
 pub mod cf;
 pub mod contents;
 mod cursor;
@@ -18,15 +19,17 @@ pub mod netcdf3;
 pub mod reader;
 mod recognise;
 pub mod region;
+mod simd;
 pub mod source;
 pub mod spec;
 pub mod table;
 
+pub use cache::ChunkCache;
 pub use contents::{
     Attribute, AttributeValue, Contents, Dimension, Format, Grid, Unreadable, Variable,
 };
 pub use error::FormatError;
-pub use reader::{Reader, open};
+pub use reader::{OpenOptions, Reader, open, open_with};
 pub use region::{Region, Selection};
-pub use source::{ByteSource, LocalFile, MemorySource, SourceError};
+pub use source::{Access, ByteSource, LocalFile, MemorySource, SourceError};
 pub use table::Table;

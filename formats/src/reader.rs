@@ -1,5 +1,6 @@
 //! The one trait of every format, and how a file finds its reader.
 
+use crate::cache::ChunkCache;
 use crate::contents::{Contents, Variable};
 use crate::elements::MAX_REGION_BYTES;
 use crate::error::FormatError;
@@ -34,13 +35,38 @@ pub trait Reader: Send + Sync + fmt::Debug {
     fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError>;
 }
 
+/// What readers of files are given when they are opened.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Where decoded chunks are kept that were read in part.
+    pub chunk_cache: Arc<ChunkCache>,
+}
+
+impl Default for OpenOptions {
+    /// The cache of the process.
+    fn default() -> Self {
+        Self { chunk_cache: ChunkCache::of_process() }
+    }
+}
+
 /// Opens a file with the reader of its format, recognised by its first bytes.
 ///
 /// # Errors
 /// [`FormatError::UnknownFormat`], saying what was found instead; [`FormatError::Corrupt`].
 pub fn open(source: Arc<dyn ByteSource>) -> Result<Arc<dyn Reader>, FormatError> {
+    open_with(source, &OpenOptions::default())
+}
+
+/// [`open`], with options.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(
+    source: Arc<dyn ByteSource>,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Reader>, FormatError> {
     match recognise(source.as_ref())? {
-        Recognised::Hdf5 => Ok(Arc::new(crate::hdf5::Hdf5Reader::open(source)?)),
+        Recognised::Hdf5 => Ok(Arc::new(crate::hdf5::Hdf5Reader::open(source, options)?)),
         Recognised::NetCdf3 => Ok(Arc::new(crate::netcdf3::NetCdf3Reader::open(source)?)),
         Recognised::Spec => Ok(Arc::new(crate::spec::SpecReader::open(source.as_ref())?)),
         Recognised::Other(found) => {

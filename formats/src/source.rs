@@ -1,10 +1,11 @@
 //! Random access to the bytes of one file.
 
 use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use thiserror::Error;
 
@@ -35,6 +36,25 @@ pub enum SourceError {
     },
 }
 
+/// How a source is best asked for many ranges of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Bytes between two ranges that are read along rather than asked for separately.
+    pub gap: u64,
+    /// Longest run that ranges are joined to.
+    pub run: u64,
+    /// Bytes asked for, and held, at once.
+    pub batch: u64,
+}
+
+impl Access {
+    /// A request costs little: runs stay small enough to be still in the processor's cache when
+    /// they are decoded.
+    pub const LOCAL: Self = Self { gap: 16 << 10, run: 256 << 10, batch: 256 << 10 };
+    /// A request costs as much as a megabyte does: few of them, and many at once.
+    pub const REMOTE: Self = Self { gap: 1 << 20, run: 16 << 20, batch: 64 << 20 };
+}
+
 /// Random access to the bytes of one file, from any number of threads at once.
 ///
 /// The length is fixed when the source is opened. Reading blocks the calling thread: callers in
@@ -49,6 +69,11 @@ pub trait ByteSource: Send + Sync + fmt::Debug {
     /// Whether there are no bytes at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How ranges are best asked for.
+    fn access(&self) -> Access {
+        Access::REMOTE
     }
 
     /// The bytes of every range, in the order asked for; each answer has exactly the length of its
@@ -119,21 +144,43 @@ impl ByteSource for LocalFile {
         self.len
     }
 
+    fn access(&self) -> Access {
+        Access::LOCAL
+    }
+
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
         check_ranges(&self.location, self.len, ranges)?;
-        ranges
-            .iter()
-            .map(|range| {
-                let io = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Io {
-                    location: self.location.clone(),
-                    source,
-                };
-                let len = usize::try_from(range.end - range.start).map_err(|e| io(Box::new(e)))?;
-                let mut buffer = vec![0; len];
-                self.file.read_exact_at(&mut buffer, range.start).map_err(|e| io(Box::new(e)))?;
-                Ok(Bytes::from(buffer))
-            })
-            .collect()
+        ranges.iter().map(|range| self.range(range)).collect()
+    }
+}
+
+impl LocalFile {
+    /// A range inside the file, read into memory that is not cleared first.
+    fn range(&self, range: &Range<u64>) -> Result<Bytes, SourceError> {
+        let io = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Io {
+            location: self.location.clone(),
+            source,
+        };
+        let length = usize::try_from(range.end - range.start).map_err(|e| io(Box::new(e)))?;
+        let mut bytes: Vec<u8> = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let at = range.start.saturating_add(bytes.len() as u64);
+            match rustix::io::pread(&self.file, spare_capacity(&mut bytes), at) {
+                Ok(0) => {
+                    return Err(SourceError::OutOfBounds {
+                        location: self.location.clone(),
+                        start: range.start,
+                        end: range.end,
+                        len: at,
+                    });
+                }
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(io(Box::new(std::io::Error::from(error)))),
+            }
+        }
+        // There may be room, and then bytes, for more than was asked for.
+        bytes.truncate(length);
+        Ok(Bytes::from(bytes))
     }
 }
 
@@ -158,6 +205,10 @@ impl ByteSource for MemorySource {
 
     fn len(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    fn access(&self) -> Access {
+        Access::LOCAL
     }
 
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
@@ -197,5 +248,16 @@ mod tests {
             assert_eq!(source.read_ranges(&[8..10, 0..2, 3..3]).unwrap(), ["89", "01", ""]);
             assert!(matches!(source.read(5..11), Err(SourceError::OutOfBounds { end: 11, .. })));
         }
+    }
+
+    #[test]
+    fn a_file_that_shrinks_while_it_is_read_gives_an_error() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let source = LocalFile::open(file.path()).unwrap();
+        file.as_file().set_len(6).unwrap();
+        assert_eq!(source.read(2..6).unwrap(), "2345");
+        let error = source.read(2..10).unwrap_err();
+        assert!(matches!(error, SourceError::OutOfBounds { len: 6, .. }), "{error}");
     }
 }

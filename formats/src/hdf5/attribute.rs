@@ -1,7 +1,7 @@
 //! Attributes: small values in the metadata.
 
 use super::datatype::{Datatype, Padding};
-use super::heap::Heap;
+use super::heap::{Heap, Reference};
 use super::index::{Frame, H5Attribute, H5Value};
 use super::values;
 use crate::contents::AttributeValue;
@@ -46,7 +46,12 @@ fn value(
     let size = datatype.size();
     let plain = |value| Ok(H5Value::Plain(value));
     let damaged = |problem: String| FormatError::corrupt(source.location(), path, problem);
-    let heap = || Heap::load(source, frame, path, bytes.chunks_exact(size));
+    let heap = || {
+        let mut heap = Heap::new(frame);
+        let references = bytes.chunks_exact(size).filter_map(|r| Reference::sequence(r, frame));
+        heap.load(source, path, references)?;
+        Ok::<_, FormatError>(heap)
+    };
     match datatype {
         Datatype::FixedString { padding, .. } => {
             let texts = bytes.chunks_exact(size).map(|text| elements::text(trim(text, *padding)));
@@ -55,7 +60,7 @@ fn value(
         Datatype::VariableString { .. } => {
             let heap = heap()?;
             let texts = bytes.chunks_exact(size).map(|reference| {
-                let text = heap.value(reference, 1).map_err(|d| damaged(d.0))?;
+                let text = heap.sequence(reference, 1).map_err(|d| damaged(d.0))?;
                 Ok(elements::text(trim(text, Padding::NullTerminated)))
             });
             plain(AttributeValue::Text(texts.collect::<Result<_, FormatError>>()?))
@@ -65,7 +70,7 @@ fn value(
         {
             let heap = heap()?;
             let lists = bytes.chunks_exact(size).map(|reference| {
-                let list = heap.value(reference, base.size()).map_err(|d| damaged(d.0))?;
+                let list = heap.sequence(reference, base.size()).map_err(|d| damaged(d.0))?;
                 Ok(list.chunks_exact(base.size()).filter_map(|r| address(r, frame)).collect())
             });
             Ok(H5Value::References(lists.collect::<Result<_, FormatError>>()?))
@@ -75,6 +80,9 @@ fn value(
         )),
         Datatype::Integer { .. } | Datatype::Float { .. } | Datatype::Bitfield { .. } => {
             numbers(source, path, datatype, bytes)
+        }
+        Datatype::RegionReference { .. } => {
+            plain(AttributeValue::Unreadable("region references".to_owned()))
         }
         Datatype::Boolean { base } => numbers(source, path, base, bytes),
         other => {
@@ -96,13 +104,15 @@ fn numbers(
     let count = bytes.len().checked_div(datatype.size()).unwrap_or(0);
     let mut copy = MutableBuffer::from_len_zeroed(bytes.len());
     copy.copy_from_slice(bytes);
-    let place = values::Place { location: source.location(), path };
-    let array = values::array(place, datatype, copy, count, None)?;
+    let place = values::Place { location: source.location(), path, around: None };
+    let array = values::array(place, datatype, copy, count)?;
     Ok(H5Value::Plain(AttributeValue::Numbers(array)))
 }
 
-fn address(reference: &[u8], frame: Frame) -> Option<u64> {
-    Cursor::new(reference).uint_le(frame.offset_size.into())
+/// The address that an object reference is; `None` for a null reference.
+pub(super) fn address(reference: &[u8], frame: Frame) -> Option<u64> {
+    let address = Cursor::new(reference).uint_le(frame.offset_size.into())?;
+    (address != 0 && !frame.is_undefined(address)).then_some(address)
 }
 
 /// The text without its padding.

@@ -87,6 +87,10 @@ pub(crate) enum Datatype {
     ObjectReference {
         size: usize,
     },
+    /// An object and a selection of it, in the global heap.
+    RegionReference {
+        size: usize,
+    },
     /// Not read, for the reason given.
     Unreadable {
         size: usize,
@@ -111,6 +115,7 @@ impl Datatype {
             | Self::Compound { size, .. }
             | Self::Variable { size, .. }
             | Self::ObjectReference { size }
+            | Self::RegionReference { size }
             | Self::Unreadable { size, .. } => *size,
             Self::Float { format: FloatFormat::Half | FloatFormat::BFloat16, .. } => 2,
             Self::Float { format: FloatFormat::Single, .. } => 4,
@@ -138,6 +143,8 @@ impl Datatype {
             }
             Self::Float { format: FloatFormat::Double, .. } => DataType::Float64,
             Self::FixedString { .. } | Self::VariableString { .. } => DataType::Utf8,
+            // What they refer to, by its path.
+            Self::ObjectReference { .. } | Self::RegionReference { .. } => DataType::Utf8,
             Self::Opaque { size } => DataType::FixedSizeBinary(
                 i32::try_from(*size).map_err(|_| format!("an opaque type of {size} bytes"))?,
             ),
@@ -160,7 +167,6 @@ impl Datatype {
             Self::Variable { base, .. } => {
                 DataType::List(Arc::new(Field::new_list_field(base.data_type()?, true)))
             }
-            Self::ObjectReference { .. } => return Err("an object reference".to_owned()),
             Self::Unreadable { reason, .. } => return Err(reason.clone()),
         })
     }
@@ -168,7 +174,9 @@ impl Datatype {
     /// Whether values lie in the global heap, so that the stored bytes are only references.
     pub(crate) fn is_variable(&self) -> bool {
         match self {
-            Self::VariableString { .. } | Self::Variable { .. } => true,
+            Self::VariableString { .. } | Self::Variable { .. } | Self::RegionReference { .. } => {
+                true
+            }
             Self::Array { base, .. } => base.is_variable(),
             Self::Compound { members, .. } => members.iter().any(|m| m.datatype.is_variable()),
             _ => false,
@@ -237,7 +245,7 @@ fn parse(cursor: &mut Cursor<'_>, depth: usize) -> Option<Datatype> {
         6 => compound(cursor, size, flags, version, depth),
         7 => match flags & 0x0f {
             0 => Some(Datatype::ObjectReference { size }),
-            1 => unreadable("a region reference".to_owned()),
+            1 => Some(Datatype::RegionReference { size }),
             _ => unreadable("a reference of HDF5 1.12 (H5T_STD_REF)".to_owned()),
         },
         8 => enumeration(cursor, flags, version, depth),

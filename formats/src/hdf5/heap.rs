@@ -15,11 +15,13 @@ use std::ops::Range;
 const WINDOW: u64 = 4096;
 
 /// The heap collections that some values refer to.
+#[derive(Debug)]
 pub(crate) struct Heap {
     frame: Frame,
     collections: HashMap<u64, Collection>,
 }
 
+#[derive(Debug)]
 struct Collection {
     bytes: Bytes,
     objects: HashMap<u32, Range<usize>>,
@@ -27,11 +29,32 @@ struct Collection {
 
 /// A value's place in a heap.
 #[derive(Debug, Clone, Copy)]
-struct Reference {
-    /// Number of elements.
-    length: u32,
+pub(crate) struct Reference {
+    /// Number of elements; `None` where the reference does not say.
+    length: Option<u32>,
     address: u64,
     object: u32,
+}
+
+impl Reference {
+    /// A value of variable length; `None` for a null reference.
+    pub(crate) fn sequence(stored: &[u8], frame: Frame) -> Option<Self> {
+        let mut cursor = Cursor::new(stored);
+        let length = cursor.u32_le()?;
+        Self::rest(cursor, Some(length), frame).filter(|_| length > 0)
+    }
+
+    /// A whole object of the heap; `None` for a null reference.
+    pub(crate) fn object(stored: &[u8], frame: Frame) -> Option<Self> {
+        Self::rest(Cursor::new(stored), None, frame)
+    }
+
+    fn rest(mut cursor: Cursor<'_>, length: Option<u32>, frame: Frame) -> Option<Self> {
+        let address = cursor.uint_le(frame.offset_size.into())?;
+        let object = cursor.u32_le()?;
+        let null = address == 0 || object == 0 || frame.is_undefined(address);
+        (!null).then_some(Self { length, address, object })
+    }
 }
 
 /// Why a value cannot be had: the heap breaks its rules.
@@ -39,15 +62,23 @@ struct Reference {
 pub(crate) struct Damaged(pub(crate) String);
 
 impl Heap {
-    /// Reads the collections that the references in `places` (bytes of references) point to.
-    pub(crate) fn load<'a>(
+    /// Nothing of any heap.
+    pub(crate) fn new(frame: Frame) -> Self {
+        Self { frame, collections: HashMap::new() }
+    }
+
+    /// Reads the collections that references point to, if they are not there yet.
+    pub(crate) fn load(
+        &mut self,
         source: &dyn ByteSource,
-        frame: Frame,
         path: &str,
-        places: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<Self, FormatError> {
-        let addresses: BTreeSet<u64> =
-            places.filter_map(|bytes| reference(bytes, frame)).map(|r| r.address).collect();
+        references: impl Iterator<Item = Reference>,
+    ) -> Result<(), FormatError> {
+        let frame = self.frame;
+        let addresses: BTreeSet<u64> = references
+            .map(|reference| reference.address)
+            .filter(|address| !self.collections.contains_key(address))
+            .collect();
         let corrupt = |problem: String| FormatError::corrupt(source.location(), path, problem);
         let mut starts = Vec::with_capacity(addresses.len());
         let mut windows = Vec::with_capacity(addresses.len());
@@ -83,38 +114,34 @@ impl Heap {
                 *part = whole;
             }
         }
-        let mut collections = HashMap::with_capacity(starts.len());
         for (address, bytes) in starts.into_iter().zip(parts) {
             let objects = objects(&bytes, frame).map_err(|Damaged(problem)| corrupt(problem))?;
-            collections.insert(address, Collection { bytes, objects });
+            self.collections.insert(address, Collection { bytes, objects });
         }
-        Ok(Self { frame, collections })
+        Ok(())
     }
 
-    /// The value behind a reference whose elements have `element` bytes; empty for a null reference.
-    pub(crate) fn value(&self, stored: &[u8], element: usize) -> Result<&[u8], Damaged> {
-        let Some(reference) = reference(stored, self.frame) else { return Ok(&[]) };
+    /// The bytes of a sequence whose elements have `element` bytes; none for a null reference.
+    pub(crate) fn sequence(&self, stored: &[u8], element: usize) -> Result<&[u8], Damaged> {
+        match Reference::sequence(stored, self.frame) {
+            Some(reference) => self.value(reference, element),
+            None => Ok(&[]),
+        }
+    }
+
+    /// The bytes behind a reference.
+    pub(crate) fn value(&self, reference: Reference, element: usize) -> Result<&[u8], Damaged> {
         let found = self.collections.get(&reference.address).and_then(|collection| {
-            let object = collection.objects.get(&reference.object)?;
-            let length = usize::try_from(reference.length).ok()?.checked_mul(element)?;
-            collection.bytes.get(object.clone())?.get(..length)
+            let object =
+                collection.bytes.get(collection.objects.get(&reference.object)?.clone())?;
+            let Some(length) = reference.length else { return Some(object) };
+            object.get(..usize::try_from(length).ok()?.checked_mul(element)?)
         });
         found.ok_or_else(|| {
             let Reference { address, object, .. } = reference;
             Damaged(format!("object {object} of the heap at {address:#x} is missing or too short"))
         })
     }
-}
-
-/// `None` for a null reference.
-fn reference(stored: &[u8], frame: Frame) -> Option<Reference> {
-    let mut cursor = Cursor::new(stored);
-    let length = cursor.u32_le()?;
-    let address = cursor.uint_le(frame.offset_size.into())?;
-    let object = cursor.u32_le()?;
-    let undefined = u64::MAX >> (64 - 8 * u32::from(frame.offset_size.clamp(1, 8)));
-    let null = length == 0 || address == 0 || address == undefined || object == 0;
-    (!null).then_some(Reference { length, address, object })
 }
 
 /// Headers are padded to eight bytes.

@@ -6,6 +6,7 @@ use super::datatype::Datatype;
 use super::filters::Filter;
 use crate::contents::{AttributeValue, Unreadable};
 use bytes::Bytes;
+use std::collections::HashMap;
 
 /// The metadata of a file. Immutable.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct H5Index {
     pub(crate) groups: Vec<H5Group>,
     pub(crate) datasets: Vec<H5Dataset>,
     pub(crate) unreadable: Vec<Unreadable>,
+    /// The first path of each object, by its address.
+    pub(crate) objects: HashMap<u64, String>,
 }
 
 /// How addresses and lengths are written in a file.
@@ -26,6 +29,13 @@ pub(crate) struct Frame {
     pub(crate) offset_size: u8,
     /// Bytes of a length.
     pub(crate) length_size: u8,
+}
+
+impl Frame {
+    /// Whether an address, all ones, says that there is none.
+    pub(crate) fn is_undefined(self, address: u64) -> bool {
+        address == u64::MAX >> (64 - 8 * u32::from(self.offset_size.clamp(1, 8)))
+    }
 }
 
 #[derive(Debug)]

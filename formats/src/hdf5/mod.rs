@@ -5,6 +5,7 @@
 //! that a region touches → values → the region cut out → Arrow.
 
 mod attribute;
+mod chunked;
 mod chunks;
 mod datatype;
 mod dimensions;
@@ -15,13 +16,15 @@ mod index;
 mod links;
 mod parse;
 mod read;
+mod selection;
 mod storage;
 mod values;
 
+use crate::cache::FileChunks;
 use crate::contents::{Attribute, AttributeValue, Contents, Format, Variable};
 use crate::error::FormatError;
 use crate::grids::{grids, group_of};
-use crate::reader::{Reader, checked};
+use crate::reader::{OpenOptions, Reader, checked};
 use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
@@ -41,6 +44,7 @@ pub struct Hdf5Reader {
     contents: Contents,
     /// Path of a variable → place in the index.
     places: HashMap<String, usize>,
+    chunks: FileChunks,
 }
 
 impl Hdf5Reader {
@@ -49,15 +53,18 @@ impl Hdf5Reader {
     /// # Errors
     /// [`FormatError::Corrupt`] if the file is truncated or its root group is damaged. A dataset
     /// that cannot be read is no error: it is listed in [`Contents::unreadable`].
-    pub fn open(source: Arc<dyn ByteSource>) -> Result<Self, FormatError> {
+    pub fn open(source: Arc<dyn ByteSource>, options: &OpenOptions) -> Result<Self, FormatError> {
         let mut index = parse::index(&source)?;
         let netcdf = dimensions::is_netcdf4(&index);
         if netcdf {
             index.datasets.iter_mut().for_each(|d| characters(&mut d.datatype));
         }
         let (variables, places) = variables(&index, netcdf);
-        let mut groups: Vec<_> =
-            index.groups.iter().map(|g| (g.path.clone(), visible(&g.attributes, netcdf))).collect();
+        let mut groups: Vec<_> = index
+            .groups
+            .iter()
+            .map(|g| (g.path.clone(), visible(&g.attributes, netcdf, &index.objects)))
+            .collect();
         let root = if groups.is_empty() { vec![] } else { groups.remove(0).1 };
         let contents = Contents {
             format: if netcdf { Format::NetCdf4 } else { Format::Hdf5 },
@@ -67,7 +74,8 @@ impl Hdf5Reader {
             variables,
             unreadable: index.unreadable.clone(),
         };
-        Ok(Self { source, index, contents, places })
+        let chunks = Arc::clone(&options.chunk_cache).file();
+        Ok(Self { source, index, contents, places, chunks })
     }
 }
 
@@ -86,7 +94,9 @@ impl Reader for Hdf5Reader {
         let Some(dataset) = place.and_then(|place| self.index.datasets.get(*place)) else {
             return Err(FormatError::corrupt(self.location(), path, "it is not in the index"));
         };
-        Read { source: &self.source, frame: self.index.frame, dataset }.region(region)
+        let Self { source, index, chunks, .. } = self;
+        let (frame, objects) = (index.frame, &index.objects);
+        Read { source, frame, dataset, chunks, objects }.region(region)
     }
 }
 
@@ -109,7 +119,7 @@ fn variables(index: &H5Index, netcdf: bool) -> (Vec<Variable>, HashMap<String, u
         let Ok(data_type) = dataset.datatype.data_type() else { continue };
         let path = variable_path(&dataset.path);
         places.insert(path.clone(), place);
-        variables.push(variable(dataset, path, data_type, &scales, netcdf));
+        variables.push(variable(dataset, path, data_type, &scales, netcdf, &index.objects));
     }
     // A scale that is no variable here holds no coordinates.
     for variable in &mut variables {
@@ -131,6 +141,7 @@ fn variable(
     data_type: DataType,
     scales: &Scales<'_>,
     netcdf: bool,
+    objects: &HashMap<u64, String>,
 ) -> Variable {
     let cells = dataset.shape.iter().try_fold(1_u64, |cells, n| cells.checked_mul(*n));
     let size = dataset.datatype.size() as u64;
@@ -148,14 +159,18 @@ fn variable(
         chunk_shape,
         filters: dataset.filters.iter().map(filters::Filter::name).collect(),
         stored_bytes,
-        attributes: visible(&dataset.attributes, netcdf || dataset.is_scale()),
+        attributes: visible(&dataset.attributes, netcdf || dataset.is_scale(), objects),
         default_fill: netcdf,
     }
 }
 
 /// The attributes without those that make up the format. In plain HDF5 only references do: other
 /// software has its own use for `CLASS` and `NAME`.
-fn visible(attributes: &[H5Attribute], netcdf: bool) -> Vec<Attribute> {
+fn visible(
+    attributes: &[H5Attribute],
+    netcdf: bool,
+    objects: &HashMap<u64, String>,
+) -> Vec<Attribute> {
     attributes
         .iter()
         .filter(|attribute| !dimensions::is_housekeeping(&attribute.name, netcdf))
@@ -163,10 +178,20 @@ fn visible(attributes: &[H5Attribute], netcdf: bool) -> Vec<Attribute> {
             name: attribute.name.clone(),
             value: match &attribute.value {
                 H5Value::Plain(value) => value.clone(),
-                H5Value::References(_) => {
-                    AttributeValue::Unreadable("object references".to_owned())
-                }
+                H5Value::References(lists) => references(lists, objects),
             },
         })
         .collect()
+}
+
+/// What an attribute refers to, by path; lists of references have no text.
+fn references(lists: &[Vec<u64>], objects: &HashMap<u64, String>) -> AttributeValue {
+    let path = |list: &Vec<u64>| match list.as_slice() {
+        [address] => Some(values::object(objects, *address)),
+        _ => None,
+    };
+    match lists.iter().map(path).collect() {
+        Some(paths) => AttributeValue::Text(paths),
+        None => AttributeValue::Unreadable("lists of object references".to_owned()),
+    }
 }

@@ -96,7 +96,13 @@ pub(super) fn index(source: &Arc<dyn ByteSource>) -> Result<H5Index, FormatError
         storage: &storage,
         file: &file,
         frame,
-        index: H5Index { frame, groups: vec![], datasets: vec![], unreadable: vec![] },
+        index: H5Index {
+            frame,
+            groups: vec![],
+            datasets: vec![],
+            unreadable: vec![],
+            objects: HashMap::new(),
+        },
         members: HashMap::new(),
         aliases: vec![],
     };
@@ -146,6 +152,7 @@ impl Walk<'_> {
     fn all(&mut self, root: Group) -> Result<(), FormatError> {
         let root_address = root.address();
         let mut seen = HashSet::from([root_address]);
+        self.index.objects.insert(root_address, "/".to_owned());
         let mut stack = vec![("/".to_owned(), root)];
         while let Some((path, group)) = stack.pop() {
             let address = group.address();
@@ -202,6 +209,7 @@ impl Walk<'_> {
         path: &str,
         address: u64,
     ) -> Result<Option<Group>, FormatError> {
+        self.index.objects.entry(address).or_insert_with(|| path.to_owned());
         let header = match self.guarded(path, || self.file.get_or_parse_header(address)) {
             Ok(header) => header,
             Err(error) => {

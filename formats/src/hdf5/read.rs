@@ -1,10 +1,10 @@
 //! A region of a dataset: which bytes, and where they go.
 
-use super::chunks::{ChunkIndex, Owner};
-use super::filters;
-use super::heap::Heap;
+use super::datatype::Datatype;
+use super::heap::{Heap, Reference};
 use super::index::{Frame, H5Dataset, Layout};
-use super::values::{self, Place};
+use super::values::{self, Around, Place};
+use crate::cache::FileChunks;
 use crate::error::FormatError;
 use crate::fetch::fetch;
 use crate::hyperslab::{self, Runs};
@@ -13,20 +13,45 @@ use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use arrow::buffer::MutableBuffer;
+use std::collections::HashMap;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Largest chunk that is decoded.
-const MAX_CHUNK_BYTES: u64 = 512 * 1024 * 1024;
-/// Most runs of a contiguous dataset that are planned at once.
+/// Most runs of bytes that are planned at once.
 const PLAN: usize = 65_536;
 
 /// One dataset of an open file.
+#[derive(Clone, Copy)]
 pub(super) struct Read<'a> {
     pub(super) source: &'a Arc<dyn ByteSource>,
     pub(super) frame: Frame,
     pub(super) dataset: &'a H5Dataset,
+    pub(super) chunks: &'a FileChunks,
+    /// The path of each object, by its address.
+    pub(super) objects: &'a HashMap<u64, String>,
+}
+
+/// A region of a dataset.
+pub(super) struct Wanted<'a> {
+    pub(super) region: &'a [Range<u64>],
+    /// The part of it inside the stored extent.
+    pub(super) stored: Vec<Range<u64>>,
+    /// Bytes of the region's elements.
+    pub(super) bytes: usize,
+}
+
+impl Wanted<'_> {
+    /// Whether all of it lies inside the stored extent.
+    pub(super) fn is_stored(&self) -> bool {
+        self.stored == self.region
+    }
+}
+
+/// Runs of elements in the file: the byte where they begin there, and [`Runs`] of the whole and the
+/// region.
+pub(super) struct Block {
+    pub(super) begin: u64,
+    pub(super) runs: Runs,
 }
 
 impl Read<'_> {
@@ -36,167 +61,170 @@ impl Read<'_> {
         let dataset = self.dataset;
         let size = dataset.datatype.size();
         let (cells, bytes) = region_bytes(self.location(), &dataset.path, region.cells(), size)?;
-        let mut values = MutableBuffer::from_len_zeroed(bytes);
-        if let Some(fill) = dataset.fill.as_ref().filter(|fill| fill.iter().any(|b| *b != 0)) {
-            values.chunks_exact_mut(size).for_each(|cell| cell.copy_from_slice(fill));
-        }
         let extent: Vec<Range<u64>> = dataset.shape.iter().map(|n| 0..*n).collect();
         let stored = hyperslab::overlap(region.ranges(), &extent);
-        let mut into = Target { values: &mut values, region: region.ranges(), stored: &stored };
-        if stored.iter().all(|range| range.start < range.end) {
+        let wanted = Wanted { region: region.ranges(), stored, bytes };
+        let values = if wanted.stored.iter().any(Range::is_empty) {
+            self.blank(bytes)
+        } else {
             match &dataset.layout {
-                Layout::Compact(bytes) => {
-                    hyperslab::copy(bytes, &extent, into.values, into.region, &stored, size)
+                Layout::Compact(stored) => {
+                    let mut values = self.blank(bytes);
+                    let (from, to) = (&extent, wanted.region);
+                    hyperslab::copy(stored, from, &mut values, to, &wanted.stored, size)
                         .ok_or_else(|| self.corrupt("its values are shorter than its shape"))?;
+                    values
                 }
-                Layout::Contiguous(None) => {}
+                Layout::Contiguous(None) => self.blank(bytes),
                 Layout::Contiguous(Some(address)) => {
-                    self.contiguous(*address, &extent, &mut into)?;
+                    let begin = address.checked_add(self.frame.base);
+                    let runs = Runs::new(&extent, wanted.region, &wanted.stored);
+                    let block = begin.zip(runs).map(|(begin, runs)| Block { begin, runs });
+                    let block = block.ok_or_else(|| self.overflow())?;
+                    self.blocks(std::iter::once(block), &wanted, wanted.is_stored())?
                 }
-                Layout::Chunked(index) => self.chunked(index, &mut into)?,
+                Layout::Chunked(index) => self.chunked(index, &wanted)?,
             }
-        }
-        let place = Place { location: self.location(), path: &dataset.path };
-        let heap = dataset.datatype.is_variable().then(|| self.heap(&values)).transpose()?;
-        values::array(place, &dataset.datatype, values, cells, heap.as_ref())
+        };
+        let heap = self.heap(&values)?;
+        let around = Around { frame: self.frame, heap: &heap, objects: self.objects };
+        let place = Place { location: self.location(), path: &dataset.path, around: Some(around) };
+        values::array(place, &dataset.datatype, values, cells)
     }
 
-    fn location(&self) -> &str {
+    pub(super) fn location(&self) -> &str {
         self.source.location()
     }
 
-    fn corrupt(&self, problem: impl Into<String>) -> FormatError {
+    pub(super) fn corrupt(&self, problem: impl Into<String>) -> FormatError {
         FormatError::corrupt(self.location(), &self.dataset.path, problem)
     }
 
-    fn overflow(&self) -> FormatError {
+    pub(super) fn overflow(&self) -> FormatError {
         self.corrupt("its values lie past the end of any file")
     }
 
-    fn contiguous(
+    /// Memory full of the fill value.
+    pub(super) fn blank(&self, bytes: usize) -> MutableBuffer {
+        let fill = self.dataset.fill.as_deref().filter(|fill| fill.iter().any(|b| *b != 0));
+        let Some(fill) = fill.filter(|fill| !fill.is_empty()) else {
+            return MutableBuffer::from_len_zeroed(bytes);
+        };
+        let mut values = MutableBuffer::with_capacity(bytes);
+        values.repeat_slice_n_times(fill, bytes / fill.len());
+        values
+    }
+
+    /// Values that are in the file as they are in memory. `covers` says that the blocks hold every
+    /// element of the region.
+    pub(super) fn blocks(
         &self,
-        address: u64,
-        extent: &[Range<u64>],
-        into: &mut Target<'_>,
-    ) -> Result<(), FormatError> {
-        let size = self.dataset.datatype.size();
-        let wide = size as u64;
-        let begin = address.checked_add(self.frame.base).ok_or_else(|| self.overflow())?;
-        let mut runs =
-            Runs::new(extent, into.region, into.stored).ok_or_else(|| self.overflow())?.peekable();
-        while runs.peek().is_some() {
-            let mut ranges = Vec::new();
-            let mut places = Vec::new();
-            for (from, to, length) in runs.by_ref().take(PLAN) {
-                let run = || {
-                    let start = begin.checked_add(from.checked_mul(wide)?)?;
-                    let end = start.checked_add(length.checked_mul(wide)?)?;
-                    Some((start..end, usize::try_from(to.checked_mul(wide)?).ok()?))
-                };
-                let (range, place) = run().ok_or_else(|| self.overflow())?;
-                ranges.push(range);
-                places.push(place);
+        blocks: impl IntoIterator<Item = Block>,
+        wanted: &Wanted<'_>,
+        covers: bool,
+    ) -> Result<MutableBuffer, FormatError> {
+        let wide = self.dataset.datatype.size() as u64;
+        let mut runs = blocks.into_iter().flat_map(|Block { begin, runs }| {
+            runs.map(move |(from, to, length)| {
+                let start = begin.checked_add(from.checked_mul(wide)?)?;
+                let end = start.checked_add(length.checked_mul(wide)?)?;
+                Some((start..end, usize::try_from(to.checked_mul(wide)?).ok()?))
+            })
+        });
+        let mut values = None;
+        loop {
+            let plan: Option<Vec<_>> = runs.by_ref().take(PLAN).collect();
+            let (ranges, places): (Vec<Range<u64>>, Vec<usize>) =
+                plan.ok_or_else(|| self.overflow())?.into_iter().unzip();
+            if let ([range], true, None) = (ranges.as_slice(), covers, &values) {
+                // The bytes are the values: no copy.
+                return Ok(Vec::from(self.source.read(range.clone())?).into());
+            }
+            let values = values.get_or_insert_with(|| match covers {
+                true => MutableBuffer::from_len_zeroed(wanted.bytes),
+                false => self.blank(wanted.bytes),
+            });
+            if ranges.is_empty() {
+                break;
             }
             fetch(self.source.as_ref(), &ranges, |run, bytes| {
                 places
                     .get(run)
-                    .and_then(|at| into.values.get_mut(*at..at.checked_add(bytes.len())?))
+                    .and_then(|at| values.get_mut(*at..at.checked_add(bytes.len())?))
                     .map(|target| target.copy_from_slice(bytes))
                     .ok_or_else(|| self.overflow())
             })?;
         }
-        Ok(())
+        Ok(values.unwrap_or_default())
     }
 
-    fn chunked(&self, index: &ChunkIndex, into: &mut Target<'_>) -> Result<(), FormatError> {
-        let dataset = self.dataset;
-        let element = dataset.datatype.size();
-        let owner = Owner { path: &dataset.path, shape: &dataset.shape, element };
-        let table = index.table(self.source, self.frame, owner)?;
-        let bytes = index.shape.iter().try_fold(element as u64, |bytes, n| bytes.checked_mul(*n));
-        let needed = bytes.unwrap_or(u64::MAX);
-        let size = bytes.filter(|bytes| *bytes <= MAX_CHUNK_BYTES);
-        let size = size.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
-            FormatError::TooLarge {
-                location: self.location().to_owned(),
-                place: dataset.path.clone(),
-                what: "one chunk".to_owned(),
-                needed,
-                limit: MAX_CHUNK_BYTES,
-            }
-        })?;
-
-        let axes = into.stored.iter().zip(&index.shape);
-        let touched: Vec<_> =
-            axes.map(|(range, chunk)| range.start / chunk..range.end.div_ceil(*chunk)).collect();
-        let chunks = table.in_box(&touched);
-        let ranges = chunks
-            .iter()
-            .map(|(_, chunk)| Some(chunk.start..chunk.start.checked_add(chunk.bytes)?))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| self.overflow())?;
-        fetch(self.source.as_ref(), &ranges, |at, stored| {
-            let Some((place, chunk)) = chunks.get(at) else { return Ok(()) };
-            let filters = &dataset.filters;
-            let undo = || filters::undo(filters, chunk.mask, stored, element, size);
-            let values = catch_unwind(AssertUnwindSafe(undo))
-                .unwrap_or_else(|_| Err("its filters cannot be undone".to_owned()))
-                .map_err(|problem| self.corrupt(format!("chunk {place:?}: {problem}")))?;
-            let inside: Option<Vec<_>> = place
-                .iter()
-                .zip(&index.shape)
-                .map(|(i, n)| Some(i.checked_mul(*n)?..i.checked_add(1)?.checked_mul(*n)?))
-                .collect();
-            inside
-                .and_then(|inside| {
-                    let common = hyperslab::overlap(&inside, into.stored);
-                    hyperslab::copy(&values, &inside, into.values, into.region, &common, element)
-                })
-                .ok_or_else(|| self.overflow())
-        })
-    }
-
-    /// The heaps that the references among `values` point to.
+    /// The heaps that the references among `values` point to, and those in the sequences there.
     fn heap(&self, values: &[u8]) -> Result<Heap, FormatError> {
         let datatype = &self.dataset.datatype;
-        let mut places = Vec::new();
-        for element in values.chunks_exact(datatype.size()) {
-            references(datatype, element, &mut places);
+        let mut heap = Heap::new(self.frame);
+        if !datatype.is_variable() {
+            return Ok(heap);
         }
-        let (source, path) = (self.source.as_ref(), &self.dataset.path);
-        Heap::load(source, self.frame, path, places.into_iter())
+        let mut found = References { frame: self.frame, plain: vec![], nested: vec![] };
+        values.chunks_exact(datatype.size()).for_each(|element| found.add(datatype, element));
+        loop {
+            let nested = std::mem::take(&mut found.nested);
+            let all = found.plain.drain(..).chain(nested.iter().map(|(_, reference)| *reference));
+            heap.load(self.source.as_ref(), &self.dataset.path, all)?;
+            for (base, reference) in &nested {
+                let sequence = heap.value(*reference, base.size());
+                let sequence = sequence.map_err(|damaged| self.corrupt(damaged.0))?;
+                sequence.chunks_exact(base.size()).for_each(|element| found.add(base, element));
+            }
+            let count = found.plain.len().saturating_add(found.nested.len());
+            if count == 0 {
+                return Ok(heap);
+            }
+            region_bytes(self.location(), &self.dataset.path, Some(count as u64), REFERENCE)?;
+        }
     }
 }
 
-/// Where the values of a region go.
-struct Target<'a> {
-    values: &'a mut [u8],
-    /// The region asked for, which `values` holds.
-    region: &'a [Range<u64>],
-    /// The part of it inside the stored extent.
-    stored: &'a [Range<u64>],
+/// Bytes of memory for one reference.
+const REFERENCE: usize = 32;
+
+/// References to heaps.
+struct References<'a> {
+    frame: Frame,
+    plain: Vec<Reference>,
+    /// Those to sequences of elements that refer to heaps themselves, with the elements' type.
+    nested: Vec<(&'a Datatype, Reference)>,
 }
 
-/// The references to heaps inside an element.
-fn references<'a>(
-    datatype: &super::datatype::Datatype,
-    element: &'a [u8],
-    places: &mut Vec<&'a [u8]>,
-) {
-    use super::datatype::Datatype;
-    match datatype {
-        Datatype::VariableString { .. } | Datatype::Variable { .. } => places.push(element),
-        Datatype::Array { base, .. } if base.is_variable() => {
-            element.chunks_exact(base.size()).for_each(|inner| references(base, inner, places));
-        }
-        Datatype::Compound { members, .. } => {
-            for member in members.iter().filter(|member| member.datatype.is_variable()) {
-                let end = member.offset.saturating_add(member.datatype.size());
-                if let Some(inner) = element.get(member.offset..end) {
-                    references(&member.datatype, inner, places);
+impl<'a> References<'a> {
+    /// Adds those inside an element.
+    fn add(&mut self, datatype: &'a Datatype, element: &[u8]) {
+        match datatype {
+            Datatype::VariableString { .. } => {
+                self.plain.extend(Reference::sequence(element, self.frame));
+            }
+            Datatype::Variable { base, .. } => {
+                let reference = Reference::sequence(element, self.frame);
+                match base.is_variable() {
+                    true => self.nested.extend(reference.map(|reference| (&**base, reference))),
+                    false => self.plain.extend(reference),
                 }
             }
+            Datatype::RegionReference { .. } => {
+                self.plain.extend(Reference::object(element, self.frame));
+            }
+            Datatype::Array { base, .. } if base.is_variable() => {
+                element.chunks_exact(base.size()).for_each(|inner| self.add(base, inner));
+            }
+            Datatype::Compound { members, .. } => {
+                for member in members.iter().filter(|member| member.datatype.is_variable()) {
+                    let end = member.offset.saturating_add(member.datatype.size());
+                    if let Some(inner) = element.get(member.offset..end) {
+                        self.add(&member.datatype, inner);
+                    }
+                }
+            }
+            _ => {}
         }
-        _ => {}
     }
 }

@@ -1,27 +1,47 @@
 //! Stored elements → Arrow arrays.
 
-use super::attribute::trim;
+use super::attribute::{address, trim};
 use super::datatype::{Datatype, FloatFormat, Member, Padding};
-use super::heap::Heap;
+use super::heap::{Heap, Reference};
+use super::index::Frame;
+use super::selection::Selection;
+use crate::cursor::Cursor;
 use crate::elements::{self, ByteOrder, MAX_REGION_BYTES};
 use crate::error::FormatError;
 use arrow::array::{
-    ArrayRef, BooleanArray, FixedSizeListArray, ListArray, StringBuilder, StructArray,
+    ArrayRef, BooleanArray, FixedSizeListArray, ListArray, StringArray, StringBuilder, StructArray,
 };
 use arrow::buffer::{MutableBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Where values come from, for messages.
+/// Where values come from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) location: &'a str,
     pub(super) path: &'a str,
+    /// What of the file they refer to; numbers refer to nothing.
+    pub(super) around: Option<Around<'a>>,
 }
 
-impl Place<'_> {
+/// What stored values refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    pub(super) frame: Frame,
+    /// The heaps of the values at hand.
+    pub(super) heap: &'a Heap,
+    /// The path of each object, by its address.
+    pub(super) objects: &'a HashMap<u64, String>,
+}
+
+impl<'a> Place<'a> {
     fn corrupt(self, problem: impl Into<String>) -> FormatError {
         FormatError::corrupt(self.location, self.path, problem)
+    }
+
+    fn around(self) -> Result<Around<'a>, FormatError> {
+        self.around.ok_or_else(|| self.corrupt("what it refers to was not read"))
     }
 
     fn too_large(self, needed: u64) -> FormatError {
@@ -35,13 +55,12 @@ impl Place<'_> {
     }
 }
 
-/// `count` elements as an array. Values of variable length are looked up in `heap`.
+/// `count` elements as an array.
 pub(super) fn array(
     place: Place<'_>,
     datatype: &Datatype,
     mut bytes: MutableBuffer,
     count: usize,
-    heap: Option<&Heap>,
 ) -> Result<ArrayRef, FormatError> {
     let unsupported = |feature: String| FormatError::Unsupported {
         location: place.location.to_owned(),
@@ -94,29 +113,37 @@ pub(super) fn array(
             strings(place, texts, count)
         }
         Datatype::VariableString { .. } => {
-            let heap = heap.ok_or_else(|| place.corrupt("its heap was not read"))?;
+            let heap = place.around()?.heap;
             let texts = bytes.as_slice().chunks_exact(size).map(|reference| {
-                let text = heap.value(reference, 1).map_err(|damaged| place.corrupt(damaged.0))?;
+                let text =
+                    heap.sequence(reference, 1).map_err(|damaged| place.corrupt(damaged.0))?;
                 Ok(trim(text, Padding::NullTerminated))
             });
             strings(place, texts, count)
         }
+        Datatype::ObjectReference { .. } => {
+            let Around { frame, objects, .. } = place.around()?;
+            let texts = bytes.as_slice().chunks_exact(size);
+            let texts = texts.map(|reference| Some(object(objects, address(reference, frame)?)));
+            Ok(Arc::new(texts.collect::<StringArray>()))
+        }
+        Datatype::RegionReference { .. } => {
+            let around = place.around()?;
+            let references = bytes.as_slice().chunks_exact(size);
+            let texts = references.map(|reference| region(place, around, reference));
+            Ok(Arc::new(texts.collect::<Result<StringArray, _>>()?))
+        }
         Datatype::Compound { size, members } => {
-            compound(place, &bytes, (*size, members), &data_type, count, heap)
+            compound(place, &bytes, (*size, members), &data_type, count)
         }
         Datatype::Array { base, lengths } => {
             let inner = lengths.iter().try_fold(count, |n, length| n.checked_mul(*length));
             let inner = inner.ok_or_else(|| place.too_large(u64::MAX))?;
-            let values = array(place, base, bytes, inner, heap)?;
+            let values = array(place, base, bytes, inner)?;
             nest(values, lengths)
         }
-        Datatype::Variable { base, .. } => {
-            let heap = heap.ok_or_else(|| place.corrupt("its heap was not read"))?;
-            lists(place, &bytes, size, base, &data_type, count, heap)
-        }
-        Datatype::ObjectReference { .. } | Datatype::Unreadable { .. } => {
-            Err(unsupported("its type".to_owned()))
-        }
+        Datatype::Variable { base, .. } => lists(place, &bytes, size, base, &data_type, count),
+        Datatype::Unreadable { reason, .. } => Err(unsupported(reason.clone())),
     }
 }
 
@@ -146,6 +173,29 @@ fn widen(bytes: &[u8], size: usize, signed: bool, offset: u16, precision: u16) -
     wide
 }
 
+/// An object by its path; one that no path leads to, by its address.
+pub(super) fn object(objects: &HashMap<u64, String>, address: u64) -> String {
+    objects.get(&address).cloned().unwrap_or_else(|| format!("#{address}"))
+}
+
+/// A part of an object: its path and the selection. `None` for a null reference.
+fn region(
+    place: Place<'_>,
+    around: Around<'_>,
+    stored: &[u8],
+) -> Result<Option<String>, FormatError> {
+    let Around { frame, heap, objects } = around;
+    let Some(reference) = Reference::object(stored, frame) else { return Ok(None) };
+    let bytes = heap.value(reference, 1).map_err(|damaged| place.corrupt(damaged.0))?;
+    let mut cursor = Cursor::new(bytes);
+    let address = cursor.uint_le(frame.offset_size.into());
+    let selection = Selection::parse(&mut cursor);
+    let (address, selection) = address
+        .zip(selection)
+        .ok_or_else(|| place.corrupt("the selection of a region reference is damaged"))?;
+    Ok(Some(format!("{}{selection}", object(objects, address))))
+}
+
 fn strings<'a>(
     place: Place<'_>,
     texts: impl Iterator<Item = Result<&'a [u8], FormatError>>,
@@ -171,7 +221,6 @@ fn compound(
     (size, members): (usize, &[Member]),
     data_type: &DataType,
     count: usize,
-    heap: Option<&Heap>,
 ) -> Result<ArrayRef, FormatError> {
     let DataType::Struct(fields) = data_type else {
         return Err(place.corrupt("a compound type that is no struct"));
@@ -185,7 +234,7 @@ fn compound(
                 let cell = element.get(member.offset..member.offset.saturating_add(width));
                 column.extend_from_slice(cell.unwrap_or_default());
             }
-            array(place, &member.datatype, column, count, heap)
+            array(place, &member.datatype, column, count)
         })
         .collect::<Result<Vec<_>, _>>()?;
     if columns.is_empty() {
@@ -210,24 +259,17 @@ fn lists(
     base: &Datatype,
     data_type: &DataType,
     count: usize,
-    heap: &Heap,
 ) -> Result<ArrayRef, FormatError> {
     let DataType::List(item) = data_type else {
         return Err(place.corrupt("a variable-length type that is no list"));
     };
-    if base.is_variable() {
-        return Err(FormatError::Unsupported {
-            location: place.location.to_owned(),
-            place: place.path.to_owned(),
-            feature: "variable-length data inside variable-length data".to_owned(),
-        });
-    }
+    let heap = place.around()?.heap;
     let width = base.size();
     let mut values = MutableBuffer::new(0);
     let mut offsets = Vec::with_capacity(count.saturating_add(1));
     offsets.push(0_i32);
     for reference in bytes.chunks_exact(size) {
-        let list = heap.value(reference, width).map_err(|damaged| place.corrupt(damaged.0))?;
+        let list = heap.sequence(reference, width).map_err(|damaged| place.corrupt(damaged.0))?;
         let length = values.len().saturating_add(list.len());
         let end = i32::try_from(length.checked_div(width).unwrap_or(0));
         offsets.push(end.map_err(|_| place.too_large(length as u64))?);
@@ -237,7 +279,7 @@ fn lists(
         values.extend_from_slice(list);
     }
     let inner = values.len().checked_div(width).unwrap_or(0);
-    let values = array(place, base, values, inner, None)?;
+    let values = array(place, base, values, inner)?;
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
     Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, None)?))
 }
@@ -260,7 +302,8 @@ mod tests {
             };
             let mut bytes = MutableBuffer::new(0);
             bytes.extend_from_slice(&[0xff_u8, 0xe7, 0x00, 0x3f]);
-            array(Place { location: "f", path: "/x" }, &datatype, bytes, 2, None).unwrap()
+            let place = Place { location: "f", path: "/x", around: None };
+            array(place, &datatype, bytes, 2).unwrap()
         };
         assert_eq!(
             build(false).as_ref(),

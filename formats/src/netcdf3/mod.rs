@@ -6,27 +6,21 @@
 //! variables' slabs follow each other record by record.
 
 mod header;
+mod rows;
 
 use crate::contents::{
     Attribute, AttributeValue, Contents, Dimension, Format, Variable as ContentsVariable,
 };
-use crate::elements::{self, ByteOrder};
+use crate::elements::{self, BigEndian};
 use crate::error::FormatError;
-use crate::fetch::fetch;
 use crate::grids::grids;
-use crate::hyperslab::Runs;
 use crate::reader::{Reader, checked, region_bytes};
 use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
-use arrow::buffer::MutableBuffer;
 use header::{Header, RawAttribute, RawVariable, Type, Value};
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
-
-/// Most runs of bytes that are planned at once.
-const PLAN: usize = 65_536;
 
 /// An open NetCDF classic file.
 #[derive(Debug)]
@@ -82,28 +76,6 @@ impl NetCdf3Reader {
         };
         Ok(Self { source, contents, stored })
     }
-
-    /// Reads the runs planned so far into their places.
-    fn fetch_plan(
-        &self,
-        plan: &mut Vec<(Range<u64>, usize)>,
-        values: &mut [u8],
-        path: &str,
-    ) -> Result<(), FormatError> {
-        let ranges: Vec<_> = plan.iter().map(|(range, _)| range.clone()).collect();
-        fetch(self.source.as_ref(), &ranges, |index, bytes| {
-            plan.get(index)
-                .and_then(|(_, at)| values.get_mut(*at..at.checked_add(bytes.len())?))
-                .map(|target| target.copy_from_slice(bytes))
-                .ok_or_else(|| self.overflow(path))
-        })?;
-        plan.clear();
-        Ok(())
-    }
-
-    fn overflow(&self, path: &str) -> FormatError {
-        FormatError::corrupt(self.location(), path, "positions larger than the format allows")
-    }
 }
 
 impl Reader for NetCdf3Reader {
@@ -118,46 +90,20 @@ impl Reader for NetCdf3Reader {
     fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError> {
         let variable = checked(self.location(), &self.contents, path, region)?;
         let path = variable.path.as_str();
-        let overflow = || self.overflow(path);
+        let overflow = || {
+            let problem = "positions larger than the format allows";
+            FormatError::corrupt(self.location(), path, problem)
+        };
         let stored = self.stored.get(path).ok_or_else(overflow)?;
         let size = stored.kind.size();
-        let (cells, bytes) = region_bytes(self.location(), path, region.cells(), size)?;
-        let mut values = MutableBuffer::from_len_zeroed(bytes);
-        let wide = u64::try_from(size).map_err(|_| overflow())?;
-
-        // Inside a record the values are contiguous; without records the whole variable is.
-        let shape = variable.shape();
-        let (records, inner) = match stored.record {
-            Some(stride) => (region.ranges().first().cloned(), Some(stride)),
-            None => (None, None),
-        };
-        let skip = usize::from(inner.is_some());
-        let whole: Vec<_> = shape.iter().skip(skip).map(|length| 0..*length).collect();
-        let wanted: Vec<_> = region.ranges().iter().skip(skip).cloned().collect();
-        let record_cells: u64 = wanted.iter().map(|range| range.end - range.start).product();
-        let mut plan = Vec::new();
-        for (number, record) in (0_u64..).zip(records.unwrap_or(0..1)) {
-            let begin = record
-                .checked_mul(inner.unwrap_or(0))
-                .and_then(|offset| offset.checked_add(stored.begin))
-                .ok_or_else(overflow)?;
-            for (from, to, length) in Runs::new(&whole, &wanted, &wanted).ok_or_else(overflow)? {
-                let run = || {
-                    let start = begin.checked_add(from.checked_mul(wide)?)?;
-                    let end = start.checked_add(length.checked_mul(wide)?)?;
-                    let cell = number.checked_mul(record_cells)?.checked_add(to)?;
-                    let at = usize::try_from(cell.checked_mul(wide)?).ok()?;
-                    Some((start..end, at))
-                };
-                plan.push(run().ok_or_else(overflow)?);
-                if plan.len() >= PLAN {
-                    self.fetch_plan(&mut plan, &mut values, path)?;
-                }
-            }
+        let (cells, _) = region_bytes(self.location(), path, region.cells(), size)?;
+        let mut values = BigEndian::with_capacity(size, cells);
+        // A region without cells has no runs.
+        if cells > 0 {
+            let rows = stored.rows(&variable.shape(), region).ok_or_else(overflow)?;
+            rows.read(self.source.as_ref(), |bytes| values.push(bytes))?.ok_or_else(overflow)?;
         }
-        self.fetch_plan(&mut plan, &mut values, path)?;
-        elements::to_native(&mut values, size, ByteOrder::Big);
-        Ok(elements::fixed_width(stored.kind.data_type(), values, cells)?)
+        Ok(elements::fixed_width(stored.kind.data_type(), values.into_native(), cells)?)
     }
 }
 
@@ -205,9 +151,9 @@ fn attribute(raw: &RawAttribute) -> Result<Attribute, FormatError> {
     let value = match &raw.value {
         Value::Text(bytes) => AttributeValue::Text(vec![elements::text(bytes)]),
         Value::Numbers { kind, bytes, count } => {
-            let mut native = MutableBuffer::from_len_zeroed(bytes.len());
-            native.copy_from_slice(bytes);
-            elements::to_native(&mut native, kind.size(), ByteOrder::Big);
+            let mut numbers = BigEndian::with_capacity(kind.size(), *count);
+            numbers.push(bytes);
+            let native = numbers.into_native();
             AttributeValue::Numbers(elements::fixed_width(kind.data_type(), native, *count)?)
         }
     };

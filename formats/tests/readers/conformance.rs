@@ -4,11 +4,16 @@ use crate::support::{data, open, read_whole};
 use crate::written::written;
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::take;
+use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use tarn_formats::{FormatError, MemorySource, Reader, Region, Variable};
+use tarn_formats::{
+    Access, ByteSource, ChunkCache, FormatError, MemorySource, OpenOptions, Reader, Region,
+    SourceError, Variable,
+};
 
 /// Real files, small ones of every kind.
 const FILES: &[&str] = &[
@@ -84,6 +89,20 @@ fn contract(path: &Path) {
         contents.variables.iter().map(|variable| read_whole(reader.as_ref(), variable)).collect()
     };
     let alone = whole();
+    let bytes = Bytes::from(std::fs::read(path).unwrap());
+    for access in [
+        Access { gap: 0, run: 1, batch: 1 },
+        Access { gap: 30, run: 100, batch: 250 },
+        Access { gap: 1 << 40, run: 1 << 40, batch: 1 << 40 },
+    ] {
+        let memory = MemorySource::new(path.display().to_string(), bytes.clone());
+        let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(0)) };
+        let asked = tarn_formats::open_with(Arc::new(Choosy(memory, access)), &options).unwrap();
+        for (variable, values) in contents.variables.iter().zip(&alone) {
+            let array = read_whole(asked.as_ref(), variable);
+            assert_eq!(&array, values, "{}: {} {access:?}", path.display(), variable.path);
+        }
+    }
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(whole)).collect();
         for thread in threads {
@@ -95,6 +114,28 @@ fn contract(path: &Path) {
             );
         }
     });
+}
+
+/// A source that is asked in its own way.
+#[derive(Debug)]
+struct Choosy(MemorySource, Access);
+
+impl ByteSource for Choosy {
+    fn location(&self) -> &str {
+        self.0.location()
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn access(&self) -> Access {
+        self.1
+    }
+
+    fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
+        self.0.read_ranges(ranges)
+    }
 }
 
 fn grids_are_sound(reader: &dyn Reader) {

@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 import h5py
+import hdf5plugin
 import netCDF4
 import numpy as np
 
@@ -22,6 +23,8 @@ def values(array):
     if array.dtype.kind in "iufb":
         kind = array.dtype.newbyteorder("<")
         return {"type": kind.name, "hex": np.ascontiguousarray(array.astype(kind)).tobytes().hex()}
+    if array.dtype.kind == "V":
+        return {"type": f"fixedsizebinary({array.dtype.itemsize})", "hex": array.tobytes().hex()}
     flat = array.ravel().tolist()
     return {"type": "text", "texts": [t.decode("latin-1") if isinstance(t, bytes) else str(t) for t in flat]}
 
@@ -173,6 +176,77 @@ with h5py.File(folder / "edges.h5", "w", libver="latest", userblock_size=512) as
     f["btree_v2_shuffle_0"].resize((22, 19))
     f["btree_v2_shuffle_0"][:, 16:] = 1.1
 note_h5("edges.h5")
+
+# References are read as the paths of what they refer to: the texts here are what was put in.
+for libver in ["earliest", "latest"]:
+    file = f"references_{libver}.h5"
+
+    def texts(path, texts, shape):
+        expected.append({"file": file, "path": path, "shape": shape, "flat": True, "type": "text", "texts": texts})
+
+    with h5py.File(folder / file, "w", libver=libver) as f:
+        g = f.create_group("g")
+        d = g.create_dataset("d", data=np.arange(60).reshape(6, 10))
+        f["type"] = np.dtype("f4")
+        objects = f.create_dataset("objects", shape=(2, 2), dtype=h5py.ref_dtype)
+        objects[0, 0], objects[0, 1], objects[1, 0] = g.ref, d.ref, f["type"].ref
+        texts("/objects", ["/g", "/g/d", "/type", None], [2, 2])
+        regions = f.create_dataset("regions", shape=(6,), dtype=h5py.regionref_dtype)
+        mask = np.zeros((6, 10), bool)
+        mask[1, 2] = mask[3, 4] = True
+        for i, selection in enumerate([np.s_[0:2, 1:3], np.s_[...], np.s_[4, 5:], mask, np.s_[0:0, 0:0]]):
+            regions[i] = d.regionref[selection]
+        texts("/regions", ["/g/d[0:2, 1:3]", "/g/d", "/g/d[4, 5:10]", "/g/d(1, 2)(3, 4)", "/g/d[]", None], [6])
+        steps = f.create_dataset("steps", shape=(2,), dtype=h5py.regionref_dtype)
+        steps[0], steps[1] = d.regionref[1::2, 4], d.regionref[[0, 3], 2:4]
+        if libver == "latest":
+            texts("/steps", ["/g/d[1:6:2, 4]", "/g/d[0:4:3, 2:4]"], [2])
+        else:
+            texts("/steps", ["/g/d[1, 4][3, 4][5, 4]", "/g/d[0, 2:4][3, 2:4]"], [2])
+        lists = f.create_dataset("lists", shape=(2,), dtype=h5py.vlen_dtype(h5py.ref_dtype))
+        pair = np.empty(2, object)
+        pair[:] = [d.ref, g.ref]
+        lists[1] = pair
+        texts("/lists", ["/g/d", "/g"], [2])
+        pairs = np.array([(7, d.ref), (8, g.ref)], dtype=[("i", "i4"), ("what", h5py.ref_dtype)])
+        f.create_dataset("pairs", data=pairs)
+        expected.append({"file": file, "path": "/pairs", "shape": [2], "field": "what", "type": "text", "texts": ["/g/d", "/g"]})
+
+        words = f.create_dataset("words", shape=(3,), dtype=h5py.vlen_dtype(h5py.string_dtype()))
+        words[0], words[2] = np.array(["a", "", "x" * 300], object), np.array(["grüß"], object)
+        texts("/words", ["a", "", "x" * 300, "grüß"], [3])
+        deep = f.create_dataset("deep", shape=(2,), dtype=h5py.vlen_dtype(h5py.vlen_dtype(np.dtype(">i4"))), chunks=(1,), compression="gzip")
+        inner = np.empty(3, object)
+        inner[:] = [np.arange(4, dtype="i4"), np.zeros(0, "i4"), np.array([-5], "i4")]
+        deep[1] = inner
+        expected.append({"file": file, "path": "/deep", "shape": [2], "flat": True} | values(np.array([0, 1, 2, 3, -5], "i4")))
+
+# Filters of plugins, over chunks that end inside an element group, a block or the array.
+with h5py.File(folder / "plugins.h5", "w") as f:
+    walk = np.cumsum(rng.integers(-3, 4, 90_000))
+    noise = rng.integers(0, 256, 90_000)
+    filters = {"lz4": hdf5plugin.LZ4(nbytes=1000), "lz4_default": hdf5plugin.LZ4(), "zstd": hdf5plugin.Zstd(), "bzip2": hdf5plugin.BZip2(blocksize=1)}
+    for cname in ["blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd"]:
+        for shuffle in range(3):
+            filters[f"blosc_{cname}_{shuffle}"] = hdf5plugin.Blosc(cname=cname, clevel=7, shuffle=shuffle)
+    filters["blosc_copied"] = hdf5plugin.Blosc(cname="lz4", clevel=0, shuffle=1)
+    for cname in ["none", "lz4", "zstd"]:
+        filters[f"bitshuffle_{cname}"] = hdf5plugin.Bitshuffle(cname=cname)
+        filters[f"bitshuffle_{cname}_64"] = hdf5plugin.Bitshuffle(nelems=64, cname=cname)
+    for name, options in filters.items():
+        for kind in ["u1", "<i2", ">f4", "<f8"]:
+            f.create_dataset(f"{name}_{kind[-2:]}", data=walk[:6001].astype(kind), chunks=(2003,), **options)
+        f.create_dataset(f"{name}_noise", data=noise[:3000].astype("u1"), chunks=(3000,), **options)
+        f.create_dataset(f"{name}_short", data=np.arange(5, dtype="<i4"), chunks=(5,), **options)
+        f.create_dataset(f"{name}_three", data=np.frombuffer(noise[:3000].astype("u1").tobytes(), "V3"), chunks=(1000,), **options)
+    # Several blocks a chunk, matches from far away, runs longer than a byte tells.
+    far = np.concatenate([noise[:20_000], noise[:20_000], np.zeros(50_000)]).astype("u1")
+    for cname in ["blosclz", "lz4", "zstd"]:
+        f.create_dataset(f"blosc_{cname}_far", data=far, chunks=far.shape, **hdf5plugin.Blosc(cname=cname, clevel=9, shuffle=0))
+        f.create_dataset(f"blosc_{cname}_large", data=walk[:70_001].astype("<i4"), chunks=(70_001,), **hdf5plugin.Blosc(cname=cname, clevel=1))
+    f.create_dataset("shuffle_zstd", data=walk[:5000].astype("<f8"), chunks=(999,), shuffle=True, **hdf5plugin.Zstd())
+    f.create_dataset("fletcher_blosc", data=walk[:5000].astype("<i2"), chunks=(999,), fletcher32=True, **hdf5plugin.Blosc())
+note_h5("plugins.h5")
 
 with h5py.File(folder / "links.h5", "w", libver="latest") as f:
     g = f.create_group("g")

@@ -3,12 +3,12 @@
 
 use crate::cursor::Cursor;
 
-/// Decompresses, to no more than `limit` bytes.
-pub(super) fn decompress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
+/// Decompresses into the front of `output`; gives the number of bytes.
+pub(super) fn decompress(input: &[u8], output: &mut [u8]) -> Option<usize> {
     let mut cursor = Cursor::new(input);
-    let size = usize::try_from(cursor.u64_be()?).ok().filter(|size| *size <= limit)?;
+    let size = usize::try_from(cursor.u64_be()?).ok()?;
+    let output = output.get_mut(..size)?;
     let block = usize::try_from(cursor.u32_be()?).ok()?.min(size);
-    let mut output = vec![0; size];
     for target in output.chunks_mut(block.max(1)) {
         let length = usize::try_from(cursor.u32_be()?).ok()?;
         let stored = cursor.take(length)?;
@@ -19,7 +19,7 @@ pub(super) fn decompress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
             block_into(stored, target)?;
         }
     }
-    Some(output)
+    Some(size)
 }
 
 /// Decompresses a block that fills `target`.
@@ -42,10 +42,12 @@ mod tests {
         framed.extend(&first);
         framed.extend(2_u32.to_be_bytes());
         framed.extend(b"!?");
-        assert_eq!(decompress(&framed, 100).unwrap(), text);
-        assert_eq!(decompress(&framed, 67), None);
+        let mut output = [0; 100];
+        assert_eq!(decompress(&framed, &mut output), Some(text.len()));
+        assert_eq!(output[..text.len()], *text);
+        assert_eq!(decompress(&framed, &mut output[..67]), None);
         for length in 0..framed.len() {
-            assert_eq!(decompress(&framed[..length], 100), None);
+            assert_eq!(decompress(&framed[..length], &mut output), None);
         }
     }
 }

@@ -2,14 +2,38 @@
 //!
 //! Filters are listed in the order they were applied when writing and undone in reverse; bit N of a
 //! chunk's mask says that filter N was left out for it.
+//!
+//! A thread keeps its decompressors and two pieces of memory that steps write to in turn. The last
+//! step is left to whoever uses the values if it is a shuffle, so that elements are put together
+//! where they are wanted and nowhere else.
 
 mod bitshuffle;
+mod blosc;
+mod blosclz;
 mod fletcher32;
 mod lz4;
 mod lzf;
 mod shuffle;
+mod tools;
 
-use libdeflater::{DecompressionError, Decompressor};
+use arrow::buffer::MutableBuffer;
+use hdf5_reader::filters::{nbit, scaleoffset, szip};
+use shuffle::Planes;
+use std::ops::Range;
+use tools::{Codecs, Tools, room};
+
+const DEFLATE: u16 = 1;
+const SHUFFLE: u16 = 2;
+const FLETCHER32: u16 = 3;
+const SZIP: u16 = 4;
+const NBIT: u16 = 5;
+const SCALEOFFSET: u16 = 6;
+const BZIP2: u16 = 307;
+const LZF: u16 = 32_000;
+const BLOSC: u16 = 32_001;
+const LZ4: u16 = 32_004;
+const BITSHUFFLE: u16 = 32_008;
+const ZSTD: u16 = 32_015;
 
 /// A filter with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,21 +46,21 @@ impl Filter {
     /// Name as registered with The HDF Group.
     pub(crate) fn name(&self) -> String {
         let name = match self.id {
-            1 => "deflate",
-            2 => "shuffle",
-            3 => "fletcher32",
-            4 => "szip",
-            5 => "nbit",
-            6 => "scaleoffset",
+            DEFLATE => "deflate",
+            SHUFFLE => "shuffle",
+            FLETCHER32 => "fletcher32",
+            SZIP => "szip",
+            NBIT => "nbit",
+            SCALEOFFSET => "scaleoffset",
             305 => "lzo",
-            307 => "bzip2",
-            32_000 => "lzf",
-            32_001 => "blosc",
-            32_004 => "lz4",
-            32_008 => "bitshuffle",
+            BZIP2 => "bzip2",
+            LZF => "lzf",
+            BLOSC => "blosc",
+            LZ4 => "lz4",
+            BITSHUFFLE => "bitshuffle",
             32_012 => "jpeg-ls",
             32_013 => "zfp",
-            32_015 => "zstd",
+            ZSTD => "zstd",
             32_017 => "sz",
             32_024 => "sz3",
             32_026 => "blosc2",
@@ -48,87 +72,190 @@ impl Filter {
 
     /// Whether it can be undone.
     pub(crate) fn is_supported(&self) -> bool {
-        matches!(self.id, 1..=6 | 32_000 | 32_004 | 32_008 | 32_015)
+        matches!(
+            self.id,
+            DEFLATE
+                | SHUFFLE
+                | FLETCHER32
+                | SZIP
+                | NBIT
+                | SCALEOFFSET
+                | BZIP2
+                | LZF
+                | BLOSC
+                | LZ4
+                | BITSHUFFLE
+                | ZSTD
+        )
+    }
+
+    /// The width of an element by parameter `at`, where writers put it, or the type's own.
+    fn width(&self, at: usize, element: usize) -> usize {
+        let width = self.parameters.get(at).and_then(|width| usize::try_from(*width).ok());
+        width.filter(|width| *width > 0).unwrap_or(element)
     }
 }
 
-/// The values of a chunk of `size` bytes from its bytes in the file.
+/// The values of a chunk, with a last shuffle still to undo.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Values<'a> {
+    Plain { bytes: &'a [u8], element: usize },
+    Shuffled(Planes<'a>),
+}
+
+impl Values<'_> {
+    /// Writes `elements` to `target`, which has just their bytes. `None` where they do not fit.
+    pub(crate) fn write(&self, elements: Range<usize>, target: &mut [u8]) -> Option<()> {
+        match self {
+            Self::Shuffled(planes) => planes.write(elements, target),
+            Self::Plain { bytes, element } => {
+                let bytes = cut(bytes, elements, *element)?;
+                (bytes.len() == target.len()).then(|| target.copy_from_slice(bytes))
+            }
+        }
+    }
+
+    /// `elements` in memory of their own, which is not cleared first. `None` where there are fewer.
+    pub(crate) fn collect(&self, elements: Range<usize>) -> Option<MutableBuffer> {
+        match self {
+            Self::Shuffled(planes) => planes.collect(elements),
+            Self::Plain { bytes, element } => {
+                let bytes = cut(bytes, elements, *element)?;
+                let mut buffer = MutableBuffer::with_capacity(bytes.len());
+                buffer.extend_from_slice(bytes);
+                Some(buffer)
+            }
+        }
+    }
+}
+
+/// The bytes of elements.
+fn cut(bytes: &[u8], elements: Range<usize>, element: usize) -> Option<&[u8]> {
+    bytes.get(elements.start.checked_mul(element)?..elements.end.checked_mul(element)?)
+}
+
+/// Hands the values of a chunk of `size` bytes, from its bytes in the file, to `take`.
 ///
 /// # Errors
 /// What is wrong, in words, if a filter cannot be undone or the result has another size.
-pub(crate) fn undo(
+pub(crate) fn undo<R>(
     filters: &[Filter],
     mask: u32,
     stored: &[u8],
     element: usize,
     size: usize,
-) -> Result<Vec<u8>, String> {
-    let mut bytes = None;
+    take: impl FnOnce(Values<'_>) -> R,
+) -> Result<R, String> {
+    tools::with(|tools| {
+        let values = values(tools, filters, mask, stored, element, size)?;
+        Ok(take(values))
+    })
+}
+
+/// Where the bytes are that have been undone so far.
+#[derive(Clone, Copy)]
+enum Now<'a> {
+    /// In the file's bytes, or a part of them.
+    Stored(&'a [u8]),
+    /// So many at the front of the tools' first memory.
+    Front(usize),
+}
+
+fn values<'a>(
+    tools: &'a mut Tools,
+    filters: &[Filter],
+    mask: u32,
+    stored: &'a [u8],
+    element: usize,
+    size: usize,
+) -> Result<Values<'a>, String> {
+    let mut now = Now::Stored(stored);
+    let mut shuffled = false;
     for (place, filter) in filters.iter().enumerate().rev() {
         let left_out = u32::try_from(place).ok().and_then(|place| mask.checked_shr(place));
         if left_out.unwrap_or(0) & 1 == 1 {
             continue;
         }
+        if place == 0 && filter.id == SHUFFLE && filter.width(0, element) == element {
+            shuffled = true;
+            continue;
+        }
         // What is left to undo may only take away a checksum or, in odd pipelines, a little more.
         let limit = if place == 0 { size } else { size.saturating_add(size / 8 + 4096) };
-        let input = bytes.as_deref().unwrap_or(stored);
-        let undone = undo_one(filter, input, element, size, limit)
+        now = step(tools, now, filter, element, size, limit)
             .map_err(|problem| format!("undoing {}: {problem}", filter.name()))?;
-        bytes = Some(undone);
     }
-    let bytes = bytes.unwrap_or_else(|| stored.to_vec());
-    if bytes.len() == size {
-        return Ok(bytes);
+    let bytes = match now {
+        Now::Stored(bytes) => bytes,
+        Now::Front(length) => tools.front.get(..length).unwrap_or_default(),
+    };
+    if bytes.len() != size {
+        return Err(format!("the chunk has {} bytes in place of {size}", bytes.len()));
     }
-    Err(format!("the chunk has {} bytes in place of {size}", bytes.len()))
+    Ok(match Planes::new(bytes, element).filter(|_| shuffled) {
+        Some(planes) => Values::Shuffled(planes),
+        None => Values::Plain { bytes, element },
+    })
 }
 
-fn undo_one(
+/// Undoes one filter. Decompressors write to the tools' second memory, which then becomes the first.
+fn step<'a>(
+    tools: &mut Tools,
+    now: Now<'a>,
     filter: &Filter,
-    input: &[u8],
     element: usize,
     size: usize,
     limit: usize,
-) -> Result<Vec<u8>, String> {
+) -> Result<Now<'a>, String> {
+    let Tools { codecs, front, back, block } = tools;
+    let input = match now {
+        Now::Stored(bytes) => bytes,
+        Now::Front(length) => front.get(..length).unwrap_or_default(),
+    };
     let parameters = &filter.parameters;
-    match filter.id {
-        1 => inflate(input, size, limit),
-        2 => {
-            // Written by the library in every file; without it the element's own size.
-            let width = parameters.first().and_then(|width| usize::try_from(*width).ok());
-            Ok(shuffle::undo(input, width.filter(|width| *width > 0).unwrap_or(element)))
+    let taken = |result: Result<Vec<u8>, hdf5_reader::error::Error>, back: &mut Vec<u8>| {
+        *back = result.map_err(|error| error.to_string())?;
+        Ok::<_, String>(back.len())
+    };
+    let length = match filter.id {
+        DEFLATE => codecs.inflate(input, back, size, limit)?,
+        SHUFFLE => {
+            let width = filter.width(0, element);
+            let Some(planes) = Planes::new(input, width) else { return Ok(now) };
+            let output = room(back, input.len());
+            planes.undo(output).ok_or_else(damaged)?;
+            input.len()
         }
-        3 => fletcher32::check(input).map(<[u8]>::to_vec),
-        4 => hdf5_reader::filters::szip::decompress_with_limit(input, parameters, limit)
-            .map_err(|e| e.to_string()),
-        5 => hdf5_reader::filters::nbit::decompress_with_limit(input, parameters, limit)
-            .map_err(|e| e.to_string()),
-        6 => hdf5_reader::filters::scaleoffset::decompress_with_limit(input, parameters, limit)
-            .map_err(|e| e.to_string()),
-        32_000 => lzf::decompress(input, size).ok_or_else(damaged),
-        32_004 => lz4::decompress(input, limit).ok_or_else(damaged),
-        32_008 => bitshuffle::undo(input, parameters, element, limit).ok_or_else(damaged),
-        32_015 => zstd::bulk::decompress(input, limit).map_err(|e| e.to_string()),
-        _ => Err("it is not supported".to_owned()),
-    }
+        FLETCHER32 => {
+            let payload = fletcher32::check(input)?.len();
+            return Ok(match now {
+                Now::Stored(bytes) => Now::Stored(bytes.get(..payload).unwrap_or_default()),
+                Now::Front(_) => Now::Front(payload),
+            });
+        }
+        SZIP => taken(szip::decompress_with_limit(input, parameters, limit), back)?,
+        NBIT => taken(nbit::decompress_with_limit(input, parameters, limit), back)?,
+        SCALEOFFSET => taken(scaleoffset::decompress_with_limit(input, parameters, limit), back)?,
+        BZIP2 => Codecs::bunzip2(input, room(back, limit)).ok_or_else(damaged)?,
+        BLOSC => blosc::undo(input, room(back, limit), block, codecs).ok_or_else(damaged)?,
+        LZF => lzf::decompress(input, room(back, size)).ok_or_else(damaged)?,
+        LZ4 => lz4::decompress(input, room(back, limit)).ok_or_else(damaged)?,
+        BITSHUFFLE => {
+            let width = filter.width(2, element);
+            let output = room(back, limit);
+            bitshuffle::undo(input, parameters, width, output, block, &mut codecs.zstd)
+                .ok_or_else(damaged)?
+        }
+        ZSTD => {
+            let output = room(back, limit);
+            codecs.zstd.decompress_to_buffer(input, output).map_err(|error| error.to_string())?
+        }
+        _ => return Err("it is not supported".to_owned()),
+    };
+    std::mem::swap(front, back);
+    Ok(Now::Front(length))
 }
 
 fn damaged() -> String {
     "the compressed bytes are damaged".to_owned()
-}
-
-fn inflate(input: &[u8], size: usize, limit: usize) -> Result<Vec<u8>, String> {
-    let mut decompressor = Decompressor::new();
-    for room in [size, limit] {
-        let mut output = vec![0; room];
-        match decompressor.zlib_decompress(input, &mut output) {
-            Ok(length) => {
-                output.truncate(length);
-                return Ok(output);
-            }
-            Err(DecompressionError::InsufficientSpace) => {}
-            Err(DecompressionError::BadData) => return Err(damaged()),
-        }
-    }
-    Err(format!("more than {limit} bytes come out of it"))
 }
