@@ -84,6 +84,11 @@ impl Part {
         self.tiling(max_cells).blocks(selection, true)
     }
 
+    /// How many blocks the whole part makes.
+    pub fn tiles(&self, max_cells: u64) -> u64 {
+        self.tiling(max_cells).count()
+    }
+
     fn tiling(&self, max_cells: u64) -> Tiling {
         Tiling::new(&self.shape, self.chunk.as_deref(), self.cells_of_row, max_cells)
     }

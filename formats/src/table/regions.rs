@@ -78,6 +78,18 @@ impl Tiling {
         blocks
     }
 
+    /// How many blocks the whole part makes; of how many tiles it consists.
+    pub(super) fn count(&self) -> u64 {
+        let lengths = self.shape.iter().zip(&self.chunk).zip(&self.step);
+        lengths
+            .map(|((shape, chunk), step)| {
+                let (chunk, step) = ((*chunk).max(1), (*step).max(1));
+                let rest = (shape % chunk).div_ceil(step);
+                (shape / chunk).saturating_mul(chunk.div_ceil(step)).saturating_add(rest)
+            })
+            .fold(1, u64::saturating_mul)
+    }
+
     /// Sorted ranges cut at the edges of the tiles, grouped by chunk.
     fn runs(&self, dimension: usize, ranges: &[Range<u64>], gaps: bool) -> Vec<Vec<Run>> {
         let length = |lengths: &[u64]| lengths.get(dimension).copied().unwrap_or(1).max(1);
@@ -246,6 +258,7 @@ mod tests {
             let tiling = Tiling::new(&shape, chunked.then_some(&chunk[..]), 1, max_cells);
             let tiles: Vec<Region> =
                 tiling.blocks(&Selection::all(&shape), true).iter().map(|b| b.tile().clone()).collect();
+            prop_assert_eq!(tiling.count(), tiles.len() as u64);
             let mut found: Vec<Vec<u64>> = vec![];
             for block in tiling.blocks(&selection, true) {
                 prop_assert!(tiles.contains(block.tile()));
