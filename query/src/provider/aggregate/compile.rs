@@ -3,6 +3,7 @@
 use super::inline::Inlined;
 use super::moments::{Adding, Cells, Channel, Output, channel};
 use crate::provider::axis::{columns_of, moved};
+use arrow::array::BooleanArray;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions_aggregate::average::avg_udaf;
@@ -118,7 +119,10 @@ impl Other {
             .arguments
             .iter()
             .map(|argument| Ok(arrow::array::new_empty_array(&argument.data_type(schema)?)));
-        accumulator.update_batch(&nothing.collect::<Result<Vec<_>>>()?, &[], None, groups)?;
+        // With a condition, because without one an accumulator takes it that every group was seen.
+        let none = BooleanArray::new_null(0);
+        let nothing = nothing.collect::<Result<Vec<_>>>()?;
+        accumulator.update_batch(&nothing, &[], Some(&none), groups)?;
         Ok(accumulator)
     }
 }
