@@ -1,13 +1,14 @@
 //! One column of one part: where its values come from and how they become the table's type.
 
 use super::Dependence;
-use super::broadcast::broadcast;
+use super::block::Block;
+use super::broadcast::Coordinates;
 use crate::cf::{CalendarDate, Decoder, TimeAxis};
 use crate::error::FormatError;
 use crate::reader::Reader;
 use crate::region::Region;
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Int64Array};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Int64Array, UInt64Array};
+use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -144,14 +145,15 @@ impl Column {
         Ok(values.slice(start, count))
     }
 
-    /// The values of a box of the table's rows.
+    /// The values of a block of the table's rows.
     pub(super) fn read(
         &self,
         reader: &dyn Reader,
-        region: &Region,
+        block: &Block,
+        coordinates: &Coordinates,
     ) -> Result<ArrayRef, FormatError> {
         let location = reader.location();
-        let lengths: Vec<usize> = region
+        let lengths: Vec<usize> = block
             .shape()
             .iter()
             .map(|length| to_usize(location, *length))
@@ -164,31 +166,60 @@ impl Column {
         };
         match (self.dependence(), &self.source) {
             (Dependence::Cells, Source::Variable(reading)) => {
-                let mut ranges = region.ranges().to_vec();
-                // The inner dimensions of a tensor are whole.
-                ranges.extend(reading.shape.iter().skip(ranges.len()).map(|length| 0..*length));
-                let values = self.finish(&reading.read(reader, &Region::new(ranges))?)?;
-                match &self.tensor {
+                let values = self.cells(reader, reading, block)?;
+                match block.places() {
+                    Some(places) => Ok(take(&values, &UInt64Array::from(places), None)?),
                     None => Ok(values),
-                    Some((field, size)) => {
-                        let field = Arc::clone(field);
-                        let rows = product(&lengths)?;
-                        let list = FixedSizeListArray::try_new_with_length(
-                            field, *size, values, None, rows,
-                        )?;
-                        Ok(Arc::new(list))
-                    }
                 }
             }
             (Dependence::Dimension(dimension), _) => {
-                let range = region.ranges().get(dimension);
-                let range = range.ok_or_else(|| outside(location, "region"))?;
-                let values = self.axis(reader, range)?;
+                let selected = block.selected().get(dimension);
+                let selected = selected.ok_or_else(|| outside(location, "region"))?;
                 let (before, rest) = lengths.split_at_checked(dimension).unwrap_or_default();
-                let inner = product(rest.get(1..).unwrap_or_default())?;
-                Ok(broadcast(&values, product(before)?, inner)?)
+                let (outer, inner) =
+                    (product(before)?, product(rest.get(1..).unwrap_or_default())?);
+                coordinates.broadcast(&self.kept, selected, outer, inner, || {
+                    let runs = selected
+                        .iter()
+                        .map(|range| self.axis(reader, range))
+                        .collect::<Result<Vec<_>, _>>()?;
+                    match runs.as_slice() {
+                        [one] => Ok(Arc::clone(one)),
+                        [] => self.axis(reader, &(0..0)),
+                        _ => {
+                            let runs: Vec<&dyn Array> = runs.iter().map(AsRef::as_ref).collect();
+                            Ok(concat(&runs)?)
+                        }
+                    }
+                })
             }
-            _ => Ok(broadcast(&self.axis(reader, &(0..1))?, product(&lengths)?, 1)?),
+            _ => coordinates
+                .broadcast(&self.kept, &[], product(&lengths)?, 1, || self.axis(reader, &(0..1))),
+        }
+    }
+
+    /// The values of a variable over the bounding box of a block; for tensors one list a row.
+    fn cells(
+        &self,
+        reader: &dyn Reader,
+        reading: &Reading,
+        block: &Block,
+    ) -> Result<ArrayRef, FormatError> {
+        let bounds = block.bounds();
+        let rows = bounds.cells().ok_or_else(|| outside(reader.location(), "region"))?;
+        let mut ranges = bounds.ranges().to_vec();
+        // The inner dimensions of a tensor are whole.
+        ranges.extend(reading.shape.iter().skip(ranges.len()).map(|length| 0..*length));
+        let values = self.finish(&reading.read(reader, &Region::new(ranges))?)?;
+        match &self.tensor {
+            None => Ok(values),
+            Some((field, size)) => {
+                let rows = to_usize(reader.location(), rows)?;
+                let field = Arc::clone(field);
+                Ok(Arc::new(FixedSizeListArray::try_new_with_length(
+                    field, *size, values, None, rows,
+                )?))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Grids of one file or many as one table: cells or tensors, with extra columns.
 
+mod block;
 mod broadcast;
 mod column;
 mod extra;
@@ -8,6 +9,8 @@ mod part;
 mod regions;
 mod union;
 
+pub use block::Block;
+pub use broadcast::Coordinates;
 pub use part::Part;
 
 use crate::contents::Grid;

@@ -1,8 +1,10 @@
 //! One file of a table: its rows by region.
 
 use super::Dependence;
+use super::block::Block;
+use super::broadcast::Coordinates;
 use super::column::{Column, outside, to_usize};
-use super::regions::regions;
+use super::regions::Tiling;
 use crate::error::FormatError;
 use crate::reader::Reader;
 use crate::region::{Region, Selection};
@@ -80,7 +82,22 @@ impl Part {
     /// chunks into slabs). Their cells are exactly the selected ones. For tensors a box has as many
     /// rows as `max_cells` allows by the cells of a row, at least one.
     pub fn regions(&self, selection: &Selection, max_cells: u64) -> Vec<Region> {
-        regions(&self.shape, self.chunk.as_deref(), self.cells_of_row, selection, max_cells)
+        self.tiling(max_cells).blocks(selection, false).iter().map(Block::bounds).collect()
+    }
+
+    /// The blocks to read for a selection, in chunk order: as [`Self::regions`], but selected
+    /// indices that lie in the same stored chunk are one block, so that no chunk is decoded twice.
+    pub fn blocks(&self, selection: &Selection, max_cells: u64) -> Vec<Block> {
+        self.tiling(max_cells).blocks(selection, true)
+    }
+
+    /// How many blocks the whole part makes.
+    pub fn tiles(&self, max_cells: u64) -> u64 {
+        self.tiling(max_cells).count()
+    }
+
+    fn tiling(&self, max_cells: u64) -> Tiling {
+        Tiling::new(&self.shape, self.chunk.as_deref(), self.cells_of_row, max_cells)
     }
 
     /// The rows of one box in C order, with the columns of `projection` (indices into the table's
@@ -91,14 +108,28 @@ impl Part {
     /// [`FormatError::Options`] for a region outside the part or a column that does not exist;
     /// whatever the reader says about the bytes.
     pub fn read(&self, region: &Region, projection: &[usize]) -> Result<RecordBatch, FormatError> {
-        if !region.fits(&self.shape) {
+        self.read_block(&Block::whole(region.clone()), projection, &Coordinates::default())
+    }
+
+    /// The rows of one block, as [`Self::read`]. Coordinates that neighbouring blocks share are
+    /// taken from, and left in, `coordinates`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_block(
+        &self,
+        block: &Block,
+        projection: &[usize],
+        coordinates: &Coordinates,
+    ) -> Result<RecordBatch, FormatError> {
+        if !block.bounds().fits(&self.shape) {
             return Err(outside(self.location(), "region"));
         }
-        let cells = region.cells().ok_or_else(|| outside(self.location(), "region"))?;
-        let rows = to_usize(self.location(), cells)?;
+        let rows = block.rows().ok_or_else(|| outside(self.location(), "region"))?;
+        let rows = to_usize(self.location(), rows)?;
         let columns = projection
             .iter()
-            .map(|column| self.column(*column)?.read(self.reader.as_ref(), region))
+            .map(|column| self.column(*column)?.read(self.reader.as_ref(), block, coordinates))
             .collect::<Result<Vec<_>, _>>()?;
         let schema = Arc::new(self.schema.project(projection)?);
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

@@ -1,5 +1,6 @@
-//! A selection of a grid, cut into boxes along its chunks.
+//! A selection of a grid, cut into blocks along its chunks.
 
+use super::block::Block;
 use crate::region::{Region, Selection, intersect};
 use std::ops::Range;
 
@@ -7,39 +8,127 @@ use std::ops::Range;
 /// one value a chunk, and a batch of one row costs more than its data.
 const CELLS: u64 = 65_536;
 
-/// The boxes of a selection in chunk order, as [`super::Part::regions`] promises. `row` is the
-/// number of cells behind one index of `shape`: 1, or for tensors those of one tensor.
-pub(super) fn regions(
-    shape: &[u64],
-    chunk: Option<&[u64]>,
-    row: u64,
-    selection: &Selection,
-    max_cells: u64,
-) -> Vec<Region> {
-    let max_cells = (max_cells / row.max(1)).max(1);
-    let unit = match chunk {
-        Some(chunk) if chunk.len() == shape.len() => {
-            grown(shape, chunk, max_cells.min(CELLS.div_ceil(row.max(1))))
-        }
-        _ => shape.to_vec(),
-    };
-    let whole = Selection::all(shape);
-    // For each dimension, for each chunk with something selected, the selected ranges in it.
-    let mut pieces: Vec<Vec<Vec<Range<u64>>>> = Vec::with_capacity(shape.len());
-    for (dimension, (all, length)) in whole.dimensions().iter().zip(&unit).enumerate() {
-        let selected = match selection.dimensions().get(dimension) {
-            Some(ranges) => intersect(ranges, all),
-            None => all.clone(),
+/// In data without chunks, gaps of up to about this many cells are read over: one longer read costs
+/// less than two.
+const NEAR: u64 = 4_096;
+
+/// How the rows of a part are cut, whatever is selected.
+#[derive(Debug)]
+pub(super) struct Tiling {
+    shape: Vec<u64>,
+    /// Length of a chunk, or of several that are read together.
+    chunk: Vec<u64>,
+    /// Length of a tile. Tiles start anew with each chunk.
+    step: Vec<u64>,
+    /// Indices that are read together with their neighbours: the length of one stored chunk.
+    stored: Vec<u64>,
+}
+
+/// Selected indices of one tile along one dimension, near each other.
+#[derive(Debug, Clone)]
+struct Run {
+    tile: Range<u64>,
+    ranges: Vec<Range<u64>>,
+}
+
+impl Tiling {
+    /// Tiles of at most `max_cells` cells. `row` is the number of cells behind one index of
+    /// `shape`: 1, or for tensors those of one tensor.
+    pub(super) fn new(shape: &[u64], chunk: Option<&[u64]>, row: u64, max_cells: u64) -> Self {
+        let max_cells = (max_cells / row.max(1)).max(1);
+        let (chunk, stored) = match chunk {
+            Some(stored) if stored.len() == shape.len() => {
+                let cells = max_cells.min(CELLS.div_ceil(row.max(1)));
+                (grown(shape, stored, cells), stored.to_vec())
+            }
+            _ => (shape.to_vec(), near(shape)),
         };
-        pieces.push(by_chunk(&selected, (*length).max(1)));
+        let mut step: Vec<u64> = Vec::with_capacity(chunk.len());
+        let mut inner = 1_u64;
+        for length in chunk.iter().rev() {
+            let own = (max_cells / inner.max(1)).clamp(1, (*length).max(1));
+            inner = inner.saturating_mul(own);
+            step.push(own);
+        }
+        step.reverse();
+        Self { shape: shape.to_vec(), chunk, step, stored }
     }
-    let mut regions = Vec::new();
-    for_each_combination(&pieces, &mut |ranges_of_chunk| {
-        for_each_combination(ranges_of_chunk, &mut |ranges| {
-            split(ranges, max_cells, &mut regions);
+
+    /// The blocks of a selection, chunk by chunk. With `gaps`, selected indices that lie in the
+    /// same or in neighbouring stored chunks share a block; without, every block is a box.
+    pub(super) fn blocks(&self, selection: &Selection, gaps: bool) -> Vec<Block> {
+        let whole = Selection::all(&self.shape);
+        // For each dimension, for each chunk with something selected, its runs.
+        let mut runs: Vec<Vec<Vec<Run>>> = Vec::with_capacity(self.shape.len());
+        for (dimension, all) in whole.dimensions().iter().enumerate() {
+            let selected = match selection.dimensions().get(dimension) {
+                Some(ranges) => intersect(ranges, all),
+                None => all.clone(),
+            };
+            runs.push(self.runs(dimension, &selected, gaps));
+        }
+        let mut blocks = Vec::new();
+        for_each_combination(&runs, &mut |chunk: &[&Vec<Run>]| {
+            for_each_combination(chunk, &mut |runs: &[&Run]| {
+                let tile = Region::new(runs.iter().map(|run| run.tile.clone()).collect());
+                let selected = runs.iter().map(|run| run.ranges.clone()).collect();
+                blocks.push(Block::new(tile, selected));
+            });
         });
-    });
-    regions
+        blocks
+    }
+
+    /// How many blocks the whole part makes; of how many tiles it consists.
+    pub(super) fn count(&self) -> u64 {
+        let lengths = self.shape.iter().zip(&self.chunk).zip(&self.step);
+        lengths
+            .map(|((shape, chunk), step)| {
+                let (chunk, step) = ((*chunk).max(1), (*step).max(1));
+                let rest = (shape % chunk).div_ceil(step);
+                (shape / chunk).saturating_mul(chunk.div_ceil(step)).saturating_add(rest)
+            })
+            .fold(1, u64::saturating_mul)
+    }
+
+    /// Sorted ranges cut at the edges of the tiles, grouped by chunk.
+    fn runs(&self, dimension: usize, ranges: &[Range<u64>], gaps: bool) -> Vec<Vec<Run>> {
+        let length = |lengths: &[u64]| lengths.get(dimension).copied().unwrap_or(1).max(1);
+        let (chunk, step) = (length(&self.chunk), length(&self.step));
+        let (stored, shape) = (length(&self.stored), length(&self.shape));
+        let mut chunks: Vec<Vec<Run>> = Vec::new();
+        let mut last = None;
+        for range in ranges {
+            let mut start = range.start;
+            while start < range.end {
+                let number = start / chunk;
+                let first = number.saturating_mul(chunk);
+                let tile = first.saturating_add((start - first) / step * step);
+                let end = tile.saturating_add(step).min(first.saturating_add(chunk)).min(shape);
+                let own = start..end.min(range.end).max(start.saturating_add(1));
+                start = own.end;
+                let new = Run { tile: tile..end, ranges: vec![own.clone()] };
+                match chunks.last_mut() {
+                    Some(runs) if last == Some(number) => match runs.last_mut() {
+                        Some(run) if gaps && run.tile == new.tile && run.near(&own, stored) => {
+                            run.ranges.push(own);
+                        }
+                        _ => runs.push(new),
+                    },
+                    _ => chunks.push(vec![new]),
+                }
+                last = Some(number);
+            }
+        }
+        chunks
+    }
+}
+
+impl Run {
+    /// Whether reading over the gap to `next` needs no stored chunk that is not needed anyway.
+    fn near(&self, next: &Range<u64>, stored: u64) -> bool {
+        let last = self.ranges.last().map_or(0, |range| range.end.saturating_sub(1));
+        next.start / stored <= (last / stored).saturating_add(1)
+    }
 }
 
 /// Chunks joined with their neighbours, inner dimensions first, while they stay within `cells`.
@@ -63,80 +152,41 @@ fn grown(shape: &[u64], chunk: &[u64], cells: u64) -> Vec<u64> {
     unit
 }
 
-/// Sorted ranges cut at the multiples of `length`, grouped by the chunk they lie in.
-fn by_chunk(ranges: &[Range<u64>], length: u64) -> Vec<Vec<Range<u64>>> {
-    let mut chunks: Vec<Vec<Range<u64>>> = Vec::new();
-    let mut last = None;
-    for range in ranges {
-        let mut start = range.start;
-        while start < range.end {
-            let chunk = start / length;
-            let end = (chunk + 1).saturating_mul(length).min(range.end);
-            match chunks.last_mut() {
-                Some(pieces) if last == Some(chunk) => pieces.push(start..end),
-                _ => chunks.push(std::iter::once(start..end).collect()),
-            }
-            last = Some(chunk);
-            start = end;
-        }
-    }
-    chunks
+/// For each dimension of data without chunks, how many indices hold about [`NEAR`] cells.
+fn near(shape: &[u64]) -> Vec<u64> {
+    let mut inner = 1_u64;
+    let mut near: Vec<u64> = shape
+        .iter()
+        .rev()
+        .map(|length| {
+            let own = (NEAR / inner.max(1)).max(1);
+            inner = inner.saturating_mul(*length);
+            own
+        })
+        .collect();
+    near.reverse();
+    near
 }
 
 /// Calls `visit` with one element of each list, the last list running fastest.
-fn for_each_combination<T: Clone>(lists: &[Vec<T>], visit: &mut impl FnMut(&[T])) {
-    fn walk<T: Clone>(lists: &[Vec<T>], chosen: &mut Vec<T>, visit: &mut impl FnMut(&[T])) {
+fn for_each_combination<T, L: AsRef<[T]>>(lists: &[L], visit: &mut impl FnMut(&[&T])) {
+    fn walk<'a, T, L: AsRef<[T]>>(
+        lists: &'a [L],
+        chosen: &mut Vec<&'a T>,
+        visit: &mut impl FnMut(&[&T]),
+    ) {
         match lists.split_first() {
             None => visit(chosen),
             Some((first, rest)) => {
-                for element in first {
-                    chosen.push(element.clone());
+                for element in first.as_ref() {
+                    chosen.push(element);
                     walk(rest, chosen, visit);
                     chosen.pop();
                 }
             }
         }
     }
-    walk::<T>(lists, &mut Vec::with_capacity(lists.len()), visit);
-}
-
-/// Cuts a box along its outer dimensions into boxes of at most `max_cells` cells.
-fn split(ranges: &[Range<u64>], max_cells: u64, regions: &mut Vec<Region>) {
-    // The innermost dimensions that fit whole.
-    let mut inner = 1_u64;
-    let mut cut = ranges.len();
-    while let Some(range) = cut.checked_sub(1).and_then(|outer| ranges.get(outer)) {
-        let cells = inner.saturating_mul(range.end - range.start);
-        if cells > max_cells {
-            break;
-        }
-        inner = cells;
-        cut -= 1;
-    }
-    let Some(outer) = cut.checked_sub(1) else {
-        regions.push(Region::new(ranges.to_vec()));
-        return;
-    };
-    let slices: Vec<Vec<Range<u64>>> = ranges
-        .iter()
-        .enumerate()
-        .map(|(dimension, range)| {
-            let step = match dimension.cmp(&outer) {
-                std::cmp::Ordering::Less => 1,
-                std::cmp::Ordering::Equal => (max_cells / inner.max(1)).max(1),
-                std::cmp::Ordering::Greater => return vec![range.clone()],
-            };
-            let mut slices = Vec::new();
-            let mut start = range.start;
-            while start < range.end {
-                let end = start.saturating_add(step).min(range.end);
-                slices.push(start..end);
-                start = end;
-            }
-            slices
-        })
-        .collect();
-    for_each_combination(&slices, &mut |ranges| regions.push(Region::new(ranges.to_vec())));
+    walk(lists, &mut Vec::with_capacity(lists.len()), visit);
 }
 
 #[cfg(test)]
@@ -144,6 +194,16 @@ mod tests {
     use super::*;
     use crate::region::ranges_where;
     use proptest::prelude::*;
+
+    fn regions(
+        shape: &[u64],
+        chunk: Option<&[u64]>,
+        selection: &Selection,
+        most: u64,
+    ) -> Vec<Region> {
+        let blocks = Tiling::new(shape, chunk, 1, most).blocks(selection, false);
+        blocks.iter().map(Block::bounds).collect()
+    }
 
     fn cells_of(ranges: &[Range<u64>]) -> Vec<Vec<u64>> {
         ranges.iter().fold(vec![vec![]], |cells, range| {
@@ -158,15 +218,15 @@ mod tests {
     #[test]
     fn small_chunks_are_read_together_and_large_ones_cut() {
         let all = Selection::all(&[240, 37, 49]);
-        let boxes = regions(&[240, 37, 49], Some(&[1, 37, 49]), 1, &all, 1 << 20);
+        let boxes = regions(&[240, 37, 49], Some(&[1, 37, 49]), &all, 1 << 20);
         assert_eq!(boxes.len(), 7);
         assert_eq!(boxes[0].shape(), [36, 37, 49]);
-        let boxes = regions(&[240, 37, 49], None, 1, &all, 1_813);
+        let boxes = regions(&[240, 37, 49], None, &all, 1_813);
         assert_eq!(boxes.len(), 240);
-        let series = regions(&[1_440], Some(&[1]), 1, &Selection::all(&[1_440]), 1 << 20);
+        let series = regions(&[1_440], Some(&[1]), &Selection::all(&[1_440]), 1 << 20);
         assert_eq!(series, [Region::whole(&[1_440])]);
-        assert_eq!(regions(&[], None, 1, &Selection::all(&[]), 10), [Region::new(vec![])]);
-        assert_eq!(regions(&[0, 3], None, 1, &Selection::all(&[0, 3]), 10), []);
+        assert_eq!(regions(&[], None, &Selection::all(&[]), 10), [Region::new(vec![])]);
+        assert_eq!(regions(&[0, 3], None, &Selection::all(&[0, 3]), 10), []);
     }
 
     proptest! {
@@ -182,7 +242,7 @@ mod tests {
             for (dimension, (keep, _)) in dimensions.iter().enumerate() {
                 selection.restrict(dimension, &ranges_where(keep.iter().copied()));
             }
-            let boxes = regions(&shape, chunked.then_some(&chunk), 1, &selection, max_cells);
+            let boxes = regions(&shape, chunked.then_some(&chunk[..]), &selection, max_cells);
             let mut found: Vec<Vec<u64>> = vec![];
             for region in &boxes {
                 prop_assert!(region.fits(&shape) && region.cells().unwrap() <= max_cells);
@@ -190,6 +250,32 @@ mod tests {
             }
             let mut expected = cells_of(&shape.iter().map(|length| 0..*length).collect::<Vec<_>>());
             expected.retain(|cell| cell.iter().zip(&dimensions).all(|(i, (keep, _))| keep[usize::try_from(*i).unwrap()]));
+            found.sort();
+            prop_assert_eq!(&found, &expected);
+
+            // With gaps the rows are the same, tiles are those of the whole, and no stored chunk
+            // without a selected cell is read.
+            let tiling = Tiling::new(&shape, chunked.then_some(&chunk[..]), 1, max_cells);
+            let tiles: Vec<Region> =
+                tiling.blocks(&Selection::all(&shape), true).iter().map(|b| b.tile().clone()).collect();
+            prop_assert_eq!(tiling.count(), tiles.len() as u64);
+            let mut found: Vec<Vec<u64>> = vec![];
+            for block in tiling.blocks(&selection, true) {
+                prop_assert!(tiles.contains(block.tile()));
+                prop_assert!(block.tile().cells().unwrap() <= max_cells);
+                let cells = cells_of(block.bounds().ranges());
+                let places = block.places().unwrap_or_else(|| (0..cells.len() as u64).collect());
+                let kept: Vec<Vec<u64>> =
+                    places.iter().map(|place| cells[usize::try_from(*place).unwrap()].clone()).collect();
+                prop_assert_eq!(kept.len() as u64, block.rows().unwrap());
+                let stored = |cell: &Vec<u64>| cell.iter().zip(&chunk).map(|(i, c)| i / c).collect::<Vec<_>>();
+                if chunked {
+                    for cell in &cells {
+                        prop_assert!(kept.iter().any(|other| stored(other) == stored(cell)));
+                    }
+                }
+                found.extend(kept);
+            }
             found.sort();
             prop_assert_eq!(found, expected);
         }

@@ -2,7 +2,7 @@
 
 use crate::engine::output::{conform, schema_of};
 use crate::error::QueryError;
-use crate::provider::{DeltaScanExec, GridScanExec};
+use crate::provider::{DeltaScanExec, GridAggregateExec, GridScanExec};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use chrono::{SecondsFormat, Utc};
@@ -136,6 +136,7 @@ impl Own {
 fn given(plan: &Arc<dyn ExecutionPlan>) -> (u64, u64) {
     let count = |value: Option<usize>| value.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
     if plan.downcast_ref::<GridScanExec>().is_some()
+        || plan.downcast_ref::<GridAggregateExec>().is_some()
         || plan.downcast_ref::<DeltaScanExec>().is_some()
     {
         return plan.metrics().map_or((0, 0), |metrics| {

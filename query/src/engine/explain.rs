@@ -2,7 +2,7 @@
 
 use crate::engine::answer::{Prepared, Sites};
 use crate::error::QueryError;
-use crate::provider::{DeltaScanExec, GridScanExec};
+use crate::provider::{DeltaScanExec, GridAggregateExec, GridScanExec};
 use arrow::array::{RecordBatch, StringArray};
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::execution::TaskContext;
@@ -33,6 +33,7 @@ pub(super) fn answer(
 /// addresses, say only what they are.
 fn describe(plan: &Arc<dyn ExecutionPlan>, depth: usize, text: &mut String) {
     let own = plan.downcast_ref::<GridScanExec>().is_some()
+        || plan.downcast_ref::<GridAggregateExec>().is_some()
         || plan.downcast_ref::<DeltaScanExec>().is_some();
     let line = if own || !plan.children().is_empty() {
         displayable(plan.as_ref()).one_line().to_string()

@@ -16,7 +16,7 @@ pub(crate) use statement::Call;
 
 use crate::error::QueryError;
 use crate::functions;
-use crate::provider::Opener;
+use crate::provider::{AggregateBelowBroadcast, Opener};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -87,6 +87,7 @@ impl Engine {
             .with_config(settings)
             .with_runtime_env(runtime(&memory)?)
             .with_default_features()
+            .with_physical_optimizer_rules(AggregateBelowBroadcast::rules())
             .build();
         for function in functions::scalar_functions() {
             datafusion::execution::FunctionRegistry::register_udf(

@@ -1,7 +1,8 @@
 //! Files in place as a table.
 
 use crate::provider::pushdown::{Kept, evaluate};
-use crate::provider::scan::{GridScanExec, Piece};
+use crate::provider::scan::GridScanExec;
+use crate::provider::work::{PIECE_CELLS, Piece, Work};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -15,10 +16,8 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use tarn_formats::table::Part;
 use tarn_formats::{Selection, Table};
-
-/// Most cells that are decoded at once. A chunk of more is read in pieces.
-const PIECE_CELLS: u64 = 1 << 20;
 
 /// The rows of a grid over one file or many, read where they are.
 ///
@@ -53,30 +52,44 @@ impl GridTable {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(predicate).cloned()
     }
 
-    /// The pieces to read, in the order of parts and chunks, and how many parts have any.
-    fn pieces(&self, kept: &[Arc<Vec<Kept>>], limit: Option<usize>) -> Result<Vec<Piece>> {
+    /// What is to be read: for a limit, only as many pieces as hold that many rows.
+    fn work(&self, kept: &[Arc<Vec<Kept>>], limit: Option<usize>) -> Result<Work> {
         let mut wanted = limit.and_then(|rows| u64::try_from(rows).ok());
-        let mut pieces = Vec::new();
-        'parts: for (index, part) in self.table.parts().iter().enumerate() {
-            let mut selection = Selection::all(part.shape());
-            for filter in kept {
-                match filter.get(index) {
-                    Some(Kept::Everything) => {}
-                    Some(Kept::Along(dimension, ranges)) => selection.restrict(*dimension, ranges),
-                    Some(Kept::Nothing) | None => continue 'parts,
+        let (mut pieces, mut selections) = (Vec::new(), Vec::new());
+        for (index, part) in self.table.parts().iter().enumerate() {
+            let selection = selection(part, index, kept);
+            if let Some(selection) = &selection {
+                for block in part.blocks(selection, PIECE_CELLS) {
+                    if wanted == Some(0) {
+                        break;
+                    }
+                    let rows = block.rows().ok_or_else(|| too_many(&self.name))?;
+                    wanted = wanted.map(|wanted| wanted.saturating_sub(rows));
+                    pieces.push(Piece { part: index, block, rows });
                 }
             }
-            for region in part.regions(&selection, PIECE_CELLS) {
-                if wanted == Some(0) {
-                    break 'parts;
-                }
-                let rows = region.cells().ok_or_else(|| too_many(&self.name))?;
-                wanted = wanted.map(|wanted| wanted.saturating_sub(rows));
-                pieces.push(Piece { part: index, region, rows });
-            }
+            selections.push(selection);
         }
-        Ok(pieces)
+        Ok(Work {
+            name: self.name.as_str().into(),
+            table: Arc::clone(&self.table),
+            pieces: pieces.into(),
+            selections: selections.into(),
+        })
     }
+}
+
+/// What predicates leave of a part; `None` where that is nothing.
+fn selection(part: &Part, index: usize, kept: &[Arc<Vec<Kept>>]) -> Option<Selection> {
+    let mut selection = Selection::all(part.shape());
+    for filter in kept {
+        match filter.get(index) {
+            Some(Kept::Everything) => {}
+            Some(Kept::Along(dimension, ranges)) => selection.restrict(*dimension, ranges),
+            Some(Kept::Nothing) | None => return None,
+        }
+    }
+    Some(selection)
 }
 
 fn too_many(name: &str) -> DataFusionError {
@@ -141,16 +154,14 @@ impl TableProvider for GridTable {
             }
         }
         let limit = limit.filter(|_| residual.is_empty());
-        let pieces = self.pieces(&kept, limit)?;
+        let work = self.work(&kept, limit)?;
 
         let wanted: Vec<usize> = match projection {
             Some(projection) => projection.clone(),
             None => (0..self.table.schema().fields().len()).collect(),
         };
         let partitions = state.config().target_partitions();
-        let scan = |columns: &[usize]| {
-            GridScanExec::new(&self.name, &self.table, columns, pieces, PIECE_CELLS, partitions)
-        };
+        let scan = |columns: &[usize]| GridScanExec::new(work, columns, partitions);
         let Some(predicate) = conjunction(residual) else {
             return Ok(Arc::new(scan(&wanted)?));
         };

@@ -1,12 +1,17 @@
 //! Table providers: files in place and Delta.
 
+mod aggregate;
+mod axis;
 mod delta;
 mod grid;
 mod listed;
 mod open;
 mod pushdown;
+mod queue;
 mod scan;
+mod work;
 
+pub use aggregate::{AggregateBelowBroadcast, GridAggregateExec};
 pub use grid::GridTable;
 pub use scan::GridScanExec;
 

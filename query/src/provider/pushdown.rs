@@ -4,21 +4,21 @@
 //! one-dimensional axis, so that its rounding and its rules for NULL and NaN are those of the
 //! filter it replaces (array-engine note, 5.2). Whatever cannot be decided so keeps its filter.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema};
+use crate::provider::axis::{self, all_of, columns_of, dimension_of, moved};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Schema;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use tarn_formats::Table;
 use tarn_formats::region::ranges_where;
-use tarn_formats::table::{Dependence, Part};
+use tarn_formats::table::Part;
 
 /// What a predicate keeps of one part of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,16 +40,7 @@ pub(crate) fn evaluate(table: &Table, predicate: &Expr) -> Option<Vec<Kept>> {
         return None;
     }
     let predicate = unnormalize_col(predicate.clone());
-    let columns: BTreeSet<usize> = predicate
-        .column_refs()
-        .into_iter()
-        .map(|column| table.schema().index_of(&column.name).ok())
-        .collect::<Option<_>>()?;
-    let columns: Vec<usize> = columns.into_iter().collect();
-    let fields: Vec<Field> =
-        columns.iter().map(|column| table.schema().field(*column).clone()).collect();
-    let schema = Arc::new(Schema::new(fields));
-    let logical = DFSchema::try_from(Arc::clone(&schema)).ok()?;
+    let logical = DFSchema::try_from(Arc::clone(table.schema())).ok()?;
     let physical = create_physical_expr(
         &predicate,
         &logical,
@@ -57,7 +48,14 @@ pub(crate) fn evaluate(table: &Table, predicate: &Expr) -> Option<Vec<Kept>> {
         &PhysicalPlanningContext::default(),
     )
     .ok()?;
-    table.parts().iter().map(|part| of_part(part, &columns, &schema, physical.as_ref())).collect()
+    let columns = columns_of(&physical);
+    let place = |column| columns.iter().position(|own| *own == column);
+    let physical = moved(&physical, place).ok()?;
+    table
+        .parts()
+        .iter()
+        .map(|part| of_part(part, table.schema(), &columns, physical.as_ref()))
+        .collect()
 }
 
 fn has_subquery(predicate: &Expr) -> bool {
@@ -78,29 +76,13 @@ fn has_subquery(predicate: &Expr) -> bool {
 
 fn of_part(
     part: &Part,
+    schema: &Schema,
     columns: &[usize],
-    schema: &Arc<Schema>,
     predicate: &dyn PhysicalExpr,
 ) -> Option<Kept> {
-    let mut dimension = None;
-    for column in columns {
-        match (part.dependence(*column), dimension) {
-            (Dependence::Constant, _) => {}
-            (Dependence::Dimension(own), None) => dimension = Some(own),
-            (Dependence::Dimension(own), Some(other)) if own == other => {}
-            (Dependence::Dimension(_) | Dependence::Cells, _) => return None,
-        }
-    }
-    let rows = match dimension {
-        Some(dimension) => usize::try_from(*part.shape().get(dimension)?).ok()?,
-        None => 1,
-    };
-    let arrays = columns
-        .iter()
-        .map(|column| axis(part, *column, rows))
-        .collect::<Option<Vec<ArrayRef>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let batch = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options).ok()?;
+    let dimension = dimension_of(part, columns).ok()?;
+    let batch = axis::batch(part, schema, columns, dimension, &all_of(part, dimension))?;
+    let rows = batch.num_rows();
     let answer = predicate.evaluate(&batch).ok()?.into_array(rows).ok()?;
     let answer = answer.as_boolean_opt()?;
     let keep = (0..answer.len()).map(|row| answer.is_valid(row) && answer.value(row));
@@ -111,15 +93,4 @@ fn of_part(
         (Some(_), [all]) if usize::try_from(all.end - all.start) == Ok(rows) => Kept::Everything,
         (Some(dimension), _) => Kept::Along(dimension, ranges),
     })
-}
-
-/// The values of a column along the axis; a constant is repeated.
-fn axis(part: &Part, column: usize, rows: usize) -> Option<ArrayRef> {
-    let values = part.axis_values(column).ok()?;
-    match part.dependence(column) {
-        Dependence::Constant if rows != values.len() => {
-            ScalarValue::try_from_array(&values, 0).ok()?.to_array_of_size(rows).ok()
-        }
-        _ => (values.len() == rows).then_some(values),
-    }
 }

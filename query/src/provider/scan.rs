@@ -1,157 +1,97 @@
 //! The scan of files in place: chunks are decoded on blocking threads and leave as batches.
 
 use crate::error::QueryError;
+use crate::provider::queue::{Queue, Runs};
+use crate::provider::work::{Piece, Work};
 use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{
     Boundedness, EmissionType, ReplaceChildrenOptions,
 };
 use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use std::fmt;
 use std::sync::Arc;
-use tarn_formats::{FormatError, Region, Selection, Table};
+use tarn_formats::FormatError;
+use tarn_formats::table::Coordinates;
+use tokio::sync::mpsc::Sender;
 
 /// Most rows of a batch.
 const BATCH_ROWS: usize = 1 << 16;
 /// Batches that wait for their reader, per partition.
 const WAITING_BATCHES: usize = 2;
 
-/// One box of one file.
-#[derive(Debug, Clone)]
-pub(crate) struct Piece {
-    /// Index of the file in the table.
-    pub(crate) part: usize,
-    /// The box.
-    pub(crate) region: Region,
-    /// Its rows.
-    pub(crate) rows: u64,
-}
-
-/// Reads pieces of a [`Table`], split over partitions, with exact row counts.
+/// Reads pieces of a table; its partitions share them, with an exact count of all rows.
 #[derive(Debug)]
 pub struct GridScanExec {
-    name: String,
-    table: Arc<Table>,
+    work: Work,
     projection: Arc<[usize]>,
     schema: SchemaRef,
-    partitions: Vec<Arc<[Piece]>>,
-    piece_cells: u64,
+    partitions: usize,
+    runs: Runs,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl GridScanExec {
-    /// A scan of these pieces with the columns of `projection`, in at most `partitions` partitions.
-    pub(crate) fn new(
-        name: &str,
-        table: &Arc<Table>,
-        projection: &[usize],
-        pieces: Vec<Piece>,
-        piece_cells: u64,
-        partitions: usize,
-    ) -> Result<Self> {
-        let schema = Arc::new(table.schema().project(projection)?);
-        let partitions = split(pieces, partitions);
+    /// A scan with the columns of `projection`, in at most `partitions` partitions.
+    pub(crate) fn new(work: Work, projection: &[usize], partitions: usize) -> Result<Self> {
+        let schema = Arc::new(work.table.schema().project(projection)?);
+        let partitions = work.pieces.len().min(partitions).max(1);
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(partitions.len()),
+            Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
         Ok(Self {
-            name: name.to_owned(),
-            table: Arc::clone(table),
+            work,
             projection: projection.into(),
             schema,
             partitions,
-            piece_cells,
+            runs: Runs::default(),
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
 
-    fn rows(&self, partition: Option<usize>) -> Option<usize> {
-        let rows = |pieces: &Arc<[Piece]>| {
-            pieces.iter().try_fold(0_u64, |rows, piece| rows.checked_add(piece.rows))
-        };
-        let total = match partition {
-            Some(partition) => rows(self.partitions.get(partition)?)?,
-            None => self
-                .partitions
-                .iter()
-                .try_fold(0_u64, |total, pieces| total.checked_add(rows(pieces)?))?,
-        };
-        usize::try_from(total).ok()
+    /// What is read.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
     }
-}
 
-/// Runs of pieces with about the same number of rows; at least one, at most `partitions`. A piece
-/// belongs to the run in whose share of all rows its middle lies.
-fn split(pieces: Vec<Piece>, partitions: usize) -> Vec<Arc<[Piece]>> {
-    let partitions = u64::try_from(partitions.max(1)).unwrap_or(1);
-    let total = pieces.iter().fold(0_u64, |total, piece| total.saturating_add(piece.rows));
-    let share = total.div_ceil(partitions).max(1);
-    let mut runs: Vec<Arc<[Piece]>> = Vec::new();
-    let (mut run, mut index, mut before) = (Vec::new(), 0_u64, 0_u64);
-    for piece in pieces {
-        let own = before.saturating_add(piece.rows / 2) / share;
-        if own > index && !run.is_empty() {
-            runs.push(std::mem::take(&mut run).into());
-        }
-        index = own;
-        before = before.saturating_add(piece.rows);
-        run.push(piece);
+    /// The table's columns that are read, in order.
+    pub(crate) fn projection(&self) -> &[usize] {
+        &self.projection
     }
-    if !run.is_empty() || runs.is_empty() {
-        runs.push(run.into());
-    }
-    runs
 }
 
 impl DisplayAs for GridScanExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pieces = || self.partitions.iter().flat_map(|run| run.iter());
-        let parts: std::collections::BTreeSet<usize> = pieces().map(|piece| piece.part).collect();
-        let all: usize = self
-            .table
-            .parts()
-            .iter()
-            .map(|part| part.regions(&Selection::all(part.shape()), self.piece_cells).len())
-            .sum();
         let columns: Vec<&str> =
             self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let rows = self.rows(None).map_or_else(|| "?".to_owned(), |rows| rows.to_string());
-        let total = self.table.rows().map_or_else(|| "?".to_owned(), |rows| rows.to_string());
-        let parts = (parts.len(), self.table.parts().len());
-        let regions = (pieces().count(), all);
+        let what = self.work.describe();
         match format {
             DisplayFormatType::Default | DisplayFormatType::Verbose => write!(
                 f,
-                "GridScanExec: table={}, files={}/{}, regions={}/{}, rows={rows}/{total}, \
-                 partitions={}, columns=[{}]",
-                self.name,
-                parts.0,
-                parts.1,
-                regions.0,
-                regions.1,
-                self.partitions.len(),
+                "GridScanExec: table={}, {what}, partitions={}, columns=[{}]",
+                self.work.name,
+                self.partitions,
                 columns.join(", "),
             ),
-            DisplayFormatType::TreeRender => write!(
-                f,
-                "table={}\nfiles={}/{}\nregions={}/{}\nrows={rows}/{total}",
-                self.name, parts.0, parts.1, regions.0, regions.1
-            ),
+            DisplayFormatType::TreeRender => {
+                write!(f, "table={}\n{}", self.work.name, what.replace(", ", "\n"))
+            }
         }
     }
 }
@@ -194,40 +134,28 @@ impl ExecutionPlan for GridScanExec {
     fn execute(
         &self,
         partition: usize,
-        _context: Arc<TaskContext>,
+        context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let Some(pieces) = self.partitions.get(partition).map(Arc::clone) else {
+        if partition >= self.partitions {
             return internal_err!("GridScanExec has no partition {partition}");
-        };
-        let baseline = BaselineMetrics::new(&self.metrics, partition);
-        let bytes = MetricBuilder::new(&self.metrics).counter("arrow_bytes", partition);
-        let (table, projection) = (Arc::clone(&self.table), Arc::clone(&self.projection));
-        let schema = Arc::clone(&self.schema);
+        }
+        let queue = self.runs.queue(&context, partition, self.partitions, &self.work.pieces);
         let mut builder =
-            RecordBatchReceiverStreamBuilder::new(Arc::clone(&schema), WAITING_BATCHES);
-        let sender = builder.tx();
-        builder.spawn_blocking(move || {
-            for piece in pieces.iter() {
-                // Who waits for the batches may have gone: nothing more is decoded then.
-                if sender.is_closed() {
-                    return Ok(());
-                }
-                let timer = baseline.elapsed_compute().timer();
-                let batch = read(&table, piece, &projection, &schema)?;
-                timer.done();
-                let mut start = 0;
-                while start < batch.num_rows() {
-                    let rows = BATCH_ROWS.min(batch.num_rows().saturating_sub(start));
-                    let slice = batch.slice(start, rows);
-                    baseline.record_output(rows);
-                    bytes.add(arrow_bytes(&slice));
-                    if sender.blocking_send(Ok(slice)).is_err() {
-                        return Ok(());
-                    }
-                    start = start.saturating_add(rows);
-                }
-            }
-            Ok(())
+            RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), WAITING_BATCHES);
+        let reading = Reading {
+            work: self.work.clone(),
+            projection: Arc::clone(&self.projection),
+            least: context.session_config().batch_size().min(BATCH_ROWS),
+            output: Output {
+                schema: Arc::clone(&self.schema),
+                sender: builder.tx(),
+                baseline: BaselineMetrics::new(&self.metrics, partition),
+                bytes: MetricBuilder::new(&self.metrics).counter("arrow_bytes", partition),
+            },
+        };
+        builder.spawn_blocking(move || match reading.run(&queue) {
+            Ok(()) | Err(Stopped::NobodyWaits) => Ok(()),
+            Err(Stopped::Failed(error)) => Err(error),
         });
         Ok(builder.build())
     }
@@ -242,10 +170,119 @@ impl ExecutionPlan for GridScanExec {
         arguments: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema);
-        if let Some(rows) = self.rows(arguments.partition()) {
-            statistics.num_rows = Precision::Exact(rows);
+        if let Some(rows) = self.work.rows().and_then(|rows| usize::try_from(rows).ok()) {
+            // Which partition reads what is decided while it runs.
+            statistics.num_rows = match arguments.partition() {
+                None => Precision::Exact(rows),
+                Some(_) => Precision::Inexact(rows / self.partitions.max(1)),
+            };
         }
         Ok(Arc::new(statistics))
+    }
+}
+
+/// Why a partition ends before its work.
+enum Stopped {
+    /// Who waited for the batches has gone: nothing more is decoded.
+    NobodyWaits,
+    Failed(DataFusionError),
+}
+
+impl From<QueryError> for Stopped {
+    fn from(error: QueryError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// One partition that runs.
+struct Reading {
+    work: Work,
+    projection: Arc<[usize]>,
+    /// Rows that a batch has at least, if there are as many.
+    least: usize,
+    output: Output,
+}
+
+impl Reading {
+    fn run(&self, queue: &Queue) -> Result<(), Stopped> {
+        // Batches that are too small to leave alone.
+        let mut small: Vec<RecordBatch> = Vec::new();
+        let least = u64::try_from(self.least).unwrap_or(u64::MAX);
+        while let Some(places) = queue.take(least) {
+            for piece in queue.pieces(places) {
+                if self.output.sender.is_closed() {
+                    return Err(Stopped::NobodyWaits);
+                }
+                let timer = self.output.baseline.elapsed_compute().timer();
+                let batch = self.read(piece, queue.coordinates())?;
+                timer.done();
+                small.push(batch);
+                if small.iter().map(RecordBatch::num_rows).sum::<usize>() >= self.least {
+                    self.output.send(std::mem::take(&mut small))?;
+                }
+            }
+        }
+        self.output.send(small)
+    }
+
+    /// The rows of one piece, with exactly the schema of the scan.
+    fn read(&self, piece: &Piece, shared: &Coordinates) -> Result<RecordBatch, QueryError> {
+        let part =
+            self.work.table.parts().get(piece.part).ok_or_else(|| {
+                QueryError::Internal(format!("a table has no part {}", piece.part))
+            })?;
+        let batch = part.read_block(&piece.block, &self.projection, shared)?;
+        if u64::try_from(batch.num_rows()) != Ok(piece.rows) {
+            return Err(QueryError::Internal(format!(
+                "{}: a block of {} rows gave {}",
+                part.location(),
+                piece.rows,
+                batch.num_rows()
+            )));
+        }
+        with_schema(&batch, &self.output.schema)
+            .map_err(|error| QueryError::Format(FormatError::Arrow(error)))
+    }
+}
+
+fn with_schema(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
+}
+
+/// Where batches go.
+struct Output {
+    schema: SchemaRef,
+    sender: Sender<Result<RecordBatch>>,
+    baseline: BaselineMetrics,
+    bytes: Count,
+}
+
+impl Output {
+    /// Sends the rows of these batches, in batches of at most [`BATCH_ROWS`].
+    fn send(&self, mut batches: Vec<RecordBatch>) -> Result<(), Stopped> {
+        let whole = match (batches.pop(), batches.is_empty()) {
+            (None, _) => return Ok(()),
+            (Some(one), true) => one,
+            (Some(last), false) => {
+                batches.push(last);
+                concat_batches(&self.schema, &batches)
+                    .map_err(|error| QueryError::Format(FormatError::Arrow(error)))?
+            }
+        };
+        let mut start = 0;
+        while start < whole.num_rows() {
+            let rows = BATCH_ROWS.min(whole.num_rows().saturating_sub(start));
+            let slice = whole.slice(start, rows);
+            self.baseline.record_output(rows);
+            self.bytes.add(arrow_bytes(&slice));
+            self.sender.blocking_send(Ok(slice)).map_err(|_| Stopped::NobodyWaits)?;
+            start = start.saturating_add(rows);
+        }
+        Ok(())
     }
 }
 
@@ -256,45 +293,4 @@ pub(crate) fn arrow_bytes(batch: &RecordBatch) -> usize {
         .iter()
         .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
         .fold(0, usize::saturating_add)
-}
-
-/// The rows of one piece, with exactly the schema of the scan.
-fn read(
-    table: &Table,
-    piece: &Piece,
-    projection: &[usize],
-    schema: &SchemaRef,
-) -> Result<RecordBatch, QueryError> {
-    let part = table
-        .parts()
-        .get(piece.part)
-        .ok_or_else(|| QueryError::Internal(format!("a table has no part {}", piece.part)))?;
-    let batch = part.read(&piece.region, projection)?;
-    if u64::try_from(batch.num_rows()) != Ok(piece.rows) {
-        return Err(QueryError::Internal(format!(
-            "{}: a region of {} cells gave {} rows",
-            part.location(),
-            piece.rows,
-            batch.num_rows()
-        )));
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
-        .map_err(|error| QueryError::Format(FormatError::Arrow(error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_split_evenly_and_none_is_lost() {
-        let piece = |rows| Piece { part: 0, region: Region::new(vec![]), rows };
-        assert_eq!(split(vec![], 4).len(), 1);
-        let runs = split((0..10).map(|_| piece(5)).collect(), 3);
-        assert_eq!(runs.iter().map(|run| run.len()).sum::<usize>(), 10);
-        assert!(runs.len() <= 3, "{}", runs.len());
-        assert!(runs.iter().all(|run| (3..=4).contains(&run.len()) || run.len() == 2));
-        assert_eq!(split(vec![piece(1), piece(100)], 2).len(), 2);
-    }
 }

@@ -1,11 +1,15 @@
 //! The engine from outside: sessions over a catalog, files in place, and the demo's questions.
 
 #[cfg(test)]
+mod aggregates;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod delta;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod pushdown;
 #[cfg(test)]

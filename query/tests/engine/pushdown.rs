@@ -1,132 +1,22 @@
 //! The same query over files with pushdown and over a copy of the rows in memory must agree.
 
-use arrow::array::{
-    ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, UInt64Array,
-};
-use arrow::compute::take;
+use crate::memory::{Axis, Cube, MemoryFile, axis, context, plan, predicate, runtime, typed};
+use arrow::array::{AsArray, Float32Array, Float64Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use datafusion::catalog::MemTable;
-use datafusion::physical_plan::displayable;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
-use std::sync::{Arc, OnceLock};
-use tarn_formats::{
-    Contents, Dimension, Format, FormatError, Grid, Reader, Region, Table, Variable,
-};
-use tarn_query::provider::GridTable;
-use tarn_schemas::TableOptions;
-
-/// A file that is only in memory: variables with all their values.
-#[derive(Debug)]
-struct MemoryFile {
-    location: String,
-    contents: Contents,
-    values: Vec<(String, ArrayRef)>,
-}
-
-impl Reader for MemoryFile {
-    fn location(&self) -> &str {
-        &self.location
-    }
-
-    fn contents(&self) -> &Contents {
-        &self.contents
-    }
-
-    fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError> {
-        let (_, values) = self.values.iter().find(|(own, _)| own == path).unwrap();
-        let shape = self.contents.variable(path).unwrap().shape();
-        let mut places = vec![0_u64];
-        for (range, length) in region.ranges().iter().zip(&shape) {
-            places = places
-                .iter()
-                .flat_map(|place| range.clone().map(move |index| place * length + index))
-                .collect();
-        }
-        Ok(take(values, &UInt64Array::from(places), None).unwrap())
-    }
-}
-
-/// Coordinates of one dimension, of one of several types; `None` leaves the dimension to its index.
-type Axis = Option<ArrayRef>;
-
-fn variable(name: &str, dimensions: Vec<Dimension>, values: &ArrayRef) -> Variable {
-    let chunk = dimensions.iter().map(|d| d.length.div_ceil(2).max(1)).collect();
-    Variable {
-        path: format!("/{name}"),
-        name: name.to_owned(),
-        dimensions,
-        data_type: values.data_type().clone(),
-        chunk_shape: Some(chunk),
-        filters: vec![],
-        stored_bytes: None,
-        attributes: vec![],
-        default_fill: false,
-    }
-}
+use std::sync::Arc;
 
 /// A file with a grid over `y` and `x` whose variable `v` numbers its cells from `first`, and the
 /// same rows as a batch, made without Tarn.
 fn file(location: &str, y: (&Axis, u64), x: (&Axis, u64), first: i64) -> (MemoryFile, RecordBatch) {
-    let dimension = |name: &str, (axis, length): (&Axis, u64)| Dimension {
-        name: name.to_owned(),
-        length,
-        unlimited: false,
-        coordinate: axis.as_ref().map(|_| format!("/{name}")),
-    };
-    let dimensions = vec![dimension("y", y), dimension("x", x)];
     let cells = i64::try_from(y.1 * x.1).unwrap();
-    let v: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + cells));
-    let mut variables = vec![variable("v", dimensions.clone(), &v)];
-    let mut values = vec![("/v".to_owned(), v.clone())];
-    for (name, axis, index) in [("y", y.0, 0), ("x", x.0, 1)] {
-        if let Some(axis) = axis {
-            variables.push(variable(name, vec![dimensions[index].clone()], axis));
-            values.push((format!("/{name}"), axis.clone()));
-        }
-    }
-    let grid = Grid {
-        name: "y_x".to_owned(),
-        group: "/".to_owned(),
-        dimensions: dimensions.clone(),
-        variables: vec!["/v".to_owned()],
+    let cube = Cube {
+        axes: vec![("y", y.0.clone(), y.1), ("x", x.0.clone(), x.1)],
+        variables: vec![("v", Arc::new(Int64Array::from_iter_values(first..first + cells)))],
+        chunk: Some(vec![y.1.div_ceil(2).max(1), x.1.div_ceil(2).max(1)]),
     };
-    let contents = Contents {
-        format: Format::NetCdf4,
-        attributes: vec![],
-        groups: vec![],
-        variables,
-        grids: vec![grid],
-        unreadable: vec![],
-    };
-
-    let or_index = |(axis, length): (&Axis, u64)| match axis {
-        Some(axis) => axis.clone(),
-        None => Arc::new(Int64Array::from_iter_values(0..i64::try_from(length).unwrap())),
-    };
-    let outer = UInt64Array::from_iter_values((0..y.1).flat_map(|j| (0..x.1).map(move |_| j)));
-    let inner = UInt64Array::from_iter_values((0..y.1).flat_map(|_| 0..x.1));
-    let columns = [
-        ("y", take(&or_index(y), &outer, None).unwrap()),
-        ("x", take(&or_index(x), &inner, None).unwrap()),
-        ("v", v),
-    ];
-    let rows =
-        RecordBatch::try_from_iter_with_nullable(columns.map(|(n, a)| (n, a, true))).unwrap();
-    (MemoryFile { location: location.to_owned(), contents, values }, rows)
-}
-
-/// A context with `grid`, the files, and `rows`, the copy.
-fn context(files: Vec<(MemoryFile, RecordBatch)>) -> SessionContext {
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
-    let schema = files[0].1.schema();
-    let (readers, batches): (Vec<Arc<dyn Reader>>, Vec<RecordBatch>) =
-        files.into_iter().map(|(file, rows)| (Arc::new(file) as Arc<dyn Reader>, rows)).unzip();
-    let table = Table::open(&readers, &TableOptions::default()).unwrap();
-    context.register_table("grid", Arc::new(GridTable::new("grid", Arc::new(table)))).unwrap();
-    let rows = MemTable::try_new(schema, vec![batches]).unwrap();
-    context.register_table("rows", Arc::new(rows)).unwrap();
-    context
+    cube.file(location)
 }
 
 async fn ids(context: &SessionContext, table: &str, predicate: &str) -> Result<Vec<i64>, String> {
@@ -145,95 +35,17 @@ async fn count(context: &SessionContext, table: &str, predicate: &str) -> i64 {
     batches[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 
-/// Coordinates that are hard to get right: unsorted, doubled, NaN, infinite, signed zero.
-fn axis() -> impl Strategy<Value = Vec<f64>> {
-    let value = prop_oneof![
-        8 => (-30_i32..30).prop_map(|tenths| f64::from(tenths) / 10.0),
-        1 => Just(f64::NAN),
-        1 => prop_oneof![Just(f64::INFINITY), Just(-0.0), Just(0.1 + 0.2), Just(1e300)],
-    ];
-    (prop::collection::vec(value, 1..9), 0..4).prop_map(|(mut values, order)| {
-        match order {
-            0 => values.sort_by(f64::total_cmp),
-            1 => values.sort_by(|a, b| b.total_cmp(a)),
-            _ => {}
-        }
-        values
-    })
-}
-
-/// The axis in a type of coordinates, or without a coordinate variable.
-fn typed(values: &[f64], kind: usize) -> Axis {
-    match kind {
-        0 => Some(Arc::new(Float64Array::from(values.to_vec()))),
-        #[expect(clippy::cast_possible_truncation, reason = "rounding is what is tested")]
-        1 => Some(Arc::new(values.iter().map(|v| Some(*v as f32)).collect::<Float32Array>())),
-        #[expect(clippy::cast_possible_truncation, reason = "any integers do")]
-        2 => Some(Arc::new(values.iter().map(|v| Some(*v as i32)).collect::<Int32Array>())),
-        _ => None,
-    }
-}
-
-fn literal() -> impl Strategy<Value = String> {
-    prop_oneof![
-        6 => (-30_i32..30).prop_map(|tenths| format!("{}", f64::from(tenths) / 10.0)),
-        2 => (-3_i32..8).prop_map(|whole| whole.to_string()),
-        1 => Just("NULL".to_owned()),
-        1 => Just("CAST('NaN' AS DOUBLE)".to_owned()),
-        1 => Just("0.30000000000000004".to_owned()),
-    ]
-}
-
-fn atom() -> impl Strategy<Value = String> {
-    let column = prop_oneof![3 => Just("x"), 3 => Just("y"), 1 => Just("v")];
-    let operator = prop::sample::select(vec!["=", "<", "<=", ">", ">=", "<>"]);
-    prop_oneof![
-        6 => (column.clone(), operator.clone(), literal()).prop_map(|(c, o, l)| format!("{c} {o} {l}")),
-        1 => (column.clone(), operator.clone(), literal()).prop_map(|(c, o, l)| format!("{l} {o} {c}")),
-        3 => (column.clone(), any::<bool>(), literal(), literal()).prop_map(|(c, not, a, b)| {
-            format!("{c} {}BETWEEN {a} AND {b}", if not { "NOT " } else { "" })
-        }),
-        3 => (column.clone(), any::<bool>(), prop::collection::vec(literal(), 1..4)).prop_map(
-            |(c, not, l)| format!("{c} {}IN ({})", if not { "NOT " } else { "" }, l.join(", "))
-        ),
-        1 => column.clone().prop_map(|c| format!("{c} IS NOT NULL")),
-        1 => column.clone().prop_map(|c| format!("isnan(CAST({c} AS DOUBLE))")),
-        2 => (column.clone(), literal()).prop_map(|(c, l)| format!("abs({c}) < {l}")),
-        1 => (column.clone(), literal()).prop_map(|(c, l)| format!("CAST({c} AS REAL) = {l}")),
-        1 => (column.clone(), -3..3).prop_map(|(c, l)| format!("CAST({c} AS INT) % 2 = {l}")),
-        1 => (column.clone(), -3..3).prop_map(|(c, l)| format!("10 / (CAST({c} AS INT) - {l}) > 0")),
-        1 => (column.clone(), operator.clone(), literal()).prop_map(|(c, o, l)| {
-            format!("CASE WHEN {c} > 0 THEN {c} ELSE -{c} END {o} {l}")
-        }),
-        1 => (operator, literal()).prop_map(|(o, l)| format!("x + y {o} {l}")),
-        1 => column.prop_map(|c| format!("{c} = (SELECT min({c}) FROM rows)")),
-    ]
-}
-
-fn predicate() -> impl Strategy<Value = String> {
-    atom().prop_recursive(3, 8, 3, |inner| {
-        prop_oneof![
-            4 => prop::collection::vec(inner.clone(), 2..4).prop_map(|all| format!("({})", all.join(" AND "))),
-            2 => prop::collection::vec(inner.clone(), 2..4).prop_map(|all| format!("({})", all.join(" OR "))),
-            1 => inner.prop_map(|one| format!("NOT ({one})")),
-        ]
-    })
-}
-
-static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn a_query_with_pushdown_agrees_with_the_same_query_over_a_copy_of_the_rows(
-        ys in prop::collection::vec(axis(), 1..3),
-        xs in axis(),
+        ys in prop::collection::vec(axis(8), 1..3),
+        xs in axis(8),
         kinds in (0_usize..4, 0_usize..4),
         predicate in predicate(),
     ) {
-        let runtime = RUNTIME.get_or_init(|| tokio::runtime::Runtime::new().unwrap());
-        let x = typed(&xs, kinds.1);
+                let x = typed(&xs, kinds.1);
         let mut first = 0;
         let files = ys
             .iter()
@@ -246,8 +58,8 @@ proptest! {
                 made
             })
             .collect();
-        let context = context(files);
-        runtime.block_on(async {
+        let context = context(files, true, 8_192);
+        runtime().block_on(async {
             // Where the copy fails, so may the files; but they need not, if no row is left to fail.
             // SQL promises no order of the conditions of an AND: a division by zero that one order
             // of evaluation avoids may fail in the other, but never gives another answer.
@@ -265,16 +77,11 @@ proptest! {
     }
 }
 
-async fn plan(context: &SessionContext, sql: &str) -> String {
-    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-    displayable(plan.as_ref()).indent(false).to_string()
-}
-
 #[tokio::test]
 async fn a_predicate_on_one_dimension_reads_only_what_it_keeps_and_leaves_no_filter() {
     let y: Axis = Some(Arc::new(Float32Array::from(vec![60.0, 30.0, 0.0, -30.0])));
     let x: Axis = Some(Arc::new(Float64Array::from(vec![0.0, 90.0, 180.0, 270.0])));
-    let context = context(vec![file("a.nc", (&y, 4), (&x, 4), 0)]);
+    let context = context(vec![file("a.nc", (&y, 4), (&x, 4), 0)], true, 8_192);
     for (predicate, rows) in [
         ("y = 30", 4),
         ("y > 0 AND x < 100", 4),
@@ -297,7 +104,7 @@ async fn a_predicate_on_one_dimension_reads_only_what_it_keeps_and_leaves_no_fil
 #[tokio::test]
 async fn rows_are_counted_without_reading_a_cell() {
     let x: Axis = Some(Arc::new(Float64Array::from(vec![0.0, 90.0, 180.0, 270.0])));
-    let context = context(vec![file("a.nc", (&None, 4), (&x, 4), 0)]);
+    let context = context(vec![file("a.nc", (&None, 4), (&x, 4), 0)], true, 8_192);
     for (predicate, rows) in [("true", 16), ("x < 100", 8), ("x < -1", 0), ("x < 100 AND y = 3", 2)]
     {
         let sql = format!("SELECT count(*) FROM grid WHERE {predicate}");
@@ -310,7 +117,7 @@ async fn rows_are_counted_without_reading_a_cell() {
 #[tokio::test]
 async fn a_projection_without_columns_and_a_limit_give_the_right_number_of_rows() {
     let x: Axis = Some(Arc::new(Float64Array::from(vec![0.0, 90.0, 180.0, 270.0])));
-    let context = context(vec![file("a.nc", (&None, 4), (&x, 4), 0)]);
+    let context = context(vec![file("a.nc", (&None, 4), (&x, 4), 0)], true, 8_192);
     let rows = |sql: &'static str| {
         let context = &context;
         async move {
