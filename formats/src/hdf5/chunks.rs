@@ -178,10 +178,8 @@ impl ChunkIndex {
             let place = axes.fold(0, |place, ((offset, chunk), n)| place * n + offset / chunk);
             let mut extent = entry.offsets.iter().zip(&self.shape).zip(owner.shape);
             let partial = extent.any(|((offset, chunk), n)| n - offset < *chunk);
-            let mask = match partial && self.unfiltered_edges {
-                true => u32::MAX,
-                false => entry.filter_mask,
-            };
+            let whole = partial && self.unfiltered_edges;
+            let mask = if whole { u32::MAX } else { entry.filter_mask };
             let bytes = if entry.size == 0 { size } else { entry.size };
             chunks.push((place, Chunk { start, bytes, mask }));
         }

@@ -48,8 +48,8 @@ pub(super) fn unfiltered_edges(storage: &PagedStorage, frame: Frame, address: u6
         let Some((at, length)) = blocks.pop() else { break };
         let length = usize::try_from(length).map_err(|_| damaged())?;
         let block = bytes(at, length)?;
-        let mut messages = Messages { cursor: Cursor::new(&block), ordered: flags & 0x04 != 0 };
-        while let Some((kind, body)) = messages.next() {
+        let messages = Messages { cursor: Cursor::new(&block), ordered: flags & 0x04 != 0 };
+        for (kind, body) in messages {
             let mut body = Cursor::new(body);
             match kind {
                 // Version, class 2 (chunked), flags.

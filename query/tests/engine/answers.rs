@@ -151,8 +151,8 @@ proptest! {
         let table: Vec<String> =
             values.iter().map(|(g, x)| format!("({g}, {})", literal(x))).collect();
         let sql = format!(
-            "SELECT g, max(x) AS p, min(x) AS q, max(CAST(x AS REAL)) AS r FROM (VALUES {}) t(g, x) \
-             GROUP BY g ORDER BY g",
+            "SELECT g, max(x) AS p, min(x) AS q, max(y) AS r FROM (SELECT g, x, \
+             CAST(x AS REAL) AS y FROM (VALUES {}) t(g, x)) GROUP BY g ORDER BY g",
             table.join(", ")
         );
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

@@ -247,9 +247,7 @@ pub(crate) fn values(eighths: &[Option<i16>], special: bool, kind: usize) -> Arr
         3 => Arc::new(
             whole.map(|v| v.map(|v| u8::try_from(v.abs()).unwrap())).collect::<UInt8Array>(),
         ),
-        _ => {
-            Arc::new(whole.map(|v| v.map(|v| v * (1 << 57))).collect::<Int64Array>())
-        }
+        _ => Arc::new(whole.map(|v| v.map(|v| v * (1 << 57))).collect::<Int64Array>()),
     }
 }
 
