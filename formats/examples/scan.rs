@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tarn_formats::cf::Decoder;
-use tarn_formats::{LocalFile, Reader, Region, Variable, open};
+use tarn_formats::{LocalFile, Region, Variable, open};
 
 /// Cells of a piece of data without chunks.
 const PIECE: u64 = 1 << 20;
@@ -57,7 +57,7 @@ fn main() {
     if flags.contains(&"--limit-loop") {
         let limit = limit::Loop::new(Path::new(path), variable);
         report("limit loop", bytes, threads, limit.chunks.len(), |scratch, at| {
-            limit.one(scratch, at)
+            limit.one(scratch, at);
         });
         return;
     }
@@ -138,7 +138,7 @@ fn report(
             }
         });
         wall = wall.min(began.elapsed().as_secs_f64());
-        cpu = cpu.min((processor() - before).as_secs_f64());
+        cpu = cpu.min(processor().saturating_sub(before).as_secs_f64());
     }
     let size = bytes as f64 / 1e9;
     println!(

@@ -77,13 +77,13 @@ impl BigEndian {
         match self {
             Self::One(numbers) => numbers.extend_from_slice(bytes),
             Self::Two(numbers) => {
-                simd::run(Extend(numbers, bytes.as_chunks().0, u16::from_be_bytes))
+                simd::run(Extend(numbers, bytes.as_chunks().0, u16::from_be_bytes));
             }
             Self::Four(numbers) => {
-                simd::run(Extend(numbers, bytes.as_chunks().0, u32::from_be_bytes))
+                simd::run(Extend(numbers, bytes.as_chunks().0, u32::from_be_bytes));
             }
             Self::Eight(numbers) => {
-                simd::run(Extend(numbers, bytes.as_chunks().0, u64::from_be_bytes))
+                simd::run(Extend(numbers, bytes.as_chunks().0, u64::from_be_bytes));
             }
         }
     }

@@ -64,9 +64,10 @@ impl Read<'_> {
         if let ([piece], true) = (pieces.as_slice(), covers) {
             return self.single(piece, wanted, size);
         }
-        let mut values = match covers {
-            true => MutableBuffer::from_len_zeroed(wanted.bytes),
-            false => self.blank(wanted.bytes),
+        let mut values = if covers {
+            MutableBuffer::from_len_zeroed(wanted.bytes)
+        } else {
+            self.blank(wanted.bytes)
         };
         let mut missing = Vec::new();
         for piece in &pieces {

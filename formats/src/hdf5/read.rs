@@ -140,9 +140,12 @@ impl Read<'_> {
                 // The bytes are the values: no copy.
                 return Ok(Vec::from(self.source.read(range.clone())?).into());
             }
-            let values = values.get_or_insert_with(|| match covers {
-                true => MutableBuffer::from_len_zeroed(wanted.bytes),
-                false => self.blank(wanted.bytes),
+            let values = values.get_or_insert_with(|| {
+                if covers {
+                    MutableBuffer::from_len_zeroed(wanted.bytes)
+                } else {
+                    self.blank(wanted.bytes)
+                }
             });
             if ranges.is_empty() {
                 break;
@@ -205,9 +208,10 @@ impl<'a> References<'a> {
             }
             Datatype::Variable { base, .. } => {
                 let reference = Reference::sequence(element, self.frame);
-                match base.is_variable() {
-                    true => self.nested.extend(reference.map(|reference| (&**base, reference))),
-                    false => self.plain.extend(reference),
+                if base.is_variable() {
+                    self.nested.extend(reference.map(|reference| (&**base, reference)));
+                } else {
+                    self.plain.extend(reference);
                 }
             }
             Datatype::RegionReference { .. } => {

@@ -85,14 +85,20 @@ impl Rows {
                 for block in blocks(run, access.run) {
                     ranges.push(block);
                     if ranges.len() >= PLAN {
-                        fetch(source, &ranges, |_, bytes| Ok(each(bytes)))?;
+                        fetch(source, &ranges, |_, bytes| {
+                            each(bytes);
+                            Ok(())
+                        })?;
                         ranges.clear();
                     }
                 }
             }
         }
         // Ranges in order come in order.
-        fetch(source, &ranges, |_, bytes| Ok(each(bytes)))?;
+        fetch(source, &ranges, |_, bytes| {
+            each(bytes);
+            Ok(())
+        })?;
         Ok(Some(()))
     }
 

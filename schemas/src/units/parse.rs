@@ -72,9 +72,10 @@ impl<'a> Parser<'a> {
                 (1, behind)
             } else if let Some(behind) = rest.strip_prefix('-').filter(|rest| !digit(rest)) {
                 (1, behind)
-            } else if rest.is_empty() || rest.starts_with([')', '@']) {
-                return Ok(unit);
-            } else if rest.split_whitespace().next().is_some_and(is_shift) {
+            } else if rest.is_empty()
+                || rest.starts_with([')', '@'])
+                || rest.split_whitespace().next().is_some_and(is_shift)
+            {
                 return Ok(unit);
             } else {
                 (1, rest)

@@ -100,7 +100,10 @@ pub(super) fn unshuffle(
     }
     match Planes::new(planes, width) {
         Some(planes) => planes.write(0..count, target),
-        None => Some(target.copy_from_slice(planes)),
+        None => {
+            target.copy_from_slice(planes);
+            Some(())
+        }
     }
 }
 

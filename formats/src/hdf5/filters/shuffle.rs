@@ -116,6 +116,7 @@ impl Cells<4> for [&[u8]; 4] {
 }
 
 impl Cells<8> for [&[u8]; 8] {
+    #[expect(clippy::many_single_char_names, reason = "eight planes, in order")]
     #[inline(always)]
     fn cells(self) -> impl Iterator<Item = [u8; 8]> {
         let [a, b, c, d, e, f, g, h] = self;
@@ -162,6 +163,7 @@ impl Kernel for Collect<'_, 8> {
     type Output = Vec<u64>;
     /// Through a block on the stack: eight planes straight into new memory do not become vector
     /// instructions (4 GB/s against 10).
+    #[expect(clippy::many_single_char_names, reason = "eight planes, in order")]
     #[inline(always)]
     fn run(self) -> Vec<u64> {
         const BLOCK: usize = 256;

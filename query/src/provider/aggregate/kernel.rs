@@ -191,7 +191,7 @@ struct Lanes<T: Value, S> {
 }
 
 impl<T: Value, S: Total<T>> Lanes<T, S> {
-    #[inline(always)]
+    #[inline]
     fn all<const EXTREMES: bool>(&mut self, values: &[T::Native; LANES]) {
         for (sum, value) in self.sums.iter_mut().zip(values) {
             *sum = sum.plus(*value);
@@ -206,7 +206,7 @@ impl<T: Value, S: Total<T>> Lanes<T, S> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn some<const EXTREMES: bool>(&mut self, values: &[T::Native; LANES], valid: u8) {
         for ((sum, value), bit) in self.sums.iter_mut().zip(values).zip(BITS) {
             let value = if valid & bit == 0 { T::Native::default() } else { *value };
@@ -374,7 +374,7 @@ mod tests {
             // Sums of whole numbers are exact in any order.
             let sum: f64 = kept.iter().map(|v| f64::from(*v)).sum();
             if kept.iter().all(|v| v.abs() < 1e6) {
-                prop_assert_eq!(moments.sum, sum);
+                prop_assert!(moments.sum.total_cmp(&sum).is_eq() || moments.sum.abs() + sum.abs() <= 0.0);
             }
             if !kept.is_empty() {
                 let least = kept.iter().copied().min_by(f32::total_cmp).unwrap();

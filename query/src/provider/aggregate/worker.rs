@@ -86,7 +86,7 @@ impl Worker {
                 Some(values) => Some(rows.evaluate(values)?),
                 None => None,
             };
-            let nulls = values.as_ref().and_then(|values| values.logical_nulls());
+            let nulls = values.as_ref().and_then(arrow::array::Array::logical_nulls);
             let valid = match (nulls.filter(|nulls| nulls.null_count() > 0), kept) {
                 (None, kept) => kept,
                 (Some(nulls), None) => Some(nulls.into_inner()),
