@@ -218,3 +218,21 @@ def test_a_prompt_answers_statements_until_the_end_of_its_input(tarn, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert str(read_masked(path)[0]["temp"].size) in done.stdout
+
+
+def test_times_on_several_dimensions_reach_past_what_nanoseconds_hold(tarn, tmp_path):
+    path = tmp_path / "bounds.nc"
+    days = np.array([[0, 30], [163985, 164015]])
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("time", 2)
+        file.createDimension("bnds", 2)
+        time = file.createVariable("time", "f8", ("time",))
+        time.units, time.bounds = "days since 1850-01-01", "time_bnds"
+        time[:] = [0, 164000]
+        bounds = file.createVariable("time_bnds", "f8", ("time", "bnds"))
+        bounds.units = time.units
+        bounds[:] = days
+    query = f"SELECT time_bnds FROM read_netcdf('{path}', 'time_bnds') ORDER BY time_bnds"
+    got = arrow(tarn, query, tmp_path / "out.arrow")["time_bnds"].to_pylist()
+    want = netCDF4.num2date(days.ravel(), "days since 1850-01-01", only_use_cftime_datetimes=False)
+    assert [str(one).replace("T", " ")[:19] for one in got] == [str(one)[:19] for one in want]

@@ -57,12 +57,12 @@ impl Reading {
     }
 
     /// Whether the variable is a time whose values microseconds hold and nanoseconds do not.
-    /// Looked up only in coordinates and single values, which are small.
+    /// Looked up in small variables only: coordinates, their bounds, single values.
     pub(super) fn needs_microseconds(&self, reader: &dyn Reader) -> Result<bool, FormatError> {
         let region = Region::whole(&self.shape);
         let small = region.cells().is_some_and(|cells| cells <= KEPT);
         let is_time = matches!(self.decoder.field().data_type(), DataType::Timestamp(..));
-        if self.dependence == Dependence::Cells || self.part.is_some() || !is_time || !small {
+        if self.part.is_some() || !is_time || !small {
             return Ok(false);
         }
         self.decoder.needs_microseconds(&reader.read(&self.path, &region)?)
