@@ -1,0 +1,431 @@
+//! A region of a virtual dataset, put together from its sources.
+
+use super::Hdf5Reader;
+use super::family::{Named, Unreached};
+use super::index::{H5Dataset, H5Index};
+use super::links::Followed;
+use super::mapping::{Axis, Mapping, substituted};
+use super::read::{Read, Wanted};
+use crate::error::FormatError;
+use crate::region::Region;
+use arrow::buffer::MutableBuffer;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Blocks of a mapping without end, at most.
+const MOST_BLOCKS: u64 = 65_536;
+/// Virtual datasets that are parts of each other one after another, at most.
+const DEEPEST: u8 = 8;
+/// Cells that are read along for one that is wanted.
+const SPARSE: u64 = 4;
+
+/// A part of a virtual dataset that is a part of another dataset.
+#[derive(Debug)]
+pub(super) struct Part {
+    source: Source,
+    target_axes: Vec<Axis>,
+    source_axes: Vec<Axis>,
+    /// Which axis of the target is which of the source; the others have one index.
+    pairs: Vec<(usize, usize)>,
+}
+
+/// A dataset, by its place in the index.
+#[derive(Debug, Clone)]
+enum Source {
+    Own(usize),
+    Other(Arc<Hdf5Reader>, usize),
+}
+
+/// The parts of a virtual dataset, and its shape, which may follow from those of its sources.
+pub(super) struct Assembly {
+    pub(super) parts: Vec<Part>,
+    pub(super) shape: Vec<u64>,
+}
+
+/// Looks for the sources of a virtual dataset. One that is not there leaves its part unwritten.
+///
+/// # Errors
+/// The inner one is the reason why the dataset cannot be read, in words.
+pub(super) fn assembly(
+    index: &H5Index,
+    dataset: &H5Dataset,
+    mappings: &[Mapping],
+    named: &mut Named<'_>,
+) -> Result<Result<Assembly, String>, FormatError> {
+    let mut assembly = Assembly { parts: vec![], shape: dataset.shape.clone() };
+    // The extent that mappings without end give to their dimension.
+    let mut unlimited: Vec<Option<u64>> = vec![None; dataset.shape.len()];
+    for mapping in mappings {
+        let mut find = Find { index, dataset, named };
+        let found = match mapping.target.unlimited() {
+            None => find.limited(mapping, &mut assembly.parts)?,
+            Some((axis, _)) => match find.unlimited(mapping, &mut assembly.parts)? {
+                Ok(extent) => {
+                    if let Some(known) = unlimited.get_mut(axis) {
+                        *known = Some(known.unwrap_or(0).max(extent));
+                    }
+                    Ok(())
+                }
+                Err(reason) => Err(reason),
+            },
+        };
+        if let Err(reason) = found {
+            return Ok(Err(format!("a virtual dataset: {reason}")));
+        }
+    }
+    for (axis, extent) in unlimited.into_iter().enumerate() {
+        if let (Some(extent), Some(length)) = (extent, assembly.shape.get_mut(axis)) {
+            let ends = assembly.parts.iter().filter_map(|part| part.target_axes.get(axis));
+            *length = ends.map(Axis::end).fold(extent, u64::max);
+        }
+    }
+    Ok(Ok(assembly))
+}
+
+/// What is needed to find the sources of a mapping.
+struct Find<'a, 'n> {
+    index: &'a H5Index,
+    dataset: &'a H5Dataset,
+    named: &'a mut Named<'n>,
+}
+
+impl Find<'_, '_> {
+    /// A source and its shape; `Ok(Ok(None))` if it is not there.
+    fn source(
+        &mut self,
+        file: &str,
+        path: &str,
+    ) -> Result<Result<Option<(Source, Vec<u64>)>, String>, FormatError> {
+        let source = match file {
+            "." => self.own(path),
+            name => match self.named.open(name)? {
+                Ok(reader) => match reader.locate(path) {
+                    Some((reader, place)) => Some(Source::Other(reader, place)),
+                    None => {
+                        let listed = reader.contents.unreadable.iter();
+                        let path = format!("/{}", path.trim_matches('/'));
+                        if let Some(unreadable) = listed.clone().find(|u| u.path == path) {
+                            let reason = &unreadable.reason;
+                            return Ok(Err(format!("its source {path} in {file}: {reason}")));
+                        }
+                        None
+                    }
+                },
+                Err(Unreached::Itself) => self.own(path),
+                Err(Unreached::Missing) => None,
+                Err(Unreached::Because(why)) => {
+                    return Ok(Err(format!("its source in {file}: {why}")));
+                }
+            },
+        };
+        let Some(source) = source else { return Ok(Ok(None)) };
+        let found = match &source {
+            Source::Own(place) => self.index.datasets.get(*place),
+            Source::Other(reader, place) => reader.index.datasets.get(*place),
+        };
+        let Some(found) = found else { return Ok(Ok(None)) };
+        if found.datatype != self.dataset.datatype {
+            return Ok(Err(format!("its source {path} in {file} has another type")));
+        }
+        let shape = found.shape.clone();
+        Ok(Ok(Some((source, shape))))
+    }
+
+    fn own(&self, path: &str) -> Option<Source> {
+        let Followed::Object(address) = self.index.links.follow(self.index.links.root, path) else {
+            return None;
+        };
+        let place = self.index.datasets.iter().position(|dataset| dataset.address == address);
+        place.map(Source::Own)
+    }
+
+    /// The parts of a mapping that ends.
+    fn limited(
+        &mut self,
+        mapping: &Mapping,
+        parts: &mut Vec<Part>,
+    ) -> Result<Result<(), String>, FormatError> {
+        let Some((file, path)) = names(mapping, 0) else { return Ok(Err(bad_name(mapping))) };
+        let (source, shape) = match self.source(&file, &path)? {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Ok(())),
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let reshaped = || Ok(Err(format!("the selection of its source {path} in {file}")));
+        let targets = mapping.target.boxes(&self.dataset.shape);
+        let (Some(targets), Some(sources)) = (targets, mapping.source.boxes(&shape)) else {
+            return reshaped();
+        };
+        if targets.len() != sources.len() {
+            return reshaped();
+        }
+        for (target, from) in targets.into_iter().zip(sources) {
+            match Part::new(source.clone(), target, from) {
+                Some(part) => parts.push(part),
+                None => return reshaped(),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The parts of a mapping without end, and the extent that they reach.
+    fn unlimited(
+        &mut self,
+        mapping: &Mapping,
+        parts: &mut Vec<Part>,
+    ) -> Result<Result<u64, String>, FormatError> {
+        let first = parts.len();
+        let Some((axis, _)) = mapping.target.unlimited() else { return Ok(Ok(0)) };
+        if let Some((from, steps)) = mapping.source.unlimited() {
+            let Some((file, path)) = names(mapping, 0) else { return Ok(Err(bad_name(mapping))) };
+            let (source, shape) = match self.source(&file, &path)? {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Ok(0)),
+                Err(reason) => return Ok(Err(reason)),
+            };
+            let length = steps.below(shape.get(from).copied().unwrap_or(0));
+            let (target, from) = (mapping.target.limited(length), mapping.source.limited(length));
+            let part = target.zip(from).and_then(|(target, from)| Part::new(source, target, from));
+            match part {
+                Some(part) => parts.push(part),
+                None => return Ok(Err(format!("the selection of its source {path} in {file}"))),
+            }
+        } else {
+            for block in 0..MOST_BLOCKS {
+                let Some((file, path)) = names(mapping, block) else {
+                    return Ok(Err(bad_name(mapping)));
+                };
+                let (source, shape) = match self.source(&file, &path)? {
+                    Ok(Some(found)) => found,
+                    Ok(None) => break,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let from = mapping.source.boxes(&shape).and_then(|mut boxes| boxes.pop());
+                let target = mapping.target.block(block);
+                let part =
+                    target.zip(from).and_then(|(target, from)| Part::new(source, target, from));
+                match part {
+                    Some(part) => parts.push(part),
+                    None => {
+                        return Ok(Err(format!("the selection of its source {path} in {file}")));
+                    }
+                }
+                // The same name for every block is the same source for every block.
+                if names(mapping, 1) == names(mapping, 0) {
+                    return Ok(Err(format!("its source {path} in {file} has no end")));
+                }
+            }
+        }
+        let own = parts.get(first..).unwrap_or_default().iter();
+        let ends = own.filter_map(|part| part.target_axes.get(axis)).map(Axis::end);
+        Ok(Ok(ends.max().unwrap_or(0)))
+    }
+}
+
+/// The file and the path of a mapping's source.
+fn names(mapping: &Mapping, block: u64) -> Option<(String, String)> {
+    Some((substituted(&mapping.file, block)?, substituted(&mapping.dataset, block)?))
+}
+
+fn bad_name(mapping: &Mapping) -> String {
+    format!("the name of its source, {} in {}", mapping.dataset, mapping.file)
+}
+
+impl Part {
+    /// `None` where the two selections have other shapes, beside axes with one index.
+    fn new(source: Source, target_axes: Vec<Axis>, source_axes: Vec<Axis>) -> Option<Self> {
+        let long = |axes: &[Axis]| -> Vec<usize> {
+            let long = axes.iter().enumerate().filter(|(_, axis)| axis.length != 1);
+            long.map(|(place, _)| place).collect()
+        };
+        let (targets, sources) = (long(&target_axes), long(&source_axes));
+        let length = |axes: &[Axis], place: usize| axes.get(place).map(|axis| axis.length);
+        let empty = |axes: &[Axis]| axes.iter().any(|axis| axis.length == 0);
+        if empty(&target_axes) && empty(&source_axes) {
+            return Some(Self { source, target_axes, source_axes, pairs: vec![] });
+        }
+        let pairs: Vec<_> = targets.iter().copied().zip(sources.iter().copied()).collect();
+        let equal = targets.len() == sources.len()
+            && pairs.iter().all(|(t, s)| length(&target_axes, *t) == length(&source_axes, *s));
+        equal.then_some(Self { source, target_axes, source_axes, pairs })
+    }
+}
+
+impl Read<'_> {
+    /// The values of a region of a virtual dataset.
+    pub(super) fn assembled(&self, wanted: &Wanted<'_>) -> Result<MutableBuffer, FormatError> {
+        let mut values = self.blank(wanted.bytes);
+        let place = self.place;
+        for part in self.reader.assemblies.get(&place).into_iter().flatten() {
+            let axes = part.target_axes.iter().zip(&wanted.stored);
+            let places: Vec<Range<u64>> = axes.map(|(axis, range)| axis.places(range)).collect();
+            if places.iter().all(|places| !places.is_empty()) {
+                self.part(part, &places, wanted, &mut values)?;
+            }
+        }
+        Ok(values)
+    }
+
+    /// Copies the selected indices at `places`, along each axis of the target, to where they belong.
+    fn part(
+        &self,
+        part: &Part,
+        places: &[Range<u64>],
+        wanted: &Wanted<'_>,
+        values: &mut [u8],
+    ) -> Result<(), FormatError> {
+        let lost = || self.corrupt("the mapping of the virtual dataset is damaged");
+        let mut region: Vec<Range<u64>> = part
+            .source_axes
+            .iter()
+            .map(|axis| axis.index(0)..axis.index(0).saturating_add(1))
+            .collect();
+        let (mut cells, mut read) = (1_u64, 1_u64);
+        for (target, source) in &part.pairs {
+            let places = places.get(*target).ok_or_else(lost)?;
+            let axis = part.source_axes.get(*source).ok_or_else(lost)?;
+            let range = axis.index(places.start)
+                ..axis.index(places.end.saturating_sub(1)).saturating_add(1);
+            cells = cells.saturating_mul(places.end.saturating_sub(places.start));
+            read = read.saturating_mul(range.end.saturating_sub(range.start));
+            *region.get_mut(*source).ok_or_else(lost)? = range;
+        }
+        if read > cells.saturating_mul(SPARSE) {
+            // Run by run along the outermost axis that has gaps.
+            for (target, source) in &part.pairs {
+                let range = places.get(*target).ok_or_else(lost)?;
+                let axis = part.source_axes.get(*source).ok_or_else(lost)?;
+                if axis.end_of_run(range.start) >= range.end {
+                    continue;
+                }
+                let mut start = range.start;
+                while start < range.end {
+                    let end = axis.end_of_run(start).min(range.end);
+                    let mut run = places.to_vec();
+                    *run.get_mut(*target).ok_or_else(lost)? = start..end;
+                    self.part(part, &run, wanted, values)?;
+                    start = end;
+                }
+                return Ok(());
+            }
+        }
+        let (reader, place) = match &part.source {
+            Source::Own(place) => (self.reader, *place),
+            Source::Other(reader, place) => (reader.as_ref(), *place),
+        };
+        let depth = self.depth + 1;
+        let source =
+            Read::of(reader, place, depth).filter(|_| depth <= DEEPEST).ok_or_else(|| {
+                self.corrupt(
+                    "virtual datasets are parts of each other in a circle, or in too long a row",
+                )
+            })?;
+        let region = Region::new(region);
+        let (_, bytes) = source.stored(&region)?;
+        let copied =
+            scatter(part, places, &region, wanted, self.dataset.datatype.size(), &bytes, values);
+        copied.ok_or_else(lost)
+    }
+}
+
+/// Copies what was read of a source. `None` where something does not fit.
+fn scatter(
+    part: &Part,
+    places: &[Range<u64>],
+    region: &Region,
+    wanted: &Wanted<'_>,
+    element: usize,
+    bytes: &[u8],
+    values: &mut [u8],
+) -> Option<()> {
+    let (to, from) = (strides(wanted.region)?, strides(region.ranges())?);
+    let mut first = 0_u64;
+    for ((axis, range), stride) in part.target_axes.iter().zip(wanted.region).zip(&to) {
+        if axis.length == 1 {
+            first += axis.index(0).checked_sub(range.start)?.checked_mul(*stride)?;
+        }
+    }
+    let mut levels = Vec::with_capacity(part.pairs.len());
+    for (target, source) in &part.pairs {
+        levels.push(Level {
+            places: places.get(*target)?.clone(),
+            target: *part.target_axes.get(*target)?,
+            source: *part.source_axes.get(*source)?,
+            target_start: wanted.region.get(*target)?.start,
+            source_start: region.ranges().get(*source)?.start,
+            target_stride: *to.get(*target)?,
+            source_stride: *from.get(*source)?,
+        });
+    }
+    copy(&levels, first, 0, element, bytes, values)
+}
+
+/// An axis that is copied along.
+struct Level {
+    places: Range<u64>,
+    target: Axis,
+    source: Axis,
+    target_start: u64,
+    source_start: u64,
+    target_stride: u64,
+    source_stride: u64,
+}
+
+fn copy(
+    levels: &[Level],
+    to: u64,
+    from: u64,
+    element: usize,
+    bytes: &[u8],
+    values: &mut [u8],
+) -> Option<()> {
+    let Some((level, inner)) = levels.split_first() else {
+        return elements((to, from, 1), element, bytes, values);
+    };
+    let mut place = level.places.start;
+    while place < level.places.end {
+        let index = level.target.index(place).checked_sub(level.target_start)?;
+        let to = to.checked_add(index.checked_mul(level.target_stride)?)?;
+        let index = level.source.index(place).checked_sub(level.source_start)?;
+        let from = from.checked_add(index.checked_mul(level.source_stride)?)?;
+        if inner.is_empty() && level.target_stride == 1 && level.source_stride == 1 {
+            let end = level.target.end_of_run(place).min(level.source.end_of_run(place));
+            let end = end.min(level.places.end);
+            elements((to, from, end.checked_sub(place)?), element, bytes, values)?;
+            place = end;
+        } else {
+            copy(inner, to, from, element, bytes, values)?;
+            place += 1;
+        }
+    }
+    Some(())
+}
+
+/// Copies elements that lie side by side: the first in the target, the first in the source, and how
+/// many.
+fn elements(
+    (to, from, count): (u64, u64, u64),
+    element: usize,
+    bytes: &[u8],
+    values: &mut [u8],
+) -> Option<()> {
+    let range = |start: u64| {
+        let start = usize::try_from(start).ok()?.checked_mul(element)?;
+        let length = usize::try_from(count).ok()?.checked_mul(element)?;
+        Some(start..start.checked_add(length)?)
+    };
+    values.get_mut(range(to)?)?.copy_from_slice(bytes.get(range(from)?)?);
+    Some(())
+}
+
+/// Elements from one index to the next along each dimension of a box.
+fn strides(ranges: &[Range<u64>]) -> Option<Vec<u64>> {
+    let mut stride = 1_u64;
+    let mut strides = Vec::with_capacity(ranges.len());
+    for range in ranges.iter().rev() {
+        strides.push(stride);
+        stride = stride.checked_mul(range.end.checked_sub(range.start)?)?;
+    }
+    strides.reverse();
+    Some(strides)
+}
