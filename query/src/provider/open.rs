@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tarn_catalog::{PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::store::FileStat;
 use tarn_connectors::{Location, Stores};
-use tarn_formats::{Reader, Table};
+use tarn_formats::{OpenOptions, Reader, Table};
 use tarn_schemas::TableOptions;
 
 /// Files that are opened at once.
@@ -114,7 +114,8 @@ impl Opener {
             return Ok(known);
         }
         let stats = files.iter().map(|file| file.stat.clone()).collect();
-        let readers = self.readers(stats).await?;
+        // Only what is pinned: other files that these refer to are not.
+        let readers = self.readers(stats, false).await?;
         let table = open_grid(readers, options.clone()).await?;
         // A file that was exchanged while it was opened would otherwise be remembered as pinned.
         self.check(name, files).await?;
@@ -137,17 +138,27 @@ impl Opener {
             .await
     }
 
-    /// Readers of the files that a path, URL, glob or folder stands for, in order.
+    /// Readers of the files that a path, URL, glob or folder stands for, in order, with the files
+    /// beside them that they refer to.
     pub(crate) async fn files(&self, path: &str) -> Result<Vec<Arc<dyn Reader>>, QueryError> {
         let stats = self.stores.expand(path).await?;
-        self.readers(stats).await
+        self.readers(stats, true).await
     }
 
-    async fn readers(&self, stats: Vec<FileStat>) -> Result<Vec<Arc<dyn Reader>>, QueryError> {
+    async fn readers(
+        &self,
+        stats: Vec<FileStat>,
+        with_siblings: bool,
+    ) -> Result<Vec<Arc<dyn Reader>>, QueryError> {
         futures::stream::iter(stats)
             .map(|stat| async move {
                 let source = self.stores.source(&stat).await?;
-                blocking(move || Ok(tarn_formats::open(source)?)).await
+                blocking(move || {
+                    let siblings = with_siblings.then(|| Stores::siblings(&stat)).flatten();
+                    let options = OpenOptions { siblings, ..OpenOptions::default() };
+                    Ok(tarn_formats::open_with(source, &options)?)
+                })
+                .await
             })
             .buffered(OPEN_AT_ONCE)
             .try_collect()

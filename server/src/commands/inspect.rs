@@ -9,7 +9,7 @@ use serde_json::json;
 use std::sync::Arc;
 use tarn_connectors::Stores;
 use tarn_connectors::store::FileStat;
-use tarn_formats::{AttributeValue, Contents, Reader, Variable, contents};
+use tarn_formats::{AttributeValue, Contents, OpenOptions, Reader, Variable, contents};
 use tarn_schemas::ErrorCode;
 
 /// Says what is in files. A file that cannot be read is said at its place; the others go on.
@@ -22,7 +22,7 @@ pub(crate) async fn run(context: &Context, args: &Inspect) -> Result<(), Outcome
     let mut described = Vec::new();
     let mut first_failure = None;
     for file in &files {
-        match open(engine.stores(), file).await {
+        match open(engine.stores(), file, true).await {
             Ok(reader) if context.json => described.push(as_json(file, reader.contents())),
             Ok(reader) => print(file, reader.contents()),
             Err(failure) if files.len() == 1 => return Err(failure.into()),
@@ -41,10 +41,19 @@ pub(crate) async fn run(context: &Context, args: &Inspect) -> Result<(), Outcome
     }
 }
 
-/// Opens a file on a thread that may block.
-pub(crate) async fn open(stores: &Stores, file: &FileStat) -> Result<Arc<dyn Reader>, Failure> {
+/// Opens a file on a thread that may block, with or without the files beside it that it refers to.
+pub(crate) async fn open(
+    stores: &Stores,
+    file: &FileStat,
+    with_siblings: bool,
+) -> Result<Arc<dyn Reader>, Failure> {
     let source = stores.source(file).await?;
-    let opened = tokio::task::spawn_blocking(move || tarn_formats::open(source)).await;
+    let stat = file.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let siblings = with_siblings.then(|| Stores::siblings(&stat)).flatten();
+        tarn_formats::open_with(source, &OpenOptions { siblings, ..OpenOptions::default() })
+    })
+    .await;
     let opened =
         opened.map_err(|e| Failure::new(ErrorCode::Internal, format!("{}: {e}", file.location)))?;
     Ok(opened?)
