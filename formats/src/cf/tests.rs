@@ -3,10 +3,10 @@
 use super::*;
 use crate::contents::{Attribute, AttributeValue};
 use arrow::array::*;
-use arrow::datatypes::Float32Type;
+use arrow::datatypes::{Float32Type, TimestampNanosecondType};
 use std::path::PathBuf;
 
-fn variable(data_type: DataType, attributes: &[(&str, AttributeValue)]) -> Variable {
+pub(super) fn variable(data_type: DataType, attributes: &[(&str, AttributeValue)]) -> Variable {
     Variable {
         path: "/v".to_owned(),
         name: "v".to_owned(),
@@ -23,11 +23,11 @@ fn variable(data_type: DataType, attributes: &[(&str, AttributeValue)]) -> Varia
     }
 }
 
-fn text(text: &str) -> AttributeValue {
+pub(super) fn text(text: &str) -> AttributeValue {
     AttributeValue::Text(vec![text.to_owned()])
 }
 
-fn numbers(array: impl Array + 'static) -> AttributeValue {
+pub(super) fn numbers(array: impl Array + 'static) -> AttributeValue {
     AttributeValue::Numbers(Arc::new(array))
 }
 
@@ -42,7 +42,7 @@ fn same(found: &ArrayRef, expected: impl Array + 'static) {
 }
 
 /// The folder of shared reference values; `None`, said aloud, where it is not there.
-fn shared(path: &str) -> Option<PathBuf> {
+pub(super) fn shared(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("TARN_TEST_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
         PathBuf::from,
@@ -56,7 +56,7 @@ fn shared(path: &str) -> Option<PathBuf> {
     None
 }
 
-fn of_type(name: &str, value: i64) -> ArrayRef {
+pub(super) fn of_type(name: &str, value: i64) -> ArrayRef {
     let data_type = match name {
         "i1" => DataType::Int8,
         "i2" => DataType::Int16,
