@@ -95,8 +95,9 @@ fn numbered(text: &str) -> Option<Written> {
     }
     let mut parts = digits.split(if digits.contains('/') { '/' } else { '-' });
     let year = i64::from(whole_number(parts.next()?)?);
-    let month = parts.next().map_or(Some(1), whole_number)?;
-    let day = parts.next().map_or(Some(1), whole_number)?;
+    let two = |part: &str| whole_number(part).filter(|_| part.len() <= 2);
+    let month = parts.next().map_or(Some(1), two)?;
+    let day = parts.next().map_or(Some(1), two)?;
     if parts.next().is_some() {
         return None;
     }

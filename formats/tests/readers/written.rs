@@ -1,5 +1,6 @@
 //! Files written by h5py and netCDF4, against what these two read back.
 
+use crate::python::python;
 use crate::support::{open, read_whole, texts};
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::cast;
@@ -9,8 +10,6 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::ops::Range;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tarn_formats::{
@@ -20,26 +19,9 @@ use tarn_formats::{
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
 pub(crate) fn written() -> Option<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/generate.py");
-    let own = std::env::var("TARN_TEST_PYTHON").unwrap_or_default();
-    let cached = format!(
-        "{}/tarn/venv/bin/python",
-        std::env::var("XDG_CACHE_HOME")
-            .unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").unwrap_or_default()))
-    );
-    for python in [own.as_str(), &cached, "python3"] {
-        let can = Command::new(python).args(["-c", "import h5py, netCDF4"]).output();
-        if !can.is_ok_and(|output| output.status.success()) {
-            continue;
-        }
-        let output = Command::new(python).arg(&script).arg(folder.path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        return Some(folder);
-    }
-    let message = "no Python with h5py and netCDF4: set TARN_TEST_PYTHON";
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
-    eprintln!("left out: {message}");
-    None
+    let output = python("h5py, netCDF4", "readers/generate.py", &[folder.path()])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(folder)
 }
 
 /// The values of nested arrays of numbers, as h5py lays them out.

@@ -17,7 +17,7 @@ use tarn_formats::{LocalFile, Reader, Selection, Table, Variable, open};
 use tarn_schemas::TableOptions;
 
 /// The folder of shared data; `None`, said aloud, where it is not there.
-fn data() -> Option<PathBuf> {
+pub(crate) fn data() -> Option<PathBuf> {
     let root = std::env::var_os("TARN_TEST_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
         PathBuf::from,

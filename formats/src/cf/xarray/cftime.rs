@@ -54,7 +54,8 @@ impl Axis {
                 offset = scaled.ceil()?;
             }
         }
-        i64::try_from(offset).ok()
+        // The smallest integer is NaT, which has no date.
+        i64::try_from(offset).ok().filter(|offset| *offset != i64::MIN)
     }
 
     /// The date so many microseconds from the reference; nanoseconds of the date are whole

@@ -113,7 +113,7 @@ pub(super) fn astype(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowE
         {
             let doubles = cast(array, &DataType::Float64)?;
             let doubles = doubles.as_primitive::<Float64Type>().values();
-            doubles.iter().map(|value| truncated(*value, size(to))).collect()
+            doubles.iter().map(|value| truncated(*value, to)).collect()
         }
     );
     Ok(integers!(to, Kind => Arc::new(from_bits::<Kind>(&bits)), cast(array, to)?))
@@ -159,11 +159,12 @@ fn from_bits<T: ArrowPrimitiveType<Native: Bits>>(bits: &[i64]) -> PrimitiveArra
     PrimitiveArray::from_iter_values(bits.iter().map(|bits| T::Native::narrow(*bits)))
 }
 
-/// A double towards zero; where it does not fit, the "integer indefinite" of x86's conversions to 32
-/// and 64 bits.
-fn truncated(value: f64, size: usize) -> i64 {
+/// A double towards zero. Where it does not fit, C leaves the result open; NumPy's is the "integer
+/// indefinite" of x86's conversions to 32 and 64 bits.
+fn truncated(value: f64, to: &DataType) -> i64 {
     let whole = crate::cf::to_integer(value).unwrap_or(i64::MIN);
-    if size < 4 && i32::try_from(whole).is_err() { i32::MIN.into() } else { whole }
+    let narrow = size(to) < 4 || *to == DataType::Int32;
+    if narrow && i32::try_from(whole).is_err() { i32::MIN.into() } else { whole }
 }
 
 /// The two steps of unpacking.

@@ -120,7 +120,10 @@ impl Draft {
                 Steps::Times(numbers, route)
             }
             Kind::Durations(numbers, durations, look) => {
-                Steps::Durations(numbers, durations.known(&look))
+                let durations = durations.known(&look);
+                let durations =
+                    durations.map_err(|feature| unsupported(&location, &variable, feature))?;
+                Steps::Durations(numbers, durations)
             }
         };
         let data_type = match &steps {

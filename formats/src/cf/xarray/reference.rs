@@ -211,7 +211,9 @@ mod tests {
         for date in ["10000-01-01", "-0001-01-01", "0001-01-01", "2000-01-01Z", "1990-02-30"] {
             assert_eq!(pandas(date), Pandas::Fails, "{date}");
         }
-        for date in ["12-1-2000", "epoch", "2000-01-01 12:00 EST", "1990-01-01 -6", "2000-060"] {
+        for date in
+            ["12-1-2000", "epoch", "2000-01-01 12:00 EST", "1990-01-01 -6", "2000-060", "2000-012"]
+        {
             assert_eq!(pandas(date), Pandas::Unknown, "{date}");
         }
     }

@@ -149,7 +149,8 @@ fn same(found: Result<ArrayRef, FormatError>, expected: Option<ArrayRef>, line: 
     match (found, expected) {
         (Ok(found), Some(expected)) => {
             assert_eq!(found.data_type(), expected.data_type(), "{line}");
-            let nulls = |array: &ArrayRef| (0..array.len()).map(|i| array.is_null(i)).collect::<Vec<_>>();
+            let nulls =
+                |array: &ArrayRef| (0..array.len()).map(|i| array.is_null(i)).collect::<Vec<_>>();
             assert_eq!(nulls(&found), nulls(&expected), "{line}");
             if found.data_type().is_floating() {
                 let bits = |array: &ArrayRef| {

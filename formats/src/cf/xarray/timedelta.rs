@@ -49,6 +49,8 @@ pub(super) struct Look {
     valid: bool,
     /// Thousandfolds until no float has a fraction.
     steps: u32,
+    /// Whether a float is beyond 64 bits of seconds.
+    too_long: bool,
 }
 
 /// How numbers become durations.
@@ -86,6 +88,13 @@ impl Durations {
             look.valid |= integers.iter().any(|value| *value != i64::MIN);
             return Ok(());
         }
+        let doubles = astype(numbers, &DataType::Float64)?;
+        let fits = |value: f64| {
+            value.is_nan()
+                || to_integer(value).is_some_and(|whole| whole.checked_mul(self.factor).is_some())
+        };
+        let values = doubles.as_primitive::<Float64Type>().values();
+        look.too_long |= !values.iter().all(|value| fits(*value));
         let most = thousands(self.unit);
         let mut now = self.in_seconds(numbers)?;
         for steps in 0..=most {
@@ -103,7 +112,13 @@ impl Durations {
     }
 
     /// The durations of a variable with such values.
-    pub(super) fn known(mut self, look: &Look) -> Self {
+    ///
+    /// # Errors
+    /// A value that xarray cannot decode.
+    pub(super) fn known(mut self, look: &Look) -> Result<Self, String> {
+        if look.too_long {
+            return Err(too_long());
+        }
         self.steps = look.steps;
         let own = self.unit / 1_000_i64.pow(self.steps);
         self.result = match look {
@@ -111,7 +126,7 @@ impl Durations {
             Look { values: false, .. } => own,
             _ => own.min(self.target),
         };
-        self
+        Ok(self)
     }
 
     pub(super) fn data_type(&self) -> DataType {

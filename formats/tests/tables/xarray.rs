@@ -1,0 +1,145 @@
+//! Decoding against xarray and netCDF4: whole files of the shared data, and random variables.
+//!
+//! Tarn decodes every variable in both modes and writes the columns as Arrow streams, one after the
+//! other; `xarray_reference.py` reads them and the files, and prints what differs.
+
+use crate::files::data;
+use crate::python::python;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema};
+use arrow::ipc::writer::StreamWriter;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tarn_formats::table::Dependence;
+use tarn_formats::{FormatError, LocalFile, Reader, Region, Table, Variable};
+use tarn_schemas::TableOptions;
+use tarn_schemas::table::Decode;
+
+const MODULES: &str = "xarray, netCDF4, cftime, h5py, pyarrow";
+
+/// Columns as Arrow streams in one file, and a line of JSON for each variable in another.
+struct Columns {
+    streams: File,
+    list: File,
+}
+
+impl Columns {
+    fn new(folder: &Path) -> Self {
+        let create = |name| File::create(folder.join(name)).unwrap();
+        Self { streams: create("columns.arrows"), list: create("columns.jsonl") }
+    }
+
+    /// Every variable of a file in one mode.
+    fn write(&mut self, reader: &Arc<dyn Reader>, decode: Decode) {
+        for variable in &reader.contents().variables {
+            let mut line = json!({
+                "file": reader.location(),
+                "path": variable.path,
+                "mode": if decode == Decode::Xarray { "xarray" } else { "arrow" },
+            });
+            match column(reader, variable, decode) {
+                Ok((field, values)) => {
+                    let schema = Arc::new(Schema::new(vec![field]));
+                    let mut stream = StreamWriter::try_new(&mut self.streams, &schema).unwrap();
+                    stream.write(&RecordBatch::try_new(schema, vec![values]).unwrap()).unwrap();
+                    stream.finish().unwrap();
+                }
+                Err(error) => line["error"] = Value::from(error.to_string()),
+            }
+            writeln!(self.list, "{line}").unwrap();
+        }
+    }
+}
+
+/// The cells of a variable in C order.
+fn column(
+    reader: &Arc<dyn Reader>,
+    variable: &Variable,
+    decode: Decode,
+) -> Result<(Field, ArrayRef), FormatError> {
+    let path = &variable.path;
+    let grids = &reader.contents().grids;
+    let holds = |grid: &&tarn_formats::Grid| {
+        grid.variables.contains(path)
+            || grid.dimensions.iter().any(|d| d.coordinate.as_ref() == Some(path))
+    };
+    let grid = grids.iter().find(holds).unwrap_or_else(|| panic!("no grid with {path}"));
+    let select = vec![path.clone()];
+    let grid = Some(grid.name.clone());
+    let options = TableOptions { grid, select, decode, ..TableOptions::default() };
+    let table = Table::open(std::slice::from_ref(reader), &options)?;
+    let part = &table.parts()[0];
+    let values = match part.dependence(0) {
+        Dependence::Cells => Arc::clone(part.read(&Region::whole(part.shape()), &[0])?.column(0)),
+        _ => part.axis_values(0)?,
+    };
+    Ok((table.schema().field(0).clone(), values))
+}
+
+/// What `xarray_reference.py compare` says about a folder: how many columns it compared of each kind.
+fn compare(folder: &Path) -> Value {
+    let script = "tables/xarray_reference.py";
+    let output = python(MODULES, script, &[Path::new("compare"), folder]).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+    serde_json::from_str(said.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn random_variables_decode_as_in_xarray_and_netcdf4() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = std::env::var("TARN_TEST_SEED").unwrap_or_else(|_| "7".to_owned());
+    let arguments = [Path::new("write"), folder.path(), Path::new(&seed)];
+    let Some(output) = python(MODULES, "tables/xarray_reference.py", &arguments) else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut columns = Columns::new(folder.path());
+    for name in ["numbers.nc", "classic.nc", "texts.nc", "texts_classic.nc"] {
+        let source = LocalFile::open(folder.path().join(name)).unwrap();
+        let reader = tarn_formats::open(Arc::new(source)).unwrap();
+        columns.write(&reader, Decode::Xarray);
+        columns.write(&reader, Decode::Arrow);
+    }
+    let counts = compare(folder.path());
+    assert!(counts["xarray"].as_u64() >= Some(500), "{counts}");
+    assert!(counts["arrow"].as_u64() >= Some(400), "{counts}");
+    assert!(counts["refused"].as_u64() >= Some(20), "{counts}");
+}
+
+#[test]
+fn every_variable_of_every_file_is_that_of_xarray() {
+    let Some(root) = data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut columns = Columns::new(folder.path());
+    for path in netcdf_files(&root) {
+        let Ok(reader) = tarn_formats::open(Arc::new(LocalFile::open(&path).unwrap())) else {
+            continue;
+        };
+        columns.write(&reader, Decode::Xarray);
+        columns.write(&reader, Decode::Arrow);
+    }
+    if python(MODULES, "tables/xarray_reference.py", &[Path::new("nothing")]).is_none() {
+        return;
+    }
+    let counts = compare(folder.path());
+    assert!(counts["xarray"].as_u64() >= Some(1_500), "{counts}");
+    assert!(counts["arrow"].as_u64() >= Some(1_000), "{counts}");
+}
+
+/// The files of the shared data that xarray's engine netcdf4 is meant for, and HDF5 files.
+fn netcdf_files(root: &Path) -> Vec<PathBuf> {
+    let mut files = vec![];
+    let mut folders: Vec<PathBuf> =
+        ["netcdf", "arm", "hdf5", "nexus"].iter().map(|name| root.join(name)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    files
+}
