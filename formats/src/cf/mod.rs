@@ -8,6 +8,7 @@ mod arrow_mode;
 mod attributes;
 mod calendar;
 pub(crate) mod characters;
+mod extended;
 mod kernels;
 mod mask;
 mod reference;
@@ -28,7 +29,6 @@ use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
 use arrow_mode::Arrow;
 use std::borrow::Cow;
-use std::sync::Arc;
 use xarray::Xarray;
 
 /// How one variable's stored values become a column: made once per file, used for every region.
@@ -130,25 +130,21 @@ impl Decoder {
         Ok(nulls > 0 && self.clone().with_microseconds().decode(stored)?.null_count() < nulls)
     }
 
-    /// A part of the dates that stored values have in their own calendar, as Int64; NULL for what
-    /// is masked, NaN or out of range, and everywhere if this is no CF time in `arrow` mode.
-    pub(crate) fn dates(
-        &self,
-        stored: &ArrayRef,
-        part: impl Fn(CalendarDate) -> i64,
-    ) -> Result<ArrayRef, ArrowError> {
+    /// The dates that stored values have in their own calendar; `None` for what is masked, NaN or out
+    /// of range, and everywhere if this is no CF time in `arrow` mode.
+    pub(crate) fn dates(&self, stored: &ArrayRef) -> Result<Vec<Option<CalendarDate>>, ArrowError> {
         let (Mode::Arrow(arrow), Some(axis)) = (&self.mode, &self.time) else {
-            return Ok(arrow::array::new_null_array(&DataType::Int64, stored.len()));
+            return Ok(vec![None; stored.len()]);
         };
         let numbers = arrow.numbers(stored)?;
         Ok(if numbers.data_type().is_floating() {
             let numbers = cast(&numbers, &DataType::Float64)?;
-            let date = |value| axis.date(value).map(&part);
-            Arc::new(numbers.as_primitive::<Float64Type>().unary_opt::<_, Int64Type>(date))
+            let numbers = numbers.as_primitive::<Float64Type>();
+            numbers.iter().map(|value| axis.date(value?)).collect()
         } else {
             let numbers = cast(&numbers, &DataType::Int64)?;
-            let date = |value| axis.date_of_integer(value).map(&part);
-            Arc::new(numbers.as_primitive::<Int64Type>().unary_opt::<_, Int64Type>(date))
+            let numbers = numbers.as_primitive::<Int64Type>();
+            numbers.iter().map(|value| axis.date_of_integer(value?)).collect()
         })
     }
 }

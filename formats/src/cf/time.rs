@@ -1,6 +1,7 @@
 //! CF time axes: `units` and `calendar` → dates, in integer arithmetic.
 
 use super::calendar::{Calendar, DAY, SECOND};
+use super::extended;
 use super::reference;
 use std::fmt;
 
@@ -71,8 +72,8 @@ impl TimeAxis {
         Some(Self { calendar, unit, day, nanoseconds: nanoseconds.rem_euclid(DAY) })
     }
 
-    /// The date of a value on this axis; `None` for NaN and out of range. Fractions of a unit are
-    /// rounded to the nearest nanosecond; whole units are exact.
+    /// The date of a value on this axis; `None` for NaN and out of range. Computed in microseconds as
+    /// cftime does; units of less than one to the nearest nanosecond.
     pub fn date(&self, value: f64) -> Option<CalendarDate> {
         self.date_at(self.offset(value)?)
     }
@@ -113,8 +114,13 @@ impl TimeAxis {
         Some((self.unit / other.unit, i64::try_from(distance / unit).ok()?))
     }
 
-    /// Nanoseconds from the reference to a value.
+    /// Nanoseconds from the reference to a value, in whole microseconds where the unit is not less.
     pub(crate) fn offset(&self, value: f64) -> Option<i128> {
+        if self.unit >= 1_000 {
+            let fine = self.unit < SECOND;
+            let whole = extended::microseconds(value, self.unit / 1_000, fine)?;
+            return Some(i128::from(whole) * 1_000);
+        }
         if value.is_nan() || value.abs() >= WHOLE {
             return None;
         }

@@ -6,7 +6,7 @@ use crate::cf::{CalendarDate, Decoder, TimeAxis};
 use crate::error::FormatError;
 use crate::reader::Reader;
 use crate::region::Region;
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Int64Array, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use std::ops::Range;
@@ -50,11 +50,19 @@ impl Reading {
     ) -> Result<ArrayRef, FormatError> {
         let stored = read_stored(reader, &self.path, region, self.text_length)?;
         let Some(part) = self.part else { return self.decoder.decode(&stored) };
-        Ok(self.decoder.dates(&stored, |date: CalendarDate| match part {
-            CalendarPart::Year => date.year,
-            CalendarPart::Month => i64::from(date.month),
-            CalendarPart::Day => i64::from(date.day),
-        })?)
+        let dates = self.decoder.dates(&stored)?.into_iter();
+        let number = |of: fn(CalendarDate) -> i64| -> ArrayRef {
+            Arc::new(dates.clone().map(|date| date.map(of)).collect::<Int64Array>())
+        };
+        Ok(match part {
+            CalendarPart::Year => number(|date| date.year),
+            CalendarPart::Month => number(|date| date.month.into()),
+            CalendarPart::Day => number(|date| date.day.into()),
+            CalendarPart::Date => {
+                let texts = dates.map(|date| date.map(|date| date.to_string()));
+                Arc::new(texts.collect::<StringArray>())
+            }
+        })
     }
 
     /// Whether the variable is a time whose values microseconds hold and nanoseconds do not.

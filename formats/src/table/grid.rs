@@ -111,11 +111,13 @@ impl<'a> View<'a> {
             .collect();
         let is_coordinate =
             |path: &String| grid.dimensions.iter().any(|d| d.coordinate.as_ref() == Some(path));
+        let by_path: HashMap<&str, &Variable> =
+            contents.variables.iter().map(|variable| (variable.path.as_str(), variable)).collect();
         let variables = grid
             .variables
             .iter()
             .filter(|path| !is_coordinate(path))
-            .filter_map(|path| contents.variable(path))
+            .filter_map(|path| by_path.get(path.as_str()).copied())
             .map(|variable| (unique(&variable.name), variable))
             .collect();
         Self { reader, grid, layout, decode, parents, coordinates, variables }
@@ -182,7 +184,8 @@ impl<'a> View<'a> {
                 ),
             });
         }
-        let field = Field::new(name, DataType::Int64, true);
+        let data_type = if part == CalendarPart::Date { DataType::Utf8 } else { DataType::Int64 };
+        let field = Field::new(name, data_type, true);
         Ok(Some(Candidate { field, source: Source::Variable(Arc::new(reading)), time: None }))
     }
 

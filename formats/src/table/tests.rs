@@ -329,6 +329,11 @@ fn times_of_one_calendar_move_to_the_first_reference_exactly() {
     let error = open(&[first.clone(), other.clone()], "{}").unwrap_err().to_string();
     assert!(error.contains("365_day") || error.contains("noleap"), "{error}");
     assert!(error.contains("360_day") && error.contains("attribute:time:calendar"), "{error}");
+    let options = r#"{"columns": {"date": "cf_date(time)"}, "select": ["date", "v"]}"#;
+    same(
+        &column(&rows(&open(&[first.clone(), other.clone()], options).unwrap()), "date"),
+        StringArray::from(vec!["2000-01-01T12:00:00", "2000-01-01T00:00:00"]),
+    );
     let options = r#"{"columns": {"month": "cf_month(time)"}, "select": ["month", "v"]}"#;
     same(
         &column(&rows(&open(&[first, other], options).unwrap()), "month"),

@@ -1,7 +1,8 @@
-//! Dates as cftime computes them: in microseconds, floats through 80 bits.
+//! Dates as cftime computes them: in microseconds.
 
 use super::reference;
 use crate::cf::calendar::Calendar;
+use crate::cf::extended;
 use crate::cf::time::CalendarDate;
 
 const DAY: i64 = 86_400_000_000;
@@ -37,25 +38,9 @@ impl Axis {
         Some(Self { calendar, factor, fine, day, microseconds: microseconds.rem_euclid(DAY) })
     }
 
-    /// Microseconds from the reference to a finite value: multiplied with 64 bits of precision,
-    /// rounded to even, and pulled to the whole second that is one microsecond away. `None` where
-    /// they do not fit into 64 bits.
+    /// Microseconds from the reference to a value, as in [`extended::microseconds`].
     pub(super) fn offset(&self, value: f64) -> Option<i64> {
-        let scaled = Extended::product(value, self.factor)?;
-        if scaled.floor()? < i64::MIN.into() || scaled.ceil()? > i64::MAX.into() {
-            return None;
-        }
-        let mut offset = scaled.round()?;
-        if !self.fine {
-            if offset.rem_euclid(1_000_000) == 1 {
-                offset = scaled.floor()?;
-            }
-            if offset.rem_euclid(1_000_000) == 999_999 {
-                offset = scaled.ceil()?;
-            }
-        }
-        // The smallest integer is NaT, which has no date.
-        i64::try_from(offset).ok().filter(|offset| *offset != i64::MIN)
+        extended::microseconds(value, self.factor, self.fine)
     }
 
     /// The date so many microseconds from the reference; nanoseconds of the date are whole
@@ -99,67 +84,6 @@ fn factor(unit: &str, calendar: Calendar) -> Option<(i64, bool)> {
         "common_years" | "common_year" if calendar == Calendar::NoLeap => (365 * DAY, false),
         _ => return None,
     })
-}
-
-/// `digits × 2^exponent`, with at most 64 digits: what a `long double` of x86 holds.
-#[derive(Debug, Clone, Copy)]
-struct Extended {
-    digits: i128,
-    exponent: i32,
-}
-
-impl Extended {
-    /// The product of a finite double and an integer of at most 63 bits, rounded to 64 bits.
-    fn product(value: f64, factor: i64) -> Option<Self> {
-        if !value.is_finite() {
-            return None;
-        }
-        let bits = value.to_bits();
-        let stored = i32::try_from(bits >> 52 & 0x7ff).ok()?;
-        let fraction = i128::from(bits & ((1 << 52) - 1));
-        let (digits, exponent) =
-            if stored == 0 { (fraction, -1_074) } else { (fraction | 1 << 52, stored - 1_075) };
-        let digits = if value.is_sign_negative() { -digits } else { digits };
-        let product = digits.checked_mul(factor.into())?;
-        let width = i32::try_from(128 - product.unsigned_abs().leading_zeros()).ok()?;
-        let excess = (width - 64).max(0);
-        let digits = half_even(product, u32::try_from(excess).ok()?);
-        Some(Self { digits, exponent: exponent + excess })
-    }
-
-    /// The number as an integer, by a rule for what is cut off; `None` beyond 127 bits.
-    fn integer(self, rule: fn(i128, u32) -> i128) -> Option<i128> {
-        match u32::try_from(self.exponent) {
-            // 64 digits and 62 more.
-            Ok(left) if left <= 62 => Some(self.digits << left),
-            Ok(_) => (self.digits == 0).then_some(0),
-            // Below 2^-126 every rule sees the sign alone.
-            Err(_) => Some(rule(self.digits, self.exponent.unsigned_abs().min(126))),
-        }
-    }
-
-    fn floor(self) -> Option<i128> {
-        self.integer(|digits, shift| digits >> shift)
-    }
-
-    fn ceil(self) -> Option<i128> {
-        self.integer(|digits, shift| -(-digits >> shift))
-    }
-
-    fn round(self) -> Option<i128> {
-        self.integer(half_even)
-    }
-}
-
-/// `digits / 2^shift`, rounded to the nearest, ties to even.
-fn half_even(digits: i128, shift: u32) -> i128 {
-    if shift == 0 {
-        return digits;
-    }
-    let whole = digits >> shift;
-    let rest = digits - (whole << shift);
-    let half = 1_i128 << (shift - 1);
-    if rest > half || (rest == half && whole & 1 == 1) { whole + 1 } else { whole }
 }
 
 #[cfg(test)]
