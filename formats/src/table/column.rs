@@ -2,11 +2,12 @@
 
 use super::Dependence;
 use super::broadcast::broadcast;
+use super::tensor::tensors;
 use crate::cf::{CalendarDate, Decoder, TimeAxis};
 use crate::error::FormatError;
 use crate::reader::Reader;
 use crate::region::Region;
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use std::ops::Range;
@@ -192,14 +193,7 @@ impl Column {
                 let values = self.finish(&reading.read(reader, &Region::new(ranges))?)?;
                 match &self.tensor {
                     None => Ok(values),
-                    Some((field, size)) => {
-                        let field = Arc::clone(field);
-                        let rows = product(&lengths)?;
-                        let list = FixedSizeListArray::try_new_with_length(
-                            field, *size, values, None, rows,
-                        )?;
-                        Ok(Arc::new(list))
-                    }
+                    Some((field, size)) => tensors(field, *size, &values, product(&lengths)?),
                 }
             }
             (Dependence::Dimension(dimension), _) => {

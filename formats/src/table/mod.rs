@@ -6,6 +6,7 @@ mod extra;
 mod grid;
 mod part;
 mod regions;
+mod tensor;
 mod union;
 
 pub use part::Part;

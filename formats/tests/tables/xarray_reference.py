@@ -90,7 +90,7 @@ def random_variable(rng, dtypes):
         attributes["add_offset"] = number(rng, "f4", "f8", "f4", "f8", *other)
     if chance() < 0.02:
         attributes["scale_factor"] = "0.1"
-    if chance() < 0.25:
+    if chance() < 0.25 and not isinstance(attributes.get("_FillValue"), str):
         attributes["_Unsigned"] = some(rng, "true", "true", "false", "True")
     if chance() < 0.1:
         attributes["valid_range"] = np.array([0, 50], dtype)
@@ -238,7 +238,7 @@ class Group:
             attributes.pop("_FillValue", None)
             attributes.pop("missing_value", None)
         scale = attributes.get("scale_factor")
-        if isinstance(scale, (int, np.integer)) and "add_offset" not in attributes:
+        if isinstance(scale, (int, np.integer)) and "add_offset" not in attributes and not nan_only:
             # Integers that do not fit are NULL and do not wrap.
             del attributes["scale_factor"]
             boolean = attributes.pop("dtype", None) == "bool"

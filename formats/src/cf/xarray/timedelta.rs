@@ -49,8 +49,8 @@ pub(super) struct Look {
     valid: bool,
     /// Thousandfolds until no float has a fraction.
     steps: u32,
-    /// Whether a float is beyond 64 bits of seconds.
-    too_long: bool,
+    /// Smallest and largest float that is not NaN.
+    extremes: Option<(f64, f64)>,
 }
 
 /// How numbers become durations.
@@ -89,12 +89,12 @@ impl Durations {
             return Ok(());
         }
         let doubles = astype(numbers, &DataType::Float64)?;
-        let fits = |value: f64| {
-            value.is_nan()
-                || to_integer(value).is_some_and(|whole| whole.checked_mul(self.factor).is_some())
-        };
-        let values = doubles.as_primitive::<Float64Type>().values();
-        look.too_long |= !values.iter().all(|value| fits(*value));
+        for value in doubles.as_primitive::<Float64Type>().values() {
+            if !value.is_nan() {
+                let (min, max) = look.extremes.unwrap_or((*value, *value));
+                look.extremes = Some((min.min(*value), max.max(*value)));
+            }
+        }
         let most = thousands(self.unit);
         let mut now = self.in_seconds(numbers)?;
         for steps in 0..=most {
@@ -116,7 +116,12 @@ impl Durations {
     /// # Errors
     /// A value that xarray cannot decode.
     pub(super) fn known(mut self, look: &Look) -> Result<Self, String> {
-        if look.too_long {
+        // xarray looks at the ends alone, and takes 2^63 and -2^63 for NaT.
+        let fits = |end: f64| {
+            end.abs() == from_integer(i64::MIN).abs()
+                || to_integer(end).is_some_and(|end| end.checked_mul(self.factor).is_some())
+        };
+        if look.extremes.is_some_and(|(min, max)| !fits(min) || !fits(max)) {
             return Err(too_long());
         }
         self.steps = look.steps;
