@@ -1,7 +1,9 @@
 //! Files in place as a table.
 
+use crate::provider::figures::Figures;
 use crate::provider::pushdown::{Kept, evaluate};
 use crate::provider::scan::GridScanExec;
+use crate::provider::statistics::preload;
 use crate::provider::work::{PIECE_CELLS, Piece, Work};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -27,6 +29,7 @@ use tarn_formats::{Selection, Table};
 pub struct GridTable {
     name: String,
     table: Arc<Table>,
+    figures: Option<Arc<Figures>>,
     /// What each predicate keeps. The answer given to the optimizer and the scan must agree.
     kept: Mutex<HashMap<Expr, Option<Arc<Vec<Kept>>>>>,
 }
@@ -34,7 +37,20 @@ pub struct GridTable {
 impl GridTable {
     /// The table under the name that plans show.
     pub fn new(name: impl Into<String>, table: Arc<Table>) -> Self {
-        Self { name: name.into(), table, kept: Mutex::new(HashMap::new()) }
+        Self { name: name.into(), table, figures: None, kept: Mutex::new(HashMap::new()) }
+    }
+
+    /// The table, with what queries learn of its values kept for the next ones.
+    #[must_use]
+    pub fn remembering(mut self) -> Self {
+        self.figures = Some(Arc::default());
+        self
+    }
+
+    /// The table, with what is known of its values.
+    pub(crate) fn with_figures(mut self, figures: Arc<Figures>) -> Self {
+        self.figures = Some(figures);
+        self
     }
 
     /// What a predicate keeps, from memory if it was asked before. Reads coordinates: blocks.
@@ -56,16 +72,23 @@ impl GridTable {
     fn work(&self, kept: &[Arc<Vec<Kept>>], limit: Option<usize>) -> Result<Work> {
         let mut wanted = limit.and_then(|rows| u64::try_from(rows).ok());
         let (mut pieces, mut selections) = (Vec::new(), Vec::new());
+        let mut complete = true;
         for (index, part) in self.table.parts().iter().enumerate() {
             let selection = selection(part, index, kept);
             if let Some(selection) = &selection {
                 for block in part.blocks(selection, PIECE_CELLS) {
                     if wanted == Some(0) {
+                        complete = false;
                         break;
                     }
                     let rows = block.rows().ok_or_else(|| too_many(&self.name))?;
-                    wanted = wanted.map(|wanted| wanted.saturating_sub(rows));
-                    pieces.push(Piece { part: index, block, rows });
+                    let mut piece = Piece { part: index, block, rows };
+                    if let Some(rest) = wanted.filter(|wanted| *wanted < rows) {
+                        piece = piece.first(rest);
+                        complete = false;
+                    }
+                    wanted = wanted.map(|wanted| wanted.saturating_sub(piece.rows));
+                    pieces.push(piece);
                 }
             }
             selections.push(selection);
@@ -75,6 +98,9 @@ impl GridTable {
             table: Arc::clone(&self.table),
             pieces: pieces.into(),
             selections: selections.into(),
+            complete,
+            figures: self.figures.clone(),
+            excluded: 0,
         })
     }
 }
@@ -160,6 +186,13 @@ impl TableProvider for GridTable {
             Some(projection) => projection.clone(),
             None => (0..self.table.schema().fields().len()).collect(),
         };
+        if limit.is_none() {
+            // Planning goes on where it must not block.
+            let (work, columns) = (work.clone(), wanted.clone());
+            tokio::task::spawn_blocking(move || preload(&work, &columns))
+                .await
+                .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        }
         let partitions = state.config().target_partitions();
         let scan = |columns: &[usize]| GridScanExec::new(work, columns, partitions);
         let Some(predicate) = conjunction(residual) else {

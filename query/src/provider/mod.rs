@@ -3,12 +3,17 @@
 mod aggregate;
 mod axis;
 mod delta;
+mod dynamic;
+mod figures;
 mod grid;
+mod kernel;
 mod listed;
 mod open;
+mod prune;
 mod pushdown;
 mod queue;
 mod scan;
+mod statistics;
 mod work;
 
 pub use aggregate::{AggregateBelowBroadcast, GridAggregateExec};

@@ -2,6 +2,7 @@
 
 use crate::error::QueryError;
 use crate::provider::delta::DeltaEntryTable;
+use crate::provider::figures::Figures;
 use crate::provider::grid::GridTable;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
@@ -31,7 +32,14 @@ pub(crate) struct Opener {
     session: Arc<SessionState>,
     snapshots: Kept<(String, u64), Arc<dyn TableProvider>>,
     /// By files and options, as JSON.
-    grids: Kept<String, Arc<Table>>,
+    grids: Kept<String, OpenGrid>,
+}
+
+/// A grid that is kept open, and what queries learned of its values.
+#[derive(Debug, Clone)]
+struct OpenGrid {
+    table: Arc<Table>,
+    figures: Arc<Figures>,
 }
 
 impl Opener {
@@ -57,8 +65,8 @@ impl Opener {
                 Ok(Arc::new(DeltaEntryTable::new(name, inner, &schema)))
             }
             TableStorage::InPlace { files, options } => {
-                let table = self.grid(name, files, options).await?;
-                Ok(Arc::new(GridTable::new(name, table)))
+                let open = self.open_grid(name, files, options).await?;
+                Ok(Arc::new(GridTable::new(name, open.table).with_figures(open.figures)))
             }
         }
     }
@@ -107,6 +115,15 @@ impl Opener {
         files: &[PinnedFile],
         options: &TableOptions,
     ) -> Result<Arc<Table>, QueryError> {
+        Ok(self.open_grid(name, files, options).await?.table)
+    }
+
+    async fn open_grid(
+        &self,
+        name: &str,
+        files: &[PinnedFile],
+        options: &TableOptions,
+    ) -> Result<OpenGrid, QueryError> {
         let now = self.current(name, files, options).await?;
         let key = serde_json::to_string(&(&now, options))
             .map_err(|error| QueryError::Internal(error.to_string()))?;
@@ -116,10 +133,11 @@ impl Opener {
         let opening: Vec<_> = now.iter().map(|file| self.reader(&file.stat)).collect();
         let readers = futures::stream::iter(opening).buffered(OPEN_AT_ONCE).try_collect().await?;
         let table = open_grid(readers, options.clone()).await?;
+        let open = OpenGrid { table, figures: Arc::default() };
         // A file that was exchanged while it was opened would otherwise be remembered as pinned.
         self.current(name, &now, options).await?;
-        self.grids.put(key, Arc::clone(&table));
-        Ok(table)
+        self.grids.put(key, open.clone());
+        Ok(open)
     }
 
     /// The files as they are now, which must have the content that was registered.

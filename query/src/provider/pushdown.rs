@@ -5,6 +5,7 @@
 //! filter it replaces (array-engine note, 5.2). Whatever cannot be decided so keeps its filter.
 
 use crate::provider::axis::{self, all_of, columns_of, dimension_of, moved};
+use crate::provider::statistics::load;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Schema;
 use datafusion::common::DFSchema;
@@ -51,6 +52,9 @@ pub(crate) fn evaluate(table: &Table, predicate: &Expr) -> Option<Vec<Kept>> {
     let columns = columns_of(&physical);
     let place = |column| columns.iter().position(|own| *own == column);
     let physical = moved(&physical, place).ok()?;
+    if table.parts().iter().all(|part| dimension_of(part, &columns).is_ok()) {
+        load(&table.parts().iter().collect::<Vec<_>>(), &columns);
+    }
     table
         .parts()
         .iter()

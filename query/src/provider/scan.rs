@@ -1,27 +1,42 @@
 //! The scan of files in place: chunks are decoded on blocking threads and leave as batches.
 
 use crate::error::QueryError;
+use crate::provider::axis::moved;
+use crate::provider::dynamic::{Watch, is_dynamic};
+use crate::provider::prune::sorted;
 use crate::provider::queue::{Queue, Runs};
+use crate::provider::statistics::columns;
 use crate::provider::work::{Piece, Work};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
+use datafusion::common::{ColumnStatistics, DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{
+    EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr,
+};
+use datafusion::physical_plan::SortOrderPushdownResult;
 use datafusion::physical_plan::execution_plan::{
     Boundedness, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation,
 };
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
 use datafusion::physical_plan::statistics::StatisticsArgs;
-use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::stream::{
+    RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter,
+};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::StreamExt;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tarn_formats::FormatError;
 use tarn_formats::table::Coordinates;
 use tokio::sync::mpsc::Sender;
@@ -38,7 +53,11 @@ pub struct GridScanExec {
     projection: Arc<[usize]>,
     schema: SchemaRef,
     partitions: usize,
+    /// Predicates over the table's columns that change while the query runs. Rows that they leave
+    /// may be kept nevertheless.
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
     runs: Runs,
+    columns: OnceLock<Vec<ColumnStatistics>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -59,10 +78,25 @@ impl GridScanExec {
             projection: projection.into(),
             schema,
             partitions,
+            dynamic: vec![],
             runs: Runs::default(),
+            columns: OnceLock::new(),
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// The same scan with other pieces, or other dynamic predicates.
+    fn with(&self, work: Work, dynamic: Vec<Arc<dyn PhysicalExpr>>) -> Result<Self> {
+        let scan = Self::new(work, &self.projection, self.partitions)?;
+        // The partitions stay as many: other nodes may count on them.
+        let properties = Arc::clone(&self.properties);
+        Ok(Self { dynamic, partitions: self.partitions, properties, ..scan })
+    }
+
+    /// An expression over the scan's columns as one over the table's.
+    fn over_table(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+        moved(expr, |column| self.projection.get(column).copied()).ok()
     }
 
     /// What is read.
@@ -126,9 +160,58 @@ impl ExecutionPlan for GridScanExec {
 
     fn apply_expressions(
         &self,
-        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
+        for filter in &self.dynamic {
+            if visit(filter)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         Ok(TreeNodeRecursion::Continue)
+    }
+
+    /// Takes note of predicates and never promises them: pieces go that cannot satisfy a predicate
+    /// on variables or on several coordinates, and dynamic ones are asked again for each piece.
+    fn handle_child_pushdown_result(
+        &self,
+        _phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let (mut work, mut dynamic) = (None, self.dynamic.clone());
+        for asked in &result.parent_filters {
+            let Some(filter) = self.over_table(&asked.filter) else { continue };
+            if is_dynamic(&filter) {
+                dynamic.push(filter);
+            } else {
+                let now = work.as_ref().unwrap_or(&self.work);
+                work = now.without_excluded(&filter).or(work);
+            }
+        }
+        let noted = work.is_some() || dynamic.len() > self.dynamic.len();
+        let answer = FilterPushdownPropagation::all_unsupported(result);
+        if !noted {
+            return Ok(answer);
+        }
+        let scan = self.with(work.unwrap_or_else(|| self.work.clone()), dynamic)?;
+        Ok(answer.with_updated_node(Arc::new(scan)))
+    }
+
+    /// For a TopK: pieces that may hold the first rows come first, and then its bound excludes the
+    /// others.
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+    ) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+        let sorted = order.first().and_then(|first| {
+            let column = self.over_table(&first.expr)?;
+            let column = column.downcast_ref::<Column>()?.index();
+            sorted(&self.work, column, first.options.descending)
+        });
+        let Some(pieces) = sorted else { return Ok(SortOrderPushdownResult::Unsupported) };
+        let work = Work { pieces: pieces.into(), ..self.work.clone() };
+        let inner = Arc::new(self.with(work, self.dynamic.clone())?);
+        Ok(SortOrderPushdownResult::Inexact { inner })
     }
 
     fn execute(
@@ -142,22 +225,40 @@ impl ExecutionPlan for GridScanExec {
         let queue = self.runs.queue(&context, partition, self.partitions, &self.work.pieces);
         let mut builder =
             RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), WAITING_BATCHES);
-        let reading = Reading {
+        let counter = |name| MetricBuilder::new(&self.metrics).counter(name, partition);
+        if partition == 0 {
+            let left_out = self.work.left_out();
+            counter("pieces_pruned_by_coordinates").add(left_out);
+            counter("pieces_pruned_by_statistics").add(self.work.excluded);
+        }
+        let mut reading = Reading {
             work: self.work.clone(),
             projection: Arc::clone(&self.projection),
+            watch: Watch::new(&self.dynamic),
             least: context.session_config().batch_size().min(BATCH_ROWS),
+            pruned: counter("pieces_pruned_by_dynamic_filters"),
+            pieces: counter("pieces"),
+            cells: counter("cells"),
             output: Output {
                 schema: Arc::clone(&self.schema),
                 sender: builder.tx(),
                 baseline: BaselineMetrics::new(&self.metrics, partition),
-                bytes: MetricBuilder::new(&self.metrics).counter("arrow_bytes", partition),
+                bytes: counter("arrow_bytes"),
             },
         };
-        builder.spawn_blocking(move || match reading.run(&queue) {
-            Ok(()) | Err(Stopped::NobodyWaits) => Ok(()),
-            Err(Stopped::Failed(error)) => Err(error),
-        });
-        Ok(builder.build())
+        let start = move || {
+            builder.spawn_blocking(move || match reading.run(&queue) {
+                Ok(()) | Err(Stopped::NobodyWaits) => Ok(()),
+                Err(Stopped::Failed(error)) => Err(error),
+            });
+            builder.build()
+        };
+        if self.dynamic.is_empty() {
+            return Ok(start());
+        }
+        // A join knows its keys when it asks for the first rows, not before.
+        let rows = futures::stream::once(std::future::ready(start)).flat_map(|start| start());
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -176,6 +277,13 @@ impl ExecutionPlan for GridScanExec {
                 None => Precision::Exact(rows),
                 Some(_) => Precision::Inexact(rows / self.partitions.max(1)),
             };
+        }
+        if !self.dynamic.is_empty() {
+            return Ok(Arc::new(statistics.to_inexact()));
+        }
+        if arguments.partition().is_none() {
+            let columns = self.columns.get_or_init(|| columns(&self.work, &self.projection));
+            statistics.column_statistics = columns.clone();
         }
         Ok(Arc::new(statistics))
     }
@@ -198,13 +306,18 @@ impl From<QueryError> for Stopped {
 struct Reading {
     work: Work,
     projection: Arc<[usize]>,
+    watch: Watch,
     /// Rows that a batch has at least, if there are as many.
     least: usize,
+    pruned: Count,
+    pieces: Count,
+    /// Values that were made, in all columns.
+    cells: Count,
     output: Output,
 }
 
 impl Reading {
-    fn run(&self, queue: &Queue) -> Result<(), Stopped> {
+    fn run(&mut self, queue: &Queue) -> Result<(), Stopped> {
         // Batches that are too small to leave alone.
         let mut small: Vec<RecordBatch> = Vec::new();
         let least = u64::try_from(self.least).unwrap_or(u64::MAX);
@@ -213,9 +326,16 @@ impl Reading {
                 if self.output.sender.is_closed() {
                     return Err(Stopped::NobodyWaits);
                 }
-                let timer = self.output.baseline.elapsed_compute().timer();
-                let batch = self.read(piece, queue.coordinates())?;
+                let time = self.output.baseline.elapsed_compute().clone();
+                let timer = time.timer();
+                let Some(piece) = self.watch.apply(&self.work, piece) else {
+                    self.pruned.add(1);
+                    continue;
+                };
+                let batch = self.read(&piece, queue.coordinates())?;
                 timer.done();
+                self.pieces.add(1);
+                self.cells.add(batch.num_rows().saturating_mul(batch.num_columns()));
                 small.push(batch);
                 if small.iter().map(RecordBatch::num_rows).sum::<usize>() >= self.least {
                     self.output.send(std::mem::take(&mut small))?;
@@ -240,6 +360,7 @@ impl Reading {
                 batch.num_rows()
             )));
         }
+        self.work.learn(piece, &self.projection, batch.columns());
         with_schema(&batch, &self.output.schema)
             .map_err(|error| QueryError::Format(FormatError::Arrow(error)))
     }

@@ -1,7 +1,12 @@
 //! What a plan reads of a table: decided once, when it is planned.
 
+use crate::provider::figures::Figures;
+use crate::provider::prune::{kept, prunable};
+use arrow::array::ArrayRef;
+use datafusion::physical_expr::PhysicalExpr;
+use std::ops::Range;
 use std::sync::Arc;
-use tarn_formats::table::Block;
+use tarn_formats::table::{Block, Dependence};
 use tarn_formats::{Selection, Table};
 
 /// Most cells that are decoded at once. A chunk of more is read in pieces.
@@ -18,6 +23,43 @@ pub(crate) struct Piece {
     pub(crate) rows: u64,
 }
 
+impl Piece {
+    /// The first rows of the piece, at least `wanted` of them if there are as many, whole along its
+    /// inner dimensions.
+    pub(crate) fn first(self, wanted: u64) -> Self {
+        let shape = self.block.shape();
+        let mut block = self.block.clone();
+        for (dimension, length) in shape.iter().enumerate() {
+            let inner = shape.iter().skip(dimension + 1).copied().fold(1, u64::saturating_mul);
+            let needed = wanted.div_ceil(inner.max(1)).max(1);
+            if needed < *length {
+                let Some(ranges) = block.selected().get(dimension) else { break };
+                let Some(cut) = block.restricted(dimension, &first(ranges, needed)) else { break };
+                block = cut;
+            }
+            if needed > 1 {
+                break;
+            }
+        }
+        let rows = block.rows().unwrap_or(self.rows);
+        Self { part: self.part, block, rows }
+    }
+}
+
+/// The first `wanted` indices of sorted ranges.
+fn first(ranges: &[Range<u64>], mut wanted: u64) -> Vec<Range<u64>> {
+    let mut first = Vec::new();
+    for range in ranges {
+        let length = (range.end - range.start).min(wanted);
+        if length == 0 {
+            break;
+        }
+        first.push(range.start..range.start + length);
+        wanted -= length;
+    }
+    first
+}
+
 /// The pieces of a table to read.
 #[derive(Debug, Clone)]
 pub(crate) struct Work {
@@ -28,6 +70,13 @@ pub(crate) struct Work {
     pub(crate) pieces: Arc<[Piece]>,
     /// What predicates on coordinates leave of each part; `None` where it is nothing.
     pub(crate) selections: Arc<[Option<Selection>]>,
+    /// Whether the pieces are all of the selections: nothing was left out for a limit or by what
+    /// is known of values.
+    pub(crate) complete: bool,
+    /// What is known of the values of variables, if the table is kept open.
+    pub(crate) figures: Option<Arc<Figures>>,
+    /// Pieces that were left out by what is known of values.
+    pub(crate) excluded: usize,
 }
 
 impl Work {
@@ -36,22 +85,92 @@ impl Work {
         self.pieces.iter().try_fold(0_u64, |rows, piece| rows.checked_add(piece.rows))
     }
 
+    /// Without the pieces that a predicate over the table's columns excludes; `None` if it excludes
+    /// none.
+    pub(crate) fn without_excluded(&self, predicate: &Arc<dyn PhysicalExpr>) -> Option<Self> {
+        let kept = kept(self, &self.pieces, &prunable(self, predicate)?);
+        let excluded = kept.iter().filter(|kept| !**kept).count();
+        if excluded == 0 {
+            return None;
+        }
+        let pieces = self.pieces.iter().zip(kept).filter(|(_, kept)| *kept);
+        Some(Self {
+            pieces: pieces.map(|(piece, _)| piece.clone()).collect(),
+            complete: false,
+            excluded: self.excluded.saturating_add(excluded),
+            ..self.clone()
+        })
+    }
+
+    /// Remembers what a piece was found to hold, if it is a whole tile: `values` of the table's
+    /// `columns`.
+    pub(crate) fn learn(&self, piece: &Piece, columns: &[usize], values: &[ArrayRef]) {
+        let Some(figures) = self.figures.as_ref().filter(|_| piece.block.is_whole_tile()) else {
+            return;
+        };
+        let Some(part) = self.table.parts().get(piece.part) else { return };
+        for (column, values) in columns.iter().zip(values) {
+            if part.dependence(*column) == Dependence::Cells {
+                figures.learn(piece.part, *column, piece.block.tile(), values);
+            }
+        }
+    }
+
+    /// How many blocks predicates on coordinates, or a limit, leave out whole.
+    pub(crate) fn left_out(&self) -> usize {
+        let all = usize::try_from(self.all_pieces()).unwrap_or(usize::MAX);
+        all.saturating_sub(self.pieces.len()).saturating_sub(self.excluded)
+    }
+
+    /// How many blocks all files make.
+    pub(crate) fn all_pieces(&self) -> u64 {
+        let parts = self.table.parts().iter();
+        parts.map(|part| part.tiles(PIECE_CELLS)).fold(0, u64::saturating_add)
+    }
+
     /// How many files are read, of how many; how many blocks, of how many; rows of how many: for
     /// plans.
     pub(crate) fn describe(&self) -> String {
         let mut files: Vec<usize> = self.pieces.iter().map(|piece| piece.part).collect();
         files.dedup();
         let parts = self.table.parts();
-        let blocks: u64 =
-            parts.iter().map(|part| part.tiles(PIECE_CELLS)).fold(0, u64::saturating_add);
         let number = |rows: Option<u64>| rows.map_or_else(|| "?".to_owned(), |n| n.to_string());
         format!(
-            "files={}/{}, regions={}/{blocks}, rows={}/{}",
+            "files={}/{}, regions={}/{}, rows={}/{}",
             files.len(),
             parts.len(),
             self.pieces.len(),
+            self.all_pieces(),
             number(self.rows()),
             number(self.table.rows()),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tarn_formats::Region;
+
+    #[test]
+    fn the_first_rows_of_a_piece_are_enough_and_not_many_more() {
+        let block = Block::whole(Region::new(vec![5..9, 0..10, 3..8]));
+        let piece = Piece { part: 0, rows: block.rows().unwrap(), block };
+        for (wanted, shape) in [
+            (1, [1, 1, 1]),
+            (3, [1, 1, 3]),
+            (6, [1, 2, 5]),
+            (50, [1, 10, 5]),
+            (51, [2, 10, 5]),
+            (199, [4, 10, 5]),
+            (1_000, [4, 10, 5]),
+        ] {
+            let first = piece.clone().first(wanted);
+            assert_eq!(first.block.shape(), shape, "{wanted}");
+            assert_eq!(first.rows, shape.iter().product::<u64>());
+        }
+        let gaps = piece.block.restricted(1, &[1..2, 4..6]).unwrap();
+        let piece = Piece { part: 0, rows: gaps.rows().unwrap(), block: gaps };
+        assert_eq!(piece.first(8).block.selected()[1], [1..2, 4..5]);
     }
 }

@@ -143,6 +143,7 @@ proptest! {
         aggregates in prop::collection::vec(aggregate(), 1..4),
         condition in prop::option::of(predicate()),
         files in 1_usize..3,
+        learn in any::<bool>(),
     ) {
         let made = (0..files).map(|number| cube.file(&format!("{number}.nc"))).collect();
         let context = context(made, true, 16);
@@ -165,6 +166,9 @@ proptest! {
         let own = format!("SELECT {}{}", select(true), tail("grid"));
         let other = format!("SELECT {}{}", select(false), tail("rows"));
         runtime().block_on(async {
+            if learn {
+                texts(&context, "SELECT v, w FROM grid").await.unwrap();
+            }
             // Where the rule does not apply, least and greatest by group are DataFusion's own.
             if !keys.is_empty() && (own.contains("min(") || own.contains("max(")) {
                 match context.sql(&own).await {

@@ -11,6 +11,8 @@ mod demo;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod pruning;
+#[cfg(test)]
 mod pushdown;
 #[cfg(test)]
 mod sessions;

@@ -170,7 +170,8 @@ pub(crate) fn context(
     let (readers, batches): (Vec<Arc<dyn Reader>>, Vec<RecordBatch>) =
         files.into_iter().map(|(file, rows)| (Arc::new(file) as Arc<dyn Reader>, rows)).unzip();
     let table = Table::open(&readers, &TableOptions::default()).unwrap();
-    context.register_table("grid", Arc::new(GridTable::new("grid", Arc::new(table)))).unwrap();
+    let table = GridTable::new("grid", Arc::new(table)).remembering();
+    context.register_table("grid", Arc::new(table)).unwrap();
     let rows = MemTable::try_new(schema, vec![batches]).unwrap();
     context.register_table("rows", Arc::new(rows)).unwrap();
     context

@@ -15,7 +15,7 @@ use datafusion::physical_plan::execution_plan::{
     Boundedness, EmissionType, ReplaceChildrenOptions,
 };
 use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, Time,
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, Time,
 };
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
@@ -127,12 +127,17 @@ impl ExecutionPlan for GridAggregateExec {
         let workers = context.session_config().target_partitions().min(pieces).max(1);
         let batch_rows = context.session_config().batch_size().max(1);
         let baseline = BaselineMetrics::new(&self.metrics, partition);
-        let bytes = MetricBuilder::new(&self.metrics).counter("arrow_bytes", partition);
+        let counter = |name| MetricBuilder::new(&self.metrics).counter(name, partition);
+        let bytes = counter("arrow_bytes");
+        counter("pieces_pruned_by_coordinates").add(self.job.work.left_out());
+        counter("pieces_pruned_by_statistics").add(self.job.work.excluded);
         let running = Arc::new(Running {
             job: Arc::clone(&self.job),
             queue: Queue::new(Arc::clone(&self.job.work.pieces)),
             stop: AtomicBool::new(false),
             time: baseline.elapsed_compute().clone(),
+            pieces: counter("pieces"),
+            cells: counter("cells"),
         });
         let reservations: Vec<MemoryReservation> = (0..workers)
             .map(|worker| {
@@ -208,6 +213,9 @@ struct Running {
     queue: Queue,
     stop: AtomicBool,
     time: Time,
+    pieces: Count,
+    /// Values that were read, in all columns.
+    cells: Count,
 }
 
 struct StopOnDrop(Arc<Running>);
@@ -238,6 +246,9 @@ impl Running {
                 let timer = self.time.timer();
                 worker.add(&self.job, piece, self.queue.coordinates())?;
                 timer.done();
+                self.pieces.add(1);
+                let rows = usize::try_from(piece.rows).unwrap_or(usize::MAX);
+                self.cells.add(rows.saturating_mul(self.job.compiled.columns.len()));
                 reservation.try_resize(worker.bytes())?;
             }
         }

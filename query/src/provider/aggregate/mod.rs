@@ -2,8 +2,8 @@
 //!
 //! An aggregate grouped by coordinates does not need them as columns. The expressions of its keys
 //! are evaluated once on the axes ([`keys`]), the combinations of their values are the groups
-//! ([`groups`]), and a decoded block is added up along its strides ([`slots`], [`moments`],
-//! [`kernel`]). What has no kernel goes through DataFusion's own accumulators, with group numbers
+//! ([`groups`]), and a decoded block is added up along its strides ([`slots`],
+//! [`moments`]). What has no kernel goes through DataFusion's own accumulators, with group numbers
 //! from the strides instead of a hash of every row.
 //!
 //! Least and greatest of floats follow IEEE 754's `totalOrder`, as DataFusion's do without GROUP BY.
@@ -13,7 +13,6 @@ mod compile;
 mod exec;
 mod groups;
 mod inline;
-mod kernel;
 mod keys;
 mod moments;
 mod rule;

@@ -3,8 +3,8 @@
 //! A block is added up in slots first, then the slots go to their groups. Sums of doubles are kept
 //! with what rounding lost (Knuth's TwoSum), so that the order in which blocks come does not show.
 
-use super::kernel::{Moments, Total, Value, add_row, count_row, run, widen_row};
 use super::slots::Slots;
+use crate::provider::kernel::{Moments, Total, Value, add_row, count_row, run, widen_row};
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, PrimitiveArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;

@@ -14,6 +14,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
+use std::cell::OnceCell;
 use std::sync::Arc;
 use tarn_formats::table::Coordinates;
 
@@ -62,6 +63,7 @@ impl Worker {
         let keys = job.keys.get(piece.part).and_then(Option::as_ref).ok_or_else(missing)?;
         let batch =
             part.read_block(&piece.block, &compiled.columns, shared).map_err(QueryError::Format)?;
+        job.work.learn(piece, &compiled.columns, batch.columns());
         let rows = Rows::of(&batch, &compiled.predicates)?;
         if rows.kept.as_ref().is_some_and(|kept| kept.count_set_bits() == 0) {
             return Ok(());
@@ -81,7 +83,9 @@ impl Worker {
         let total = self.groups.len();
 
         for (input, channel) in compiled.inputs.iter().zip(&mut self.channels) {
-            let kept = rows.under(input.filter.as_ref())?;
+            let own = rows.under(input.filter.as_ref())?;
+            let rows = own.as_ref().unwrap_or(&rows);
+            let kept = rows.kept.clone();
             let values = match &input.values {
                 Some(values) => Some(rows.evaluate(values)?),
                 None => None,
@@ -103,7 +107,9 @@ impl Worker {
             .map(|slot| groups.get(slot).copied().unwrap_or(0))
             .collect();
         for (other, accumulator) in compiled.others.iter().zip(&mut self.others) {
-            let kept = rows.under(other.filter.as_ref())?.map(|kept| BooleanArray::new(kept, None));
+            let own = rows.under(other.filter.as_ref())?;
+            let rows = own.as_ref().unwrap_or(&rows);
+            let kept = rows.kept.clone().map(|kept| BooleanArray::new(kept, None));
             let arguments = other.arguments.iter().map(|argument| rows.evaluate(argument));
             let arguments = arguments.collect::<Result<Vec<_>>>()?;
             accumulator.update_batch(&arguments, &of_rows, kept.as_ref(), total)?;
@@ -156,31 +162,30 @@ struct Rows<'a> {
     kept: Option<BooleanBuffer>,
     /// The kept rows alone, and for each row its place among them: for expressions that must not
     /// see the others, because they could fail there.
-    alone: std::cell::OnceCell<(RecordBatch, UInt64Array)>,
+    alone: OnceCell<(RecordBatch, UInt64Array)>,
 }
 
 impl<'a> Rows<'a> {
     fn of(batch: &'a RecordBatch, predicates: &[Arc<dyn PhysicalExpr>]) -> Result<Self> {
-        let mut rows = Self { batch, kept: None, alone: std::cell::OnceCell::new() };
+        let mut rows = Self { batch, kept: None, alone: OnceCell::new() };
         for predicate in predicates {
-            let holds = rows.holds(predicate)?;
-            let kept = match &rows.kept {
-                Some(kept) => kept & &holds,
-                None => holds,
-            };
-            rows = Self { batch, kept: Some(kept), alone: std::cell::OnceCell::new() };
+            rows = rows.satisfying(predicate)?;
         }
         Ok(rows)
     }
 
-    /// The kept rows that satisfy one more condition.
-    fn under(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Result<Option<BooleanBuffer>> {
-        let Some(filter) = filter else { return Ok(self.kept.clone()) };
-        let holds = self.holds(filter)?;
-        Ok(Some(match &self.kept {
+    /// The kept rows that satisfy an aggregate's own condition, if it has one.
+    fn under(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Result<Option<Self>> {
+        filter.map(|filter| self.satisfying(filter)).transpose()
+    }
+
+    fn satisfying(&self, condition: &Arc<dyn PhysicalExpr>) -> Result<Self> {
+        let holds = self.holds(condition)?;
+        let kept = match &self.kept {
             Some(kept) => kept & &holds,
             None => holds,
-        }))
+        };
+        Ok(Self { batch: self.batch, kept: Some(kept), alone: OnceCell::new() })
     }
 
     /// Where a condition holds; NULL is no.

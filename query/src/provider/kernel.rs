@@ -17,7 +17,7 @@ const WORD: usize = 64;
 const BITS: [u8; LANES] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// A number as the kernels see it.
-pub(super) trait Value: ArrowPrimitiveType {
+pub(crate) trait Value: ArrowPrimitiveType {
     /// An integer that sorts as the value does. Floats sort as IEEE 754's `totalOrder`: -0 before
     /// +0, positive NaN after everything.
     type Key: Copy + Ord + Debug + Send + Sync + 'static;
@@ -111,7 +111,7 @@ float!(Float32Type, f32, u32, i32);
 float!(Float64Type, f64, u64, i64);
 
 /// How values are added.
-pub(super) trait Total<T: Value>: Copy + Default + Debug + Send + Sync + 'static {
+pub(crate) trait Total<T: Value>: Copy + Default + Debug + Send + Sync + 'static {
     /// The sum and one more value.
     #[must_use]
     fn plus(self, value: T::Native) -> Self;
@@ -157,25 +157,25 @@ impl<T: Value> Total<T> for () {
 
 /// What is known of some values.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Moments<T: Value, S> {
+pub(crate) struct Moments<T: Value, S> {
     /// How many there are.
-    pub(super) count: u64,
+    pub(crate) count: u64,
     /// Their sum.
-    pub(super) sum: S,
+    pub(crate) sum: S,
     /// Key of the least; [`Value::HIGHEST`] if there is none.
-    pub(super) least: T::Key,
+    pub(crate) least: T::Key,
     /// Key of the greatest; [`Value::LOWEST`] if there is none.
-    pub(super) greatest: T::Key,
+    pub(crate) greatest: T::Key,
 }
 
 impl<T: Value, S: Total<T>> Moments<T, S> {
     /// Of no value.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { count: 0, sum: S::default(), least: T::HIGHEST, greatest: T::LOWEST }
     }
 
     /// Of these values and those.
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.and(other.sum);
         self.least = self.least.min(other.least);
@@ -227,7 +227,7 @@ impl<T: Value, S: Total<T>> Lanes<T, S> {
 
 /// Count, sum and (with `EXTREMES`) least and greatest of the valid values of a run.
 #[inline]
-pub(super) fn run<T: Value, S: Total<T>, const EXTREMES: bool>(
+pub(crate) fn run<T: Value, S: Total<T>, const EXTREMES: bool>(
     values: &[T::Native],
     validity: impl Iterator<Item = u64>,
 ) -> Moments<T, S> {
@@ -275,7 +275,7 @@ pub(super) fn run<T: Value, S: Total<T>, const EXTREMES: bool>(
 
 /// Adds the valid values of a row to sums and counts, element by element.
 #[inline]
-pub(super) fn add_row<T: Value, S: Total<T>>(
+pub(crate) fn add_row<T: Value, S: Total<T>>(
     sums: &mut [S],
     counts: &mut [u64],
     values: &[T::Native],
@@ -305,7 +305,7 @@ pub(super) fn add_row<T: Value, S: Total<T>>(
 
 /// Counts the valid elements of a row, element by element.
 #[inline]
-pub(super) fn count_row(counts: &mut [u64], validity: impl Iterator<Item = u64>) {
+pub(crate) fn count_row(counts: &mut [u64], validity: impl Iterator<Item = u64>) {
     for (counts, valid) in counts.chunks_mut(WORD).zip(validity) {
         for (counts, byte) in counts.chunks_mut(LANES).zip(valid.to_le_bytes()) {
             for (count, bit) in counts.iter_mut().zip(BITS) {
@@ -317,7 +317,7 @@ pub(super) fn count_row(counts: &mut [u64], validity: impl Iterator<Item = u64>)
 
 /// Widens least and greatest by the valid values of a row, element by element.
 #[inline]
-pub(super) fn widen_row<T: Value>(
+pub(crate) fn widen_row<T: Value>(
     least: &mut [T::Key],
     greatest: &mut [T::Key],
     values: &[T::Native],
