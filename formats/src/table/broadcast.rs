@@ -31,8 +31,12 @@ struct Kept {
 
 impl Coordinates {
     /// The values along an axis, each `inner` times and all of that `outer` times. `values` gives
-    /// those at the indices `selected` if they are not kept.
-    pub(super) fn broadcast(
+    /// those at the indices `selected` if they are not kept; `column` stands for the axis, with a
+    /// place of its own for each.
+    ///
+    /// # Errors
+    /// Those of `values`; [`FormatError::Arrow`] for more cells than memory can hold.
+    pub fn broadcast(
         &self,
         column: &Arc<OnceLock<ArrayRef>>,
         selected: &[Range<u64>],

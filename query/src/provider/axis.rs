@@ -58,6 +58,17 @@ pub(crate) fn dimension_of(part: &Part, columns: &[usize]) -> Result<Option<usiz
     Ok(dimension)
 }
 
+/// Axes up to this length are kept by the table, so that asking for them again reads nothing.
+const KEPT: u64 = 1 << 20;
+
+/// Whether the axis of a dimension may be asked for when a query is planned.
+pub(crate) fn is_short(part: &Part, dimension: Option<usize>) -> bool {
+    match dimension {
+        None => true,
+        Some(dimension) => part.shape().get(dimension).is_some_and(|length| *length <= KEPT),
+    }
+}
+
 /// The values of `columns` (indices into the table's schema) at the `selected` indices of
 /// `dimension`, one row an index; one row where there is no dimension. `None` where they cannot be
 /// read or do not depend on that dimension alone.
@@ -104,6 +115,36 @@ fn values(part: &Part, column: usize, rows: usize, selected: &[Range<u64>]) -> O
         _ => concat(&runs.iter().map(AsRef::as_ref).collect::<Vec<_>>()).ok()?,
     };
     (values.len() == rows).then_some(values)
+}
+
+/// The selected indices of a dimension, and where the values of a range of them lie in an array
+/// that has one for each.
+#[derive(Debug)]
+pub(crate) struct Selected(Vec<(Range<u64>, u64)>);
+
+impl Selected {
+    /// These sorted, disjoint ranges.
+    pub(crate) fn new(ranges: &[Range<u64>]) -> Self {
+        let mut before = 0;
+        let places = ranges.iter().map(|range| {
+            let place = (range.clone(), before);
+            before += range.end - range.start;
+            place
+        });
+        Self(places.collect())
+    }
+
+    /// The places of a range that lies in one of those selected.
+    pub(crate) fn places(&self, range: &Range<u64>) -> Option<Range<usize>> {
+        let after = self.0.partition_point(|(own, _)| own.start <= range.start);
+        let (own, before) = self.0.get(after.checked_sub(1)?)?;
+        if range.end > own.end {
+            return None;
+        }
+        let start = usize::try_from(before + (range.start - own.start)).ok()?;
+        let length = usize::try_from(range.end - range.start).ok()?;
+        Some(start..start.checked_add(length)?)
+    }
 }
 
 /// All indices of a dimension of a part.

@@ -7,7 +7,9 @@
 use crate::provider::axis::{self, columns_of, dimension_of, moved};
 use crate::provider::prune::{kept, prunable};
 use crate::provider::work::{Piece, Work};
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{Float32Type, Float64Type};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_expr::utils::split_conjunction;
@@ -108,9 +110,11 @@ impl Condition {
         let batch = axis::batch(part, work.table.schema(), &self.columns, dimension, selected)?;
         let place = |column| self.columns.iter().position(|own| *own == column);
         let expr = moved(&self.expr, place).ok()?;
-        let holds = expr.evaluate(&batch).ok()?.into_array(batch.num_rows()).ok()?;
-        let holds = holds.as_boolean_opt()?;
-        let holds = |row: usize| holds.is_valid(row) && holds.value(row);
+        let mut holds = holding(&expr, &batch)?;
+        if let Some(other) = with_other_zeros(&batch) {
+            holds = &holds | &holding(&expr, &other)?;
+        }
+        let holds = |row: usize| holds.value(row);
         if dimension.is_none() {
             return Some(ranges_where([holds(0)]));
         }
@@ -124,6 +128,35 @@ impl Condition {
         }
         Some(ranges)
     }
+}
+
+/// The rows in which a condition holds; NULL is no.
+fn holding(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Option<BooleanBuffer> {
+    let values = expr.evaluate(batch).ok()?.into_array(batch.num_rows()).ok()?;
+    let values = values.as_boolean_opt()?;
+    Some(match values.nulls() {
+        Some(nulls) => values.values() & nulls.inner(),
+        None => values.values().clone(),
+    })
+}
+
+/// The batch with zeros of the other sign, if it has any. A join takes -0.0 and 0.0 for the same
+/// key; the comparisons that it gives for a predicate do not.
+fn with_other_zeros(batch: &RecordBatch) -> Option<RecordBatch> {
+    let mut zeros = false;
+    let columns = batch.columns().iter().map(|column| -> ArrayRef {
+        if let Some(values) = column.as_primitive_opt::<Float64Type>() {
+            zeros |= values.values().contains(&0.0);
+            return Arc::new(values.unary::<_, Float64Type>(|v| if v == 0.0 { -v } else { v }));
+        }
+        if let Some(values) = column.as_primitive_opt::<Float32Type>() {
+            zeros |= values.values().contains(&0.0);
+            return Arc::new(values.unary::<_, Float32Type>(|v| if v == 0.0 { -v } else { v }));
+        }
+        Arc::clone(column)
+    });
+    let columns: Vec<ArrayRef> = columns.collect();
+    zeros.then(|| RecordBatch::try_new(batch.schema(), columns).ok()).flatten()
 }
 
 /// The piece with these indices of a dimension alone.

@@ -91,7 +91,25 @@ struct Span {
 }
 
 impl Known<'_> {
+    /// The values of a column in a piece, with both zeros if there is one: a join takes them for
+    /// the same key.
     fn span(&self, piece: &Piece, column: usize) -> Option<Span> {
+        let mut span = self.ordered_span(piece, column)?;
+        match (&mut span.least, &mut span.greatest) {
+            (ScalarValue::Float64(Some(least)), ScalarValue::Float64(Some(greatest))) => {
+                *least = if *least == 0.0 { -0.0 } else { *least };
+                *greatest = if *greatest == 0.0 { 0.0 } else { *greatest };
+            }
+            (ScalarValue::Float32(Some(least)), ScalarValue::Float32(Some(greatest))) => {
+                *least = if *least == 0.0 { -0.0 } else { *least };
+                *greatest = if *greatest == 0.0 { 0.0 } else { *greatest };
+            }
+            _ => {}
+        }
+        Some(span)
+    }
+
+    fn ordered_span(&self, piece: &Piece, column: usize) -> Option<Span> {
         let part = self.work.table.parts().get(piece.part)?;
         let selected = match part.dependence(column) {
             Dependence::Cells => return self.of_cells(piece, column),

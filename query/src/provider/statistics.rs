@@ -1,6 +1,6 @@
 //! What a plan knows of its columns before it reads a cell.
 
-use crate::provider::axis::all_of;
+use crate::provider::axis::{all_of, is_short};
 use crate::provider::prune::extremes;
 use crate::provider::work::Work;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -9,9 +9,6 @@ use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue};
 use tarn_formats::table::{Dependence, Part};
-
-/// Axes up to this length are kept by the table, so that asking for them again reads nothing.
-const KEPT: u64 = 1 << 20;
 
 /// The columns that a scan reads. Exact for coordinates, constants, and variables whose tiles are
 /// all known; nothing where pieces were left out by more than the selection of each file.
@@ -71,7 +68,7 @@ fn selected(part: &Part, column: usize, selection: &tarn_formats::Selection) -> 
     let Dependence::Dimension(dimension) = part.dependence(column) else {
         return part.axis_values(column).ok();
     };
-    if part.shape().get(dimension).is_none_or(|length| *length > KEPT) {
+    if !is_short(part, Some(dimension)) {
         return None;
     }
     let values = part.axis_values(column).ok()?;
@@ -157,9 +154,7 @@ pub(crate) fn load(parts: &[&Part], columns: &[usize]) {
     let one = |part: &Part| {
         for column in columns {
             let short = match part.dependence(*column) {
-                Dependence::Dimension(dimension) => {
-                    part.shape().get(dimension).is_some_and(|length| *length <= KEPT)
-                }
+                Dependence::Dimension(dimension) => is_short(part, Some(dimension)),
                 Dependence::Constant | Dependence::Cells => false,
             };
             if short {

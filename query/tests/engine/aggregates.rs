@@ -54,6 +54,8 @@ fn aggregate() -> impl Strategy<Value = (String, String)> {
         "CASE WHEN v > 0 THEN v END",
         "10 / (CAST(y AS INT) - 40)",
         "abs(v) + abs(x)",
+        "v * CAST(y > 0 AS INT)",
+        "CASE WHEN v > 0 THEN 10 / (CAST(w AS INT) - 1) ELSE CAST(x < 1 AS INT) END",
     ]);
     let function = prop::sample::select(vec!["sum", "avg", "min", "max", "count"]);
     let filter = prop_oneof![
@@ -242,7 +244,7 @@ async fn the_rule_replaces_what_it_can_and_nothing_else() {
         "SELECT a.lat, a.m - b.m FROM (SELECT lat, avg(t) AS m FROM grid GROUP BY lat) a JOIN \
          (SELECT lat, avg(t) AS m FROM grid WHERE time > 4 GROUP BY lat) b ON a.lat = b.lat",
         "SELECT max(m) FROM (SELECT lat, avg(t) AS m FROM grid GROUP BY lat)",
-        "SELECT count(t) FROM grid WHERE lat > 1000",
+        "SELECT sum(t), count(t) FROM grid WHERE lat + lon > 1000",
         "SELECT lat, count(t) FROM grid WHERE lat > 1000 GROUP BY lat",
         "SELECT lat, sum(n) FROM grid WHERE t > 1000 GROUP BY lat",
     ] {

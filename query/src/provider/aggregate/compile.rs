@@ -1,10 +1,12 @@
 //! Aggregates as channels, accumulators and the columns that they read.
 
+use super::hoist::{Hoisted, Hoisting};
 use super::inline::Inlined;
 use super::moments::{Adding, Cells, Channel, Output, channel};
 use crate::provider::axis::{columns_of, moved};
+use crate::provider::work::Work;
 use arrow::array::BooleanArray;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions_aggregate::average::avg_udaf;
 use datafusion::functions_aggregate::count::count_udaf;
@@ -53,10 +55,13 @@ const VARIANCES: [&str; 2] = ["var", "var_pop"];
 /// What is computed from each batch.
 #[derive(Debug, Clone)]
 pub(super) struct Compiled {
-    /// The table's columns that are read, and their schema.
+    /// The table's columns that are read.
     pub(super) columns: Vec<usize>,
+    /// Expressions that are evaluated on axes instead of in every cell.
+    pub(super) hoisted: Arc<[Hoisted]>,
+    /// Of the batches: `columns`, then what is hoisted.
     pub(super) schema: SchemaRef,
-    /// What rows must satisfy, one after the other. All expressions are over `columns`.
+    /// What rows must satisfy, one after the other. All expressions are over `schema`.
     pub(super) predicates: Vec<Arc<dyn PhysicalExpr>>,
     pub(super) inputs: Vec<Input>,
     pub(super) others: Vec<Other>,
@@ -138,6 +143,7 @@ impl Compiled {
         let table = inlined.scan.work().table.schema();
         let mut compiled = Self {
             columns: vec![],
+            hoisted: Arc::default(),
             schema: Arc::clone(table),
             predicates: inlined.predicates.clone(),
             inputs: vec![],
@@ -151,7 +157,7 @@ impl Compiled {
             };
             compiled.add(inlined, function, filter, table)?;
         }
-        compiled.place(table)?;
+        compiled.place(inlined.scan.work())?;
         Some(compiled)
     }
 
@@ -212,20 +218,36 @@ impl Compiled {
         self.inputs.len().saturating_sub(1)
     }
 
-    /// Collects the columns that are read and turns all expressions to them.
-    fn place(&mut self, table: &Schema) -> Option<()> {
+    /// Takes out what depends on one axis, collects the columns that are read, and turns all
+    /// expressions to them.
+    fn place(&mut self, work: &Work) -> Option<()> {
+        let table = work.table.schema();
+        let mut hoisting = Hoisting::new(work);
+        self.each(&mut |expr| {
+            *expr = hoisting.hoist(expr).ok()?;
+            Some(())
+        })?;
+        let hoisted = hoisting.finish();
+        let first = table.fields().len();
         let mut columns = BTreeSet::new();
         self.each(&mut |expr| {
-            columns.extend(columns_of(expr));
+            columns.extend(columns_of(expr).into_iter().filter(|column| *column < first));
             Some(())
         })?;
         let columns: Vec<usize> = columns.into_iter().collect();
+        let place = |column: usize| match column.checked_sub(first) {
+            Some(hoisted) => columns.len().checked_add(hoisted),
+            None => columns.iter().position(|own| *own == column),
+        };
         self.each(&mut |expr| {
-            *expr = moved(expr, |column| columns.iter().position(|own| *own == column)).ok()?;
+            *expr = moved(expr, place).ok()?;
             Some(())
         })?;
-        self.schema = Arc::new(table.project(&columns).ok()?);
+        let mut fields: Vec<FieldRef> = table.project(&columns).ok()?.fields().to_vec();
+        fields.extend(hoisted.iter().map(|hoisted| Arc::clone(hoisted.field())));
+        self.schema = Arc::new(Schema::new(fields));
         self.columns = columns;
+        self.hoisted = hoisted.into();
         Some(())
     }
 

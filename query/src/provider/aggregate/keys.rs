@@ -1,7 +1,7 @@
 //! Group keys of one file, evaluated on its axes: each once for an index, not once for a cell.
 
 use super::slots::Grouped;
-use crate::provider::axis::{self, columns_of, dimension_of, moved};
+use crate::provider::axis::{self, Selected, columns_of, dimension_of, is_short, moved};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -28,8 +28,7 @@ struct Axis {
     dimension: Option<usize>,
     /// Which sets of values each selected index has, in the order of `selected`.
     ids: Vec<u32>,
-    /// The selected indices and, for each range of them, how many come before.
-    selected: Vec<(Range<u64>, u64)>,
+    selected: Selected,
     /// Columns of the keys, and their values in each set.
     values: Vec<(usize, ArrayRef)>,
     /// How many sets there are.
@@ -42,7 +41,8 @@ impl Keys {
     /// The keys of the selected rows of a part. `keys` are expressions over the table's columns,
     /// `fields` their names and types.
     ///
-    /// `None` where a key needs two dimensions or a variable, and where it cannot be evaluated.
+    /// `None` where a key needs two dimensions, a very long one or a variable, and where it cannot be
+    /// evaluated.
     pub(super) fn of_part(
         part: &Part,
         schema: &Schema,
@@ -53,6 +53,9 @@ impl Keys {
         let mut dimensions: Vec<(Option<usize>, Vec<usize>)> = Vec::new();
         for (key, expr) in keys.iter().enumerate() {
             let dimension = dimension_of(part, &columns_of(expr)).ok()?;
+            if !is_short(part, dimension) {
+                return None;
+            }
             match dimensions.iter_mut().find(|(own, _)| *own == dimension) {
                 Some((_, members)) => members.push(key),
                 None => dimensions.push((dimension, vec![key])),
@@ -138,19 +141,10 @@ impl Axis {
         sets.intern(&arrays, &mut ids).ok()?;
         let count = u64::try_from(sets.len()).ok()?;
         let values = sets.emit(EmitTo::All).ok()?;
-        let mut before = 0;
-        let selected = ranges
-            .iter()
-            .map(|range| {
-                let place = (range.clone(), before);
-                before += range.end - range.start;
-                place
-            })
-            .collect();
         Some(Self {
             dimension,
             ids: ids.into_iter().map(|id| u32::try_from(id).ok()).collect::<Option<_>>()?,
-            selected,
+            selected: Selected::new(ranges),
             values: members.iter().copied().zip(values).collect(),
             sets: count,
             stride: 1,
@@ -159,13 +153,6 @@ impl Axis {
 
     /// The sets of the indices of a range, which lies in one that is selected.
     fn ids_of(&self, range: &Range<u64>) -> Option<&[u32]> {
-        let after = self.selected.partition_point(|(own, _)| own.start <= range.start);
-        let (own, before) = self.selected.get(after.checked_sub(1)?)?;
-        if range.end > own.end {
-            return None;
-        }
-        let start = usize::try_from(before + (range.start - own.start)).ok()?;
-        let length = usize::try_from(range.end - range.start).ok()?;
-        self.ids.get(start..start.checked_add(length)?)
+        self.ids.get(self.selected.places(range)?)
     }
 }

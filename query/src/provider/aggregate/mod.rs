@@ -4,7 +4,8 @@
 //! are evaluated once on the axes ([`keys`]), the combinations of their values are the groups
 //! ([`groups`]), and a decoded block is added up along its strides ([`slots`],
 //! [`moments`]). What has no kernel goes through DataFusion's own accumulators, with group numbers
-//! from the strides instead of a hash of every row.
+//! from the strides instead of a hash of every row. Parts of other expressions that depend on one axis
+//! are evaluated there, too ([`hoist`]).
 //!
 //! Least and greatest of floats follow IEEE 754's `totalOrder`, as DataFusion's do without GROUP BY.
 //! With it, DataFusion 55's own depend on the order of rows where there is NaN.
@@ -12,6 +13,7 @@
 mod compile;
 mod exec;
 mod groups;
+mod hoist;
 mod inline;
 mod keys;
 mod moments;

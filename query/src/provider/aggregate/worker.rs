@@ -7,7 +7,9 @@ use super::moments::{Cells, Channel};
 use super::slots::Slots;
 use crate::error::QueryError;
 use crate::provider::work::{Piece, Work};
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array,
+};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{filter_record_batch, take};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -64,6 +66,7 @@ impl Worker {
         let batch =
             part.read_block(&piece.block, &compiled.columns, shared).map_err(QueryError::Format)?;
         job.work.learn(piece, &compiled.columns, batch.columns());
+        let batch = with_hoisted(batch, compiled, piece, shared)?;
         let rows = Rows::of(&batch, &compiled.predicates)?;
         if rows.kept.as_ref().is_some_and(|kept| kept.count_set_bits() == 0) {
             return Ok(());
@@ -154,6 +157,24 @@ impl Worker {
         }
         Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
     }
+}
+
+/// The columns that were read, and those that come from axes.
+fn with_hoisted(
+    batch: RecordBatch,
+    compiled: &Compiled,
+    piece: &Piece,
+    shared: &Coordinates,
+) -> Result<RecordBatch> {
+    if compiled.hoisted.is_empty() {
+        return Ok(batch);
+    }
+    let mut columns = batch.columns().to_vec();
+    for hoisted in compiled.hoisted.iter() {
+        columns.push(hoisted.read(piece.part, &piece.block, shared)?);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(&compiled.schema), columns, &options)?)
 }
 
 /// The rows of a block, and which of them satisfy the predicates.
