@@ -236,3 +236,30 @@ def test_times_on_several_dimensions_reach_past_what_nanoseconds_hold(tarn, tmp_
     got = arrow(tarn, query, tmp_path / "out.arrow")["time_bnds"].to_pylist()
     want = netCDF4.num2date(days.ravel(), "days since 1850-01-01", only_use_cftime_datetimes=False)
     assert [str(one).replace("T", " ")[:19] for one in got] == [str(one)[:19] for one in want]
+def test_a_detectors_master_file_is_read_with_the_files_beside_it(tarn, tmp_path):
+    """Frames lie in files of their own, behind external links and one virtual dataset."""
+    rng = np.random.default_rng(5)
+    frames = rng.integers(0, 2**16, (6, 20, 30)).astype("u2")
+    layout = h5py.VirtualLayout((9, 20, 30), "u2")
+    with h5py.File(tmp_path / "run_master.h5", "w") as master:
+        for i in range(3):
+            name = f"run_data_{i + 1:06}.h5"
+            if i < 2:  # the last file has not arrived
+                with h5py.File(tmp_path / name, "w") as data:
+                    data.create_dataset("entry/data/data", data=frames[3 * i : 3 * i + 3], chunks=(1, 20, 30), compression="gzip")
+            master[f"entry/data/data_{i + 1:06}"] = h5py.ExternalLink(name, "/entry/data/data")
+            layout[3 * i : 3 * i + 3] = h5py.VirtualSource(name, "entry/data/data", (3, 20, 30), "u2")
+        master.create_virtual_dataset("entry/all", layout, fillvalue=7)
+        master["entry/out"] = h5py.ExternalLink("/etc/passwd", "/x")
+    path = tmp_path / "run_master.h5"
+    out = tmp_path / "out.arrow"
+    table = arrow(tarn, f'SELECT "all" FROM read_hdf5(\'{path}\', \'/entry/all\') ORDER BY dim_0, dim_1, dim_2', out)
+    expected = np.full((9, 20, 30), 7, "u2")
+    expected[:6] = frames
+    np.testing.assert_array_equal(np.asarray(table["all"]), expected.ravel())
+    linked = arrow(tarn, f"SELECT sum(data_000002) AS s, count(*) AS n FROM read_hdf5('{path}', '/entry/data/data_000002')", out)
+    assert linked.to_pylist() == [{"s": int(frames[3:].sum()), "n": frames[3:].size}]
+    listed = arrow(tarn, f"SELECT * FROM variables('{path}')", out).to_pylist()
+    reasons = {row["path"]: row["unreadable"] for row in listed}
+    assert "there is no such file" in reasons["/entry/data/data_000003"], reasons
+    assert "may not be opened" in reasons["/entry/out"], reasons

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --workspace --example scan -- FILE VARIABLE THREADS [--limit-loop] [--decode]`
 //!
-//! - Without a flag: [`Reader::read`] of one chunk after another, which gives Arrow arrays.
+//! - Without a flag: [`tarn_formats::Reader::read`] of one chunk after another, which gives Arrow arrays.
 //! - `--decode`: and then the decoding of CF.
 //! - `--limit-loop`: what the machine can do at best, which is the bar. The same chunks by `pread`,
 //!   libdeflate and an unshuffle of hand-written AVX2 into memory that is used again; no arrays, no

@@ -29,6 +29,11 @@ impl<'a> Cursor<'a> {
         Some(taken)
     }
 
+    /// The next bytes, which stay to be read.
+    pub(crate) fn ahead<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.bytes.get(self.position..)?.first_chunk()
+    }
+
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }

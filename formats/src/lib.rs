@@ -19,6 +19,7 @@ pub mod netcdf3;
 pub mod reader;
 mod recognise;
 pub mod region;
+pub mod siblings;
 mod simd;
 pub mod source;
 pub mod spec;
@@ -31,5 +32,6 @@ pub use contents::{
 pub use error::FormatError;
 pub use reader::{OpenOptions, Reader, open, open_with};
 pub use region::{Region, Selection};
+pub use siblings::{LocalSiblings, SourceResolver, Unresolved};
 pub use source::{Access, ByteSource, LocalFile, MemorySource, SourceError};
 pub use table::Table;

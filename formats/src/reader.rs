@@ -6,6 +6,7 @@ use crate::elements::MAX_REGION_BYTES;
 use crate::error::FormatError;
 use crate::recognise::{Recognised, recognise};
 use crate::region::Region;
+use crate::siblings::SourceResolver;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use std::fmt;
@@ -40,12 +41,14 @@ pub trait Reader: Send + Sync + fmt::Debug {
 pub struct OpenOptions {
     /// Where decoded chunks are kept that were read in part.
     pub chunk_cache: Arc<ChunkCache>,
+    /// What opens the other files that a file refers to; without it they are listed as unreadable.
+    pub siblings: Option<Arc<dyn SourceResolver>>,
 }
 
 impl Default for OpenOptions {
-    /// The cache of the process.
+    /// The cache of the process, and no other files.
     fn default() -> Self {
-        Self { chunk_cache: ChunkCache::of_process() }
+        Self { chunk_cache: ChunkCache::of_process(), siblings: None }
     }
 }
 

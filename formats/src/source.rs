@@ -83,6 +83,11 @@ pub trait ByteSource: Send + Sync + fmt::Debug {
     /// [`SourceError::OutOfBounds`] before anything is read if a range reaches past the end.
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError>;
 
+    /// One range, in memory of its own.
+    fn read_owned(&self, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
+        self.read(range).map(Vec::from)
+    }
+
     /// One range.
     fn read(&self, range: Range<u64>) -> Result<Bytes, SourceError> {
         let mut all = self.read_ranges(std::slice::from_ref(&range))?;
@@ -122,11 +127,18 @@ impl LocalFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, SourceError> {
         let path = path.as_ref();
         let location = path.display().to_string();
+        match File::open(path) {
+            Ok(file) => Self::from_file(location, file),
+            Err(error) => Err(SourceError::Io { location, source: Box::new(error) }),
+        }
+    }
+
+    /// An open file, under a name.
+    pub(crate) fn from_file(location: String, file: File) -> Result<Self, SourceError> {
         let io = |source: std::io::Error| SourceError::Io {
             location: location.clone(),
             source: Box::new(source),
         };
-        let file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
             return Err(io(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
@@ -150,13 +162,18 @@ impl ByteSource for LocalFile {
 
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
         check_ranges(&self.location, self.len, ranges)?;
-        ranges.iter().map(|range| self.range(range)).collect()
+        ranges.iter().map(|range| self.range(range).map(Bytes::from)).collect()
+    }
+
+    fn read_owned(&self, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
+        check_ranges(&self.location, self.len, std::slice::from_ref(&range))?;
+        self.range(&range)
     }
 }
 
 impl LocalFile {
     /// A range inside the file, read into memory that is not cleared first.
-    fn range(&self, range: &Range<u64>) -> Result<Bytes, SourceError> {
+    fn range(&self, range: &Range<u64>) -> Result<Vec<u8>, SourceError> {
         let io = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Io {
             location: self.location.clone(),
             source,
@@ -180,7 +197,7 @@ impl LocalFile {
         }
         // There may be room, and then bytes, for more than was asked for.
         bytes.truncate(length);
-        Ok(Bytes::from(bytes))
+        Ok(bytes)
     }
 }
 

@@ -21,7 +21,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tarn_formats::{ByteSource, LocalFile, SourceError};
+use tarn_formats::{ByteSource, LocalFile, LocalSiblings, SourceError, SourceResolver};
 
 /// A found file: where it is and how to tell whether it changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,6 +194,15 @@ impl Stores {
         }
         let (store, path) = self.object_store(&location)?;
         Ok(Arc::new(remote::RemoteFile::new(file.clone(), store, path)))
+    }
+
+    /// What opens the files that `file` refers to: for a local file those in its folder and below,
+    /// for others nothing. They are not pinned to a state as `file` is.
+    ///
+    /// Asks the file system for the folder, so call it where blocking is allowed.
+    pub fn siblings(file: &FileStat) -> Option<Arc<dyn SourceResolver>> {
+        let path = Location::parse(&file.location).ok()?.local_path()?;
+        Some(Arc::new(LocalSiblings::of(path).ok()?))
     }
 
     /// SHA-256 of a file's bytes in lower-case hexadecimal, streamed.

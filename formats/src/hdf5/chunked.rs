@@ -71,7 +71,7 @@ impl Read<'_> {
         };
         let mut missing = Vec::new();
         for piece in &pieces {
-            match self.chunks.get((dataset.address, piece.chunk.start)) {
+            match self.reader.chunks.get((dataset.address, piece.chunk.start)) {
                 Some(kept) => {
                     let kept = Values::Plain { bytes: &kept, element };
                     self.place(&kept, piece, wanted, &mut values)?;
@@ -139,7 +139,7 @@ impl Read<'_> {
             let kept = self.kept(piece, size, || self.decoded(piece, &stored()?, size))?;
             return self.cut(&Values::Plain { bytes: &kept, element }, piece, wanted);
         }
-        match self.chunks.get((self.dataset.address, piece.chunk.start)) {
+        match self.reader.chunks.get((self.dataset.address, piece.chunk.start)) {
             Some(kept) => self.cut(&Values::Plain { bytes: &kept, element }, piece, wanted),
             None => self.undo(piece, &stored()?, size, |chunk| self.cut(&chunk, piece, wanted)),
         }
@@ -201,7 +201,7 @@ impl Read<'_> {
         size: usize,
         decode: impl FnOnce() -> Result<Buffer, FormatError>,
     ) -> Result<Buffer, FormatError> {
-        self.chunks.get_or_decode((self.dataset.address, piece.chunk.start), size, decode)
+        self.reader.chunks.get_or_decode((self.dataset.address, piece.chunk.start), size, decode)
     }
 
     /// All of a chunk.

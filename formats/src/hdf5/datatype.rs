@@ -171,6 +171,16 @@ impl Datatype {
         })
     }
 
+    /// Whether values mean something only in the file where they are stored.
+    pub(crate) fn refers(&self) -> bool {
+        match self {
+            Self::ObjectReference { .. } => true,
+            Self::Array { base, .. } => base.refers(),
+            Self::Compound { members, .. } => members.iter().any(|m| m.datatype.refers()),
+            other => other.is_variable(),
+        }
+    }
+
     /// Whether values lie in the global heap, so that the stored bytes are only references.
     pub(crate) fn is_variable(&self) -> bool {
         match self {

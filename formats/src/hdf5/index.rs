@@ -4,6 +4,8 @@
 use super::chunks::ChunkIndex;
 use super::datatype::Datatype;
 use super::filters::Filter;
+use super::links::Links;
+use super::mapping::Mapping;
 use crate::contents::{AttributeValue, Unreadable};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -18,6 +20,16 @@ pub(crate) struct H5Index {
     pub(crate) unreadable: Vec<Unreadable>,
     /// The first path of each object, by its address.
     pub(crate) objects: HashMap<u64, String>,
+    pub(super) links: Links,
+    pub(super) externals: Vec<External>,
+}
+
+/// A link to an object of another file.
+#[derive(Debug)]
+pub(super) struct External {
+    pub(super) path: String,
+    pub(super) file: String,
+    pub(super) target: String,
 }
 
 /// How addresses and lengths are written in a file.
@@ -101,4 +113,6 @@ pub(crate) enum Layout {
     /// In one block; `None` if it was never written.
     Contiguous(Option<u64>),
     Chunked(ChunkIndex),
+    /// In other datasets, here or in other files.
+    Virtual(Vec<Mapping>),
 }

@@ -14,6 +14,7 @@ use hdf5_reader::messages::link_info::LinkInfoMessage;
 use hdf5_reader::messages::symbol_table_msg::SymbolTableMessage;
 use hdf5_reader::object_header::ObjectHeader;
 use hdf5_reader::symbol_table::SymbolTableNode;
+use std::collections::HashMap;
 
 /// A named member of a group.
 #[derive(Debug)]
@@ -33,6 +34,54 @@ pub(super) enum Target {
         file: String,
         path: String,
     },
+}
+
+/// Names looked up for one path, those of the links it leads through included.
+const MAX_STEPS: usize = 256;
+
+/// The links of a file.
+#[derive(Debug)]
+pub(super) struct Links {
+    /// Address of the root group.
+    pub(super) root: u64,
+    /// The links of each group, by its address.
+    pub(super) members: HashMap<u64, Vec<Link>>,
+}
+
+/// Where a path leads.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Followed {
+    Object(u64),
+    External,
+    Nothing,
+}
+
+impl Links {
+    /// Where a path leads, from the group at `from` or from the root.
+    pub(super) fn follow(&self, from: u64, path: &str) -> Followed {
+        self.walk(from, path, &mut { MAX_STEPS })
+    }
+
+    fn walk(&self, from: u64, path: &str, steps: &mut usize) -> Followed {
+        let mut at = if path.starts_with('/') { self.root } else { from };
+        for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+            let links = self.members.get(&at);
+            let Some(link) = links.and_then(|links| links.iter().find(|l| l.name == part)) else {
+                return Followed::Nothing;
+            };
+            let Some(left) = steps.checked_sub(1) else { return Followed::Nothing };
+            *steps = left;
+            at = match &link.target {
+                Target::Hard(address) => *address,
+                Target::External { .. } => return Followed::External,
+                Target::Soft(to) => match self.walk(at, to, steps) {
+                    Followed::Object(address) => address,
+                    other => return other,
+                },
+            };
+        }
+        Followed::Object(at)
+    }
 }
 
 /// The links of a group in the order of creation, or by name where the file does not keep it.

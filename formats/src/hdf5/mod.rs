@@ -4,24 +4,30 @@
 //! when a dataset is first read. Reading, filters and values are ours: byte ranges of the chunks
 //! that a region touches → values → the region cut out → Arrow.
 
+mod assemble;
 mod attribute;
 mod chunked;
 mod chunks;
 mod datatype;
 mod dimensions;
-mod edges;
+mod family;
 mod filters;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod heap;
 mod index;
+mod layout;
 mod links;
+mod mapping;
 mod parse;
 mod read;
 mod selection;
+mod sources;
 mod storage;
 mod values;
 
 use crate::cache::FileChunks;
-use crate::contents::{Attribute, AttributeValue, Contents, Format, Variable};
+use crate::contents::{Attribute, AttributeValue, Contents, Format, Unreadable, Variable};
 use crate::error::FormatError;
 use crate::grids::{grids, group_of};
 use crate::reader::{OpenOptions, Reader, checked};
@@ -29,10 +35,13 @@ use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
+use assemble::Part;
 use datatype::Datatype;
 use dimensions::Scales;
+use family::{Family, Named, Shown};
 use index::{H5Attribute, H5Dataset, H5Index, H5Value, Layout};
 use read::Read;
+use sources::Assembly;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -42,40 +51,69 @@ pub struct Hdf5Reader {
     source: Arc<dyn ByteSource>,
     index: H5Index,
     contents: Contents,
-    /// Path of a variable → place in the index.
-    places: HashMap<String, usize>,
+    /// Where each variable is, by its path.
+    spots: HashMap<String, Spot>,
+    /// The parts of virtual datasets, by their place in the index.
+    assemblies: HashMap<usize, Vec<Part>>,
     chunks: FileChunks,
 }
 
+/// Where a variable is.
+#[derive(Debug)]
+enum Spot {
+    /// At this place in the index.
+    Own(usize),
+    /// In another file, where it has this path.
+    Other(Arc<Hdf5Reader>, String),
+}
+
 impl Hdf5Reader {
-    /// Reads the metadata of a file.
+    /// Reads the metadata of a file, and of the files it refers to as far as the options allow.
     ///
     /// # Errors
     /// [`FormatError::Corrupt`] if the file is truncated or its root group is damaged. A dataset
     /// that cannot be read is no error: it is listed in [`Contents::unreadable`].
     pub fn open(source: Arc<dyn ByteSource>, options: &OpenOptions) -> Result<Self, FormatError> {
+        Self::open_in(source, &Family::new(options))
+    }
+
+    fn open_in(source: Arc<dyn ByteSource>, family: &Family<'_>) -> Result<Self, FormatError> {
+        let location = source.location().to_owned();
+        family.while_opening(&location, || Self::parse(source, family))
+    }
+
+    fn parse(source: Arc<dyn ByteSource>, family: &Family<'_>) -> Result<Self, FormatError> {
         let mut index = parse::index(&source)?;
         let netcdf = dimensions::is_netcdf4(&index);
         if netcdf {
             index.datasets.iter_mut().for_each(|d| characters(&mut d.datatype));
         }
-        let (variables, places) = variables(&index, netcdf);
+        let location = source.location().to_owned();
+        let mut named = family.named_in(&location);
+        let assemblies = assemblies(&mut index, &mut named)?;
+        let (variables, spots) = variables(&index, &assemblies, netcdf);
         let mut groups: Vec<_> = index
             .groups
             .iter()
             .map(|g| (g.path.clone(), visible(&g.attributes, netcdf, &index.objects)))
             .collect();
         let root = if groups.is_empty() { vec![] } else { groups.remove(0).1 };
+        let unreadable = index.unreadable.clone();
+        let mut shown = Shown { variables, spots, groups, unreadable };
+        for link in &index.externals {
+            shown.link(link, &mut named)?;
+        }
+        let Shown { variables, spots, groups, unreadable } = shown;
         let contents = Contents {
             format: if netcdf { Format::NetCdf4 } else { Format::Hdf5 },
             attributes: root,
             groups,
             grids: grids(&variables),
             variables,
-            unreadable: index.unreadable.clone(),
+            unreadable,
         };
-        let chunks = Arc::clone(&options.chunk_cache).file();
-        Ok(Self { source, index, contents, places, chunks })
+        let chunks = Arc::clone(&family.options.chunk_cache).file();
+        Ok(Self { source, index, contents, spots, assemblies, chunks })
     }
 }
 
@@ -90,14 +128,42 @@ impl Reader for Hdf5Reader {
 
     fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError> {
         let variable = checked(self.location(), &self.contents, path, region)?;
-        let place = self.places.get(&variable.path);
-        let Some(dataset) = place.and_then(|place| self.index.datasets.get(*place)) else {
-            return Err(FormatError::corrupt(self.location(), path, "it is not in the index"));
+        let read = match self.spots.get(&variable.path) {
+            Some(Spot::Own(place)) => Read::of(self, *place, 0),
+            Some(Spot::Other(reader, path)) => return reader.read(path, region),
+            None => None,
         };
-        let Self { source, index, chunks, .. } = self;
-        let (frame, objects) = (index.frame, &index.objects);
-        Read { source, frame, dataset, chunks, objects }.region(region)
+        let lost = || FormatError::corrupt(self.location(), path, "it is not in the index");
+        read.ok_or_else(lost)?.region(region)
     }
+}
+
+/// The parts of the virtual datasets, by place in the index. One that cannot be put together is
+/// listed as unreadable; shapes that follow from sources are set.
+fn assemblies(
+    index: &mut H5Index,
+    named: &mut Named<'_>,
+) -> Result<HashMap<usize, Vec<Part>>, FormatError> {
+    let mut assemblies = HashMap::new();
+    for place in 0..index.datasets.len() {
+        let Some(dataset) = index.datasets.get(place) else { continue };
+        let Layout::Virtual(mappings) = &dataset.layout else { continue };
+        let assembly = if dataset.datatype.refers() {
+            Err("a virtual dataset of values that are stored elsewhere".to_owned())
+        } else {
+            sources::assembly(index, dataset, mappings, named)?
+        };
+        let path = dataset.path.clone();
+        match (assembly, index.datasets.get_mut(place)) {
+            (Ok(Assembly { parts, shape }), Some(dataset)) => {
+                dataset.shape = shape;
+                assemblies.insert(place, parts);
+            }
+            (Err(reason), _) => index.unreadable.push(Unreadable { path, reason }),
+            (Ok(_), None) => {}
+        }
+    }
+    Ok(assemblies)
 }
 
 /// NetCDF's `NC_CHAR` is a string of one byte: kept as a byte, so that text can be put together
@@ -108,27 +174,33 @@ fn characters(datatype: &mut Datatype) {
     }
 }
 
-fn variables(index: &H5Index, netcdf: bool) -> (Vec<Variable>, HashMap<String, usize>) {
+fn variables(
+    index: &H5Index,
+    assemblies: &HashMap<usize, Vec<Part>>,
+    netcdf: bool,
+) -> (Vec<Variable>, HashMap<String, Spot>) {
     let scales = Scales::new(index);
     let mut variables: Vec<Variable> = Vec::new();
-    let mut places = HashMap::new();
+    let mut spots = HashMap::new();
     for (place, dataset) in index.datasets.iter().enumerate() {
-        if dimensions::is_dimension_only(dataset) {
+        let is_lost =
+            matches!(dataset.layout, Layout::Virtual(_)) && !assemblies.contains_key(&place);
+        if is_lost || dimensions::is_dimension_only(dataset) {
             continue;
         }
         let Ok(data_type) = dataset.datatype.data_type() else { continue };
         let path = variable_path(&dataset.path);
-        places.insert(path.clone(), place);
+        spots.insert(path.clone(), Spot::Own(place));
         variables.push(variable(dataset, path, data_type, &scales, netcdf, &index.objects));
     }
     // A scale that is no variable here holds no coordinates.
     for variable in &mut variables {
         for dimension in &mut variable.dimensions {
             let coordinate = dimension.coordinate.take();
-            dimension.coordinate = coordinate.filter(|path| places.contains_key(path));
+            dimension.coordinate = coordinate.filter(|path| spots.contains_key(path));
         }
     }
-    (variables, places)
+    (variables, spots)
 }
 
 fn variable_path(path: &str) -> String {
@@ -148,7 +220,7 @@ fn variable(
     let (chunk_shape, stored_bytes) = match &dataset.layout {
         Layout::Chunked(index) => (Some(index.shape.clone()), None),
         Layout::Compact(bytes) => (None, Some(bytes.len() as u64)),
-        Layout::Contiguous(None) => (None, Some(0)),
+        Layout::Contiguous(None) | Layout::Virtual(_) => (None, Some(0)),
         Layout::Contiguous(Some(_)) => (None, cells.and_then(|cells| cells.checked_mul(size))),
     };
     Variable {

@@ -3,10 +3,12 @@
 use super::attribute;
 use super::chunks::{ChunkIndex, IndexKind};
 use super::datatype::Datatype;
-use super::edges::unfiltered_edges;
 use super::filters::Filter;
-use super::index::{Frame, H5Dataset, H5Group, H5Index, Layout};
-use super::links::{Link, Target, links};
+use super::heap::{Heap, Reference};
+use super::index::{External, Frame, H5Dataset, H5Group, H5Index, Layout};
+use super::layout;
+use super::links::{Followed, Links, Target, links};
+use super::mapping::{self, Mapping};
 use super::storage::PagedStorage;
 use crate::contents::Unreadable;
 use crate::error::FormatError;
@@ -29,8 +31,6 @@ const MAX_HEADER: usize = 64 * 1024 * 1024;
 const MAX_RANK: usize = 32;
 /// Deepest group.
 const MAX_DEPTH: usize = 128;
-/// Names looked up for one soft link, those of the links it leads through included.
-const MAX_STEPS: usize = 256;
 
 /// Runs the parser and turns its errors, and its panics, into ours.
 pub(super) fn guard<T>(
@@ -52,7 +52,6 @@ pub(super) fn guard<T>(
 /// Why an object is not read, from the parser's error.
 fn reason(error: &Error) -> String {
     match error {
-        Error::UnsupportedLayoutClass(3) => "a virtual dataset (values in other files)".to_owned(),
         Error::UnsupportedDatatypeClass(11) => "HDF5 2's complex numbers".to_owned(),
         Error::UnexpectedEof { offset, needed, available } => {
             format!("{needed} bytes at byte {offset} are wanted and {available} are there")
@@ -102,9 +101,11 @@ pub(super) fn index(source: &Arc<dyn ByteSource>) -> Result<H5Index, FormatError
             datasets: vec![],
             unreadable: vec![],
             objects: HashMap::new(),
+            links: Links { root: root.address(), members: HashMap::new() },
+            externals: vec![],
         },
-        members: HashMap::new(),
         aliases: vec![],
+        virtuals: HashMap::new(),
     };
     walk.all(root)?;
     Ok(walk.index)
@@ -117,10 +118,10 @@ struct Walk<'a> {
     file: &'a Hdf5File,
     frame: Frame,
     index: H5Index,
-    /// The links of each group, by its address.
-    members: HashMap<u64, Vec<Link>>,
     /// Soft links met: path, address of their group, and what they say.
     aliases: Vec<(String, u64, String)>,
+    /// Virtual datasets, by address, with the place of their mapping.
+    virtuals: HashMap<u64, Option<Reference>>,
 }
 
 impl Walk<'_> {
@@ -190,15 +191,15 @@ impl Walk<'_> {
                     }
                     Target::Soft(to) => self.aliases.push((child, address, to.clone())),
                     Target::External { file, path: to } => {
-                        let reason = format!("an external link to {to} in {file} (not followed)");
-                        self.unreadable(child, reason);
+                        let (file, target) = (file.clone(), to.clone());
+                        self.index.externals.push(External { path: child, file, target });
                     }
                 }
             }
-            self.members.insert(address, listed);
+            self.index.links.members.insert(address, listed);
             stack.extend(inner.into_iter().rev());
         }
-        self.soft_links(root_address)
+        self.soft_links()
     }
 
     /// Lists a dataset, or answers with the group to visit.
@@ -210,7 +211,7 @@ impl Walk<'_> {
         address: u64,
     ) -> Result<Option<Group>, FormatError> {
         self.index.objects.entry(address).or_insert_with(|| path.to_owned());
-        let header = match self.guarded(path, || self.file.get_or_parse_header(address)) {
+        let header = match self.header(path, address) {
             Ok(header) => header,
             Err(error) => {
                 self.note(path.to_owned(), error)?;
@@ -232,6 +233,37 @@ impl Walk<'_> {
             Ok(found) => Ok(found),
             Err(error) => self.note(path.to_owned(), error).map(|()| None),
         }
+    }
+
+    /// The header of an object. The parser refuses that of a virtual dataset, so its layout is
+    /// looked at here and hidden from the parser.
+    fn header(&mut self, path: &str, address: u64) -> Result<Arc<ObjectHeader>, FormatError> {
+        let mut found = None;
+        let header = guard(self.source.location(), path, self.storage, || {
+            match self.file.get_or_parse_header(address) {
+                Err(Error::UnsupportedLayoutClass(3)) => {}
+                parsed => return parsed,
+            }
+            let message = layout::message(self.storage, self.frame, address)?;
+            found = Some(message.mapping(self.frame));
+            message.hide(self.storage)?;
+            self.file.get_or_parse_header(address)
+        })?;
+        if let Some(mapping) = found {
+            self.virtuals.insert(address, mapping);
+        }
+        Ok(header)
+    }
+
+    /// The mappings of a virtual dataset.
+    fn mappings(&self, path: &str, place: Option<Reference>) -> Result<Vec<Mapping>, FormatError> {
+        let Some(place) = place else { return Ok(vec![]) };
+        let corrupt = |problem: &str| FormatError::corrupt(self.source.location(), path, problem);
+        let mut heap = Heap::new(self.frame);
+        heap.load(self.source.as_ref(), path, std::iter::once(place))?;
+        let block = heap.value(place, 1).map_err(|damaged| corrupt(&damaged.0))?;
+        mapping::parse(block, self.frame.length_size)
+            .ok_or_else(|| corrupt("the mapping of the virtual dataset is damaged"))
     }
 
     fn dataset(
@@ -282,15 +314,19 @@ impl Walk<'_> {
         }
         let space = space.ok_or_else(|| corrupt("it has no dataspace"))?;
         let (shape, max_shape) = shape(space).ok_or_else(|| corrupt("its shape is damaged"))?;
-        let mut layout = self
-            .layout(layout.ok_or_else(|| corrupt("it has no layout"))?, &shape, &max_shape)
-            .map_err(corrupt)?;
+        let mut layout = match self.virtuals.get(&address) {
+            Some(place) => Layout::Virtual(self.mappings(path, *place)?),
+            None => self
+                .layout(layout.ok_or_else(|| corrupt("it has no layout"))?, &shape, &max_shape)
+                .map_err(corrupt)?,
+        };
         if let Layout::Chunked(index) = &mut layout
             && index.kind != IndexKind::BTreeV1
             && !filters.is_empty()
         {
-            index.unfiltered_edges =
-                self.guarded(path, || unfiltered_edges(self.storage, self.frame, address))?;
+            index.unfiltered_edges = self.guarded(path, || {
+                layout::message(self.storage, self.frame, address)?.unfiltered_edges()
+            })?;
         }
         let source = self.source.as_ref();
         Ok(H5Dataset {
@@ -347,13 +383,13 @@ impl Walk<'_> {
     }
 
     /// Lists datasets under the soft links that lead to them; groups have been visited already.
-    fn soft_links(&mut self, root: u64) -> Result<(), FormatError> {
+    fn soft_links(&mut self) -> Result<(), FormatError> {
         let mut canonical: HashMap<u64, String> = HashMap::new();
         for dataset in &self.index.datasets {
             canonical.entry(dataset.address).or_insert_with(|| dataset.path.clone());
         }
         for (path, group, to) in std::mem::take(&mut self.aliases) {
-            match self.follow(root, group, &to, &mut { MAX_STEPS }) {
+            match self.index.links.follow(group, &to) {
                 Followed::Nothing => {
                     self.unreadable(path, format!("a soft link to {to}, which is not there"));
                 }
@@ -378,35 +414,6 @@ impl Walk<'_> {
         }
         Ok(())
     }
-
-    /// Where the path of a soft link leads, from the group at `from`, in no more than `steps`.
-    fn follow(&self, root: u64, from: u64, path: &str, steps: &mut usize) -> Followed {
-        let mut at = if path.starts_with('/') { root } else { from };
-        for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
-            let links = self.members.get(&at);
-            let Some(link) = links.and_then(|links| links.iter().find(|l| l.name == part)) else {
-                return Followed::Nothing;
-            };
-            let Some(left) = steps.checked_sub(1) else { return Followed::Nothing };
-            *steps = left;
-            at = match &link.target {
-                Target::Hard(address) => *address,
-                Target::External { .. } => return Followed::External,
-                Target::Soft(to) => match self.follow(root, at, to, steps) {
-                    Followed::Object(address) => address,
-                    other => return other,
-                },
-            };
-        }
-        Followed::Object(at)
-    }
-}
-
-/// Where a soft link leads.
-enum Followed {
-    Object(u64),
-    External,
-    Nothing,
 }
 
 enum Kind {

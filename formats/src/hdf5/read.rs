@@ -1,10 +1,10 @@
 //! A region of a dataset: which bytes, and where they go.
 
+use super::Hdf5Reader;
 use super::datatype::Datatype;
 use super::heap::{Heap, Reference};
 use super::index::{Frame, H5Dataset, Layout};
 use super::values::{self, Around, Place};
-use crate::cache::FileChunks;
 use crate::error::FormatError;
 use crate::fetch::fetch;
 use crate::hyperslab::{self, Runs};
@@ -13,7 +13,6 @@ use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use arrow::buffer::MutableBuffer;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,12 +22,14 @@ const PLAN: usize = 65_536;
 /// One dataset of an open file.
 #[derive(Clone, Copy)]
 pub(super) struct Read<'a> {
+    pub(super) reader: &'a Hdf5Reader,
     pub(super) source: &'a Arc<dyn ByteSource>,
     pub(super) frame: Frame,
+    /// Place of the dataset in the index.
+    pub(super) place: usize,
     pub(super) dataset: &'a H5Dataset,
-    pub(super) chunks: &'a FileChunks,
-    /// The path of each object, by its address.
-    pub(super) objects: &'a HashMap<u64, String>,
+    /// Virtual datasets that this one is read for.
+    pub(super) depth: u8,
 }
 
 /// A region of a dataset.
@@ -54,10 +55,28 @@ pub(super) struct Block {
     pub(super) runs: Runs,
 }
 
-impl Read<'_> {
+impl<'a> Read<'a> {
+    /// `None` if there is no such dataset.
+    pub(super) fn of(reader: &'a Hdf5Reader, place: usize, depth: u8) -> Option<Self> {
+        let (source, frame) = (&reader.source, reader.index.frame);
+        let dataset = reader.index.datasets.get(place)?;
+        Some(Self { reader, source, frame, place, dataset, depth })
+    }
+
     /// The values of a region, which may reach past the stored extent of unlimited dimensions:
     /// there, and where nothing was written, they are the fill value.
     pub(super) fn region(&self, region: &Region) -> Result<ArrayRef, FormatError> {
+        let dataset = self.dataset;
+        let (cells, values) = self.stored(region)?;
+        let heap = self.heap(&values)?;
+        let objects = &self.reader.index.objects;
+        let around = Around { frame: self.frame, heap: &heap, objects };
+        let place = Place { location: self.location(), path: &dataset.path, around: Some(around) };
+        values::array(place, &dataset.datatype, values, cells)
+    }
+
+    /// The elements of a region as they are stored, and their number.
+    pub(super) fn stored(&self, region: &Region) -> Result<(usize, MutableBuffer), FormatError> {
         let dataset = self.dataset;
         let size = dataset.datatype.size();
         let (cells, bytes) = region_bytes(self.location(), &dataset.path, region.cells(), size)?;
@@ -84,12 +103,10 @@ impl Read<'_> {
                     self.blocks(std::iter::once(block), &wanted, wanted.is_stored())?
                 }
                 Layout::Chunked(index) => self.chunked(index, &wanted)?,
+                Layout::Virtual(_) => self.assembled(&wanted)?,
             }
         };
-        let heap = self.heap(&values)?;
-        let around = Around { frame: self.frame, heap: &heap, objects: self.objects };
-        let place = Place { location: self.location(), path: &dataset.path, around: Some(around) };
-        values::array(place, &dataset.datatype, values, cells)
+        Ok((cells, values))
     }
 
     pub(super) fn location(&self) -> &str {
@@ -138,7 +155,7 @@ impl Read<'_> {
                 plan.ok_or_else(|| self.overflow())?.into_iter().unzip();
             if let ([range], true, None) = (ranges.as_slice(), covers, &values) {
                 // The bytes are the values: no copy.
-                return Ok(Vec::from(self.source.read(range.clone())?).into());
+                return Ok(self.source.read_owned(range.clone())?.into());
             }
             let values = values.get_or_insert_with(|| {
                 if covers {

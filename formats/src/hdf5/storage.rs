@@ -18,12 +18,46 @@ pub(super) struct PagedStorage {
     source: Arc<dyn ByteSource>,
     base: u64,
     pages: Mutex<HashMap<u64, Bytes>>,
+    /// Bytes that are shown in place of the file's, by the byte where they begin.
+    shown: Mutex<Vec<(u64, Vec<u8>)>>,
     failure: Mutex<Option<SourceError>>,
 }
 
 impl PagedStorage {
     pub(super) fn new(source: Arc<dyn ByteSource>, base: u64) -> Self {
-        Self { source, base, pages: Mutex::default(), failure: Mutex::default() }
+        Self {
+            source,
+            base,
+            pages: Mutex::default(),
+            shown: Mutex::default(),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// Shows other bytes than the file's from `at` on.
+    pub(super) fn show(&self, at: u64, bytes: Vec<u8>) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).push((at, bytes));
+    }
+
+    /// The bytes of the file from `start` on with what is shown in their place; `None` where that is
+    /// nothing.
+    fn retouched(&self, start: u64, bytes: &[u8]) -> Option<Vec<u8>> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retouched = None;
+        let end = start.checked_add(bytes.len() as u64)?;
+        for (at, other) in shown.iter() {
+            let (first, last) = (start.max(*at), end.min(at.saturating_add(other.len() as u64)));
+            if first >= last {
+                continue;
+            }
+            let length = usize::try_from(last - first).ok()?;
+            let (to, from) =
+                (usize::try_from(first - start).ok()?, usize::try_from(first - at).ok()?);
+            let target = retouched.get_or_insert_with(|| bytes.to_vec());
+            let other = other.get(from..from.checked_add(length)?)?;
+            target.get_mut(to..to.checked_add(length)?)?.copy_from_slice(other);
+        }
+        retouched
     }
 
     /// The error of the source that made a parse fail, if one did.
@@ -74,10 +108,16 @@ impl Storage for PagedStorage {
         }
         let (first, last) = (start / PAGE, (end - 1) / PAGE);
         if first != last {
-            return Ok(StorageBuffer::from_vec(self.read(start, end)?.to_vec()));
+            let bytes = self.read(start, end)?;
+            let bytes = self.retouched(start, &bytes).unwrap_or_else(|| bytes.to_vec());
+            return Ok(StorageBuffer::from_vec(bytes));
         }
         let page = self.page(first)?;
         let at = usize::try_from(start % PAGE).map_err(|_| outside())?;
-        StorageBuffer::from_shared_owner(Arc::new(page), at, len)
+        let bytes = at.checked_add(len).and_then(|end| page.get(at..end)).ok_or_else(outside)?;
+        match self.retouched(start, bytes) {
+            Some(retouched) => Ok(StorageBuffer::from_vec(retouched)),
+            None => StorageBuffer::from_shared_owner(Arc::new(page), at, len),
+        }
     }
 }

@@ -96,7 +96,7 @@ fn contract(path: &Path) {
         Access { gap: 1 << 40, run: 1 << 40, batch: 1 << 40 },
     ] {
         let memory = MemorySource::new(path.display().to_string(), bytes.clone());
-        let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(0)) };
+        let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(0)), siblings: None };
         let asked = tarn_formats::open_with(Arc::new(Choosy(memory, access)), &options).unwrap();
         for (variable, values) in contents.variables.iter().zip(&alone) {
             let array = read_whole(asked.as_ref(), variable);

@@ -248,6 +248,102 @@ with h5py.File(folder / "plugins.h5", "w") as f:
     f.create_dataset("fletcher_blosc", data=walk[:5000].astype("<i2"), chunks=(999,), fletcher32=True, **hdf5plugin.Blosc())
 note_h5("plugins.h5")
 
+# Files that refer to each other.
+family = folder / "family"
+(family / "below").mkdir(parents=True)
+for i in range(4):
+    with h5py.File(family / f"frames_{i}.h5", "w") as f:
+        f.create_dataset("entry/data", data=rng.integers(0, 1000, (3, 5, 6)).astype("<i2"), chunks=(1, 5, 6), compression="gzip")
+        f.create_dataset("one", data=rng.standard_normal((5, 6)))
+        f["entry/same"] = h5py.SoftLink("/entry/data")
+with h5py.File(family / "growing.h5", "w", libver="latest") as f:
+    f.create_dataset("data", data=np.arange(70, dtype="<i2").reshape(7, 10), maxshape=(None, 10))
+with h5py.File(family / "below" / "deep.h5", "w") as f:
+    f["x"] = np.arange(5)
+    f["x"].make_scale("x")
+    f["g/y"] = np.arange(5) / 3
+    f["g/y"].attrs["units"] = "m"
+    f["g"].attrs["note"] = "of a group"
+    f["g/up"] = h5py.ExternalLink("other.h5", "/z")
+with h5py.File(family / "below" / "other.h5", "w") as f:
+    f["z"] = np.arange(3)
+
+
+def virtual(file, libver):
+    unlimited = h5py.h5s.UNLIMITED
+
+    def low(f, name, shape, most, mappings, kind="<i2", fill=-7):
+        """A virtual dataset of selections that h5py's own interface does not make."""
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_fill_value(np.array(fill, kind))
+        for target, source_file, path, (source_shape, source_most, selections) in mappings:
+            whole = h5py.h5s.create_simple(shape, most)
+            space = h5py.h5s.create_simple(source_shape, source_most)
+            for sid, chosen in [(whole, target), (space, selections)]:
+                for i, (start, count, stride, block) in enumerate(chosen):
+                    op = h5py.h5s.SELECT_SET if i == 0 else h5py.h5s.SELECT_OR
+                    sid.select_hyperslab(start, count, stride, block, op)
+            properties.set_virtual(whole, source_file.encode(), path.encode(), space)
+        whole = h5py.h5s.create_simple(shape, most)
+        h5py.h5d.create(f.id, name.encode(), h5py.h5t.py_create(np.dtype(kind)), whole, properties)
+
+    sources = [h5py.VirtualSource(f"frames_{i}.h5", "entry/data", (3, 5, 6), "<i2") for i in range(5)]
+    ones = [h5py.VirtualSource(f"frames_{i}.h5", "one", (5, 6), "<f8") for i in range(4)]
+    with h5py.File(family / file, "w", libver=libver) as f:
+        f["own"] = np.arange(24, dtype="<i2").reshape(4, 6)
+        layout = h5py.VirtualLayout((15, 5, 6), "<i2")
+        for i, source in enumerate(sources):
+            layout[3 * i : 3 * i + 3] = source
+        f.create_virtual_dataset("stack", layout, fillvalue=-7)
+        layout = h5py.VirtualLayout((4, 5, 6), "<f8")
+        for i, source in enumerate(ones):
+            layout[i] = source
+        f.create_virtual_dataset("single", layout, fillvalue=2.5)
+        layout = h5py.VirtualLayout((6, 5, 6), "<i2")
+        layout[0::2], layout[1::2] = sources[0], sources[2]
+        f.create_virtual_dataset("woven", layout)
+        layout = h5py.VirtualLayout((20, 9, 8), "<i2")
+        layout[4:19:6, 1:8:3, 3:6] = sources[1][0:3, 0:5:2, 1:6:2]
+        layout[0, 0:5, 0:6] = sources[3][2]
+        layout[19:20, 8, 2:8] = h5py.VirtualSource(".", "own", (4, 6), "<i2")[3]
+        f.create_virtual_dataset("strewn", layout, fillvalue=-7)
+        layout = h5py.VirtualLayout((3, 5, 6), "<i2")
+        layout[:] = h5py.VirtualSource("frames_1.h5", "entry/same", (3, 5, 6), "<i2")
+        f.create_virtual_dataset("through_link", layout)
+        layout = h5py.VirtualLayout((6, 4), "<i2")
+        layout[0:5, 0] = h5py.VirtualSource("frames_1.h5", "entry/data", (3, 5, 6), "<i2")[0, :, 2]
+        layout[5, :] = h5py.VirtualSource("frames_1.h5", "entry/data", (3, 5, 6), "<i2")[1, 0, 2:6]
+        f.create_virtual_dataset("slices", layout)
+        layout = h5py.VirtualLayout((2, 5, 6), "<i2")
+        layout[:] = h5py.VirtualSource(".", "stack", (15, 5, 6), "<i2")[2:4]
+        f.create_virtual_dataset("nested", layout)
+        low(f, "blocks", (20, 10), (20, 10), [([((1, 0), (3, 1), (6, 1), (2, 10))], "growing.h5", "data", ((7, 10), (7, 10), [((0, 0), (3, 1), (2, 1), (2, 10))]))])
+        low(f, "two_boxes", (9, 10), (9, 10), [([((0, 0), (1, 1), None, (2, 4)), ((5, 3), (1, 1), None, (1, 4))], "growing.h5", "data", ((7, 10), (7, 10), [((1, 6), (1, 1), None, (2, 4)), ((6, 0), (1, 1), None, (1, 4))]))])
+        frame = ((3, 5, 6), (3, 5, 6), [((0, 0, 0), (1, 1, 1), None, (3, 5, 6))])
+        low(f, "numbered", (0, 5, 6), (unlimited, 5, 6), [([((0, 0, 0), (unlimited, 1, 1), (3, 1, 1), (3, 5, 6))], "frames_%b.h5", "/entry/data", frame)])
+        low(f, "numbered_apart", (0, 5, 6), (unlimited, 5, 6), [([((1, 0, 0), (unlimited, 1, 1), (5, 1, 1), (3, 5, 6))], "frames_%b.h5", "/entry/data", frame)])
+        grows = ((7, 10), (unlimited, 10), [((1, 0), (unlimited, 1), (2, 1), (1, 10))])
+        low(f, "follows", (0, 10), (unlimited, 10), [([((0, 0), (unlimited, 1), (1, 1), (1, 10))], "growing.h5", "data", grows)])
+        grows = ((7, 10), (unlimited, 10), [((2, 0), (1, 1), (1, 1), (unlimited, 10))])
+        low(f, "follows_all", (0, 10), (unlimited, 10), [([((3, 0), (1, 1), (1, 1), (unlimited, 10))], "growing.h5", "data", grows)])
+        low(f, "other_type", (5, 6), (5, 6), [([((0, 0), (1, 1), None, (5, 6))], "frames_0.h5", "one", ((5, 6), (5, 6), [((0, 0), (1, 1), None, (5, 6))]))], kind=">f8", fill=0)
+        low(f, "circle", (4,), (4,), [([((0,), (1,), None, (4,))], ".", "circle", ((4,), (4,), [((0,), (1,), None, (4,))]))], fill=0)
+        for name, (to, path) in {
+            "dataset": ("frames_2.h5", "/entry/data"), "group": ("below/deep.h5", "/g"), "whole": ("below/deep.h5", "/"),
+            "soft": ("frames_2.h5", "/entry/same"), "no_file": ("gone.h5", "/x"), "no_object": ("frames_2.h5", "/gone"),
+            "upwards": ("../plugins.h5", "/x"), "absolute": (str(folder / "plugins.h5"), "/x"), "itself": (file, "/own"),
+            "back": ("back.h5", "/forth"),
+        }.items():
+            f[f"links/{name}"] = h5py.ExternalLink(to, path)
+    note_h5(f"family/{file}", [n for n in h5py.File(family / file) if n not in ("links", "other_type", "circle")] + ["links/dataset", "links/group/y", "links/group/up", "links/whole/x", "links/whole/g/y", "links/soft"])
+
+
+virtual("virtual.h5", None)
+virtual("virtual_latest.h5", "latest")
+with h5py.File(family / "back.h5", "w") as f:
+    f["forth/again"] = h5py.ExternalLink("virtual.h5", "/own")
+    f["forth/v"] = 1
+
 with h5py.File(folder / "links.h5", "w", libver="latest") as f:
     g = f.create_group("g")
     d = g.create_dataset("d", data=np.arange(4))

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod python;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod support;

@@ -5,7 +5,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tarn_formats::{LocalFile, Reader, Region, Variable};
+use tarn_formats::{
+    LocalFile, LocalSiblings, OpenOptions, Reader, Region, SourceResolver, Variable,
+};
 
 /// The shared data, or `None` with a word on what is left out.
 pub(crate) fn data() -> Option<PathBuf> {
@@ -22,9 +24,12 @@ pub(crate) fn data() -> Option<PathBuf> {
     None
 }
 
+/// A file, with the files beside it that it refers to.
 pub(crate) fn open(path: &Path) -> Arc<dyn Reader> {
     let source = LocalFile::open(path).unwrap();
-    tarn_formats::open(Arc::new(source)).unwrap_or_else(|error| panic!("{error}"))
+    let siblings: Arc<dyn SourceResolver> = Arc::new(LocalSiblings::of(path).unwrap());
+    let options = OpenOptions { siblings: Some(siblings), ..OpenOptions::default() };
+    tarn_formats::open_with(Arc::new(source), &options).unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub(crate) fn read_whole(reader: &dyn Reader, variable: &Variable) -> ArrayRef {

@@ -1,5 +1,6 @@
 //! Files written by h5py and netCDF4, against what these two read back.
 
+use crate::python::generated;
 use crate::support::{flat, open, read_whole, texts};
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::cast;
@@ -10,36 +11,16 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::ops::Range;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tarn_formats::{
-    AttributeValue, ByteSource, Format, FormatError, LocalFile, Reader, Region, SourceError,
+    AttributeValue, ByteSource, ChunkCache, Format, FormatError, LocalFile, OpenOptions, Reader,
+    Region, SourceError,
 };
 
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
 pub(crate) fn written() -> Option<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/generate.py");
-    let own = std::env::var("TARN_TEST_PYTHON").unwrap_or_default();
-    let cached = format!(
-        "{}/tarn/venv/bin/python",
-        std::env::var("XDG_CACHE_HOME")
-            .unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").unwrap_or_default()))
-    );
-    for python in [own.as_str(), &cached, "python3"] {
-        let can = Command::new(python).args(["-c", "import h5py, netCDF4, hdf5plugin"]).output();
-        if !can.is_ok_and(|output| output.status.success()) {
-            continue;
-        }
-        let output = Command::new(python).arg(&script).arg(folder.path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        return Some(folder);
-    }
-    let message = "no Python with h5py, netCDF4 and hdf5plugin: set TARN_TEST_PYTHON";
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
-    eprintln!("left out: {message}");
-    None
+    generated(Path::new("tests/readers/generate.py"))
 }
 
 /// The values of nested arrays of numbers, as h5py lays them out.
@@ -159,7 +140,8 @@ fn links_lead_to_datasets_and_cycles_end() {
     assert!(reason("/dangling").contains("/nowhere"), "{}", reason("/dangling"));
     assert!(reason("/loop").contains("soft link"), "{}", reason("/loop"));
     assert!(reason("/outside").contains("other.h5"), "{}", reason("/outside"));
-    assert!(reason("/virtual").contains("virtual dataset"), "{}", reason("/virtual"));
+    // A virtual dataset without sources is its fill value.
+    assert!(contents.variable("/virtual").is_some(), "{}", reason("/virtual"));
 
     let dataset = contents.variables.iter().find(|v| v.path.ends_with("/d")).unwrap();
     let attribute = |name: &str| dataset.attribute(name).unwrap_or_else(|| panic!("no {name}"));
@@ -173,6 +155,69 @@ fn links_lead_to_datasets_and_cycles_end() {
     assert_eq!(numbers.as_ref(), &arrow::array::Int32Array::from_iter_values(0..20) as &dyn Array);
     let AttributeValue::Numbers(nothing) = attribute("nothing") else { panic!("no numbers") };
     assert_eq!(nothing.len(), 0);
+}
+
+#[test]
+fn files_that_refer_to_others_say_what_they_cannot_reach() {
+    let Some(folder) = written() else { return };
+    let path = folder.path().join("family/virtual.h5");
+    let reader = open(&path);
+    let reasons = |reader: &dyn Reader, name: &str| {
+        let path = format!("/{name}");
+        let found = reader.contents().unreadable.iter().find(|u| u.path == path);
+        found.map(|unreadable| unreadable.reason.clone()).unwrap_or_default()
+    };
+    for (name, wanted) in [
+        ("other_type", "its source one in frames_0.h5 has another type"),
+        ("links/no_file", "/x in gone.h5: there is no such file"),
+        ("links/no_object", "/gone in frames_2.h5: there is no such object"),
+        ("links/upwards", "may not be opened: its name is no path below the folder"),
+        ("links/absolute", "may not be opened: its name is no path below the folder"),
+        ("links/itself", "the file refers to itself"),
+        ("links/back/again", "in a circle"),
+    ] {
+        let reason = reasons(reader.as_ref(), name);
+        assert!(reason.contains(wanted), "{name}: {reason}");
+    }
+    let error = reader.read("/circle", &Region::whole(&[4])).unwrap_err();
+    assert!(error.to_string().contains("in a circle"), "{error}");
+    let group = reader.contents().groups.iter().find(|(path, _)| path == "/links/group").unwrap();
+    assert_eq!(group.1[0].name, "note");
+    let scale = reader.contents().variable("/links/whole/x").unwrap();
+    assert_eq!(scale.dimensions[0].coordinate.as_deref(), Some("/links/whole/x"));
+
+    let alone = tarn_formats::open(Arc::new(LocalFile::open(&path).unwrap())).unwrap();
+    for name in ["links/dataset", "links/group", "stack", "numbered", "links/back"] {
+        let reason = reasons(alone.as_ref(), name);
+        assert!(reason.contains("other files are not opened here"), "{name}: {reason}");
+    }
+    // What is in the file itself needs no other file.
+    assert!(alone.contents().variable("/own").is_some());
+    assert!(alone.contents().variable("/circle").is_some());
+}
+
+#[test]
+fn a_chunk_that_is_read_in_parts_is_fetched_once() {
+    let Some(folder) = written() else { return };
+    let file = LocalFile::open(folder.path().join("plugins.h5")).unwrap();
+    let source = Arc::new(Counting(file, AtomicU64::new(0)));
+    let cache = Arc::new(ChunkCache::new(1 << 20));
+    let options = OpenOptions { chunk_cache: Arc::clone(&cache), siblings: None };
+    let shared = Arc::clone(&source) as Arc<dyn ByteSource>;
+    let reader = tarn_formats::open_with(shared, &options).unwrap();
+    let part = |range: Range<u64>| {
+        let region = Region::new(std::iter::once(range).collect());
+        reader.read("/blosc_lz4_large", &region).unwrap()
+    };
+    let first = part(0..10_000);
+    let after_one = source.1.load(Ordering::Relaxed);
+    let rest = part(10_000..70_001);
+    assert_eq!(source.1.load(Ordering::Relaxed), after_one);
+    assert_eq!(cache.bytes(), 4 * 70_001);
+    let whole = part(0..70_001);
+    assert_eq!(arrow::compute::concat(&[&first, &rest]).unwrap().as_ref(), whole.as_ref());
+    drop(reader);
+    assert_eq!(cache.bytes(), 0);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tarn_catalog::{PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::store::FileStat;
 use tarn_connectors::{Location, StoreError, Stores};
-use tarn_formats::{FormatError, Reader, Table};
+use tarn_formats::{FormatError, OpenOptions, Reader, Table};
 use tarn_schemas::{Layout, TableOptions};
 
 /// Files that are opened at once.
@@ -130,7 +130,8 @@ impl Opener {
         if let Some(known) = self.grids.get(&key) {
             return Ok(known);
         }
-        let opening: Vec<_> = now.iter().map(|file| self.reader(&file.stat)).collect();
+        // Only what is pinned: other files that these refer to are not.
+        let opening: Vec<_> = now.iter().map(|file| self.reader(&file.stat, false)).collect();
         let readers = futures::stream::iter(opening).buffered(OPEN_AT_ONCE).try_collect().await?;
         let table = open_grid(readers, options.clone()).await?;
         let open = OpenGrid { table, figures: Arc::default() };
@@ -181,7 +182,7 @@ impl Opener {
         let opened: Vec<Result<OpenFile, String>> =
             futures::stream::iter(found)
                 .map(|found| async move {
-                    match self.reader(&found.stat).await {
+                    match self.reader(&found.stat, true).await {
                         Ok(reader) => Ok(Ok(OpenFile { reader, named: found.named })),
                         Err(QueryError::Format(FormatError::UnknownFormat {
                             location, ..
@@ -198,9 +199,16 @@ impl Opener {
         Ok(open.into_iter().filter_map(Result::ok).collect())
     }
 
-    async fn reader(&self, stat: &FileStat) -> Result<Arc<dyn Reader>, QueryError> {
+    /// A reader of one file, with the files beside it that it refers to, or without them.
+    async fn reader(
+        &self,
+        stat: &FileStat,
+        with_siblings: bool,
+    ) -> Result<Arc<dyn Reader>, QueryError> {
         let source = self.stores.source(stat).await?;
-        blocking(move || Ok(tarn_formats::open(source)?)).await
+        let siblings = with_siblings.then(|| Stores::siblings(stat)).flatten();
+        let options = OpenOptions { siblings, ..OpenOptions::default() };
+        blocking(move || Ok(tarn_formats::open_with(source, &options)?)).await
     }
 }
 

@@ -9,7 +9,7 @@ use crate::output::text_table;
 use serde_json::json;
 use std::sync::Arc;
 use tarn_connectors::{FileStat, Found, Stores};
-use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Variable, contents};
+use tarn_formats::{AttributeValue, Contents, FormatError, OpenOptions, Reader, Variable, contents};
 use tarn_schemas::ErrorCode;
 
 /// Says what is in files. A file that cannot be read is said at its place; the others go on.
@@ -22,7 +22,7 @@ pub(crate) async fn run(context: &Context, args: &Inspect) -> Result<(), Outcome
     let (mut described, mut unknown) = (Vec::new(), Vec::new());
     let mut first_failure = None;
     for Found { stat: file, named } in &files {
-        match open(engine.stores(), file).await {
+        match open(engine.stores(), file, true).await {
             Ok(reader) if context.json => described.push(as_json(file, reader.contents())),
             Ok(reader) => print(file, reader.contents()),
             Err(Unopened::UnknownFormat(_)) if !named => unknown.push(file.location.clone()),
@@ -64,10 +64,17 @@ impl From<Unopened> for Failure {
     }
 }
 
-/// Opens a file on a thread that may block.
-pub(crate) async fn open(stores: &Stores, file: &FileStat) -> Result<Arc<dyn Reader>, Unopened> {
+/// Opens a file on a thread that may block, with or without the files beside it that it refers to.
+pub(crate) async fn open(
+    stores: &Stores,
+    file: &FileStat,
+    with_siblings: bool,
+) -> Result<Arc<dyn Reader>, Unopened> {
     let source = stores.source(file).await.map_err(|error| Unopened::Failed(error.into()))?;
-    let opened = tokio::task::spawn_blocking(move || tarn_formats::open(source)).await;
+    let siblings = with_siblings.then(|| Stores::siblings(file)).flatten();
+    let options = OpenOptions { siblings, ..OpenOptions::default() };
+    let opened =
+        tokio::task::spawn_blocking(move || tarn_formats::open_with(source, &options)).await;
     match opened {
         Ok(Ok(reader)) => Ok(reader),
         Ok(Err(error @ FormatError::UnknownFormat { .. })) => {

@@ -125,7 +125,8 @@ async fn check_tables(home: &Home, record: &Record, files: &[FileStat]) -> Resul
     }
     let mut readers = Vec::new();
     for file in files {
-        readers.push(inspect::open(&home.stores, file).await?);
+        // A registered table is what its pinned files hold; others may change unseen.
+        readers.push(inspect::open(&home.stores, file, false).await?);
     }
     let tables = record.tables.clone();
     tokio::task::spawn_blocking(move || {

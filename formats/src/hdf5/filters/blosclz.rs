@@ -5,7 +5,7 @@
 //! byte with the rest of the distance follows, and the largest distance of all means that two more
 //! bytes hold one beyond it. A match is three bytes at least. The first control byte is a literal's.
 
-use super::lzf::repeat;
+use super::lzf::{literal, repeat};
 use crate::cursor::Cursor;
 
 /// Largest distance without two more bytes.
@@ -18,10 +18,7 @@ pub(super) fn decompress(input: &[u8], output: &mut [u8]) -> Option<()> {
     let mut at = 0_usize;
     loop {
         if control < 32 {
-            let literal = cursor.take(control + 1)?;
-            let end = at.checked_add(literal.len())?;
-            output.get_mut(at..end)?.copy_from_slice(literal);
-            at = end;
+            at = literal(output, at, &mut cursor, control + 1)?;
         } else {
             let mut length = (control >> 5) + 2;
             if length == 9 {

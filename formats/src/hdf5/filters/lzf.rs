@@ -10,10 +10,7 @@ pub(super) fn decompress(input: &[u8], output: &mut [u8]) -> Option<usize> {
         let control = usize::from(cursor.u8()?);
         if control < 32 {
             // A literal run of control + 1 bytes.
-            let literal = cursor.take(control + 1)?;
-            let end = at.checked_add(literal.len())?;
-            output.get_mut(at..end)?.copy_from_slice(literal);
-            at = end;
+            at = literal(output, at, &mut cursor, control + 1)?;
             continue;
         }
         // A match: 3 bits of length (7 = one more byte), 13 bits of distance.
@@ -27,7 +24,33 @@ pub(super) fn decompress(input: &[u8], output: &mut [u8]) -> Option<usize> {
     (at == output.len()).then_some(at)
 }
 
-/// Writes `length` bytes at `at` that repeat those `distance` before, and says where they end.
+/// Bytes that are moved at once where there is room for them: a few moves of a fixed size cost less
+/// than finding out how many bytes are wanted.
+const MOVE: usize = 16;
+
+/// Writes the next `length` bytes of the input, which are 32 at most, at `at`, and says where they
+/// end. What stands behind them in the output may change.
+pub(super) fn literal(
+    output: &mut [u8],
+    at: usize,
+    cursor: &mut Cursor<'_>,
+    length: usize,
+) -> Option<usize> {
+    let end = at.checked_add(length)?;
+    let room = output.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<{ 2 * MOVE }>());
+    if let (Some(room), Some(bytes)) = (room, cursor.ahead::<{ 2 * MOVE }>())
+        && length <= 2 * MOVE
+    {
+        *room = *bytes;
+        cursor.take(length)?;
+        return Some(end);
+    }
+    output.get_mut(at..end)?.copy_from_slice(cursor.take(length)?);
+    Some(end)
+}
+
+/// Writes `length` bytes at `at` that repeat those `distance` before, and says where they end. What
+/// stands behind them in the output may change.
 pub(super) fn repeat(
     output: &mut [u8],
     at: usize,
@@ -35,13 +58,16 @@ pub(super) fn repeat(
     length: usize,
 ) -> Option<usize> {
     let end = at.checked_add(length)?;
-    let (before, after) = output.get_mut(..end)?.split_at_mut_checked(at)?;
-    let source = before.get(at.checked_sub(distance)?..)?;
-    if distance >= length {
-        after.copy_from_slice(source.get(..length)?);
+    let from = at.checked_sub(distance).filter(|_| distance > 0)?;
+    if distance >= MOVE && end.checked_add(MOVE)? <= output.len() {
+        for done in (0..length).step_by(MOVE) {
+            output.copy_within(from + done..from + done + MOVE, at + done);
+        }
         return Some(end);
     }
-    // The match reaches into what it writes: what is between repeats.
+    let (before, after) = output.get_mut(..end)?.split_at_mut_checked(at)?;
+    let source = before.get(from..)?;
+    // Where the match reaches into what it writes, what is between repeats.
     for part in after.chunks_mut(distance) {
         part.copy_from_slice(source.get(..part.len())?);
     }
@@ -50,7 +76,8 @@ pub(super) fn repeat(
 
 #[cfg(test)]
 mod tests {
-    use super::decompress;
+    use super::*;
+    use proptest::prelude::*;
 
     fn decompressed(input: &[u8], size: usize) -> Option<Vec<u8>> {
         let mut output = vec![0xee; size];
@@ -68,6 +95,47 @@ mod tests {
         assert_eq!(decompressed(&overlapping, 13).unwrap(), b"xyxyxyxyxyxyx");
         let apart = [4, b'a', b'b', b'c', b'd', b'e', 0b0010_0000, 3];
         assert_eq!(decompressed(&apart, 8).unwrap(), b"abcdebcd");
+    }
+
+    proptest! {
+        #[test]
+        fn moves_write_what_their_definition_says(
+            start in prop::collection::vec(any::<u8>(), 1..60),
+            moves in prop::collection::vec((any::<prop::sample::Index>(), 1_usize..70, any::<bool>()), 0..12),
+        ) {
+            let input: Vec<u8> = (0..=255).cycle().take(1000).collect();
+            let mut cursor = Cursor::new(&input);
+            let (mut expected, mut steps) = (start.clone(), vec![]);
+            for (place, length, copies) in moves {
+                let distance = place.index(expected.len()) + 1;
+                let length = if copies { length } else { length.min(32) };
+                for _ in 0..length {
+                    let next = expected[expected.len() - distance];
+                    expected.push(next);
+                }
+                if !copies {
+                    let from = expected.len() - length;
+                    let taken: usize = steps.iter().filter(|s: &&(_, _, bool)| !s.2).map(|s| s.1).sum();
+                    expected[from..].copy_from_slice(&input[taken..taken + length]);
+                }
+                steps.push((distance, length, copies));
+            }
+            let mut output = vec![0xee; expected.len()];
+            output[..start.len()].copy_from_slice(&start);
+            let mut at = start.len();
+            for (distance, length, copies) in steps {
+                at = if copies {
+                    repeat(&mut output, at, distance, length)
+                } else {
+                    literal(&mut output, at, &mut cursor, length)
+                }
+                .unwrap();
+            }
+            prop_assert_eq!(&output, &expected);
+            prop_assert_eq!(repeat(&mut output, at, at + 1, 1), None);
+            prop_assert_eq!(repeat(&mut output, at, 1, 1), None);
+            prop_assert_eq!(literal(&mut output, at, &mut cursor, 1), None);
+        }
     }
 
     #[test]

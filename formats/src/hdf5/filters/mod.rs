@@ -70,8 +70,12 @@ impl Filter {
         name.to_owned()
     }
 
-    /// Whether it can be undone.
+    /// Whether it can be undone. Nothing writes scale-offset's second way for floats (E-scaling):
+    /// HDF5 itself refuses it.
     pub(crate) fn is_supported(&self) -> bool {
+        if self.id == SCALEOFFSET && self.parameters.first() == Some(&1) {
+            return false;
+        }
         matches!(
             self.id,
             DEFLATE
@@ -87,6 +91,20 @@ impl Filter {
                 | BITSHUFFLE
                 | ZSTD
         )
+    }
+
+    /// Bytes that one byte can become, at most: a chunk of which more would have to come is damaged,
+    /// which is found out before there is memory for it.
+    fn most(&self) -> usize {
+        match self.id {
+            SHUFFLE | FLETCHER32 => 1,
+            DEFLATE => 1032,
+            LZF | LZ4 => 264,
+            // A value, and a number of bits, zero, for each cell.
+            SCALEOFFSET => usize::MAX,
+            // A block of zstd of four bytes can be 128 KiB of one value; the others stay below.
+            _ => 1 << 15,
+        }
     }
 
     /// The width of an element by parameter `at`, where writers put it, or the type's own.
@@ -171,11 +189,16 @@ fn values<'a>(
 ) -> Result<Values<'a>, String> {
     let mut now = Now::Stored(stored);
     let mut shuffled = false;
-    for (place, filter) in filters.iter().enumerate().rev() {
-        let left_out = u32::try_from(place).ok().and_then(|place| mask.checked_shr(place));
-        if left_out.unwrap_or(0) & 1 == 1 {
-            continue;
-        }
+    let left_out = |place: usize| {
+        let bit = u32::try_from(place).ok().and_then(|place| mask.checked_shr(place));
+        bit.unwrap_or(0) & 1 == 1
+    };
+    let applied = || filters.iter().enumerate().filter(|(place, _)| !left_out(*place));
+    let most = applied().fold(stored.len(), |most, (_, filter)| most.saturating_mul(filter.most()));
+    if size > most {
+        return Err(format!("{} bytes cannot become {size}", stored.len()));
+    }
+    for (place, filter) in applied().rev() {
         if place == 0 && filter.id == SHUFFLE && filter.width(0, element) == element {
             shuffled = true;
             continue;

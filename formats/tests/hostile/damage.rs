@@ -1,0 +1,91 @@
+//! Cut at every length, damaged at every byte.
+
+use crate::{allocator, python};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use tarn_formats::{ChunkCache, FormatError, MemorySource, OpenOptions, Reader, Region};
+
+/// Memory for a file of some thousand bytes. Deflate makes a thousand bytes of one, and twice that is
+/// held while a chunk is decoded.
+const MOST: usize = 96 << 20;
+/// Lengths that a file is cut to, and bytes that are damaged, at most.
+const CASES: usize = 1500;
+
+fn open(bytes: Vec<u8>) -> Result<Arc<dyn Reader>, FormatError> {
+    let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(1 << 20)), siblings: None };
+    tarn_formats::open_with(Arc::new(MemorySource::new("memory", bytes)), &options)
+}
+
+/// Opens a file and reads the first cells of every variable; says how many variables were read.
+fn read_all(bytes: Vec<u8>) -> usize {
+    let Ok(reader) = open(bytes) else { return 0 };
+    let contents = reader.contents();
+    let read = |path: &str, shape: &[u64]| {
+        let mut left = 4096;
+        let ranges: Vec<Range<u64>> = shape
+            .iter()
+            .map(|length| {
+                let length = *length.min(&left);
+                left /= length.max(1);
+                0..length
+            })
+            .collect();
+        let region = Region::new(ranges);
+        let array = reader.read(path, &region).ok()?;
+        assert_eq!(Some(array.len() as u64), region.cells(), "{path}");
+        Some(())
+    };
+    contents.variables.iter().filter_map(|v| read(&v.path, &v.shape())).count()
+}
+
+/// Runs a case of which only the name of the file and of the case is known if it fails.
+fn case(path: &Path, what: &str, bytes: Vec<u8>) {
+    let (result, most) = allocator::most(|| catch_unwind(AssertUnwindSafe(|| read_all(bytes))));
+    assert!(result.is_ok(), "{}: {what}: a panic", path.display());
+    assert!(most <= MOST, "{}: {what}: {most} bytes of memory", path.display());
+}
+
+/// All places in a file, or as many as there may be cases.
+fn places(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).step_by(length.div_ceil(CASES).max(1))
+}
+
+fn each_file(visit: impl Fn(&Path, &[u8])) {
+    let Some(folder) = python::generated(Path::new("tests/hostile/generate.py")) else { return };
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let contents = open(bytes.clone()).unwrap().contents().clone();
+        assert_eq!(contents.unreadable, [], "{}", path.display());
+        assert_eq!(read_all(bytes.clone()), contents.variables.len(), "{}", path.display());
+        visit(&path, &bytes);
+        files += 1;
+    }
+    assert_eq!(files, 6);
+}
+
+#[test]
+fn a_file_cut_at_any_length_is_refused_or_read_in_bounded_memory() {
+    each_file(|path, bytes| {
+        for length in places(bytes.len()) {
+            case(path, &format!("cut to {length}"), bytes[..length].to_vec());
+        }
+    });
+}
+
+#[test]
+fn a_file_damaged_at_any_byte_is_refused_or_read_in_bounded_memory() {
+    each_file(|path, bytes| {
+        for place in places(bytes.len()) {
+            let old = bytes[place];
+            for new in [old ^ (1 << (place % 8)), 0xff, old.wrapping_add(1)] {
+                let mut damaged = bytes.to_vec();
+                damaged[place] = new;
+                case(path, &format!("byte {place} {old:#04x} -> {new:#04x}"), damaged);
+            }
+        }
+    });
+}

@@ -1,0 +1,10 @@
+//! Files that break their format give errors, or values, in bounded memory; never a panic and never an
+//! endless loop.
+
+#[cfg(test)]
+mod allocator;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+#[path = "../readers/python.rs"]
+mod python;
