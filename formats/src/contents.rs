@@ -144,7 +144,8 @@ pub struct Grid {
     pub group: String,
     /// Dimensions, outermost first.
     pub dimensions: Vec<Dimension>,
-    /// Paths of the variables over them, without the dimensions' own coordinate variables
+    /// Paths of the variables over them (texts in characters have one dimension more: that of their
+    /// characters), without the dimensions' own coordinate variables
     /// (unless the grid is one-dimensional over that very dimension and holds nothing else).
     pub variables: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! Variables with the same dimensions make a grid.
 
+use crate::cf::characters;
 use crate::contents::{Dimension, Grid, Variable};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -12,17 +13,24 @@ pub(crate) fn group_of(path: &str) -> &str {
     }
 }
 
-/// The grids of a file, the ones with most cells first.
+/// The grids of a file, the ones with most cells first. Characters that make up texts lie on the grid
+/// of the texts, without the dimension that counts the characters.
 pub(crate) fn grids(variables: &[Variable]) -> Vec<Grid> {
     let mut grids: Vec<Grid> = Vec::new();
     let mut places: HashMap<(&str, &[Dimension]), usize> = HashMap::new();
+    let texts = characters::texts(variables);
     for variable in variables {
         let group = group_of(&variable.path);
-        let place = *places.entry((group, &variable.dimensions)).or_insert_with(|| {
+        // The characters of a text are one cell.
+        let dimensions = match variable.dimensions.split_last() {
+            Some((_, before)) if texts.contains(variable.path.as_str()) => before,
+            _ => &variable.dimensions,
+        };
+        let place = *places.entry((group, dimensions)).or_insert_with(|| {
             grids.push(Grid {
-                name: name(group, &variable.dimensions),
+                name: name(group, dimensions),
                 group: group.to_owned(),
-                dimensions: variable.dimensions.clone(),
+                dimensions: dimensions.to_vec(),
                 variables: vec![],
             });
             grids.len() - 1

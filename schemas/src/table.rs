@@ -49,6 +49,20 @@ pub enum CalendarPart {
     Month,
     /// `cf_day(time)`
     Day,
+    /// `cf_date(time)`: the whole date, as ISO 8601 text
+    Date,
+}
+
+impl CalendarPart {
+    /// The function of this name in SQL and in options.
+    pub fn function(self) -> &'static str {
+        match self {
+            Self::Year => "cf_year",
+            Self::Month => "cf_month",
+            Self::Day => "cf_day",
+            Self::Date => "cf_date",
+        }
+    }
 }
 
 /// Where an extra column of a table comes from.
@@ -59,6 +73,7 @@ pub enum CalendarPart {
 /// | `attribute:time:calendar` | the attribute of a variable, as in CDL |
 /// | `path:(.*)_north_america` | the first group of the expression in the file's path; an integer where every file gives one |
 /// | `cf_year(time)`, `cf_month(time)`, `cf_day(time)` | a part of a CF time in its own calendar |
+/// | `cf_date(time)` | a CF time as ISO text in its own calendar |
 /// | `variable:Q` | another name for a variable, coordinate or dimension index |
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -82,7 +97,8 @@ pub enum ColumnSource {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "column source {text:?} is not understood: write attribute:NAME, attribute:VARIABLE:NAME, \
-     path:REGEX with one group, variable:NAME, cf_year(TIME), cf_month(TIME) or cf_day(TIME)"
+     path:REGEX with one group, variable:NAME, cf_year(TIME), cf_month(TIME), cf_day(TIME) or \
+     cf_date(TIME)"
 )]
 pub struct ColumnSourceError {
     text: String,
@@ -116,12 +132,10 @@ impl FromStr for ColumnSource {
         if let Some(name) = text.strip_prefix("variable:").filter(|name| !name.is_empty()) {
             return Ok(Self::Variable(name.to_owned()));
         }
-        for (start, part) in [
-            ("cf_year(", CalendarPart::Year),
-            ("cf_month(", CalendarPart::Month),
-            ("cf_day(", CalendarPart::Day),
-        ] {
-            let argument = text.strip_prefix(start).and_then(|rest| rest.strip_suffix(')'));
+        use CalendarPart::{Date, Day, Month, Year};
+        for part in [Year, Month, Day, Date] {
+            let call = text.strip_prefix(part.function()).and_then(|rest| rest.strip_prefix('('));
+            let argument = call.and_then(|rest| rest.strip_suffix(')'));
             if let Some(name) = argument.map(str::trim).filter(|name| !name.is_empty()) {
                 return Ok(Self::Calendar(part, name.to_owned()));
             }
@@ -152,14 +166,7 @@ impl fmt::Display for ColumnSource {
             Self::Attribute { variable: None, name } => write!(f, "attribute:{name}"),
             Self::Path(pattern) => write!(f, "path:{pattern}"),
             Self::Variable(name) => write!(f, "variable:{name}"),
-            Self::Calendar(part, name) => {
-                let function = match part {
-                    CalendarPart::Year => "cf_year",
-                    CalendarPart::Month => "cf_month",
-                    CalendarPart::Day => "cf_day",
-                };
-                write!(f, "{function}({name})")
-            }
+            Self::Calendar(part, name) => write!(f, "{}({name})", part.function()),
         }
     }
 }
@@ -240,6 +247,7 @@ mod tests {
             "cf_year(time)",
             "cf_month(time)",
             "cf_day(time)",
+            "cf_date(time)",
             "variable:Q",
         ] {
             assert_eq!(text.parse::<ColumnSource>().unwrap().to_string(), text);

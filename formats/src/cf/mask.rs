@@ -1,13 +1,13 @@
 //! Which stored values mean "no value".
 
-use crate::cf::attributes;
+use crate::cf::{attributes, kernels};
 use crate::contents::{AttributeValue, Variable};
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array, Float64Array,
-    Int16Array, Int32Array, Int64Array, PrimitiveArray, StringArray, UInt16Array, UInt32Array,
-    UInt64Array, new_empty_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder, Float32Array,
+    Float64Array, Int16Array, Int32Array, Int64Array, PrimitiveArray, StringArray, UInt16Array,
+    UInt32Array, UInt64Array, new_empty_array,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::compute::{cast, concat, filter, kernels::cmp};
 use arrow::datatypes::{
     DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -70,7 +70,7 @@ impl Mask {
             }
         }
         let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-        let fills = concat(&parts)?;
+        let fills = distinct(&concat(&parts)?)?;
         let nan = match stored {
             DataType::Float16 | DataType::Float32 | DataType::Float64 => {
                 let fills = cast(&fills, &DataType::Float64)?;
@@ -86,7 +86,8 @@ impl Mask {
         self.nan && self.fills.len() == 1
     }
 
-    /// The stored values with NULL where they are a fill.
+    /// The stored values with NULL where they are a fill. The values are not copied, and where none
+    /// is a fill there is no bitmap.
     pub(crate) fn apply(&self, stored: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         if self.fills.is_empty() {
             return Ok(Arc::clone(stored));
@@ -94,7 +95,7 @@ impl Mask {
         macro_rules! masked {
             ($($variant:ident => $kind:ty),*) => {
                 match stored.data_type() {
-                    $(DataType::$variant => self.apply_to::<$kind>(stored.as_primitive()),)*
+                    $(DataType::$variant => self.apply_to::<$kind>(stored),)*
                     DataType::Utf8 => {
                         let fills: Vec<Option<&str>> = self.fills.as_string::<i32>().iter().collect();
                         let values = stored.as_string::<i32>();
@@ -112,24 +113,26 @@ impl Mask {
         )
     }
 
-    fn apply_to<T: ArrowPrimitiveType>(
-        &self,
-        stored: &PrimitiveArray<T>,
-    ) -> Result<ArrayRef, ArrowError>
+    fn apply_to<T: ArrowPrimitiveType>(&self, stored: &ArrayRef) -> Result<ArrayRef, ArrowError>
     where
         T::Native: PartialOrd,
     {
         let fills = self.fills.as_primitive::<T>().values();
+        let array = stored.as_primitive::<T>();
+        let values: &[T::Native] = array.values();
         // NaN is the one value that does not compare with itself.
-        let is_nan = |value: &T::Native| value.partial_cmp(value).is_none();
-        let keep: BooleanBuffer = stored
-            .values()
-            .iter()
-            .map(|value| !(fills.contains(value) || (self.nan && is_nan(value))))
-            .collect();
-        let nulls = NullBuffer::union(stored.nulls(), Some(&NullBuffer::new(keep)));
-        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-        Ok(Arc::new(PrimitiveArray::<T>::try_new(stored.values().clone(), nulls)?))
+        let is_nan = |value: T::Native| value.partial_cmp(&value).is_none();
+        let kept = match (&fills[..], self.nan) {
+            ([_], true) => kernels::kept(values, is_nan),
+            ([fill], false) => kernels::kept(values, |value| value == *fill),
+            ([a, b], false) => kernels::kept(values, |value| (value == *a) | (value == *b)),
+            (fills, nan) => {
+                kernels::kept(values, |value| fills.contains(&value) | (nan & is_nan(value)))
+            }
+        };
+        let Some(kept) = kept else { return Ok(Arc::clone(stored)) };
+        let nulls = NullBuffer::union(array.nulls(), Some(&NullBuffer::new(kept)));
+        Ok(Arc::new(PrimitiveArray::<T>::try_new(array.values().clone(), nulls)?))
     }
 }
 
@@ -148,6 +151,17 @@ fn representable(numbers: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowErr
         equal
     };
     filter(&there, &keep)
+}
+
+/// Each fill once: `missing_value` mostly repeats `_FillValue`, and one comparison is enough.
+fn distinct(fills: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let mut first = BooleanBuilder::with_capacity(fills.len());
+    for index in 0..fills.len() {
+        let fill = fills.slice(index, 1);
+        let before = (0..index).any(|earlier| fills.slice(earlier, 1).as_ref() == fill.as_ref());
+        first.append_value(!before);
+    }
+    filter(fills, &first.finish())
 }
 
 /// The same bits under another integer type of the same width.

@@ -1,114 +1,83 @@
 //! CF conventions: stored values → decoded Arrow columns, and the calendars of CF time.
 //!
-//! Rules: `decode = "arrow"` of the design, section 5, and rule 16 of the array-engine note.
-//! `valid_min`, `valid_max` and `valid_range` are not applied.
+//! Two ways, by the rules of the array-engine note, section 6: [`Decoder::new`] is `decode = "arrow"`
+//! (rule 16), [`Draft`] is `decode = "xarray"` (rules 1 to 15). `valid_min`, `valid_max` and
+//! `valid_range` are applied by neither.
 
+mod arrow_mode;
 mod attributes;
 mod calendar;
+pub(crate) mod characters;
+mod extended;
+mod kernels;
 mod mask;
+mod reference;
 mod scale;
 mod time;
+mod xarray;
 
 pub(crate) use attributes::text as attribute_text;
 pub use time::{CalendarDate, TimeAxis};
 pub(crate) use time::{from_integer, to_integer};
+pub(crate) use xarray::Draft;
 
-use crate::contents::Variable;
+use crate::contents::{Attribute, AttributeValue, Variable};
 use crate::error::FormatError;
-use arrow::array::{
-    Array, ArrayRef, AsArray, PrimitiveArray, TimestampMicrosecondArray, TimestampNanosecondArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{
-    DataType, Field, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-    TimestampNanosecondType, UInt64Type,
-};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
-use mask::Mask;
-use scale::Scale;
-use std::sync::Arc;
+use arrow_mode::Arrow;
+use std::borrow::Cow;
+use xarray::Xarray;
 
 /// How one variable's stored values become a column: made once per file, used for every region.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     field: Field,
-    /// The type that `_Unsigned` makes of the stored integers.
-    reinterpreted: Option<DataType>,
-    mask: Mask,
-    scale: Option<Scale>,
     time: Option<TimeAxis>,
+    mode: Mode,
+}
+
+#[derive(Debug, Clone)]
+enum Mode {
+    Arrow(Arrow),
+    Xarray(Xarray),
 }
 
 impl Decoder {
-    /// The decoder of a variable. `parent` is the variable that names this one in its `bounds`
-    /// attribute: bounds inherit its units and calendar where they have none.
+    /// The decoder of a variable in `arrow` mode. `parent` is the variable that names this one in
+    /// its `bounds` attribute: bounds inherit its units and calendar where they have none.
     ///
     /// A time of a standard calendar becomes `Timestamp(Nanosecond)`, or `Timestamp(Microsecond)`
     /// where its reference date is outside the years 1678 to 2261 that nanoseconds can hold.
+    /// Characters become texts of one character each; see [`Self::with_text_length`].
     ///
     /// # Errors
-    /// [`FormatError::Unsupported`] for a `scale_factor` or `add_offset` that is not one number.
+    /// [`FormatError::Unsupported`] for a `scale_factor` or `add_offset` that is not one number, and
+    /// for an `_Encoding` of characters that is not known.
     pub fn new(
         location: &str,
         variable: &Variable,
         parent: Option<&Variable>,
     ) -> Result<Self, FormatError> {
-        let mut metadata = attributes::metadata(&variable.attributes);
-        let axis = |variable: &Variable| {
-            // A calendar that is not text names no calendar.
-            let calendar = variable.attribute("calendar").map(|_| variable.text("calendar"));
-            TimeAxis::parse(variable.text("units")?, calendar.map(Option::unwrap_or_default))
-        };
-        let mut time = None;
-        if variable.data_type.is_numeric() {
-            time = axis(variable);
-            let heir = variable.attribute("units").is_none();
-            if let Some(parent) = parent.filter(|parent| heir && axis(parent).is_some()) {
-                time = axis(parent);
-                for name in ["units", "calendar"] {
-                    if let Some(text) = parent.text(name) {
-                        metadata.insert(name.to_owned(), text.to_owned());
-                    }
-                }
-            }
+        let variable = with_inherited(variable, parent);
+        let time = variable.data_type.is_numeric().then(|| axis(&variable)).flatten();
+        let arrow = Arrow::new(&variable, time.as_ref())
+            .map_err(|feature| unsupported(location, &variable, feature))?;
+        let field = Field::new(&variable.name, arrow.data_type().clone(), true)
+            .with_metadata(attributes::metadata(&variable.attributes));
+        Ok(Self { field, time, mode: Mode::Arrow(arrow) })
+    }
+
+    /// The same decoder making one text of every `length` characters. Changes nothing on other
+    /// columns.
+    #[must_use]
+    pub(crate) fn with_text_length(mut self, length: usize) -> Self {
+        if let Mode::Arrow(arrow) = &mut self.mode {
+            arrow.set_text_length(length);
         }
-        let reinterpreted = match (variable.text("_Unsigned"), &variable.data_type) {
-            (Some("true"), DataType::Int8) => Some(DataType::UInt8),
-            (Some("true"), DataType::Int16) => Some(DataType::UInt16),
-            (Some("true"), DataType::Int32) => Some(DataType::UInt32),
-            (Some("true"), DataType::Int64) => Some(DataType::UInt64),
-            (Some("false"), DataType::UInt8) => Some(DataType::Int8),
-            (Some("false"), DataType::UInt16) => Some(DataType::Int16),
-            (Some("false"), DataType::UInt32) => Some(DataType::Int32),
-            (Some("false"), DataType::UInt64) => Some(DataType::Int64),
-            _ => None,
-        };
-        let mask = Mask::new(variable, reinterpreted.as_ref())?;
-        let scale = Scale::new(variable, mask.is_nan_alone()).map_err(|feature| {
-            FormatError::Unsupported {
-                location: location.to_owned(),
-                place: variable.path.clone(),
-                feature,
-            }
-        })?;
-        let numbers = match &scale {
-            Some(scale) => scale.target().clone(),
-            None => reinterpreted.clone().unwrap_or_else(|| variable.data_type.clone()),
-        };
-        let data_type = if let Some(axis) = time.as_ref().filter(|axis| axis.is_civil()) {
-            let unit = if i64::try_from(axis.reference()).is_ok() {
-                TimeUnit::Nanosecond
-            } else {
-                TimeUnit::Microsecond
-            };
-            DataType::Timestamp(unit, None)
-        } else if variable.text("dtype") == Some("bool") && numbers.is_numeric() {
-            DataType::Boolean
-        } else {
-            numbers
-        };
-        let field = Field::new(&variable.name, data_type, true).with_metadata(metadata);
-        Ok(Self { field, reinterpreted, mask, scale, time })
+        self
     }
 
     /// Name, decoded type, nullability and metadata: every attribute as text under its own name
@@ -126,107 +95,106 @@ impl Decoder {
     /// Changes nothing on other columns.
     #[must_use]
     pub fn with_microseconds(mut self) -> Self {
-        if matches!(self.field.data_type(), DataType::Timestamp(..)) {
-            self.field.set_data_type(DataType::Timestamp(TimeUnit::Microsecond, None));
+        if let (Mode::Arrow(arrow), DataType::Timestamp(..)) =
+            (&mut self.mode, self.field.data_type())
+        {
+            arrow.set_microseconds();
+            self.field.set_data_type(arrow.data_type().clone());
         }
         self
     }
 
-    /// The decoded values: fills, missing values and NetCDF's default fills are NULL, packed
-    /// values are unpacked, standard-calendar times are timestamps. A time that a timestamp cannot
-    /// hold is NULL.
+    /// The decoded values.
+    ///
+    /// In `arrow` mode fills, missing values and NetCDF's default fills are NULL, packed values are
+    /// unpacked, standard-calendar times are timestamps, and a time that a timestamp cannot hold is
+    /// NULL. In `xarray` mode values are those of xarray, see [`Draft`].
+    ///
+    /// # Errors
+    /// In `xarray` mode [`FormatError::Unsupported`] for values that make xarray fail.
     pub fn decode(&self, stored: &ArrayRef) -> Result<ArrayRef, FormatError> {
-        let numbers = self.numbers(stored)?;
-        Ok(match (self.field.data_type(), &self.time) {
-            (DataType::Timestamp(unit, None), Some(axis)) => timestamps(&numbers, axis, *unit)?,
-            (DataType::Boolean, _) => cast(&numbers, &DataType::Boolean)?,
-            _ => numbers,
-        })
-    }
-
-    /// The values as numbers on the time axis: masked and unpacked, no timestamps.
-    pub(crate) fn numbers(&self, stored: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-        let masked = self.mask.apply(stored)?;
-        let masked = match &self.reinterpreted {
-            Some(data_type) => mask::bits_as(&masked, data_type)?,
-            None => masked,
-        };
-        match &self.scale {
-            Some(scale) => scale.apply(&masked),
-            None => Ok(masked),
+        match &self.mode {
+            Mode::Arrow(arrow) => Ok(arrow.decode(stored, self.time.as_ref())?),
+            Mode::Xarray(xarray) => xarray.decode(stored),
         }
     }
 
     /// Whether microseconds would hold times of these stored values that nanoseconds cannot.
     pub(crate) fn needs_microseconds(&self, stored: &ArrayRef) -> Result<bool, FormatError> {
-        if *self.field.data_type() != DataType::Timestamp(TimeUnit::Nanosecond, None) {
+        let nanoseconds =
+            *self.field.data_type() == DataType::Timestamp(TimeUnit::Nanosecond, None);
+        if !nanoseconds || matches!(self.mode, Mode::Xarray(_)) {
             return Ok(false);
         }
         let nulls = self.decode(stored)?.null_count();
         Ok(nulls > 0 && self.clone().with_microseconds().decode(stored)?.null_count() < nulls)
     }
 
-    /// A part of the dates that stored values have in their own calendar, as Int64; NULL for what
-    /// is masked, NaN or out of range, and everywhere if this is no CF time.
-    pub(crate) fn dates(
-        &self,
-        stored: &ArrayRef,
-        part: impl Fn(CalendarDate) -> i64,
-    ) -> Result<ArrayRef, ArrowError> {
-        let numbers = self.numbers(stored)?;
-        let axis = self.time.as_ref();
+    /// The dates that stored values have in their own calendar; `None` for what is masked, NaN or out
+    /// of range, and everywhere if this is no CF time in `arrow` mode.
+    pub(crate) fn dates(&self, stored: &ArrayRef) -> Result<Vec<Option<CalendarDate>>, ArrowError> {
+        let (Mode::Arrow(arrow), Some(axis)) = (&self.mode, &self.time) else {
+            return Ok(vec![None; stored.len()]);
+        };
+        let numbers = arrow.numbers(stored)?;
         Ok(if numbers.data_type().is_floating() {
             let numbers = cast(&numbers, &DataType::Float64)?;
-            let date = |value| axis?.date(value).map(&part);
-            Arc::new(numbers.as_primitive::<Float64Type>().unary_opt::<_, Int64Type>(date))
+            let numbers = numbers.as_primitive::<Float64Type>();
+            numbers.iter().map(|value| axis.date(value?)).collect()
         } else {
             let numbers = cast(&numbers, &DataType::Int64)?;
-            let date = |value| axis?.date_of_integer(value).map(&part);
-            Arc::new(numbers.as_primitive::<Int64Type>().unary_opt::<_, Int64Type>(date))
+            let numbers = numbers.as_primitive::<Int64Type>();
+            numbers.iter().map(|value| axis.date_of_integer(value?)).collect()
         })
     }
 }
 
-/// Numbers on a civil axis as timestamps. Nanoseconds follow xarray: integers are exact, floats
-/// are multiplied as doubles and truncated. Microseconds are rounded to the nearest.
-fn timestamps(numbers: &ArrayRef, axis: &TimeAxis, unit: TimeUnit) -> Result<ArrayRef, ArrowError> {
-    let reference = axis.reference();
-    let in_unit = |nanoseconds: i128| {
-        if unit == TimeUnit::Nanosecond {
-            i64::try_from(nanoseconds).ok()
-        } else {
-            i64::try_from((nanoseconds + 500).div_euclid(1_000)).ok()
+/// Whether a variable's units name a time of some kind, so that its bounds are times too.
+pub(crate) fn is_time(variable: &Variable) -> bool {
+    variable.text("units").is_some_and(|units| units.to_ascii_lowercase().contains("since"))
+}
+
+/// The variable, with the units and calendar that bounds take from their parent where they have none
+/// (rule 12).
+fn with_inherited<'a>(variable: &'a Variable, parent: Option<&Variable>) -> Cow<'a, Variable> {
+    let mut variable = Cow::Borrowed(variable);
+    let Some(parent) = parent.filter(|parent| is_time(parent)) else { return variable };
+    for name in ["units", "calendar"] {
+        if let (None, Some(text)) = (variable.attribute(name), parent.text(name)) {
+            let value = AttributeValue::Text(vec![text.to_owned()]);
+            variable.to_mut().attributes.push(Attribute { name: name.to_owned(), value });
         }
-    };
-    let of_integer =
-        |value: i128| in_unit(value.checked_mul(i128::from(axis.unit()))?.checked_add(reference)?);
-    let per_unit = from_integer(axis.unit());
-    let of_float = |value: f64| {
-        let offset = if unit == TimeUnit::Nanosecond {
-            i128::from(to_integer(value * per_unit)?)
-        } else {
-            axis.offset(value)?
-        };
-        in_unit(offset.checked_add(reference)?)
-    };
-    let instants: PrimitiveArray<Int64Type> = match numbers.data_type() {
-        DataType::UInt64 => {
-            numbers.as_primitive::<UInt64Type>().unary_opt(|value| of_integer(i128::from(value)))
-        }
-        data_type if data_type.is_integer() => cast(numbers, &DataType::Int64)?
-            .as_primitive::<Int64Type>()
-            .unary_opt(|value| of_integer(i128::from(value))),
-        _ => cast(numbers, &DataType::Float64)?.as_primitive::<Float64Type>().unary_opt(of_float),
-    };
-    Ok(if unit == TimeUnit::Nanosecond {
-        let instants: TimestampNanosecondArray =
-            instants.reinterpret_cast::<TimestampNanosecondType>();
-        Arc::new(instants)
-    } else {
-        let instants: TimestampMicrosecondArray =
-            instants.reinterpret_cast::<TimestampMicrosecondType>();
-        Arc::new(instants)
+    }
+    variable
+}
+
+fn axis(variable: &Variable) -> Option<TimeAxis> {
+    // A calendar that is not text names no calendar.
+    let calendar = variable.attribute("calendar").map(|_| variable.text("calendar"));
+    TimeAxis::parse(variable.text("units")?, calendar.map(Option::unwrap_or_default))
+}
+
+/// The type that `_Unsigned` makes of stored integers (rule 7).
+fn reinterpreted(variable: &Variable) -> Option<DataType> {
+    Some(match (variable.text("_Unsigned")?, &variable.data_type) {
+        ("true", DataType::Int8) => DataType::UInt8,
+        ("true", DataType::Int16) => DataType::UInt16,
+        ("true", DataType::Int32) => DataType::UInt32,
+        ("true", DataType::Int64) => DataType::UInt64,
+        ("false", DataType::UInt8) => DataType::Int8,
+        ("false", DataType::UInt16) => DataType::Int16,
+        ("false", DataType::UInt32) => DataType::Int32,
+        ("false", DataType::UInt64) => DataType::Int64,
+        _ => return None,
     })
+}
+
+fn unsupported(location: &str, variable: &Variable, feature: String) -> FormatError {
+    FormatError::Unsupported {
+        location: location.to_owned(),
+        place: variable.path.clone(),
+        feature,
+    }
 }
 
 #[cfg(test)]

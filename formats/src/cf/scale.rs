@@ -1,6 +1,6 @@
 //! Packed values: `scale_factor` and `add_offset` in the dtype and arithmetic of xarray.
 
-use crate::cf::attributes;
+use crate::cf::{attributes, kernels, kernels::Unpack};
 use crate::contents::{AttributeValue, Variable};
 use arrow::array::{
     Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, PrimitiveArray,
@@ -22,6 +22,8 @@ pub(crate) struct Scale {
     offset: Option<f64>,
     /// The factor where the result is an integer, in its type.
     integer: Option<ArrayRef>,
+    /// The steps where all of them are in f4.
+    singles: Option<Unpack<f32>>,
 }
 
 impl Scale {
@@ -59,9 +61,13 @@ impl Scale {
             let number = cast(number, &DataType::Float64).map_err(|error| error.to_string())?;
             Ok(number.as_primitive::<Float64Type>().iter().next().flatten())
         };
+        let (number_of_factor, number_of_offset) =
+            (number(factor.as_ref())?, number(offset.as_ref())?);
+        let steps = singles(number_of_factor, number_of_offset);
         Ok(Some(Self {
-            factor: number(factor.as_ref())?,
-            offset: number(offset.as_ref())?,
+            factor: number_of_factor,
+            offset: number_of_offset,
+            singles: steps.filter(|_| target == DataType::Float32),
             integer: factor.filter(|_| target.is_integer()),
             target,
         }))
@@ -75,6 +81,13 @@ impl Scale {
     /// The unpacked values: cast, multiplied, then added, rounded after each step. NULL where an
     /// integer result does not fit its type.
     pub(crate) fn apply(&self, packed: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        if let Some(steps) = &self.singles {
+            return kernels::singles(packed, steps);
+        }
+        let (factor, offset) = (self.factor, self.offset);
+        if self.target == DataType::Float64 {
+            return kernels::doubles(packed, &Unpack { fills: vec![], factor, offset });
+        }
         let values = cast(packed, &self.target)?;
         macro_rules! multiplied {
             ($($variant:ident => $kind:ty),*) => {
@@ -84,9 +97,6 @@ impl Scale {
                     })*
                     (DataType::Float32, _) => Arc::new(
                         values.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| self.narrow(v)),
-                    ),
-                    (DataType::Float64, _) => Arc::new(
-                        values.as_primitive::<Float64Type>().unary::<_, Float64Type>(|v| self.wide(v)),
                     ),
                     _ => values,
                 }
@@ -98,18 +108,27 @@ impl Scale {
         ))
     }
 
-    fn wide(&self, value: f64) -> f64 {
-        let value = self.factor.map_or(value, |factor| value * factor);
-        self.offset.map_or(value, |offset| value + offset)
-    }
-
-    /// In f4. A product or sum of two f4 computed in f8 and rounded once is the f4 result.
+    /// In f4 with an f8 factor or offset: a step in f8 is rounded to f4 once.
     fn narrow(&self, value: f32) -> f32 {
         #[expect(clippy::cast_possible_truncation, reason = "rounding to f4 is the arithmetic")]
         let round = |value: f64| value as f32;
         let value = self.factor.map_or(value, |factor| round(f64::from(value) * factor));
         self.offset.map_or(value, |offset| round(f64::from(value) + offset))
     }
+}
+
+/// The steps in f4, where it holds factor and offset exactly: a product or sum of two f4 is then the
+/// same as one computed in f8 and rounded.
+fn singles(factor: Option<f64>, offset: Option<f64>) -> Option<Unpack<f32>> {
+    let single = |number: Option<f64>| match number {
+        None => Some(None),
+        Some(number) => {
+            #[expect(clippy::cast_possible_truncation, reason = "compared with the original")]
+            let single = number as f32;
+            (f64::from(single) == number).then_some(Some(single))
+        }
+    };
+    Some(Unpack { fills: vec![], factor: single(factor)?, offset: single(offset)? })
 }
 
 fn multiply<T: ArrowPrimitiveType>(

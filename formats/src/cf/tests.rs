@@ -3,10 +3,11 @@
 use super::*;
 use crate::contents::{Attribute, AttributeValue};
 use arrow::array::*;
-use arrow::datatypes::Float32Type;
+use arrow::datatypes::{Float32Type, TimestampNanosecondType};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-fn variable(data_type: DataType, attributes: &[(&str, AttributeValue)]) -> Variable {
+pub(super) fn variable(data_type: DataType, attributes: &[(&str, AttributeValue)]) -> Variable {
     Variable {
         path: "/v".to_owned(),
         name: "v".to_owned(),
@@ -23,11 +24,11 @@ fn variable(data_type: DataType, attributes: &[(&str, AttributeValue)]) -> Varia
     }
 }
 
-fn text(text: &str) -> AttributeValue {
+pub(super) fn text(text: &str) -> AttributeValue {
     AttributeValue::Text(vec![text.to_owned()])
 }
 
-fn numbers(array: impl Array + 'static) -> AttributeValue {
+pub(super) fn numbers(array: impl Array + 'static) -> AttributeValue {
     AttributeValue::Numbers(Arc::new(array))
 }
 
@@ -42,7 +43,7 @@ fn same(found: &ArrayRef, expected: impl Array + 'static) {
 }
 
 /// The folder of shared reference values; `None`, said aloud, where it is not there.
-fn shared(path: &str) -> Option<PathBuf> {
+pub(super) fn shared(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("TARN_TEST_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
         PathBuf::from,
@@ -56,7 +57,7 @@ fn shared(path: &str) -> Option<PathBuf> {
     None
 }
 
-fn of_type(name: &str, value: i64) -> ArrayRef {
+pub(super) fn of_type(name: &str, value: i64) -> ArrayRef {
     let data_type = match name {
         "i1" => DataType::Int8,
         "i2" => DataType::Int16,
@@ -351,8 +352,9 @@ fn times_of_other_calendars_stay_numbers_with_units_and_calendar() {
     assert_eq!(*decoder.field().data_type(), DataType::Float64);
     assert_eq!(decoder.field().metadata()["calendar"], "365_day");
     let stored: ArrayRef = Arc::new(Float64Array::from(vec![Some(674_899.5), None]));
-    let years = decoder.dates(&stored, |date| date.year).unwrap();
-    same(&years, Int64Array::from(vec![Some(1850), None]));
+    let dates = decoder.dates(&stored).unwrap();
+    let dates: Vec<_> = dates.iter().map(|date| date.map(|date| date.to_string())).collect();
+    assert_eq!(dates, [Some("1850-01-15T12:00:00".to_owned()), None]);
     // Bounds take both from the variable that names them.
     let bounds = variable(DataType::Float64, &[]);
     let decoder = Decoder::new("f.nc", &bounds, Some(&time)).unwrap();

@@ -1,6 +1,9 @@
 //! CF time axes: `units` and `calendar` → dates, in integer arithmetic.
 
-use crate::cf::calendar::{Calendar, DAY, SECOND};
+use super::calendar::{Calendar, DAY, SECOND};
+use super::extended;
+use super::reference;
+use std::fmt;
 
 /// Beyond this a double no longer counts whole units.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
@@ -30,13 +33,31 @@ pub struct CalendarDate {
     pub nanoseconds: u64,
 }
 
+impl fmt::Display for CalendarDate {
+    /// ISO 8601, as cftime's `isoformat`: `2000-02-30T12:00:00`, with six digits of a second where it
+    /// has a fraction, and nine where these are not enough.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, fraction) =
+            (self.nanoseconds / 1_000_000_000, self.nanoseconds % 1_000_000_000);
+        let sign = if self.year < 0 { "-" } else { "" };
+        let (year, month, day) = (self.year.unsigned_abs(), self.month, self.day);
+        let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{sign}{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match (fraction, fraction % 1_000) {
+            (0, _) => Ok(()),
+            (_, 0) => write!(f, ".{:06}", fraction / 1_000),
+            _ => write!(f, ".{fraction:09}"),
+        }
+    }
+}
+
 impl TimeAxis {
     /// The axis of `units` (`… since …`) and `calendar` (absent = standard); `None` if this is no
     /// time or names a unit or calendar that is not known.
     ///
     /// Unit words are those of cftime in any letter case; `months` only under `360_day` and
     /// `common_years` only under `noleap`, where their length is fixed. The reference is a date,
-    /// optionally a time, optionally a zone (`Z`, `UTC`, `+02:00`, `-0600`, or ARM's ` 0:00`).
+    /// optionally a time, optionally a zone, as in [`reference`].
     pub fn parse(units: &str, calendar: Option<&str>) -> Option<Self> {
         let calendar = calendar.map_or(Some(Calendar::Standard), Calendar::parse)?;
         let mut words = units.split_ascii_whitespace();
@@ -45,14 +66,14 @@ impl TimeAxis {
             return None;
         }
         let reference = words.collect::<Vec<_>>().join(" ");
-        let (year, month, day, nanoseconds) = parse_reference(&reference)?;
+        let (year, month, day, nanoseconds) = reference::parse(&reference)?;
         // A zone may move the reference over midnight.
         let day = calendar.days(year, month, day)?.checked_add(nanoseconds.div_euclid(DAY))?;
         Some(Self { calendar, unit, day, nanoseconds: nanoseconds.rem_euclid(DAY) })
     }
 
-    /// The date of a value on this axis; `None` for NaN and out of range. Fractions of a unit are
-    /// rounded to the nearest nanosecond; whole units are exact.
+    /// The date of a value on this axis; `None` for NaN and out of range. Computed in microseconds as
+    /// cftime does; units of less than one to the nearest nanosecond.
     pub fn date(&self, value: f64) -> Option<CalendarDate> {
         self.date_at(self.offset(value)?)
     }
@@ -93,8 +114,13 @@ impl TimeAxis {
         Some((self.unit / other.unit, i64::try_from(distance / unit).ok()?))
     }
 
-    /// Nanoseconds from the reference to a value.
+    /// Nanoseconds from the reference to a value, in whole microseconds where the unit is not less.
     pub(crate) fn offset(&self, value: f64) -> Option<i128> {
+        if self.unit >= 1_000 {
+            let fine = self.unit < SECOND;
+            let whole = extended::microseconds(value, self.unit / 1_000, fine)?;
+            return Some(i128::from(whole) * 1_000);
+        }
         if value.is_nan() || value.abs() >= WHOLE {
             return None;
         }
@@ -149,110 +175,6 @@ fn unit_nanoseconds(word: &str, calendar: Calendar) -> Option<i64> {
     })
 }
 
-/// Year, month, day and nanoseconds from its midnight in UTC (negative or more than a day where a
-/// zone moves it).
-fn parse_reference(text: &str) -> Option<(i64, u8, u8, i64)> {
-    // A date's own minus signs come after the first digit; a leading sign belongs to the year.
-    let (date, rest) = match text.find(['T', 't', ' ']) {
-        Some(at) => (text.get(..at)?, text.get(at + 1..)?.trim()),
-        None => match text.strip_suffix(['Z', 'z']) {
-            Some(date) => (date, "Z"),
-            None => (text, ""),
-        },
-    };
-    let (year, month, day) = parse_date(date)?;
-    let (time, zone) = split_zone(rest);
-    let nanoseconds = if time.is_empty() { 0 } else { parse_time(time)? };
-    let zone = parse_zone(zone)?;
-    Some((year, month, day, nanoseconds - zone))
-}
-
-fn parse_date(text: &str) -> Option<(i64, u8, u8)> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let year: i64 = digits.get(..4)?.parse().ok()?;
-        return Some((
-            sign * year,
-            digits.get(4..6)?.parse().ok()?,
-            digits.get(6..)?.parse().ok()?,
-        ));
-    }
-    let mut parts = digits.split('-');
-    let year = i64::from(whole_number(parts.next()?)?);
-    let month = parts.next().map_or(Some(1), whole_number)?;
-    let day = parts.next().map_or(Some(1), whole_number)?;
-    if parts.next().is_some() {
-        return None;
-    }
-    Some((sign * year, u8::try_from(month).ok()?, u8::try_from(day).ok()?))
-}
-
-/// Splits `12:30:00.5 +02:00` into time and zone.
-fn split_zone(text: &str) -> (&str, &str) {
-    let at = text.find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.'));
-    match at.and_then(|at| text.split_at_checked(at)) {
-        Some((time, zone)) => (time, zone.trim()),
-        None => (text, ""),
-    }
-}
-
-/// `h`, `h:m`, `h:m:s` or `h:m:s.fraction`.
-fn parse_time(text: &str) -> Option<i64> {
-    let mut parts = text.split(':');
-    let hours = whole_number(parts.next()?).filter(|hours| *hours < 24)?;
-    let minutes = parts.next().map_or(Some(0), whole_number).filter(|minutes| *minutes < 60)?;
-    let (seconds, fraction) = match parts.next() {
-        None => (0, 0),
-        Some(seconds) => {
-            let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
-            (whole_number(whole).filter(|seconds| *seconds < 60)?, parse_fraction(fraction)?)
-        }
-    };
-    if parts.next().is_some() {
-        return None;
-    }
-    Some(i64::from(hours * 3_600 + minutes * 60 + seconds) * SECOND + fraction)
-}
-
-/// Digits after the point of a second, as nanoseconds; further digits are cut off.
-fn parse_fraction(digits: &str) -> Option<i64> {
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let digits: String = digits.chars().chain("000000000".chars()).take(9).collect();
-    digits.parse().ok()
-}
-
-/// Nanoseconds a zone is ahead of UTC.
-fn parse_zone(text: &str) -> Option<i64> {
-    if text.is_empty() || ["z", "utc", "gmt"].iter().any(|name| text.eq_ignore_ascii_case(name)) {
-        return Some(0);
-    }
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (hours, minutes) = match digits.split_once(':') {
-        Some((hours, minutes)) => (hours, minutes),
-        None if digits.len() == 4 => digits.split_at_checked(2)?,
-        None => (digits, "0"),
-    };
-    let (hours, minutes) = (whole_number(hours)?, whole_number(minutes)?);
-    if hours > 14 || minutes > 59 {
-        return None;
-    }
-    Some(sign * i64::from(hours * 3_600 + minutes * 60) * SECOND)
-}
-
-/// Up to nine digits.
-fn whole_number(text: &str) -> Option<u32> {
-    let digits = !text.is_empty() && text.len() <= 9;
-    (digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,10 +221,14 @@ mod tests {
             "minutes since 2000-01-01 06:00:00 -0600",
             "ms since 2000-01-01 06:00:00 -6",
             "days since 20000101 12:00:00.000000000000",
+            "days since 2000/1/1 12:00",
+            "days since 01-JAN-2000 12:00:00",
+            "hours since 1 January 2000 12:00 UTC",
         ] {
             assert_eq!(date(units, "standard", 0.0), Some((2000, 1, 1, noon)), "{units}");
         }
         assert_eq!(date("days since 1-1-1", "standard", 0.0), Some((1, 1, 1, 0)));
+        assert_eq!(date("days since 31-OCT-1990", "standard", 0.0), Some((1990, 10, 31, 0)));
         let over_midnight = date("hours since 2000-01-01 01:00 +02:00", "noleap", 0.0);
         assert_eq!(over_midnight, Some((1999, 12, 31, 23 * 3_600 * 1_000_000_000)));
     }
@@ -323,6 +249,8 @@ mod tests {
             "days since 2000-01-01 12:00 +99:00",
             "days since 99999999999999999999-01-01",
             "days since ééé",
+            "days since 01-JAN-90",
+            "days since 1-2-3-4",
         ] {
             assert_eq!(TimeAxis::parse(units, None), None, "{units}");
         }

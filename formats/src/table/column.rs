@@ -3,11 +3,12 @@
 use super::Dependence;
 use super::block::Block;
 use super::broadcast::Coordinates;
+use super::tensor::tensors;
 use crate::cf::{CalendarDate, Decoder, TimeAxis};
 use crate::error::FormatError;
 use crate::reader::Reader;
 use crate::region::Region;
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Int64Array, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, UInt64Array};
 use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use std::ops::Range;
@@ -15,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use tarn_schemas::table::CalendarPart;
 
 /// Coordinates up to this length are read once and kept.
-const KEPT: u64 = 1 << 20;
+pub(super) const KEPT: u64 = 1 << 20;
 
 /// Where the values of a column come from in one file.
 #[derive(Debug, Clone)]
@@ -32,8 +33,10 @@ pub(super) enum Source {
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
     pub(super) path: String,
-    /// The variable's own shape.
+    /// The shape of its cells: the variable's own, without the dimension of the characters of texts.
     pub(super) shape: Vec<u64>,
+    /// Characters of one text, where the variable stores texts so.
+    pub(super) text_length: Option<u64>,
     pub(super) dependence: Dependence,
     pub(super) decoder: Decoder,
     /// Give this part of the date instead of the value.
@@ -41,19 +44,27 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// The decoded values of a box of the variable.
+    /// The decoded values of a box of cells.
     pub(super) fn read(
         &self,
         reader: &dyn Reader,
         region: &Region,
     ) -> Result<ArrayRef, FormatError> {
-        let stored = reader.read(&self.path, region)?;
+        let stored = read_stored(reader, &self.path, region, self.text_length)?;
         let Some(part) = self.part else { return self.decoder.decode(&stored) };
-        Ok(self.decoder.dates(&stored, |date: CalendarDate| match part {
-            CalendarPart::Year => date.year,
-            CalendarPart::Month => i64::from(date.month),
-            CalendarPart::Day => i64::from(date.day),
-        })?)
+        let dates = self.decoder.dates(&stored)?.into_iter();
+        let number = |of: fn(CalendarDate) -> i64| -> ArrayRef {
+            Arc::new(dates.clone().map(|date| date.map(of)).collect::<Int64Array>())
+        };
+        Ok(match part {
+            CalendarPart::Year => number(|date| date.year),
+            CalendarPart::Month => number(|date| date.month.into()),
+            CalendarPart::Day => number(|date| date.day.into()),
+            CalendarPart::Date => {
+                let texts = dates.map(|date| date.map(|date| date.to_string()));
+                Arc::new(texts.collect::<StringArray>())
+            }
+        })
     }
 
     /// Whether the variable is a time whose values microseconds hold and nanoseconds do not.
@@ -69,12 +80,24 @@ impl Reading {
     }
 }
 
+/// The stored values of a box of cells, with all the characters of each.
+pub(super) fn read_stored(
+    reader: &dyn Reader,
+    path: &str,
+    region: &Region,
+    text_length: Option<u64>,
+) -> Result<ArrayRef, FormatError> {
+    let Some(length) = text_length else { return reader.read(path, region) };
+    let ranges = region.ranges().iter().cloned().chain(std::iter::once(0..length));
+    reader.read(path, &Region::new(ranges.collect()))
+}
+
 /// A column that a file offers, before the files are joined.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     pub(super) field: Field,
     pub(super) source: Source,
-    /// The axis, where values stay numbers of a calendar that timestamps do not know.
+    /// The axis of a time that is no timestamp: numbers, or the text of dates in `xarray` mode.
     pub(super) time: Option<TimeAxis>,
 }
 
@@ -82,7 +105,7 @@ pub(super) struct Candidate {
 #[derive(Debug, Clone)]
 pub(super) struct Column {
     source: Source,
-    /// Multiply, add: to the time axis of the table's first file.
+    /// Multiply, add: to the time axis of the table.
     rebase: Option<(i64, i64)>,
     /// Type of the values; for a tensor, of its elements.
     data_type: DataType,
@@ -214,11 +237,7 @@ impl Column {
         match &self.tensor {
             None => Ok(values),
             Some((field, size)) => {
-                let rows = to_usize(reader.location(), rows)?;
-                let field = Arc::clone(field);
-                Ok(Arc::new(FixedSizeListArray::try_new_with_length(
-                    field, *size, values, None, rows,
-                )?))
+                tensors(field, *size, &values, to_usize(reader.location(), rows)?)
             }
         }
     }
@@ -239,7 +258,8 @@ impl Column {
         } else {
             let numbers = cast(&numbers, &DataType::Float64)?;
             let (multiply, add) = (crate::cf::from_integer(multiply), crate::cf::from_integer(add));
-            let moved = |value: f64| value * multiply + add;
+            // Rounded once.
+            let moved = |value: f64| value.mul_add(multiply, add);
             Arc::new(numbers.as_primitive::<Float64Type>().unary::<_, Float64Type>(moved))
         })
     }

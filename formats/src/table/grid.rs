@@ -1,16 +1,19 @@
 //! What one grid of one file offers as columns.
 
 use super::Dependence;
-use super::column::{Candidate, Reading, Source};
-use crate::cf::Decoder;
+use super::column::{Candidate, KEPT, Reading, Source, read_stored, to_usize};
+use super::regions::regions;
+use crate::cf::{Decoder, Draft, characters, is_time};
 use crate::contents::{Contents, Dimension, Grid, Variable};
 use crate::error::FormatError;
 use crate::reader::Reader;
+use crate::region::Selection;
 use arrow::array::new_null_array;
 use arrow::datatypes::{DataType, Field};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use tarn_schemas::table::{CalendarPart, Layout};
+use tarn_schemas::TableOptions;
+use tarn_schemas::table::{CalendarPart, Decode, Layout};
 
 /// The grid that a file's table is made of.
 ///
@@ -72,23 +75,24 @@ pub(super) struct View<'a> {
     pub(super) reader: &'a Arc<dyn Reader>,
     pub(super) grid: &'a Grid,
     layout: Layout,
-    /// The variable that names each bounds variable, by the path of the latter.
+    decode: Decode,
+    /// The time that names each bounds variable, by the path of the latter.
     parents: HashMap<String, &'a Variable>,
     coordinates: Vec<(String, usize)>,
     variables: Vec<(String, &'a Variable)>,
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(reader: &'a Arc<dyn Reader>, grid: &'a Grid, layout: Layout) -> Self {
+    pub(super) fn new(reader: &'a Arc<dyn Reader>, grid: &'a Grid, options: &TableOptions) -> Self {
+        let TableOptions { layout, decode, .. } = *options;
         let contents = reader.contents();
-        let parents = contents
-            .variables
-            .iter()
-            .filter_map(|variable| {
-                let group = variable.path.strip_suffix(variable.name.as_str())?;
-                Some((format!("{group}{}", variable.text("bounds")?), variable))
-            })
-            .collect();
+        let mut parents = HashMap::new();
+        for variable in contents.variables.iter().filter(|variable| is_time(variable)) {
+            let group = variable.path.strip_suffix(variable.name.as_str());
+            if let (Some(group), Some(bounds)) = (group, variable.text("bounds")) {
+                parents.entry(format!("{group}{bounds}")).or_insert(variable);
+            }
+        }
         let mut taken = HashSet::new();
         let mut unique = |name: &str| {
             let mut unique = name.to_owned();
@@ -107,14 +111,16 @@ impl<'a> View<'a> {
             .collect();
         let is_coordinate =
             |path: &String| grid.dimensions.iter().any(|d| d.coordinate.as_ref() == Some(path));
+        let by_path: HashMap<&str, &Variable> =
+            contents.variables.iter().map(|variable| (variable.path.as_str(), variable)).collect();
         let variables = grid
             .variables
             .iter()
             .filter(|path| !is_coordinate(path))
-            .filter_map(|path| contents.variable(path))
+            .filter_map(|path| by_path.get(path.as_str()).copied())
             .map(|variable| (unique(&variable.name), variable))
             .collect();
-        Self { reader, grid, layout, parents, coordinates, variables }
+        Self { reader, grid, layout, decode, parents, coordinates, variables }
     }
 
     pub(super) fn location(&self) -> &str {
@@ -178,7 +184,8 @@ impl<'a> View<'a> {
                 ),
             });
         }
-        let field = Field::new(name, DataType::Int64, true);
+        let data_type = if part == CalendarPart::Date { DataType::Utf8 } else { DataType::Int64 };
+        let field = Field::new(name, data_type, true);
         Ok(Some(Candidate { field, source: Source::Variable(Arc::new(reading)), time: None }))
     }
 
@@ -209,7 +216,7 @@ impl<'a> View<'a> {
             .or_else(|| contents.variable(&format!("{group}/{name}")))
             .or_else(|| name.contains('/').then(|| contents.variable(name)).flatten());
         let Some(variable) = found else { return Ok(None) };
-        let dependence = match variable.dimensions.as_slice() {
+        let dependence = match self.dimensions(variable) {
             dimensions if same(dimensions, &self.grid.dimensions) => Some(Dependence::Cells),
             [] => Some(Dependence::Constant),
             [one] => {
@@ -233,20 +240,61 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The dimensions of the cells of a variable.
+    fn dimensions(&self, variable: &'a Variable) -> &'a [Dimension] {
+        match self.text_length(variable).and_then(|_| variable.dimensions.split_last()) {
+            Some((_, before)) => before,
+            None => &variable.dimensions,
+        }
+    }
+
+    fn text_length(&self, variable: &Variable) -> Option<u64> {
+        characters::text_length(&self.reader.contents().variables, variable)
+    }
+
     fn reading(
         &self,
         variable: &'a Variable,
         dependence: Dependence,
         part: Option<CalendarPart>,
     ) -> Result<Reading, FormatError> {
+        let shape: Vec<u64> = self.dimensions(variable).iter().map(|d| d.length).collect();
+        let text_length = self.text_length(variable);
+        // Parts of dates have nothing to do with what xarray makes of the times.
+        let decoder = match (self.decode, part) {
+            (Decode::Xarray, None) => self.xarray(variable, &shape, text_length)?,
+            _ => {
+                let parent = self.parents.get(&variable.path).copied();
+                let decoder = Decoder::new(self.location(), variable, parent)?;
+                decoder.with_text_length(self.characters(text_length)?)
+            }
+        };
+        Ok(Reading { path: variable.path.clone(), shape, text_length, dependence, decoder, part })
+    }
+
+    /// The decoder of `xarray` mode. Times are read whole, because their dtype depends on all values.
+    fn xarray(
+        &self,
+        variable: &Variable,
+        shape: &[u64],
+        text_length: Option<u64>,
+    ) -> Result<Decoder, FormatError> {
         let parent = self.parents.get(&variable.path).copied();
-        Ok(Reading {
-            path: variable.path.clone(),
-            shape: variable.shape(),
-            dependence,
-            decoder: Decoder::new(self.location(), variable, parent)?,
-            part,
-        })
+        let length = self.characters(text_length)?;
+        let mut draft = Draft::new(self.location(), variable, parent, length)?;
+        if draft.wants_values() {
+            let chunk = variable.chunk_shape.as_deref();
+            for region in regions(shape, chunk, 1, &Selection::all(shape), KEPT) {
+                let reader = self.reader.as_ref();
+                draft.look(&read_stored(reader, &variable.path, &region, text_length)?)?;
+            }
+        }
+        draft.finish()
+    }
+
+    /// Characters of a text; 1 for what is none.
+    fn characters(&self, text_length: Option<u64>) -> Result<usize, FormatError> {
+        to_usize(self.location(), text_length.unwrap_or(1))
     }
 
     /// The chunk shape of the grid's largest variable, of the dimensions that rows run over.
@@ -272,7 +320,8 @@ impl<'a> View<'a> {
 
 fn candidate(name: &str, reading: Reading) -> Candidate {
     let decoder = &reading.decoder;
-    let time = decoder.time().filter(|axis| !axis.is_civil()).cloned();
+    let timestamps = matches!(decoder.field().data_type(), DataType::Timestamp(..));
+    let time = decoder.time().filter(|_| !timestamps).cloned();
     let field = decoder.field().clone().with_name(name);
     Candidate { field, time, source: Source::Variable(Arc::new(reading)) }
 }

@@ -7,6 +7,7 @@ mod extra;
 mod grid;
 mod part;
 mod regions;
+mod tensor;
 mod union;
 
 pub use block::Block;
@@ -23,7 +24,7 @@ use grid::{View, list};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tarn_schemas::TableOptions;
-use tarn_schemas::table::{ColumnSource, Decode};
+use tarn_schemas::table::ColumnSource;
 
 /// The column that names each row's file.
 const FILE: &str = "_file";
@@ -131,12 +132,6 @@ fn views<'a>(
             problem: "no file to make a table of".to_owned(),
         });
     };
-    if options.decode == Decode::Xarray {
-        return Err(FormatError::Options {
-            location: first.location().to_owned(),
-            problem: "decode \"xarray\" is not available; use \"arrow\"".to_owned(),
-        });
-    }
     let name = options.grid.as_deref();
     let model = grid::choose(first.location(), first.contents(), name)?;
     let names = |grid: &Grid| grid.dimensions.iter().map(|d| d.name.clone()).collect::<Vec<_>>();
@@ -172,7 +167,7 @@ fn views<'a>(
                     list(contents.grids.iter().map(|grid| grid.name.as_str()))
                 ),
             })?;
-            Ok(View::new(file, grid, options.layout))
+            Ok(View::new(file, grid, options))
         })
         .collect()
 }

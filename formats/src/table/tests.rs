@@ -234,7 +234,6 @@ fn options_that_do_not_fit_are_refused_with_what_there_is() {
     assert!(refused(r#"{"columns": {"y": "cf_year(lat)"}}"#).contains("degrees"));
     assert!(refused(r#"{"columns": {"lat": "variable:height"}}"#).contains("lat"));
     assert!(refused(r#"{"select": ["t", "t"]}"#).contains("two columns"));
-    assert!(refused(r#"{"decode": "xarray"}"#).contains("xarray"));
     assert!(refused(r#"{"layout": "tensors", "select": ["lat"]}"#).contains("lat"));
     assert!(open(&[], "{}").is_err());
 }
@@ -318,18 +317,119 @@ fn times_of_one_calendar_move_to_the_first_reference_exactly() {
     let hours = series("hours since 2000-01-01", "noleap", vec![36.0], "c.nc");
     let table = open(&[hours.clone(), second], "{}").unwrap();
     same(&column(&rows(&table), "time"), Float64Array::from(vec![36.0, 8_772.0, 8_784.0]));
-    // Hours are no whole number of days.
-    let error = open(&[first.clone(), hours], "{}").unwrap_err().to_string();
-    assert!(error.contains("cf_year(time)"), "{error}");
+    // Hours are no whole number of days, but days one of hours.
+    let table = open(&[first.clone(), hours.clone()], "{}").unwrap();
+    same(&column(&rows(&table), "time"), Float64Array::from(vec![12.0, 36.0]));
+    assert_eq!(table.schema().field(0).metadata()["units"], "hours since 2000-01-01");
+    // Seconds of one file and hours of another have no common whole unit at these references.
+    let odd = series("hours since 2000-01-01 00:00:01", "noleap", vec![1.0], "e.nc");
+    let error = open(&[hours, odd], "{}").unwrap_err().to_string();
+    assert!(error.contains("cf_year(time)") && error.contains("e.nc"), "{error}");
     let other = series("days since 2000-01-01", "360_day", vec![0.0], "d.nc");
     let error = open(&[first.clone(), other.clone()], "{}").unwrap_err().to_string();
     assert!(error.contains("365_day") || error.contains("noleap"), "{error}");
     assert!(error.contains("360_day") && error.contains("attribute:time:calendar"), "{error}");
+    let options = r#"{"columns": {"date": "cf_date(time)"}, "select": ["date", "v"]}"#;
+    same(
+        &column(&rows(&open(&[first.clone(), other.clone()], options).unwrap()), "date"),
+        StringArray::from(vec!["2000-01-01T12:00:00", "2000-01-01T00:00:00"]),
+    );
     let options = r#"{"columns": {"month": "cf_month(time)"}, "select": ["month", "v"]}"#;
     same(
         &column(&rows(&open(&[first, other], options).unwrap()), "month"),
         Int64Array::from(vec![1, 1]),
     );
+}
+
+#[test]
+fn files_keep_their_order_and_overlapping_times_their_rows() {
+    let late = series("days since 2000-01-01", "standard", vec![5.0, 6.0], "b.nc");
+    let early = series("days since 2000-01-01", "standard", vec![4.0, 5.0], "a.nc");
+    let table = open(&[late, early], r#"{"file_column": true}"#).unwrap();
+    let batch = rows(&table);
+    let day = |days: i64| 946_684_800_000_000_000 + days * 86_400_000_000_000;
+    let expected = vec![day(5), day(6), day(4), day(5)];
+    same(&column(&batch, "time"), TimestampNanosecondArray::from(expected));
+    same(&column(&batch, "_file"), StringArray::from(vec!["b.nc", "b.nc", "a.nc", "a.nc"]));
+}
+
+#[test]
+fn dates_of_xarray_are_joined_only_within_a_calendar() {
+    let noleap = series("days since 2000-01-01", "noleap", vec![59.0], "a.nc");
+    let same_calendar = series("hours since 2001-01-01", "365_day", vec![12.0], "b.nc");
+    let xarray = r#"{"decode": "xarray"}"#;
+    let table = open(&[noleap.clone(), same_calendar], xarray).unwrap();
+    same(
+        &column(&rows(&table), "time"),
+        StringArray::from(vec!["2000-03-01T00:00:00", "2001-01-01T12:00:00"]),
+    );
+    let days360 = series("days since 2000-01-01", "360_day", vec![59.0], "c.nc");
+    let error = open(&[noleap.clone(), days360], xarray).unwrap_err().to_string();
+    assert!(error.contains("360_day") && error.contains("noleap"), "{error}");
+    let standard = series("days since 2000-01-01", "standard", vec![59.0], "d.nc");
+    let error = open(&[noleap, standard], xarray).unwrap_err().to_string();
+    assert!(error.contains("standard") && error.contains("noleap"), "{error}");
+}
+
+#[test]
+fn xarray_columns_have_no_null_and_times_look_at_every_value() {
+    let fills = Float32Array::from(vec![1.0, -9.0]);
+    let mut file = File::new(&[("time", 2)]).with("v", &["time"], &[], fills).with(
+        "time",
+        &["time"],
+        &[("units", "days since 2000-01-01")],
+        Float64Array::from(vec![0.0, 1e6]),
+    );
+    file.variables[0].0.attributes.push(Attribute {
+        name: "missing_value".to_owned(),
+        value: AttributeValue::Numbers(Arc::new(Float32Array::from(vec![-9.0]))),
+    });
+    let file = file.open("a.nc");
+    let batch = rows(&open(&[file.clone()], r#"{"decode": "xarray"}"#).unwrap());
+    let values = column(&batch, "v");
+    assert_eq!(values.null_count(), 0);
+    assert!(values.as_primitive::<arrow::datatypes::Float32Type>().value(1).is_nan());
+    same(
+        &column(&batch, "time"),
+        StringArray::from(vec!["2000-01-01T00:00:00", "4737-11-28T00:00:00"]),
+    );
+    // In arrow mode the same times are timestamps of microseconds.
+    let batch = rows(&open(&[file], "{}").unwrap());
+    same(&column(&batch, "v"), Float32Array::from(vec![Some(1.0), None]));
+    assert!(matches!(
+        column(&batch, "time").data_type(),
+        DataType::Timestamp(TimeUnit::Microsecond, None)
+    ));
+}
+
+#[test]
+fn characters_are_texts_on_the_grid_of_the_texts() {
+    let characters = |text: &[u8]| FixedSizeBinaryArray::try_from_iter(text.chunks(1)).unwrap();
+    let mut file = File::new(&[("time", 2), ("station", 3), ("width", 2)])
+        .with("name", &["station", "width"], &[], characters(b"abc\0\0\0"))
+        .with("height", &["station"], &[], Float32Array::from(vec![1.0, 2.0, 3.0]))
+        .with("t", &["time", "station"], &[], Int8Array::from_iter_values(0..6));
+    for (variable, _) in &mut file.variables {
+        variable.default_fill = true;
+    }
+    let file = file.open("a.nc");
+    assert_eq!(
+        names(&open(&[file.clone()], r#"{"grid": "station"}"#).unwrap()),
+        ["station", "name", "height"]
+    );
+    let options = r#"{"grid": "station", "select": ["name", "height"]}"#;
+    same(
+        &column(&rows(&open(&[file.clone()], options).unwrap()), "name"),
+        StringArray::from(vec!["ab", "c", ""]),
+    );
+    // Beside a larger grid they repeat like any coordinate.
+    let options = r#"{"select": ["name", "t"]}"#;
+    let table = open(&[file.clone()], options).unwrap();
+    assert_eq!(table.parts()[0].dependence(0), Dependence::Dimension(1));
+    same(&column(&rows(&table), "name"), StringArray::from(["ab", "c", ""].repeat(2)));
+    let options = r#"{"grid": "station", "select": ["name"], "decode": "xarray"}"#;
+    let bytes = vec![&b"ab"[..], b"c", b""];
+    same(&column(&rows(&open(&[file], options).unwrap()), "name"), BinaryArray::from(bytes));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::column::{Candidate, Column, Source};
 use super::grid::{View, null};
+use crate::cf::TimeAxis;
 use crate::error::FormatError;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use std::collections::HashMap;
@@ -57,14 +58,15 @@ pub(super) fn join(
         })?;
         nullable |= other.field.is_nullable();
         let theirs = other.field.metadata();
-        metadata.retain(|key, value| {
-            // Numbers of later files are moved to the first one's reference.
-            (first.time.is_some() && key == "units") || theirs.get(key) == Some(value)
-        });
+        metadata.retain(|key, value| theirs.get(key) == Some(value));
+    }
+    let axis = axis(name, views, candidates)?;
+    if let Some((_, units)) = &axis {
+        metadata.insert("units".to_owned(), units.clone());
     }
     let rebases: Vec<Option<(i64, i64)>> = candidates
         .iter()
-        .map(|candidate| candidate.as_ref()?.time.as_ref()?.rebase(first.time.as_ref()?))
+        .map(|candidate| candidate.as_ref()?.time.as_ref()?.rebase(axis.as_ref()?.0))
         .collect();
     if rebases.iter().flatten().any(|rebase| *rebase != (1, 0)) {
         data_type = if data_type.is_floating() { DataType::Float64 } else { DataType::Int64 };
@@ -103,21 +105,9 @@ pub(super) fn join(
 
 /// Times must be of one kind: all timestamps, or all numbers of one calendar.
 fn compare_times(name: &str, first: &Candidate, other: &Candidate) -> Result<(), String> {
-    let described = |candidate: &Candidate| {
-        let text = |key: &str| candidate.field.metadata().get(key).cloned();
-        let units = text("units").unwrap_or_else(|| "no units".to_owned());
-        let calendar = text("calendar").unwrap_or_else(|| "standard".to_owned());
-        format!("{units:?} in calendar {calendar}")
-    };
     match (&first.time, &other.time) {
         (None, None) => Ok(()),
-        (Some(axis), Some(theirs)) if theirs.rebase(axis).is_some() => Ok(()),
-        (Some(axis), Some(theirs)) if axis.same_calendar(theirs) => Err(format!(
-            "is {} in the first and {} in the second, which are not whole numbers apart; leave it \
-             out by `select` and take `cf_year({name})`, `cf_month({name})` as columns",
-            described(first),
-            described(other)
-        )),
+        (Some(axis), Some(theirs)) if axis.same_calendar(theirs) => Ok(()),
         _ => Err(format!(
             "is {} in the first and {} in the second; leave it out by `select`, and take \
              `cf_year({name})`, `cf_month({name})` and `attribute:{name}:calendar` as columns",
@@ -125,6 +115,49 @@ fn compare_times(name: &str, first: &Candidate, other: &Candidate) -> Result<(),
             described(other)
         )),
     }
+}
+
+/// The axis of a column of times that are numbers, with its units: that of the first file to whose axis
+/// the numbers of all others move by whole numbers, so that hours and days meet in hours.
+fn axis<'a>(
+    name: &str,
+    views: &[View<'_>],
+    candidates: &'a [Option<Candidate>],
+) -> Result<Option<(&'a TimeAxis, String)>, FormatError> {
+    let times: Vec<(&View<'_>, &Candidate, &TimeAxis)> = views
+        .iter()
+        .zip(candidates)
+        .filter_map(|(view, found)| Some((view, found.as_ref()?)))
+        .filter(|(_, found)| found.field.data_type().is_numeric())
+        .filter_map(|(view, found)| Some((view, found, found.time.as_ref()?)))
+        .collect();
+    let holds_all = |axis: &TimeAxis| times.iter().all(|(_, _, own)| own.rebase(axis).is_some());
+    if let Some((_, found, axis)) = times.iter().find(|(_, _, axis)| holds_all(axis)) {
+        let units = found.field.metadata().get("units").cloned().unwrap_or_default();
+        return Ok(Some((axis, units)));
+    }
+    let Some((first_view, first, first_axis)) = times.first() else { return Ok(None) };
+    let far = times.iter().find(|(_, _, axis)| axis.rebase(first_axis).is_none());
+    let (view, other) = far.map_or((first_view, first), |(view, other, _)| (view, other));
+    Err(FormatError::Union {
+        first: first_view.location().to_owned(),
+        second: view.location().to_owned(),
+        problem: format!(
+            "column {name:?} is {} in the first and {} in the second, and no file's units hold the \
+             times of all files in whole numbers; leave it out by `select` and take \
+             `cf_year({name})`, `cf_month({name})` as columns",
+            described(first),
+            described(other)
+        ),
+    })
+}
+
+/// Units and calendar for a message.
+fn described(candidate: &Candidate) -> String {
+    let text = |key: &str| candidate.field.metadata().get(key).cloned();
+    let units = text("units").unwrap_or_else(|| "no units".to_owned());
+    let calendar = text("calendar").unwrap_or_else(|| "standard".to_owned());
+    format!("{units:?} in calendar {calendar}")
 }
 
 /// Values that are no times must be in the same units, letter for letter.

@@ -6,5 +6,5 @@ mod allocator;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
-#[path = "../readers/python.rs"]
+#[path = "../common/python.rs"]
 mod python;

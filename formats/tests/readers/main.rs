@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+#[path = "../common/python.rs"]
 mod python;
 #[cfg(test)]
 mod reference;

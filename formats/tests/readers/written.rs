@@ -1,6 +1,6 @@
 //! Files written by h5py and netCDF4, against what these two read back.
 
-use crate::python::generated;
+use crate::python::python;
 use crate::support::{flat, open, read_whole, texts};
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::cast;
@@ -10,7 +10,6 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tarn_formats::{
@@ -20,7 +19,11 @@ use tarn_formats::{
 
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
 pub(crate) fn written() -> Option<tempfile::TempDir> {
-    generated(Path::new("tests/readers/generate.py"))
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        python("h5py, netCDF4, hdf5plugin", "readers/generate.py", &[folder.path()])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(folder)
 }
 
 /// The values of nested arrays of numbers, as h5py lays them out.

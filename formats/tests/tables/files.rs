@@ -17,7 +17,7 @@ use tarn_formats::{LocalFile, Reader, Selection, Table, Variable, open};
 use tarn_schemas::TableOptions;
 
 /// The folder of shared data; `None`, said aloud, where it is not there.
-fn data() -> Option<PathBuf> {
+pub(crate) fn data() -> Option<PathBuf> {
     let root = std::env::var_os("TARN_TEST_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
         PathBuf::from,
@@ -35,7 +35,7 @@ fn reader(path: &Path) -> Arc<dyn Reader> {
 }
 
 /// The files in a folder whose names begin and end so, by name.
-fn files(folder: &Path, start: &[&str], end: &str) -> Vec<Arc<dyn Reader>> {
+pub(crate) fn files(folder: &Path, start: &[&str], end: &str) -> Vec<Arc<dyn Reader>> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -2,3 +2,8 @@
 
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+#[path = "../common/python.rs"]
+mod python;
+#[cfg(test)]
+mod xarray;

@@ -1,14 +1,17 @@
-//! `cf_year(t)`, `cf_month(t)`, `cf_day(t)`: parts of a CF time in its own calendar.
+//! `cf_year(t)`, `cf_month(t)`, `cf_day(t)`, `cf_date(t)`: a CF time in its own calendar.
 //!
-//! A number needs the units and the calendar of its column. They are taken from the column's field
-//! when the statement is planned and become arguments, `cf_year(t, units, calendar)`: the fields
-//! of physical plans are no proof, because a union of tables there keeps the attributes of one of
-//! them, also where the tables differ.
+//! A number needs the units and the calendar of its column, and a timestamp the calendar: before 1582
+//! the standard calendar is Julian. They are taken from the column's field when the statement is
+//! planned and become arguments, `cf_year(t, units, calendar)`: the fields of physical plans are no
+//! proof, because a union of tables there keeps the attributes of one of them, also where the tables
+//! differ.
 
 use crate::error::QueryError;
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, Int64Builder, PrimitiveArray};
-use arrow::compute::{DatePart, cast, date_part};
-use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, Int64Builder, StringArray, StringBuilder, new_null_array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type, TimeUnit};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
@@ -20,39 +23,34 @@ use std::sync::Arc;
 use tarn_formats::cf::{CalendarDate, TimeAxis};
 use tarn_schemas::table::CalendarPart;
 
-/// The three functions.
+/// The functions.
 pub(super) fn functions() -> Vec<ScalarUDF> {
-    [
-        ("cf_year", CalendarPart::Year),
-        ("cf_month", CalendarPart::Month),
-        ("cf_day", CalendarPart::Day),
-    ]
-    .into_iter()
-    .map(|(name, part)| {
-        ScalarUDF::from(CalendarFunction {
-            name,
-            part,
-            signature: Signature::one_of(
-                vec![TypeSignature::Any(1), TypeSignature::Any(3)],
-                Volatility::Immutable,
-            ),
+    [CalendarPart::Year, CalendarPart::Month, CalendarPart::Day, CalendarPart::Date]
+        .into_iter()
+        .map(|part| {
+            ScalarUDF::from(CalendarFunction {
+                part,
+                signature: Signature::one_of(
+                    vec![TypeSignature::Any(1), TypeSignature::Any(3)],
+                    Volatility::Immutable,
+                ),
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
-/// One part of a date. Timestamps and dates are of the proleptic Gregorian calendar; a number is
-/// read with the `units` and `calendar` of its field.
+/// One part of a date, or the date as text. Timestamps and dates without the attributes of a CF time
+/// are of the proleptic Gregorian calendar; a number is read with the `units` and `calendar` of its
+/// field; text is a date already, as `decode = "xarray"` and `cf_date` give it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct CalendarFunction {
-    name: &'static str,
     part: CalendarPart,
     signature: Signature,
 }
 
 impl ScalarUDFImpl for CalendarFunction {
     fn name(&self) -> &str {
-        self.name
+        self.part.function()
     }
 
     fn signature(&self) -> &Signature {
@@ -60,7 +58,7 @@ impl ScalarUDFImpl for CalendarFunction {
     }
 
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Int64)
+        Ok(self.data_type())
     }
 
     fn return_field_from_args(&self, arguments: ReturnFieldArgs) -> Result<FieldRef> {
@@ -68,13 +66,14 @@ impl ScalarUDFImpl for CalendarFunction {
             return Err(self.usage("an argument is missing").into());
         };
         let values = values_of(time.data_type());
-        if !is_date(values) && !values.is_numeric() && !values.is_null() {
+        let known = is_date(values) || values.is_string() || values.is_numeric();
+        if !known && !values.is_null() {
             return Err(self.usage(format_args!("{} is {values}", time.name())).into());
         }
         if values.is_numeric() && axis.is_empty() {
             self.axis_of(time)?;
         }
-        Ok(Arc::new(Field::new(self.name, DataType::Int64, true)))
+        Ok(Arc::new(Field::new(self.name(), self.data_type(), true)))
     }
 
     fn simplify(
@@ -87,10 +86,15 @@ impl ScalarUDFImpl for CalendarFunction {
             _ => return Ok(ExprSimplifyResult::Original(arguments)),
         };
         let Ok((_, time)) = time else { return Ok(ExprSimplifyResult::Original(arguments)) };
-        if !values_of(time.data_type()).is_numeric() {
+        let values = values_of(time.data_type());
+        let (units, calendar) = if values.is_numeric() {
+            self.axis_of(&time)?
+        } else if let Some(calendar) = calendar_of_timestamps(&time) {
+            // The units are those of the timestamp itself.
+            (String::new(), calendar)
+        } else {
             return Ok(ExprSimplifyResult::Original(arguments));
-        }
-        let (units, calendar) = self.axis_of(&time)?;
+        };
         arguments.extend([lit(units), lit(calendar)]);
         let function = Arc::new(ScalarUDF::from(self.clone()));
         let call = ScalarFunction::new_udf(function, arguments);
@@ -124,12 +128,37 @@ fn is_date(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
 }
 
+/// The calendar of a column of timestamps that was a CF time in its file; absent it is the standard
+/// one.
+fn calendar_of_timestamps(time: &Field) -> Option<String> {
+    let units = time.metadata().get("units")?;
+    let calendar = time.metadata().get("calendar").map(String::as_str);
+    let is_time =
+        is_date(values_of(time.data_type())) && TimeAxis::parse(units, calendar).is_some();
+    is_time.then(|| calendar.unwrap_or("standard").to_owned())
+}
+
+/// The units that the integers of a timestamp or date are in.
+fn units_of(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Timestamp(TimeUnit::Second, _) => "seconds since 1970-01-01",
+        DataType::Timestamp(TimeUnit::Microsecond, _) => "microseconds since 1970-01-01",
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => "nanoseconds since 1970-01-01",
+        DataType::Date32 => "days since 1970-01-01",
+        _ => "milliseconds since 1970-01-01",
+    }
+}
+
 impl CalendarFunction {
+    fn data_type(&self) -> DataType {
+        if self.part == CalendarPart::Date { DataType::Utf8 } else { DataType::Int64 }
+    }
+
     fn usage(&self, problem: impl std::fmt::Display) -> QueryError {
         QueryError::Invalid(format!(
-            "{0}: {problem}; write {0}(time) for a timestamp, a date or a number with CF units, or \
-             {0}(number, 'days since 2000-01-01', '360_day')",
-            self.name
+            "{0}: {problem}; write {0}(time) for a timestamp, a date, the text of a date or a number \
+             with CF units, or {0}(number, 'days since 2000-01-01', '360_day')",
+            self.name()
         ))
     }
 
@@ -159,67 +188,119 @@ impl CalendarFunction {
         let plain = values_of(values.data_type()).clone();
         let values = cast(values, &plain)?;
         if plain.is_null() {
-            return Ok(Arc::new(Int64Array::new_null(values.len())));
-        }
-        if is_date(&plain) {
-            let part = match self.part {
-                CalendarPart::Year => DatePart::Year,
-                CalendarPart::Month => DatePart::Month,
-                CalendarPart::Day => DatePart::Day,
-            };
-            return Ok(cast(&date_part(&values, part)?, &DataType::Int64)?);
+            return Ok(new_null_array(&self.data_type(), values.len()));
         }
         let text = |value: Option<&ColumnarValue>| match value {
             Some(ColumnarValue::Scalar(text)) => text.try_as_str().flatten().map(str::to_owned),
             _ => None,
         };
-        let (Some(units), Some(calendar)) = (text(axis.first()), text(axis.get(1))) else {
+        let (units, calendar) = (text(axis.first()), text(axis.get(1)));
+        if plain.is_string() {
+            return self.of_texts(&values);
+        }
+        if is_date(&plain) {
+            let calendar = calendar.unwrap_or_else(|| "proleptic_gregorian".to_owned());
+            let axis = self.axis(units_of(&plain), &calendar)?;
+            let local = match &plain {
+                // As the clock of the zone shows it.
+                DataType::Timestamp(unit, Some(_)) => {
+                    cast(&values, &DataType::Timestamp(*unit, None))?
+                }
+                _ => values,
+            };
+            return Ok(self.of_integers(&axis, &cast(&local, &DataType::Int64)?));
+        }
+        let (Some(units), Some(calendar)) = (units, calendar) else {
             return Err(self.usage("units and calendar must be constant text").into());
         };
         let axis = self.axis(&units, &calendar)?;
+        // Whole numbers are exact, also where a double is not.
+        if plain.is_signed_integer() || (plain.is_integer() && plain != DataType::UInt64) {
+            return Ok(self.of_integers(&axis, &cast(&values, &DataType::Int64)?));
+        }
         let numbers = cast(&values, &DataType::Float64)?;
-        Ok(self.of_numbers(&axis, numbers.as_primitive::<Float64Type>()))
+        let numbers = numbers.as_primitive::<Float64Type>().iter();
+        Ok(self.of_dates(numbers.map(|number| Some(number?.to_bits())), |bits| {
+            axis.date(f64::from_bits(bits))
+        }))
     }
 
-    fn of_numbers(&self, axis: &TimeAxis, numbers: &PrimitiveArray<Float64Type>) -> ArrayRef {
-        let mut parts = Int64Builder::with_capacity(numbers.len());
-        // Neighbouring rows of a grid mostly share their time.
-        let mut last: Option<(u64, Option<i64>)> = None;
-        for number in numbers {
-            let part = number.and_then(|number| match last {
-                Some((bits, part)) if bits == number.to_bits() => part,
+    fn of_integers(&self, axis: &TimeAxis, integers: &ArrayRef) -> ArrayRef {
+        let integers = integers.as_primitive::<Int64Type>().iter();
+        self.of_dates(integers, |integer| axis.date_of_integer(integer))
+    }
+
+    /// Neighbouring rows of a grid mostly share their time, so the last date is kept.
+    fn of_dates<T: Copy + PartialEq>(
+        &self,
+        times: impl ExactSizeIterator<Item = Option<T>>,
+        date: impl Fn(T) -> Option<CalendarDate>,
+    ) -> ArrayRef {
+        let mut last: Option<(T, Option<CalendarDate>)> = None;
+        let rows = times.len();
+        let dates = times.map(|time| {
+            let time = time?;
+            match last {
+                Some((own, date)) if own == time => date,
                 _ => {
-                    let part = axis.date(number).map(|date| self.of_date(date));
-                    last = Some((number.to_bits(), part));
-                    part
+                    let date = date(time);
+                    last = Some((time, date));
+                    date
                 }
-            });
-            parts.append_option(part);
-        }
+            }
+        });
+        let number = match self.part {
+            CalendarPart::Year => |date: CalendarDate| date.year,
+            CalendarPart::Month => |date: CalendarDate| date.month.into(),
+            CalendarPart::Day => |date: CalendarDate| date.day.into(),
+            CalendarPart::Date => {
+                let mut texts = StringBuilder::with_capacity(rows, rows.saturating_mul(19));
+                dates.for_each(|date| texts.append_option(date.map(|date| date.to_string())));
+                return Arc::new(texts.finish());
+            }
+        };
+        let mut parts = Int64Builder::with_capacity(rows);
+        dates.for_each(|date| parts.append_option(date.map(number)));
         Arc::new(parts.finish())
     }
 
-    fn of_date(&self, date: CalendarDate) -> i64 {
-        match self.part {
-            CalendarPart::Year => date.year,
-            CalendarPart::Month => i64::from(date.month),
-            CalendarPart::Day => i64::from(date.day),
-        }
+    /// Parts of dates that are text: `-0005-01-02T03:04:05`. NULL for what is no date.
+    fn of_texts(&self, texts: &ArrayRef) -> Result<ArrayRef> {
+        let texts = cast(texts, &DataType::Utf8)?;
+        let texts: &StringArray = texts.as_string();
+        let date = |text: &str| -> Option<(i64, i64, i64)> {
+            let (sign, rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+            let mut parts = rest.split('T').next()?.split('-');
+            let mut next = || parts.next().and_then(|part| part.parse::<u32>().ok());
+            let (year, month, day) = (next()?, next()?, next()?);
+            let valid =
+                parts.next().is_none() && (1..=12).contains(&month) && (1..=31).contains(&day);
+            valid.then_some((sign * i64::from(year), month.into(), day.into()))
+        };
+        let number = match self.part {
+            CalendarPart::Year => |(year, _, _): (i64, i64, i64)| year,
+            CalendarPart::Month => |(_, month, _)| month,
+            CalendarPart::Day => |(_, _, day)| day,
+            CalendarPart::Date => {
+                let kept = texts.iter().map(|text| text.filter(|text| date(text).is_some()));
+                return Ok(Arc::new(kept.collect::<StringArray>()));
+            }
+        };
+        let parts = texts.iter().map(|text| date(text?).map(number));
+        Ok(Arc::new(parts.collect::<Int64Array>()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Float64Array, RecordBatch, TimestampNanosecondArray};
+    use arrow::array::{
+        Float64Array, RecordBatch, TimestampMicrosecondArray, TimestampNanosecondArray,
+    };
     use arrow::datatypes::Schema;
     use datafusion::prelude::SessionContext;
 
-    async fn ask(
-        field: Field,
-        values: ArrayRef,
-        sql: &str,
-    ) -> Result<Vec<Option<i64>>, QueryError> {
+    async fn column(field: Field, values: ArrayRef, sql: &str) -> Result<ArrayRef, QueryError> {
         let context = SessionContext::new();
         for function in functions() {
             context.register_udf(function);
@@ -227,13 +308,21 @@ mod tests {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![values]).unwrap();
         context.register_batch("t", batch).unwrap();
         let batches = context.sql(sql).await?.collect().await?;
-        Ok(batches
-            .iter()
-            .flat_map(|batch| {
-                let column = batch.column(0).as_primitive::<arrow::datatypes::Int64Type>();
-                column.iter().collect::<Vec<_>>()
-            })
-            .collect())
+        let columns: Vec<&dyn Array> = batches.iter().map(|b| b.column(0).as_ref()).collect();
+        Ok(arrow::compute::concat(&columns)?)
+    }
+
+    async fn ask(
+        field: Field,
+        values: ArrayRef,
+        sql: &str,
+    ) -> Result<Vec<Option<i64>>, QueryError> {
+        Ok(column(field, values, sql).await?.as_primitive::<Int64Type>().iter().collect())
+    }
+
+    async fn texts(field: Field, values: ArrayRef, sql: &str) -> Vec<Option<String>> {
+        let column = column(field, values, sql).await.unwrap();
+        column.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
     }
 
     fn cf(units: &str, calendar: &str) -> Field {
@@ -322,5 +411,80 @@ mod tests {
         let error =
             ask(cf("kelvin", "standard"), values, "SELECT cf_year(time) FROM t").await.unwrap_err();
         assert!(error.to_string().contains("kelvin"), "{error}");
+    }
+
+    /// cftime 1.6.6: `num2date(values, units, calendar)`, `isoformat()`.
+    #[tokio::test]
+    async fn dates_of_every_calendar_are_those_of_cftime() {
+        for (units, calendar, value, date) in [
+            ("days since 2000-01-01", "noleap", 59.5, "2000-03-01T12:00:00"),
+            ("days since 2000-01-01", "365_day", -0.25, "1999-12-31T18:00:00"),
+            ("days since 2001-01-01", "all_leap", 59.0, "2001-02-29T00:00:00"),
+            ("hours since 2000-02-28", "366_day", 36.5, "2000-02-29T12:30:00"),
+            ("months since 2000-01-01", "360_day", 1.5, "2000-02-16T00:00:00"),
+            ("days since 1900-02-28", "julian", 1.0, "1900-02-29T00:00:00"),
+            ("days since 1582-10-04", "standard", 1.0, "1582-10-15T00:00:00"),
+            ("days since 1582-10-15", "gregorian", -1.0, "1582-10-04T00:00:00"),
+            ("days since 1582-10-04", "proleptic_gregorian", 1.0, "1582-10-05T00:00:00"),
+            ("days since 0001-01-01", "proleptic_gregorian", -1.0, "0000-12-31T00:00:00"),
+            ("days since 0001-01-01", "standard", -1.0, "-0001-12-31T00:00:00"),
+            ("seconds since 2000-01-01", "noleap", 0.25, "2000-01-01T00:00:00.250000"),
+            ("days since 2000-01-01", "noleap", 730_000.123_456_789, "4000-01-01T02:57:46.666565"),
+            ("days since 2000-01-01", "360_day", 0.999_999_999_99, "2000-01-02T00:00:00"),
+        ] {
+            let values = Arc::new(Float64Array::from(vec![Some(value), None, Some(f64::NAN)]));
+            let found = texts(cf(units, calendar), values, "SELECT cf_date(time) FROM t").await;
+            assert_eq!(found, [Some(date.to_owned()), None, None], "{value} {units} {calendar}");
+        }
+    }
+
+    #[tokio::test]
+    async fn timestamps_of_the_standard_calendar_are_julian_before_1582() {
+        // 1582-10-04 of the Julian calendar is 1582-10-14 of the Gregorian one.
+        let values = || {
+            Arc::new(TimestampMicrosecondArray::from(vec![
+                Some(-12_219_379_200_000_000),
+                Some(-12_219_292_800_000_000),
+                None,
+            ]))
+        };
+        let field = |calendar: &str| {
+            let data_type = DataType::Timestamp(TimeUnit::Microsecond, None);
+            cf("days since 1500-01-01", calendar).with_data_type(data_type)
+        };
+        let days = "SELECT cf_day(time) FROM t";
+        assert_eq!(
+            ask(field("standard"), values(), days).await.unwrap(),
+            [Some(4), Some(15), None]
+        );
+        let proleptic = field("proleptic_gregorian");
+        assert_eq!(ask(proleptic, values(), days).await.unwrap(), [Some(14), Some(15), None]);
+        let plain = Field::new("time", DataType::Timestamp(TimeUnit::Microsecond, None), true);
+        assert_eq!(ask(plain, values(), days).await.unwrap(), [Some(14), Some(15), None]);
+        let dates = texts(field("gregorian"), values(), "SELECT cf_date(time) FROM t").await;
+        assert_eq!(dates[0].as_deref(), Some("1582-10-04T00:00:00"));
+    }
+
+    #[tokio::test]
+    async fn whole_numbers_are_exact_and_texts_are_dates_already() {
+        let field = cf("nanoseconds since 2000-01-01", "noleap");
+        let values = Int64Array::from(vec![86_400_000_000_000 * 365 - 1]);
+        let field = field.with_data_type(DataType::Int64);
+        let found = texts(field, Arc::new(values), "SELECT cf_date(time) FROM t").await;
+        assert_eq!(found, [Some("2000-12-31T23:59:59.999999999".to_owned())]);
+
+        let dates = || {
+            let dates =
+                ["2000-02-30T12:00:00", "-0005-01-02T03:04:05.000060", "no date", "2000-13-01"];
+            Arc::new(StringArray::from(dates.to_vec()))
+        };
+        let field = || Field::new("time", DataType::Utf8, true);
+        let years = ask(field(), dates(), "SELECT cf_year(time) FROM t").await.unwrap();
+        assert_eq!(years, [Some(2000), Some(-5), None, None]);
+        let days = ask(field(), dates(), "SELECT cf_day(time) FROM t").await.unwrap();
+        assert_eq!(days, [Some(30), Some(2), None, None]);
+        let same = texts(field(), dates(), "SELECT cf_date(time) FROM t").await;
+        assert_eq!(same[1].as_deref(), Some("-0005-01-02T03:04:05.000060"));
+        assert_eq!(same[2], None);
     }
 }
