@@ -2,7 +2,7 @@
 
 use super::Dependence;
 use super::column::{Candidate, KEPT, Reading, Source, read_stored, to_usize};
-use super::regions::regions;
+use super::regions::Tiling;
 use crate::cf::{Decoder, Draft, characters, is_time};
 use crate::contents::{Contents, Dimension, Grid, Variable};
 use crate::error::FormatError;
@@ -284,7 +284,8 @@ impl<'a> View<'a> {
         let mut draft = Draft::new(self.location(), variable, parent, length)?;
         if draft.wants_values() {
             let chunk = variable.chunk_shape.as_deref();
-            for region in regions(shape, chunk, 1, &Selection::all(shape), KEPT) {
+            for block in Tiling::new(shape, chunk, 1, KEPT).blocks(&Selection::all(shape), false) {
+                let region = block.bounds();
                 let reader = self.reader.as_ref();
                 draft.look(&read_stored(reader, &variable.path, &region, text_length)?)?;
             }

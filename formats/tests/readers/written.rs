@@ -20,8 +20,7 @@ use tarn_formats::{
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
 pub(crate) fn written() -> Option<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
-    let output =
-        python("h5py, netCDF4, hdf5plugin", "readers/generate.py", &[folder.path()])?;
+    let output = python("h5py, netCDF4, hdf5plugin", "readers/generate.py", &[folder.path()])?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(folder)
 }

@@ -9,7 +9,9 @@ use crate::output::text_table;
 use serde_json::json;
 use std::sync::Arc;
 use tarn_connectors::{FileStat, Found, Stores};
-use tarn_formats::{AttributeValue, Contents, FormatError, OpenOptions, Reader, Variable, contents};
+use tarn_formats::{
+    AttributeValue, Contents, FormatError, OpenOptions, Reader, Variable, contents,
+};
 use tarn_schemas::ErrorCode;
 
 /// Says what is in files. A file that cannot be read is said at its place; the others go on.

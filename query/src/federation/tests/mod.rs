@@ -11,6 +11,7 @@ use super::serve::{Fragment, function_names};
 use super::wire::{TABLES, TableInfo, TablesAnswer, VERSION, VISITOR, schema_to_text};
 use crate::engine::Sites;
 use crate::error::QueryError;
+use crate::functions::aggregate_functions;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch};
 use arrow::array::{DictionaryArray, StringArray};
 use arrow::datatypes::Int32Type;
@@ -103,13 +104,22 @@ fn catalog(tables: &[(&str, Vec<RecordBatch>)]) -> Arc<dyn CatalogProvider> {
     Arc::new(catalog)
 }
 
-fn settings() -> SessionConfig {
-    SessionConfig::new().with_target_partitions(2)
+/// Settings and aggregates as the engine has them: with DataFusion's own, least and greatest by group
+/// depend on the order of rows where there is NaN.
+fn template() -> SessionStateBuilder {
+    let mut settings = SessionConfig::new().with_target_partitions(2);
+    settings.options_mut().execution.skip_physical_aggregate_schema_check = true;
+    let mut builder = SessionStateBuilder::new_with_default_features().with_config(settings);
+    builder
+        .aggregate_functions()
+        .get_or_insert_default()
+        .extend(aggregate_functions().into_iter().map(Arc::new));
+    builder
 }
 
 /// The three labs' tables in one session without federation: what answers must equal.
 fn everything_here() -> SessionContext {
-    let context = SessionContext::new_with_config(settings());
+    let context = SessionContext::new_with_state(template().build());
     context.register_catalog("ornl", catalog(&[("ta", vec![ornl_rows()])]));
     context.register_catalog(
         "llnl",
@@ -134,7 +144,7 @@ impl Drop for Lab {
 
 impl Lab {
     async fn start(name: &str, tables: &[(&str, Vec<RecordBatch>)]) -> Self {
-        let context = SessionContext::new_with_config(settings());
+        let context = SessionContext::new_with_state(template().build());
         context.register_catalog(name, catalog(tables));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -205,9 +215,8 @@ impl QueryPlanner for Planner {
 fn asker(labs: Vec<KnownLab>, partial: PartialMode) -> (SessionContext, Sites) {
     let sites = Sites::default();
     let attachment = attach_labs(labs, &sites, partial);
-    let mut builder = SessionStateBuilder::new_with_default_features()
-        .with_config(settings())
-        .with_query_planner(Arc::new(Planner(Planners(attachment.planner))));
+    let mut builder =
+        template().with_query_planner(Arc::new(Planner(Planners(attachment.planner))));
     for rule in attachment.rules {
         builder = builder.with_optimizer_rule(rule);
     }

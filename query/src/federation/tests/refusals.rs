@@ -165,7 +165,7 @@ fn ticket(payload: Payload) -> Vec<u8> {
 }
 
 async fn served(ticket: &[u8]) -> Result<(), QueryError> {
-    let context = SessionContext::new_with_config(settings());
+    let context = SessionContext::new_with_state(template().build());
     context.register_catalog("ornl", catalog(&[("ta", vec![ornl_rows()])]));
     context.register_catalog("llnl", catalog(&[("ta", vec![llnl_rows()])]));
     Fragment::read(ticket, &lab("ornl"))?.plan(&context.state()).await.map(|_| ())
