@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 ENV := . scripts/env.sh
 
-.PHONY: help setup build demo test lint bench docs clean
+.PHONY: help setup build demo test soak lint bench docs clean
 
 help: ## what can be made
 	@echo "Tarn: make demo | make test"
@@ -39,6 +39,8 @@ demo: ## three labs, one SQL, and the number that was wrong
 test: ## unit, integration and end-to-end tests, on one build
 	@scripts/setup.sh
 	$(ENV)
+	# Random tests draw the same cases in every run, so that a failure is the change's; see `make soak`.
+	export PROPTEST_RNG_SEED="$${PROPTEST_RNG_SEED:-20261122}"
 	cargo build --locked --workspace
 	if command -v cargo-nextest >/dev/null 2>&1; then
 		cargo nextest run --locked --workspace
@@ -46,6 +48,15 @@ test: ## unit, integration and end-to-end tests, on one build
 		cargo test --locked --workspace --all-targets
 	fi
 	scripts/pytest.sh tests $(wildcard python/tests)
+
+soak: ## the random tests again and again with new cases, until one fails (ROUNDS=3)
+	@scripts/setup.sh
+	$(ENV)
+	for round in $$(seq "$${ROUNDS:-3}"); do
+		export PROPTEST_RNG_SEED="$$RANDOM$$RANDOM" TARN_TEST_SEED="$$RANDOM"
+		echo "PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED TARN_TEST_SEED=$$TARN_TEST_SEED"
+		cargo nextest run --locked --workspace --retries 0
+	done
 
 lint: ## format, clippy, and the rules of structure, versions and licences
 	@scripts/setup.sh

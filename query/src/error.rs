@@ -78,10 +78,14 @@ impl Coded for QueryError {
 impl QueryError {
     /// The same failure once more, for an error that several partitions share.
     fn again(&self) -> Self {
-        let text = self.to_string();
         if let Self::SiteUnavailable { lab, problem } = self {
             return Self::SiteUnavailable { lab: lab.clone(), problem: problem.clone() };
         }
+        self.saying(self.to_string())
+    }
+
+    /// An error of the same meaning with another text.
+    pub(crate) fn saying(&self, text: String) -> Self {
         match self.code() {
             ErrorCode::InvalidArgument | ErrorCode::Conflict => Self::Invalid(text),
             ErrorCode::NotFound => Self::NotFound(text),

@@ -80,14 +80,18 @@ impl Columns {
         }
     }
 
-    /// The variables over the leading dimension of the largest grid, of files that continue each other.
+    /// The variables over time, of files that continue each other.
     fn write_union(&mut self, files: &[Arc<dyn Reader>]) {
-        let contents = files[0].contents();
-        let grid = &contents.grids[0];
-        let coordinate = grid.dimensions[0].coordinate.iter();
-        for path in grid.variables.iter().chain(coordinate) {
-            let grid = Some(grid.name.clone());
-            let (select, decode) = (vec![path.clone()], Decode::Xarray);
+        let grids = files[0].contents().grids.iter().filter(|grid| {
+            let leading = grid.dimensions.first().and_then(|d| d.coordinate.as_ref());
+            leading.is_some_and(|path| path.trim_start_matches('/').starts_with("time"))
+        });
+        let over_time = grids.flat_map(|grid| {
+            let coordinate = grid.dimensions[0].coordinate.iter();
+            grid.variables.iter().chain(coordinate).map(|path| (grid.name.clone(), path))
+        });
+        for (grid, path) in over_time {
+            let (grid, select, decode) = (Some(grid), vec![path.clone()], Decode::Xarray);
             let options = TableOptions { grid, select, decode, ..TableOptions::default() };
             let table = Table::open(files, &options).unwrap();
             let parts: Vec<ArrayRef> =

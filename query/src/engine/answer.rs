@@ -1,5 +1,6 @@
 //! A planned statement, its running answer, and which labs took part.
 
+use crate::engine::Veil;
 use crate::engine::output::{conform, schema_of};
 use crate::error::QueryError;
 use crate::provider::{DeltaScanExec, GridAggregateExec, GridScanExec};
@@ -72,6 +73,7 @@ pub struct Prepared {
     sites: Sites,
     /// The own lab, if its tables are read.
     lab: Option<LabName>,
+    veil: Veil,
 }
 
 impl Prepared {
@@ -84,7 +86,13 @@ impl Prepared {
         lab: Option<LabName>,
     ) -> Self {
         let schema = schema_of(logical, &plan.schema());
-        Self { plan, schema, task, sites, lab }
+        Self { plan, schema, task, sites, lab, veil: Veil::default() }
+    }
+
+    /// With a veil before what its errors say.
+    pub(super) fn behind(mut self, veil: Veil) -> Self {
+        self.veil = veil;
+        self
     }
 
     /// Schema of the answer: that of the logical plan, with views and encodings expanded
@@ -98,12 +106,14 @@ impl Prepared {
     pub async fn start(self) -> Result<Answer, QueryError> {
         let started = Instant::now();
         let as_of = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let inner = execute_stream(Arc::clone(&self.plan), self.task)?;
+        let inner = execute_stream(Arc::clone(&self.plan), self.task)
+            .map_err(|error| self.veil.error(error.into()))?;
         let stream = Box::pin(AnswerStream {
             inner,
             schema: Arc::clone(&self.schema),
             own: self.lab.map(|lab| Own { lab, plan: self.plan, started, as_of }),
             sites: self.sites.clone(),
+            veil: self.veil,
         });
         Ok(Answer { schema: self.schema, stream, sites: self.sites })
     }
@@ -155,6 +165,7 @@ struct AnswerStream {
     schema: SchemaRef,
     own: Option<Own>,
     sites: Sites,
+    veil: Veil,
 }
 
 impl Stream for AnswerStream {
@@ -169,7 +180,8 @@ impl Stream for AnswerStream {
         }
         let conformed =
             item.map(|batch| batch.and_then(|batch| Ok(conform(&batch, &self.schema)?)));
-        Poll::Ready(conformed)
+        let veiled = |error| DataFusionError::from(self.veil.error(QueryError::from(error)));
+        Poll::Ready(conformed.map(|batch| batch.map_err(veiled)))
     }
 }
 

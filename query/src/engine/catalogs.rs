@@ -1,7 +1,7 @@
 //! The names of one statement, as DataFusion looks them up: labs, datasets, tables.
 
-use crate::engine::Engine;
 use crate::engine::names::{Names, Use};
+use crate::engine::{Engine, Veil};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::TableReference;
@@ -112,12 +112,13 @@ impl SchemaProvider for OwnDataset {
 pub(crate) struct ResolvingLab {
     engine: Engine,
     who: Principal,
+    veil: Veil,
 }
 
 impl ResolvingLab {
-    /// The lab as `who` sees it.
-    pub(crate) fn new(engine: Engine, who: Principal) -> Self {
-        Self { engine, who }
+    /// The lab as `who` sees it. What is opened is hidden behind `veil`.
+    pub(crate) fn new(engine: Engine, who: Principal, veil: Veil) -> Self {
+        Self { engine, who, veil }
     }
 }
 
@@ -147,7 +148,7 @@ impl SchemaProvider for ResolvingDataset {
         let Some(catalog) = self.lab.engine.catalog() else { return Ok(None) };
         let reference = TableReference::partial(self.name.as_str(), name);
         let mut own = OwnLab::default();
-        Names::new(catalog, &self.lab.who, self.lab.engine.opener(), &[])
+        Names::new(catalog, &self.lab.who, self.lab.engine.opener(), &[], &self.lab.veil)
             .open(&reference, Use::Read, &mut own)
             .await?;
         Ok(own.datasets.get(&self.name).and_then(|dataset| dataset.open.get(name)).cloned())

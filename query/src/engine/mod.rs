@@ -8,11 +8,13 @@ mod output;
 mod planner;
 mod session;
 mod statement;
+mod veil;
 
 pub use answer::{Answer, Prepared, Sites};
 pub use session::{Session, SessionOptions};
 
 pub(crate) use statement::Call;
+pub(crate) use veil::Veil;
 
 use crate::error::QueryError;
 use crate::functions;
@@ -96,10 +98,7 @@ impl Engine {
             )?;
         }
         for function in functions::aggregate_functions() {
-            datafusion::execution::FunctionRegistry::register_udaf(
-                &mut template,
-                Arc::new(function),
-            )?;
+            datafusion::execution::FunctionRegistry::register_udaf(&mut template, function)?;
         }
         let template = Arc::new(template);
         let opener = Opener::new(stores.clone(), Arc::clone(&template));

@@ -1,5 +1,6 @@
 //! From the names in a statement to open tables, under the policy of the own lab.
 
+use crate::engine::Veil;
 use crate::engine::catalogs::OwnLab;
 use crate::error::QueryError;
 use crate::provider::{ListedTable, Opener, schema_of};
@@ -28,6 +29,7 @@ pub(crate) struct Names<'a> {
     who: &'a Principal,
     opener: &'a Opener,
     peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
+    veil: &'a Veil,
 }
 
 /// Whether a table is read or only described.
@@ -70,8 +72,9 @@ impl<'a> Names<'a> {
         who: &'a Principal,
         opener: &'a Opener,
         peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
+        veil: &'a Veil,
     ) -> Self {
-        Self { catalog, who, opener, peers }
+        Self { catalog, who, opener, peers, veil }
     }
 
     /// Opens what a reference means, under the name it has in the statement.
@@ -103,7 +106,8 @@ impl<'a> Names<'a> {
                     return Err(QueryError::Denied(reason));
                 }
                 let name = format!("{}.{}.{}", dataset.lab, dataset.name, entry.name);
-                self.opener.table(&name, &entry).await?
+                self.veil.hide(&entry);
+                self.opener.table(&name, &entry).await.map_err(|error| self.veil.error(error))?
             }
         };
         lab.open(reference.schema().unwrap_or(NO_DATASET), reference.table(), provider);

@@ -5,7 +5,7 @@ use crate::engine::catalogs::{Catalogs, OwnLab, ResolvingLab};
 use crate::engine::names::{self, NO_DATASET, Names, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
-use crate::engine::{Engine, explain, runtime};
+use crate::engine::{Engine, Veil, explain, runtime};
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
 use crate::functions::{FileFunction, FileTables, unknown_table_function};
@@ -43,6 +43,7 @@ pub struct Session {
     who: Principal,
     options: SessionOptions,
     context: SessionContext,
+    veil: Veil,
 }
 
 impl fmt::Debug for Session {
@@ -68,9 +69,10 @@ impl Session {
         who: Principal,
         options: SessionOptions,
     ) -> Result<Self, QueryError> {
-        let own = ResolvingLab::new(engine.clone(), who.clone());
+        let veil = Veil::of(&who);
+        let own = ResolvingLab::new(engine.clone(), who.clone(), veil.clone());
         let state = state(&engine, Arc::new(own), None, FileTables::default())?;
-        Ok(Self { engine, who, options, context: SessionContext::new_with_state(state) })
+        Ok(Self { engine, who, options, context: SessionContext::new_with_state(state), veil })
     }
 
     /// Who asks.
@@ -97,7 +99,7 @@ impl Session {
     /// Where a partial answer is allowed and a table belongs to a lab that is away before it ever
     /// said what its tables are like, the answer has no columns, no rows and the report of that lab.
     pub async fn plan(&self, sql: &str) -> Result<Prepared, QueryError> {
-        match self.plan_whole(sql).await {
+        match self.plan_whole(sql).await.map_err(|error| self.veil.error(error)) {
             Err(QueryError::SiteUnavailable { lab, problem })
                 if self.options.partial == PartialMode::Allow =>
             {
@@ -181,7 +183,7 @@ impl Session {
     /// [`QueryError::Invalid`] for a plan that would change something.
     pub async fn prepare(&self, plan: LogicalPlan) -> Result<Prepared, QueryError> {
         let planning = Planning { state: self.context.state(), sites: Sites::default(), lab: None };
-        self.finish(planning, plan).await
+        self.finish(planning, plan).await.map_err(|error| self.veil.error(error))
     }
 
     async fn finish(&self, planning: Planning, plan: LogicalPlan) -> Result<Prepared, QueryError> {
@@ -201,7 +203,8 @@ impl Session {
         }
         let (state, plan) = optimize(state, plan).await?;
         let physical = physical(&state, &plan).await?;
-        Ok(Prepared::new(physical, plan.schema().as_arrow(), state.task_ctx(), sites, lab))
+        let (schema, task) = (plan.schema().as_arrow(), state.task_ctx());
+        Ok(Prepared::new(physical, schema, task, sites, lab).behind(self.veil.clone()))
     }
 
     /// All tables the session sees, with their Arrow schemas: own lab and peers.
@@ -272,12 +275,12 @@ impl Session {
             let Some(catalog) = self.engine.catalog() else {
                 return Err(names::no_home(reference));
             };
-            Names::new(catalog, &self.who, &self.engine.shared.opener, peers)
+            Names::new(catalog, &self.who, &self.engine.shared.opener, peers, &self.veil)
                 .open(reference, used, &mut own)
                 .await?;
         }
         if listing && let Some(catalog) = self.engine.catalog() {
-            Names::new(catalog, &self.who, &self.engine.shared.opener, peers)
+            Names::new(catalog, &self.who, &self.engine.shared.opener, peers, &self.veil)
                 .list(&mut own)
                 .await?;
         }

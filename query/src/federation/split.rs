@@ -10,12 +10,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::functions_aggregate::expr_fn::{max, min, sum};
+use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::functions_aggregate::{count::count_udaf, sum::sum_udaf};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, binary_expr, cast,
-    lit,
+    Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union,
+    binary_expr, cast, lit,
 };
 use std::sync::Arc;
 
@@ -99,15 +99,11 @@ fn is_aggregated(plan: &LogicalPlan) -> bool {
 enum Merge {
     /// Sum of counts, 0 if there are none.
     Count(usize),
-    /// Sum of sums.
-    Sum(usize),
-    Min(usize),
-    Max(usize),
+    /// The same function over the parts: a sum of sums, the least of the least. It is the query's own
+    /// function, because DataFusion's of that name loses NaN and wraps around.
+    Same(usize, Arc<AggregateUDF>),
     /// Sum of sums over sum of counts.
-    Mean {
-        sum: usize,
-        count: usize,
-    },
+    Mean { sum: usize, count: usize },
 }
 
 struct Steps {
@@ -130,7 +126,7 @@ fn steps(aggregate: &Aggregate) -> Result<Option<Steps>> {
             return Ok(None);
         }
         let (arg_type, result) = (arg.get_type(input)?, expr.get_type(input)?);
-        let mut add = |udaf: &Arc<_>| {
+        let mut add = |udaf: &Arc<AggregateUDF>| {
             steps.first.push(Expr::AggregateFunction(AggregateFunction {
                 func: Arc::clone(udaf),
                 params: AggregateFunctionParams { args: vec![arg.clone()], ..params.clone() },
@@ -140,9 +136,8 @@ fn steps(aggregate: &Aggregate) -> Result<Option<Steps>> {
         let sums = matches!(result, DataType::Int64 | DataType::UInt64 | DataType::Float64);
         let merge = match func.name() {
             "count" => Merge::Count(add(&func)),
-            "sum" if sums => Merge::Sum(add(&func)),
-            "min" => Merge::Min(add(&func)),
-            "max" => Merge::Max(add(&func)),
+            "sum" if sums => Merge::Same(add(&func), func),
+            "min" | "max" => Merge::Same(add(&func), func),
             "avg" if arg_type == DataType::Float64 && result == DataType::Float64 => {
                 Merge::Mean { sum: add(&sum_udaf()), count: add(&count_udaf()) }
             }
@@ -226,9 +221,7 @@ fn finish(aggregate: &Aggregate, merged: LogicalPlan, steps: &Steps) -> Result<L
             Merge::Count(counts) => {
                 coalesce(vec![total(sum(part(counts))), lit(ScalarValue::Int64(Some(0)))])
             }
-            Merge::Sum(sums) => total(sum(part(sums))),
-            Merge::Min(parts) => total(min(part(parts))),
-            Merge::Max(parts) => total(max(part(parts))),
+            Merge::Same(parts, function) => total(function.call(vec![part(parts)])),
             Merge::Mean { sum: sums, count } => {
                 let (sums, count) = (total(sum(part(sums))), total(sum(part(count))));
                 binary_expr(sums, Operator::Divide, cast(count, DataType::Float64))

@@ -4,7 +4,7 @@ use super::encode::{self, FlightStream, schema_bytes};
 use super::identity::Caller;
 use super::metadata;
 use super::seal::{Kind, Seal};
-use super::statements::{PREPARED_LIFE, PreparedText, STATEMENT_LIFE, Statements};
+use super::statements::{PREPARED_LIFE, Planned, STATEMENT_LIFE, Statements, Text};
 use super::status::{refuse, to_status};
 use crate::engine::{Engine, Prepared, SessionOptions};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -51,15 +51,14 @@ impl Sql {
     ) -> Result<FlightInfo, Status> {
         let (schema, ticket) = match command {
             Command::CommandStatementQuery(query) => {
-                let plan = self.plan(&caller.who, caller.options, &query.query).await?;
-                self.ticket(seal, &caller.who, plan)?
+                let text = Text { sql: query.query, options: caller.options };
+                self.ticket(seal, &caller.who, text).await?
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let handle = &query.prepared_statement_handle;
                 let held =
                     self.statements.execute(id(seal, Kind::Prepared, &caller.who, handle)?)?;
-                let plan = self.plan(&caller.who, held.options, &held.sql).await?;
-                self.ticket(seal, &caller.who, plan)?
+                self.ticket(seal, &caller.who, held).await?
             }
             listing => {
                 let schema = metadata::schema(&listing).ok_or_else(|| unsupported(&listing))?;
@@ -77,14 +76,15 @@ impl Sql {
         Ok(info)
     }
 
-    fn ticket(
+    async fn ticket(
         &self,
         seal: &Seal,
         who: &Principal,
-        plan: Prepared,
+        text: Text,
     ) -> Result<(SchemaRef, Bytes), Status> {
+        let plan = self.plan(who, text.options, &text.sql).await?;
         let schema = plan.schema();
-        let id = self.statements.hold(who, plan)?;
+        let id = self.statements.hold(who, Planned::new(text, plan))?;
         let statement_handle = seal.close(Kind::Statement, who, STATEMENT_LIFE, id.as_bytes())?;
         Ok((schema, TicketStatementQuery { statement_handle }.as_any().encode_to_vec().into()))
     }
@@ -110,7 +110,7 @@ impl Sql {
     ) -> Result<FlightStream, Status> {
         if let Command::TicketStatementQuery(ticket) = command {
             let id = id(seal, Kind::Statement, &caller.who, &ticket.statement_handle)?;
-            let plan = self.statements.take(id)?;
+            let plan = self.current(&caller.who, self.statements.take(id)?).await?;
             let answer = plan.start().await.map_err(|error| to_status(&error))?;
             return Ok(encode::answer(answer));
         }
@@ -122,6 +122,22 @@ impl Sql {
         encode::single(&metadata::answer(command, &session).await?)
     }
 
+    /// The plan of a ticket, made again where the policy that it was made under may have changed.
+    async fn current(&self, who: &Principal, planned: Planned) -> Result<Prepared, Status> {
+        if planned.is_fresh() {
+            return Ok(planned.plan);
+        }
+        let Planned { text, plan, .. } = planned;
+        let again = self.plan(who, text.options, &text.sql).await?;
+        if again.schema() != plan.schema() {
+            return Err(refuse(
+                ErrorCode::Conflict,
+                "the columns of the answer have changed since the statement was planned; send it again",
+            ));
+        }
+        Ok(again)
+    }
+
     /// Prepares a statement.
     pub(crate) async fn prepare(
         &self,
@@ -131,7 +147,7 @@ impl Sql {
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let plan = self.plan(&caller.who, caller.options, &sql).await?;
         let schema = plan.schema();
-        let text = PreparedText { sql, options: caller.options };
+        let text = Text { sql, options: caller.options };
         let id = self.statements.prepare(&caller.who, text)?;
         // The handle may be used for longer than one idle time, as long as it is used.
         let life = PREPARED_LIFE.saturating_mul(24);

@@ -14,14 +14,36 @@ use uuid::Uuid;
 pub(crate) const STATEMENT_LIFE: Duration = Duration::from_secs(300);
 /// How long a prepared statement is kept after it was last used.
 pub(crate) const PREPARED_LIFE: Duration = Duration::from_secs(3600);
+/// How old the decision behind a plan may be when it is run; an older one is planned again.
+const FRESH: Duration = Duration::from_secs(1);
 /// Most statements that are held for one principal, of each kind.
 const MOST: usize = 256;
 
-/// A prepared statement. Every run plans it again, under the policy of that moment.
+/// The text of a statement, to be planned under the policy of the moment at which it is run.
 #[derive(Debug, Clone)]
-pub(crate) struct PreparedText {
+pub(crate) struct Text {
     pub(crate) sql: String,
     pub(crate) options: SessionOptions,
+}
+
+/// A statement that waits for its `DoGet`.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) text: Text,
+    pub(crate) plan: Prepared,
+    at: Instant,
+}
+
+impl Planned {
+    /// A plan that was made now.
+    pub(crate) fn new(text: Text, plan: Prepared) -> Self {
+        Self { text, plan, at: Instant::now() }
+    }
+
+    /// Whether policy was asked just now.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.at.elapsed() < FRESH
+    }
 }
 
 #[derive(Debug)]
@@ -36,8 +58,8 @@ type Shelf<T> = Mutex<HashMap<Uuid, Held<T>>>;
 /// What the door holds for its clients.
 #[derive(Debug, Default)]
 pub(crate) struct Statements {
-    planned: Shelf<Prepared>,
-    prepared: Shelf<PreparedText>,
+    planned: Shelf<Planned>,
+    prepared: Shelf<Text>,
 }
 
 fn lock<T>(shelf: &Shelf<T>) -> MutexGuard<'_, HashMap<Uuid, Held<T>>> {
@@ -65,12 +87,12 @@ fn gone(what: &str) -> Status {
 
 impl Statements {
     /// Holds a plan until it is run once.
-    pub(crate) fn hold(&self, who: &Principal, plan: Prepared) -> Result<Uuid, Status> {
-        put(&self.planned, who, plan, STATEMENT_LIFE)
+    pub(crate) fn hold(&self, who: &Principal, planned: Planned) -> Result<Uuid, Status> {
+        put(&self.planned, who, planned, STATEMENT_LIFE)
     }
 
     /// The plan, to be run now. A second call finds nothing.
-    pub(crate) fn take(&self, id: Uuid) -> Result<Prepared, Status> {
+    pub(crate) fn take(&self, id: Uuid) -> Result<Planned, Status> {
         let held = lock(&self.planned).remove(&id).filter(|held| held.until > Instant::now());
         held.map(|held| held.item).ok_or_else(|| gone("statement"))
     }
@@ -81,12 +103,12 @@ impl Statements {
     }
 
     /// Keeps a prepared statement.
-    pub(crate) fn prepare(&self, who: &Principal, text: PreparedText) -> Result<Uuid, Status> {
+    pub(crate) fn prepare(&self, who: &Principal, text: Text) -> Result<Uuid, Status> {
         put(&self.prepared, who, text, PREPARED_LIFE)
     }
 
     /// The text of a prepared statement.
-    pub(crate) fn execute(&self, id: Uuid) -> Result<PreparedText, Status> {
+    pub(crate) fn execute(&self, id: Uuid) -> Result<Text, Status> {
         let mut shelf = lock(&self.prepared);
         let now = Instant::now();
         let held = shelf

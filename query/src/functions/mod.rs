@@ -8,7 +8,8 @@ mod inside;
 mod tensor;
 mod units;
 
-pub(crate) use aggregates::functions as aggregate_functions;
+pub use aggregates::aggregate_functions;
+pub(crate) use aggregates::{GREATEST, Integer, LEAST, SUM, fit};
 pub(crate) use files::{FileFunction, FileTables, unknown as unknown_table_function};
 
 use datafusion::logical_expr::ScalarUDF;

@@ -32,12 +32,14 @@ pub(crate) trait Value: ArrowPrimitiveType {
     fn of_key(key: Self::Key) -> Self::Native;
     /// The nearest double.
     fn double(value: Self::Native) -> f64;
-    /// The value modulo 2^64; 0 for floats, which are never summed so.
-    fn wrapped(value: Self::Native) -> i64;
+    /// The value as a whole number; 0 for floats, which are never summed so.
+    fn whole(value: Self::Native) -> i128;
+    /// The same for types of up to 32 bits; 0 for others.
+    fn narrow(value: Self::Native) -> i64;
 }
 
 macro_rules! integer {
-    ($type:ty, $native:ty, $double:expr, $wrapped:expr) => {
+    ($type:ty, $native:ty, $double:expr, $narrow:expr) => {
         impl Value for $type {
             type Key = $native;
             const LOWEST: $native = <$native>::MIN;
@@ -59,8 +61,13 @@ macro_rules! integer {
             }
 
             #[inline]
-            fn wrapped(value: $native) -> i64 {
-                $wrapped(value)
+            fn whole(value: $native) -> i128 {
+                i128::from(value)
+            }
+
+            #[inline]
+            fn narrow(value: $native) -> i64 {
+                $narrow(value)
             }
         }
     };
@@ -69,11 +76,11 @@ macro_rules! integer {
 integer!(Int8Type, i8, f64::from, i64::from);
 integer!(Int16Type, i16, f64::from, i64::from);
 integer!(Int32Type, i32, f64::from, i64::from);
-integer!(Int64Type, i64, |value| value as f64, |value| value);
+integer!(Int64Type, i64, |value| value as f64, |_| 0);
 integer!(UInt8Type, u8, f64::from, i64::from);
 integer!(UInt16Type, u16, f64::from, i64::from);
 integer!(UInt32Type, u32, f64::from, i64::from);
-integer!(UInt64Type, u64, |value| value as f64, u64::cast_signed);
+integer!(UInt64Type, u64, |value| value as f64, |_| 0);
 
 macro_rules! float {
     ($type:ty, $native:ty, $bits:ty, $key:ty) => {
@@ -100,7 +107,12 @@ macro_rules! float {
             }
 
             #[inline]
-            fn wrapped(_value: $native) -> i64 {
+            fn whole(_value: $native) -> i128 {
+                0
+            }
+
+            #[inline]
+            fn narrow(_value: $native) -> i64 {
                 0
             }
         }
@@ -133,11 +145,24 @@ impl<T: Value> Total<T> for f64 {
     }
 }
 
-/// Integers modulo 2^64, as DataFusion adds them.
+/// Integers of up to 32 bits. Of a block, which has fewer than 2^31 cells, the sum is exact.
 impl<T: Value> Total<T> for i64 {
     #[inline]
     fn plus(self, value: T::Native) -> Self {
-        self.wrapping_add(T::wrapped(value))
+        self.wrapping_add(T::narrow(value))
+    }
+
+    #[inline]
+    fn and(self, other: Self) -> Self {
+        self.wrapping_add(other)
+    }
+}
+
+/// Integers of any width, of which no number of cells fills 128 bits.
+impl<T: Value> Total<T> for i128 {
+    #[inline]
+    fn plus(self, value: T::Native) -> Self {
+        self.wrapping_add(T::whole(value))
     }
 
     #[inline]
@@ -404,10 +429,15 @@ mod tests {
         }
 
         #[test]
-        fn integers_wrap_as_they_do_in_datafusion(values in prop::collection::vec(any::<u64>(), 0..100)) {
-            let moments = run::<UInt64Type, i64, true>(&values, std::iter::repeat(u64::MAX));
-            let sum = values.iter().fold(0_u64, |sum, value| sum.wrapping_add(*value));
-            prop_assert_eq!(moments.sum.cast_unsigned(), sum);
+        fn sums_of_integers_are_exact(
+            values in prop::collection::vec(any::<u64>(), 0..100),
+            narrow in prop::collection::vec(any::<i32>(), 0..200),
+        ) {
+            let moments = run::<Int32Type, i64, true>(&narrow, std::iter::repeat(u64::MAX));
+            prop_assert_eq!(moments.sum, narrow.iter().map(|value| i64::from(*value)).sum::<i64>());
+            let moments = run::<UInt64Type, i128, true>(&values, std::iter::repeat(u64::MAX));
+            let sum: i128 = values.iter().map(|value| i128::from(*value)).sum();
+            prop_assert_eq!(moments.sum, sum);
             prop_assert_eq!(moments.least, values.iter().copied().min().unwrap_or(u64::MAX));
         }
     }

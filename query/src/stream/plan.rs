@@ -5,7 +5,7 @@ use super::filter::Filter;
 use super::order::{Block, Order, Row, SHUFFLED, UNSHUFFLED};
 use super::request::StreamRequest;
 use super::source::{self, Source};
-use crate::engine::Engine;
+use crate::engine::{Engine, Veil};
 use crate::error::QueryError;
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
@@ -175,7 +175,12 @@ impl Plan {
             dataset: grant.dataset.name.clone(),
             table: grant.entry.name.clone(),
         };
-        let source = source::open(engine, &table.to_string(), &grant.entry).await?;
+        let source = source::open(engine, &table.to_string(), &grant.entry).await;
+        // Plans are shared by all who may read the table.
+        let veil = Veil::of(&Principal::Anonymous);
+        veil.hide(&grant.entry);
+        let source = source.map_err(|error| veil.error(error))?;
+        let source = Arc::new(source::Veiled::new(source, veil));
         let id = grant.plan_id(request)?;
         let mut plan = Self::over(id, table, source, engine.template(), request).await?;
         plan.version = grant.dataset.version;

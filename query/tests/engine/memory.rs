@@ -17,6 +17,7 @@ use tarn_formats::contents::{Attribute, AttributeValue};
 use tarn_formats::{
     Contents, Dimension, Format, FormatError, Grid, Reader, Region, Table, Variable,
 };
+use tarn_query::functions::aggregate_functions;
 use tarn_query::provider::{AggregateBelowBroadcast, GridTable};
 use tarn_schemas::TableOptions;
 
@@ -162,6 +163,7 @@ pub(crate) fn context(
 ) -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(3).with_batch_size(batch_size);
     let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    builder.aggregate_functions().get_or_insert_default().extend(aggregate_functions());
     if rules {
         builder = builder.with_physical_optimizer_rules(AggregateBelowBroadcast::rules());
     }

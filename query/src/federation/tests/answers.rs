@@ -48,6 +48,18 @@ async fn an_aggregate_over_a_union_of_labs_sends_groups_only() {
 }
 
 #[tokio::test]
+async fn a_sum_over_labs_that_does_not_fit_is_an_error_and_does_not_wrap() {
+    let (ornl, llnl) = two_labs().await;
+    let (context, _) = asker(vec![ornl.known().await, llnl.known().await], PartialMode::Error);
+    // Each lab's sum fits.
+    let sql =
+        format!("SELECT sum(CASE WHEN n = 1 OR n = 7 THEN 5000000000000000000 END) FROM {BOTH}");
+    let error = rows(&context, &sql, false).await.unwrap_err();
+    assert!(error.to_string().contains("sum"), "{error}");
+    assert!(rows(&everything_here(), &sql, false).await.is_err());
+}
+
+#[tokio::test]
 async fn a_total_over_a_union_sends_one_row_a_lab() {
     let sites = same_as_here(&format!("SELECT count(*), avg(ta), sum(n) FROM {BOTH}")).await;
     assert_eq!(report(&sites, "ornl").rows, 1);

@@ -110,10 +110,7 @@ fn template() -> SessionStateBuilder {
     let mut settings = SessionConfig::new().with_target_partitions(2);
     settings.options_mut().execution.skip_physical_aggregate_schema_check = true;
     let mut builder = SessionStateBuilder::new_with_default_features().with_config(settings);
-    builder
-        .aggregate_functions()
-        .get_or_insert_default()
-        .extend(aggregate_functions().into_iter().map(Arc::new));
+    builder.aggregate_functions().get_or_insert_default().extend(aggregate_functions());
     builder
 }
 

@@ -9,14 +9,25 @@ mod sum;
 
 use datafusion::functions_aggregate::{min_max, sum as builtin};
 use datafusion::logical_expr::AggregateUDF;
+use std::sync::{Arc, LazyLock};
 
-/// The aggregate functions that replace DataFusion's own.
-pub(crate) fn functions() -> Vec<AggregateUDF> {
-    vec![
-        AggregateUDF::from(extreme::Extreme::least(min_max::min_udaf())),
-        AggregateUDF::from(extreme::Extreme::greatest(min_max::max_udaf())),
-        AggregateUDF::from(sum::CheckedSum::new(builtin::sum_udaf())),
-    ]
+pub(crate) use sum::{Integer, fit};
+
+/// `min`.
+pub(crate) static LEAST: LazyLock<Arc<AggregateUDF>> =
+    LazyLock::new(|| Arc::new(extreme::Extreme::least(min_max::min_udaf()).into()));
+/// `max`.
+pub(crate) static GREATEST: LazyLock<Arc<AggregateUDF>> =
+    LazyLock::new(|| Arc::new(extreme::Extreme::greatest(min_max::max_udaf()).into()));
+/// `sum`.
+pub(crate) static SUM: LazyLock<Arc<AggregateUDF>> =
+    LazyLock::new(|| Arc::new(sum::CheckedSum::new(builtin::sum_udaf()).into()));
+
+/// The aggregate functions that every session has in place of DataFusion's own of these names:
+/// `min` and `max` by IEEE 754's total order, also in groups, and `sum` of integers that is exact or
+/// an error.
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    [&LEAST, &GREATEST, &SUM].map(|function| Arc::clone(function)).to_vec()
 }
 
 /// Implements what a wrapper of an aggregate function passes on.

@@ -83,7 +83,7 @@ impl AggregateUDFImpl for CheckedSum {
 }
 
 /// Integers that sums are made of.
-trait Integer:
+pub(crate) trait Integer:
     ArrowPrimitiveType<Native: Into<i128> + TryFrom<i128>> + std::fmt::Debug + Send + Sync
 {
 }
@@ -91,7 +91,11 @@ trait Integer:
 impl Integer for Int64Type {}
 impl Integer for UInt64Type {}
 
-fn fit<T: Integer>(total: i128) -> Result<T::Native> {
+/// The total in the type of the sum.
+///
+/// # Errors
+/// Says what to write where it does not fit.
+pub(crate) fn fit<T: Integer>(total: i128) -> Result<T::Native> {
     T::Native::try_from(total).map_err(|_| {
         DataFusionError::Execution(format!(
             "sum: the total {total} does not fit {}; write sum(CAST(… AS DOUBLE)), or \

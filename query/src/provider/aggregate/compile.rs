@@ -3,6 +3,7 @@
 use super::hoist::{Hoisted, Hoisting};
 use super::inline::Inlined;
 use super::moments::{Adding, Cells, Channel, Output, channel};
+use crate::functions::{GREATEST, LEAST, SUM};
 use crate::provider::axis::{columns_of, moved};
 use crate::provider::work::Work;
 use arrow::array::BooleanArray;
@@ -10,8 +11,6 @@ use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions_aggregate::average::avg_udaf;
 use datafusion::functions_aggregate::count::count_udaf;
-use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
-use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::{GroupsAccumulator, Operator};
 use datafusion::physical_expr::GroupsAccumulatorAdapter;
 use datafusion::physical_expr::PhysicalExpr;
@@ -186,11 +185,6 @@ impl Compiled {
             self.outputs.push((From::Channel(place, output), data_type));
             return Some(());
         }
-        // DataFusion's least and greatest of groups of floats depend on the order of rows where
-        // there is NaN.
-        if data_type == DataType::Float16 && matches!(name, "min" | "max") {
-            return None;
-        }
         self.outputs.push((From::Other(self.others.len()), data_type));
         self.others.push(Other { function: Arc::clone(function), arguments, filter });
         Some(())
@@ -294,7 +288,7 @@ fn simple(
         let input = Input { values, data_type, filter, adding: Adding::No, extremes: false };
         return Some((input, Output::Count));
     }
-    let (output, adding) = if fun == sum_udaf().as_ref() {
+    let (output, adding) = if *fun == **SUM {
         match (&given, &result) {
             (DataType::Float64, DataType::Float64) => (Output::Sum, Adding::Doubles),
             (DataType::Int64, DataType::Int64) | (DataType::UInt64, DataType::UInt64) => {
@@ -306,9 +300,9 @@ fn simple(
         && (&given, &result) == (&DataType::Float64, &DataType::Float64)
     {
         (Output::Average, Adding::Doubles)
-    } else if fun == min_udaf().as_ref() {
+    } else if *fun == **LEAST {
         (Output::Least, Adding::No)
-    } else if fun == max_udaf().as_ref() {
+    } else if *fun == **GREATEST {
         (Output::Greatest, Adding::No)
     } else {
         return None;

@@ -4,6 +4,7 @@
 //! with what rounding lost (Knuth's TwoSum), so that the order in which blocks come does not show.
 
 use super::slots::Slots;
+use crate::functions::{Integer, fit};
 use crate::provider::kernel::{Moments, Total, Value, add_row, count_row, run, widen_row};
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, PrimitiveArray};
 use arrow::buffer::BooleanBuffer;
@@ -24,7 +25,7 @@ pub(super) enum Adding {
     No,
     /// As doubles.
     Doubles,
-    /// As integers modulo 2^64.
+    /// As integers, exactly.
     Integers,
 }
 
@@ -73,6 +74,9 @@ pub(super) fn channel(
         match adding {
             Adding::No => Box::new(Numbers::<T, ()>::new(extremes)),
             Adding::Doubles => Box::new(Numbers::<T, f64>::new(extremes)),
+            Adding::Integers if T::DATA_TYPE.primitive_width() == Some(8) => {
+                Box::new(Numbers::<T, i128>::new(extremes))
+            }
             Adding::Integers => Box::new(Numbers::<T, i64>::new(extremes)),
         }
     }
@@ -189,8 +193,9 @@ trait Keeping<T: Value>: Total<T> {
     type Kept: Copy + Default + Send;
     fn keep(kept: &mut Self::Kept, sum: Self);
     fn join(kept: &mut Self::Kept, other: Self::Kept);
-    /// Sums as a column, NULL where nothing was counted.
-    fn array(kept: &[Self::Kept], counts: &[u64]) -> ArrayRef;
+    /// Sums as a column, NULL where nothing was counted. A sum of integers that `data_type` does not
+    /// hold is an error.
+    fn array(kept: &[Self::Kept], counts: &[u64], data_type: &DataType) -> Result<ArrayRef>;
     /// The sum as a double.
     fn double(kept: Self::Kept) -> f64;
 }
@@ -202,8 +207,8 @@ impl<T: Value> Keeping<T> for () {
 
     fn join(_kept: &mut (), _other: ()) {}
 
-    fn array(_kept: &[()], counts: &[u64]) -> ArrayRef {
-        arrow::array::new_null_array(&DataType::Null, counts.len())
+    fn array(_kept: &[()], counts: &[u64], _data_type: &DataType) -> Result<ArrayRef> {
+        Ok(arrow::array::new_null_array(&DataType::Null, counts.len()))
     }
 
     fn double(_kept: ()) -> f64 {
@@ -247,10 +252,10 @@ impl<T: Value> Keeping<T> for f64 {
         kept.lost += other.lost;
     }
 
-    fn array(kept: &[Exact], counts: &[u64]) -> ArrayRef {
+    fn array(kept: &[Exact], counts: &[u64], _data_type: &DataType) -> Result<ArrayRef> {
         let sums = kept.iter().zip(counts);
         let sums = sums.map(|(kept, count)| (*count > 0).then(|| kept.value()));
-        std::sync::Arc::new(sums.collect::<Float64Array>())
+        Ok(std::sync::Arc::new(sums.collect::<Float64Array>()))
     }
 
     fn double(kept: Exact) -> f64 {
@@ -258,25 +263,42 @@ impl<T: Value> Keeping<T> for f64 {
     }
 }
 
-impl<T: Value> Keeping<T> for i64 {
-    type Kept = i64;
+/// Sums of integers, of blocks in the type given, of groups in 128 bits.
+macro_rules! keeping_whole {
+    ($block:ty) => {
+        impl<T: Value> Keeping<T> for $block {
+            type Kept = i128;
 
-    fn keep(kept: &mut i64, sum: Self) {
-        *kept = kept.wrapping_add(sum);
-    }
+            fn keep(kept: &mut i128, sum: Self) {
+                *kept = kept.wrapping_add(i128::from(sum));
+            }
 
-    fn join(kept: &mut i64, other: i64) {
-        *kept = kept.wrapping_add(other);
-    }
+            fn join(kept: &mut i128, other: i128) {
+                *kept = kept.wrapping_add(other);
+            }
 
-    fn array(kept: &[i64], counts: &[u64]) -> ArrayRef {
-        let sums = kept.iter().zip(counts).map(|(kept, count)| (*count > 0).then_some(*kept));
-        std::sync::Arc::new(sums.collect::<Int64Array>())
-    }
+            fn array(kept: &[i128], counts: &[u64], data_type: &DataType) -> Result<ArrayRef> {
+                if *data_type == DataType::UInt64 {
+                    whole::<UInt64Type>(kept, counts)
+                } else {
+                    whole::<Int64Type>(kept, counts)
+                }
+            }
 
-    fn double(kept: i64) -> f64 {
-        kept as f64
-    }
+            fn double(kept: i128) -> f64 {
+                kept as f64
+            }
+        }
+    };
+}
+
+keeping_whole!(i64);
+keeping_whole!(i128);
+
+fn whole<T: Integer>(kept: &[i128], counts: &[u64]) -> Result<ArrayRef> {
+    let sums = kept.iter().zip(counts);
+    let sums = sums.map(|(kept, count)| (*count > 0).then(|| fit::<T>(*kept)).transpose());
+    Ok(std::sync::Arc::new(sums.collect::<Result<PrimitiveArray<T>>>()?))
 }
 
 /// Counts, sums and extremes of numbers.
@@ -482,7 +504,7 @@ impl<T: Value, S: Keeping<T>> Channel for Numbers<T, S> {
         };
         let values: ArrayRef = match output {
             Output::Count => return counts_array(&counts, total, data_type),
-            Output::Sum => S::array(&sums, &counts),
+            Output::Sum => S::array(&sums, &counts, data_type)?,
             Output::Average => {
                 let means = sums
                     .iter()
@@ -493,12 +515,6 @@ impl<T: Value, S: Keeping<T>> Channel for Numbers<T, S> {
             Output::Least => extremes(&self.least),
             Output::Greatest => extremes(&self.greatest),
         };
-        if let (DataType::UInt64, Some(sums)) = (data_type, values.as_primitive_opt::<Int64Type>())
-            && output == Output::Sum
-        {
-            // The same 64 bits.
-            return Ok(std::sync::Arc::new(sums.unary::<_, UInt64Type>(i64::cast_unsigned)));
-        }
         Ok(cast(&values, data_type)?)
     }
 

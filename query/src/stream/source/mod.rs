@@ -4,7 +4,7 @@
 mod delta;
 mod in_place;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Veil};
 use crate::error::QueryError;
 use crate::provider::blocking;
 use arrow::array::RecordBatch;
@@ -49,6 +49,34 @@ pub(crate) async fn open(
         TableStorage::Delta { url, version } => {
             Ok(Arc::new(delta::DeltaFiles::open(engine.stores(), url, *version, entry).await?))
         }
+    }
+}
+
+/// A source whose errors do not say where its data lie.
+#[derive(Debug)]
+pub(crate) struct Veiled {
+    inner: Arc<dyn Source>,
+    veil: Veil,
+}
+
+impl Veiled {
+    pub(crate) fn new(inner: Arc<dyn Source>, veil: Veil) -> Self {
+        Self { inner, veil }
+    }
+}
+
+#[async_trait]
+impl Source for Veiled {
+    fn schema(&self) -> &SchemaRef {
+        self.inner.schema()
+    }
+
+    fn blocks(&self) -> &[u64] {
+        self.inner.blocks()
+    }
+
+    async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
+        self.inner.read(block, columns).await.map_err(|error| self.veil.error(error))
     }
 }
 
