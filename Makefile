@@ -66,14 +66,24 @@ lint: ## format, clippy, and the rules of structure, versions and licences
 	python3 scripts/check_licences.py
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-bench: ## Tarn beside h5py, netCDF4 and xarray on the same file
+bench: ## Tarn beside h5py, netCDF4, xarray and beacondb on the same files
 	@scripts/setup.sh
 	$(ENV)
 	if [ -z "$${TARN_BIN:-}" ]; then
 		$(MAKE) build
 		export TARN_BIN="$$CARGO_TARGET_DIR/release/tarn"
 	fi
-	"$$TARN_VENV/bin/python" benches/run.py
+	cargo build --release --locked --workspace --example scan
+	export TARN_SCAN="$$CARGO_TARGET_DIR/release/examples/scan"
+	rival="$$TARN_CACHE/beacon-venv"
+	if [ ! -x "$$rival/bin/python" ]; then
+		echo "setup: making $$rival with beacondb, which is measured and never linked (AGPL)"
+		python3 -m venv "$$rival"
+		"$$rival/bin/python" -m pip install -q --disable-pip-version-check -r benches/requirements.txt ||
+			{ rm -rf "$$rival"; echo "setup: beacondb cannot be installed; it is left out" >&2; }
+	fi
+	export TARN_BEACON_PYTHON="$$rival/bin/python"
+	"$$TARN_VENV/bin/python" benches/run.py $(BENCH)
 
 docs: ## the reference of every crate
 	@scripts/setup.sh build

@@ -196,7 +196,7 @@ impl Hdf5Reader {
         }
         match self.index.links.follow(self.index.links.root, &path) {
             Followed::Object(address) => self.index.objects.get(&address).cloned(),
-            Followed::External | Followed::Nothing => None,
+            Followed::External { .. } | Followed::Nothing => None,
         }
     }
 

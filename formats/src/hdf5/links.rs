@@ -52,7 +52,11 @@ pub(super) struct Links {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Followed {
     Object(u64),
-    External,
+    /// To a path in another file.
+    External {
+        file: String,
+        path: String,
+    },
     Nothing,
 }
 
@@ -64,7 +68,8 @@ impl Links {
 
     fn walk(&self, from: u64, path: &str, steps: &mut usize) -> Followed {
         let mut at = if path.starts_with('/') { self.root } else { from };
-        for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        let mut parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+        while let Some(part) = parts.next() {
             let links = self.members.get(&at);
             let Some(link) = links.and_then(|links| links.iter().find(|l| l.name == part)) else {
                 return Followed::Nothing;
@@ -73,10 +78,19 @@ impl Links {
             *steps = left;
             at = match &link.target {
                 Target::Hard(address) => *address,
-                Target::External { .. } => return Followed::External,
+                Target::External { file, path } => {
+                    return Followed::External {
+                        file: file.clone(),
+                        path: parts.fold(path.clone(), |path, part| format!("{path}/{part}")),
+                    };
+                }
                 Target::Soft(to) => match self.walk(at, to, steps) {
                     Followed::Object(address) => address,
-                    other => return other,
+                    Followed::External { file, path } => {
+                        let path = parts.fold(path, |path, part| format!("{path}/{part}"));
+                        return Followed::External { file, path };
+                    }
+                    Followed::Nothing => return Followed::Nothing,
                 },
             };
         }

@@ -393,7 +393,7 @@ impl Walk<'_> {
                 Followed::Nothing => {
                     self.unreadable(path, format!("a soft link to {to}, which is not there"));
                 }
-                Followed::External => {
+                Followed::External { .. } => {
                     self.unreadable(path, format!("a soft link through an external link ({to})"));
                 }
                 Followed::Object(address) => {

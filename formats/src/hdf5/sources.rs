@@ -10,6 +10,9 @@ use crate::error::FormatError;
 /// Blocks of a mapping without end, at most.
 const MOST_BLOCKS: u64 = 65_536;
 
+/// External links that lead to each other on the way to one source, at most.
+const MOST_LINKS: u8 = 16;
+
 /// The parts of a virtual dataset, and its shape, which may follow from those of its sources.
 pub(super) struct Assembly {
     pub(super) parts: Vec<Part>,
@@ -71,26 +74,12 @@ impl Find<'_, '_> {
         path: &str,
     ) -> Result<Result<Option<(Source, Vec<u64>)>, String>, FormatError> {
         let source = match file {
-            "." => self.own(path),
-            name => match self.named.open(name)? {
-                Ok(reader) => match reader.locate(path) {
-                    Some((reader, place)) => Some(Source::Other(reader, place)),
-                    None => {
-                        let listed = reader.contents.unreadable.iter();
-                        let path = format!("/{}", path.trim_matches('/'));
-                        if let Some(unreadable) = listed.clone().find(|u| u.path == path) {
-                            let reason = &unreadable.reason;
-                            return Ok(Err(format!("its source {path} in {file}: {reason}")));
-                        }
-                        None
-                    }
-                },
-                Err(Unreached::Itself) => self.own(path),
-                Err(Unreached::Missing) => None,
-                Err(Unreached::Because(why)) => {
-                    return Ok(Err(format!("its source in {file}: {why}")));
-                }
-            },
+            "." => self.own(path, MOST_LINKS)?,
+            name => self.elsewhere(name, path, MOST_LINKS)?,
+        };
+        let source = match source {
+            Ok(source) => source,
+            Err(reason) => return Ok(Err(reason)),
         };
         let Some(source) = source else { return Ok(Ok(None)) };
         let found = match &source {
@@ -105,12 +94,51 @@ impl Find<'_, '_> {
         Ok(Ok(Some((source, shape))))
     }
 
-    fn own(&self, path: &str) -> Option<Source> {
-        let Followed::Object(address) = self.index.links.follow(self.index.links.root, path) else {
-            return None;
+    /// A source in this file, or where its links lead.
+    fn own(
+        &mut self,
+        path: &str,
+        links: u8,
+    ) -> Result<Result<Option<Source>, String>, FormatError> {
+        match self.index.links.follow(self.index.links.root, path) {
+            Followed::Object(address) => {
+                let mut datasets = self.index.datasets.iter();
+                let place = datasets.position(|dataset| dataset.address == address);
+                Ok(Ok(place.map(Source::Own)))
+            }
+            Followed::External { file, path } => match links.checked_sub(1) {
+                Some(links) => self.elsewhere(&file, &path, links),
+                None => Ok(Err(format!("the links to its source {path} have no end"))),
+            },
+            Followed::Nothing => Ok(Ok(None)),
+        }
+    }
+
+    /// A source in another file. Only one that does not exist is none; one that may not be read is
+    /// a reason why the dataset cannot be.
+    fn elsewhere(
+        &mut self,
+        file: &str,
+        path: &str,
+        links: u8,
+    ) -> Result<Result<Option<Source>, String>, FormatError> {
+        let reader = match self.named.open(file)? {
+            Ok(reader) => reader,
+            Err(Unreached::Itself) => return self.own(path, links),
+            Err(Unreached::Missing) => return Ok(Ok(None)),
+            Err(Unreached::Because(why)) => {
+                return Ok(Err(format!("its source in {file}: {why}")));
+            }
         };
-        let place = self.index.datasets.iter().position(|dataset| dataset.address == address);
-        place.map(Source::Own)
+        if let Some((reader, place)) = reader.locate(path) {
+            return Ok(Ok(Some(Source::Other(reader, place))));
+        }
+        let whole = format!("/{}", path.trim_matches('/'));
+        let mut listed = reader.contents.unreadable.iter();
+        Ok(match listed.find(|unreadable| unreadable.path == whole) {
+            Some(unreadable) => Err(format!("its source {whole} in {file}: {}", unreadable.reason)),
+            None => Ok(None),
+        })
     }
 
     /// The parts of a mapping that ends.

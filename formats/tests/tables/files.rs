@@ -436,3 +436,16 @@ fn the_leading_index_of_a_cube_gives_one_tensor_a_row() {
     assert_eq!((rows, statistics.n), (240, 435_120));
     assert!((statistics.sum / 435_120.0 - 286.477_636).abs() < 1e-6);
 }
+
+/// A detector's master file: its frames lie in a file that is not opened, so there are none, rather
+/// than frames of fill values.
+#[test]
+fn a_virtual_dataset_whose_source_may_not_be_opened_is_named_and_not_filled() {
+    let Some(root) = data() else { return };
+    let path = root.join("nexus/DLS_i03_i04_NXmx_Therm_6_2.nxs");
+    let reader = open(Arc::new(LocalFile::open(path).unwrap())).unwrap();
+    let contents = reader.contents();
+    assert!(contents.variable("/entry/data/data").is_none());
+    let found = contents.unreadable.iter().find(|one| one.path == "/entry/data/data").unwrap();
+    assert!(found.reason.contains("Therm_6_2_000001.h5"), "{}", found.reason);
+}
