@@ -63,7 +63,7 @@ def test_aggregates_are_those_of_duckdb(tarn, tmp_path, file_format):
 def test_a_mean_by_latitude_makes_no_cells(tarn, tmp_path):
     path = random_netcdf(tmp_path / "f.nc", 3, "NETCDF4")
     query = f"EXPLAIN SELECT lat, avg(temp) FROM read_netcdf('{path}', 'time_lat_lon') GROUP BY lat"
-    plan = tarn.run("sql", query).stdout
+    plan = tarn.run("sql", query).out
     assert "GridAggregateExec" in plan and "GridScanExec" not in plan
     with netCDF4.Dataset(path) as file:
         assert f"rows={file['temp'].size}/{file['temp'].size}" in plan
