@@ -206,10 +206,10 @@ mod tests {
 
     #[test]
     fn no_bitmap_is_made_where_nothing_is_masked() {
-        assert!(kept(&[1.0_f32; 5_000], |value| value == 2.0).is_none());
-        let mut late = [1.0_f32; 5_000];
-        late[4_999] = 2.0;
-        let bits = kept(&late, |value| value == 2.0).unwrap();
+        assert!(kept(&vec![1_u8; 5_000], |value| value == 2).is_none());
+        let mut late = vec![1_u8; 5_000];
+        late[4_999] = 2;
+        let bits = kept(&late, |value| value == 2).unwrap();
         assert_eq!((bits.len(), bits.count_set_bits()), (5_000, 4_999));
         assert!(!bits.value(4_999));
     }

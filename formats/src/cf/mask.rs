@@ -125,7 +125,7 @@ impl Mask {
         let kept = match (&fills[..], self.nan) {
             ([_], true) => kernels::kept(values, is_nan),
             ([fill], false) => kernels::kept(values, |value| value == *fill),
-            ([a, b], false) => kernels::kept(values, |value| (value == *a) | (value == *b)),
+            ([a, b], false) => kernels::kept(values, |value| (value == *a) || (value == *b)),
             (fills, nan) => {
                 kernels::kept(values, |value| fills.contains(&value) | (nan & is_nan(value)))
             }

@@ -58,8 +58,9 @@ fn named_month(text: &str) -> Option<(Written, &str)> {
     let (day, rest) = text.split_once(['-', ' ', '/'])?;
     let (month, rest) = rest.split_once(['-', ' ', '/'])?;
     let month = month.to_ascii_lowercase();
-    let full = |name: &&str| **name == month || (month.len() == 3 && name.starts_with(&month));
-    let month = MONTHS.iter().position(|name| full(&name))?;
+    let mut names = MONTHS.iter();
+    let month =
+        names.position(|name| **name == month || (month.len() == 3 && name.starts_with(&month)))?;
     let (year, rest) = match rest.find(|c: char| !c.is_ascii_digit()) {
         Some(at) => rest.split_at_checked(at)?,
         None => (rest, ""),

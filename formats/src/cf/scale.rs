@@ -119,6 +119,7 @@ impl Scale {
 
 /// The steps in f4, where it holds factor and offset exactly: a product or sum of two f4 is then the
 /// same as one computed in f8 and rounded.
+#[expect(clippy::float_cmp, reason = "exactly")]
 fn singles(factor: Option<f64>, offset: Option<f64>) -> Option<Unpack<f32>> {
     let single = |number: Option<f64>| match number {
         None => Some(None),

@@ -385,7 +385,7 @@ fn xarray_columns_have_no_null_and_times_look_at_every_value() {
         value: AttributeValue::Numbers(Arc::new(Float32Array::from(vec![-9.0]))),
     });
     let file = file.open("a.nc");
-    let batch = rows(&open(&[file.clone()], r#"{"decode": "xarray"}"#).unwrap());
+    let batch = rows(&open(std::slice::from_ref(&file), r#"{"decode": "xarray"}"#).unwrap());
     let values = column(&batch, "v");
     assert_eq!(values.null_count(), 0);
     assert!(values.as_primitive::<arrow::datatypes::Float32Type>().value(1).is_nan());
@@ -414,17 +414,17 @@ fn characters_are_texts_on_the_grid_of_the_texts() {
     }
     let file = file.open("a.nc");
     assert_eq!(
-        names(&open(&[file.clone()], r#"{"grid": "station"}"#).unwrap()),
+        names(&open(std::slice::from_ref(&file), r#"{"grid": "station"}"#).unwrap()),
         ["station", "name", "height"]
     );
     let options = r#"{"grid": "station", "select": ["name", "height"]}"#;
     same(
-        &column(&rows(&open(&[file.clone()], options).unwrap()), "name"),
+        &column(&rows(&open(std::slice::from_ref(&file), options).unwrap()), "name"),
         StringArray::from(vec!["ab", "c", ""]),
     );
     // Beside a larger grid they repeat like any coordinate.
     let options = r#"{"select": ["name", "t"]}"#;
-    let table = open(&[file.clone()], options).unwrap();
+    let table = open(std::slice::from_ref(&file), options).unwrap();
     assert_eq!(table.parts()[0].dependence(0), Dependence::Dimension(1));
     same(&column(&rows(&table), "name"), StringArray::from(["ab", "c", ""].repeat(2)));
     let options = r#"{"grid": "station", "select": ["name"], "decode": "xarray"}"#;

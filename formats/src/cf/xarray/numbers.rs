@@ -280,6 +280,7 @@ impl Member {
 }
 
 /// Whether Python takes two members for the same.
+#[expect(clippy::float_cmp, reason = "as Python compares")]
 fn equal(a: Fill, b: Fill) -> bool {
     match (a, b) {
         (Fill::Exact(a), Fill::Exact(b)) => a == b,
@@ -330,7 +331,7 @@ fn promoted(data: &DataType) -> DataType {
 
 /// The dtype of packed data (rule 5).
 fn packed_type(data: &DataType, factor: Option<&ArrayRef>, offset: Option<&ArrayRef>) -> DataType {
-    match (factor.map(|n| n.data_type()), offset.map(|n| n.data_type())) {
+    match (factor.map(arrow::array::Array::data_type), offset.map(arrow::array::Array::data_type)) {
         (Some(factor), Some(offset))
             if factor == offset && matches!(factor, DataType::Float32 | DataType::Float64) =>
         {
@@ -367,12 +368,14 @@ fn single(number: f64) -> f32 {
 }
 
 /// The single of exactly this value.
+#[expect(clippy::float_cmp, reason = "exactly")]
 fn exact_single(number: f64) -> Option<f32> {
     let single = single(number);
     (f64::from(single) == number).then_some(single)
 }
 
 /// Data with NaN, or the smallest integer, where they are a fill.
+#[expect(clippy::float_cmp, reason = "as NumPy compares")]
 fn masked(data: &ArrayRef, fills: &[Fill]) -> Result<ArrayRef, ArrowError> {
     if *data.data_type() == DataType::Int64 {
         let is_fill = |value: i64| {

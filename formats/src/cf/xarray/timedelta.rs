@@ -115,6 +115,7 @@ impl Durations {
     ///
     /// # Errors
     /// A value that xarray cannot decode.
+    #[expect(clippy::float_cmp, reason = "the two ends are powers of two")]
     pub(super) fn known(mut self, look: &Look) -> Result<Self, String> {
         // xarray looks at the ends alone, and takes 2^63 and -2^63 for NaT.
         let fits = |end: f64| {

@@ -6,7 +6,6 @@
     clippy::inline_always,
     reason = "a loop has to be inlined to be compiled for the machine's vector instructions"
 )]
-#![expect(clippy::many_single_char_names, reason = "the bytes of an element have no other names")]
 
 use crate::simd::{self, Kernel};
 use arrow::buffer::MutableBuffer;
