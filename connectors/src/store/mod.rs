@@ -186,7 +186,7 @@ impl Stores {
                 };
                 let source = LocalFile::open(&path).map_err(|error| match error {
                     SourceError::Io { source, .. } => failed(source.to_string()),
-                    error @ SourceError::OutOfBounds { .. } => failed(error.to_string()),
+                    error => failed(error.to_string()),
                 })?;
                 Ok(Arc::new(source) as Arc<dyn ByteSource>)
             })
