@@ -231,7 +231,11 @@ impl Element {
                 // Zarr 2 wrote 0 for every type.
                 _ => vec![],
             },
-            Kind::Text => value.text().unwrap_or_default().as_bytes().to_vec(),
+            // Zarr 2 wrote 0 here too, which zarr-python 3 makes a text of.
+            Kind::Text => match value {
+                Json::Text(text) => text.as_bytes().to_vec(),
+                other => other.to_string().into_bytes(),
+            },
         };
         (self.is_variable() || bytes.len() <= self.size).then_some(bytes)
     }
