@@ -35,7 +35,7 @@ pub use contents::{
 };
 pub use error::FormatError;
 pub use keys::{KeySource, LocalKeys, Span};
-pub use reader::{OpenOptions, Reader, open, open_store, open_with};
+pub use reader::{OpenOptions, Reader, Source, open, open_store, open_with};
 pub use region::{Region, Selection};
 pub use siblings::{LocalSiblings, SourceResolver, Unresolved};
 pub use source::{Access, ByteSource, LocalFile, MemorySource, SourceError};

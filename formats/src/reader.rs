@@ -79,6 +79,28 @@ pub fn open_with(
     }
 }
 
+/// What a reader is opened from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The bytes of a file.
+    File(Arc<dyn ByteSource>),
+    /// The keys of a store.
+    Store(Arc<dyn KeySource>),
+}
+
+impl Source {
+    /// Opens it with the reader of its format.
+    ///
+    /// # Errors
+    /// As [`open_with`] and [`open_store`].
+    pub fn open(self, options: &OpenOptions) -> Result<Arc<dyn Reader>, FormatError> {
+        match self {
+            Self::File(source) => open_with(source, options),
+            Self::Store(keys) => open_store(keys, options),
+        }
+    }
+}
+
 /// Opens a store of keys: a folder or prefix that holds Zarr.
 ///
 /// # Errors

@@ -61,12 +61,12 @@ impl ZarrReader {
             let path = path_of(key);
             match parse(key, node) {
                 Parsed::Group(attributes) if key.is_empty() => {
-                    root = attributes::visible(attributes)
+                    root = attributes::visible(attributes);
                 }
                 Parsed::Group(attributes) => groups.push((path, attributes::visible(attributes))),
-                Parsed::Array(Ok(array)) => arrays.push(array),
+                Parsed::Array(Ok(array)) => arrays.push(*array),
                 Parsed::Array(Err(reason)) => {
-                    unreadable.push(Unreadable { path: array_path(key), reason })
+                    unreadable.push(Unreadable { path: array_path(key), reason });
                 }
             }
         }
@@ -108,7 +108,7 @@ impl Reader for ZarrReader {
 
 enum Parsed<'a> {
     Group(&'a [(String, Json)]),
-    Array(Result<Array, String>),
+    Array(Result<Box<Array>, String>),
 }
 
 fn parse<'a>(key: &str, node: &'a Node) -> Parsed<'a> {
@@ -117,13 +117,13 @@ fn parse<'a>(key: &str, node: &'a Node) -> Parsed<'a> {
         Node::Two { array: None, attributes } => Parsed::Group(members(attributes.as_ref())),
         Node::Two { array: Some(array), attributes } => {
             Parsed::Array(match array.get("zarr_format").and_then(Json::integer) {
-                Some(2) => Array::of_version_2(key, array, attributes.as_ref()),
+                Some(2) => Array::of_version_2(key, array, attributes.as_ref()).map(Box::new),
                 _ => Err("metadata of another version of Zarr than 2".to_owned()),
             })
         }
         Node::Three(metadata) => match metadata.get("zarr_format").and_then(Json::integer) {
             Some(3) if is_group(metadata) => Parsed::Group(members(metadata.get("attributes"))),
-            Some(3) => Parsed::Array(Array::of_version_3(key, metadata)),
+            Some(3) => Parsed::Array(Array::of_version_3(key, metadata).map(Box::new)),
             _ => Parsed::Array(Err("metadata of another version of Zarr than 3".to_owned())),
         },
     }

@@ -55,7 +55,7 @@ struct Scratch {
     turned: Vec<u8>,
 }
 
-impl<'a> Read<'a> {
+impl Read<'_> {
     /// The values of a region.
     pub(super) fn region(&self, region: &Region) -> Result<ArrayRef, FormatError> {
         let element = &self.array.element;
