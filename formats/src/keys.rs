@@ -138,7 +138,8 @@ impl LocalKeys {
         }
     }
 
-    fn one(&self, key: &str, span: &Span) -> Result<Option<Bytes>, SourceError> {
+    /// The file of a key; `None` where there is none.
+    fn file(&self, key: &str) -> Result<Option<LocalFile>, SourceError> {
         let Some(path) = self.resolve(key)? else { return Ok(None) };
         // Not a link that was put there since, and not a pipe that would be waited for.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -154,9 +155,7 @@ impl LocalKeys {
         if !kind.is_file() {
             return Err(self.io(key, "this is no regular file"));
         }
-        let file = LocalFile::from_file(place(&self.location, key), file)?;
-        let range = span.of(&self.location, key, file.len())?;
-        Ok(Some(file.read_owned(range)?.into()))
+        LocalFile::from_file(place(&self.location, key), file).map(Some)
     }
 }
 
@@ -175,7 +174,24 @@ impl KeySource for LocalKeys {
     }
 
     fn read(&self, wanted: &[(String, Span)]) -> Result<Vec<Option<Bytes>>, SourceError> {
-        wanted.iter().map(|(key, span)| self.one(key, span)).collect()
+        let mut read = Vec::with_capacity(wanted.len());
+        // Spans of one key come one after the other: it is opened once.
+        let mut open: Option<(&str, Option<LocalFile>)> = None;
+        for (key, span) in wanted {
+            let file = match open.take() {
+                Some((last, file)) if last == key => file,
+                _ => self.file(key)?,
+            };
+            read.push(match &file {
+                None => None,
+                Some(file) => {
+                    let range = span.of(&self.location, key, file.len())?;
+                    Some(file.read_owned(range)?.into())
+                }
+            });
+            open = Some((key, file));
+        }
+        Ok(read)
     }
 
     fn folders(&self, key: &str) -> Result<Option<Vec<String>>, SourceError> {
@@ -200,7 +216,7 @@ mod tests {
     use super::*;
 
     fn all(keys: &LocalKeys, key: &str) -> Result<Option<Bytes>, SourceError> {
-        keys.one(key, &Span::Whole(100))
+        Ok(keys.read(&[(key.to_owned(), Span::Whole(100))])?.remove(0))
     }
 
     #[test]
