@@ -1,7 +1,7 @@
 //! The outside: object stores and peers.
 //!
 //! [`store`] turns locations (paths, `file://`, `s3://`, `http(s)://` URLs, globs, folders) into
-//! [`ByteSource`](tarn_formats::ByteSource)s and object stores.
+//! [`Source`](tarn_formats::Source)s and object stores.
 
 pub mod store;
 

@@ -1,4 +1,4 @@
-//! How fast a variable is read: every chunk of it over a number of threads, as GB of cells.
+//! How fast a variable of a file or Zarr store is read: every chunk of it over a number of threads, as GB of cells.
 //!
 //! `cargo run --release --workspace --example scan -- FILE VARIABLE THREADS [--limit-loop] [--decode]`
 //!
@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tarn_formats::cf::Decoder;
-use tarn_formats::{LocalFile, Region, Variable, open};
+use tarn_formats::{LocalFile, LocalKeys, OpenOptions, Region, Source, Variable};
 
 /// Cells of a piece of data without chunks.
 const PIECE: u64 = 1 << 20;
@@ -43,7 +43,12 @@ fn main() {
     };
     let threads: usize = threads.parse().unwrap();
     // No reader keeps a chunk from one round to the next: whole chunks are not kept.
-    let reader = open(Arc::new(LocalFile::open(path).unwrap())).unwrap();
+    let source = if Path::new(path).is_dir() {
+        Source::Store(Arc::new(LocalKeys::open(path).unwrap()))
+    } else {
+        Source::File(Arc::new(LocalFile::open(path).unwrap()))
+    };
+    let reader = source.open(&OpenOptions::default()).unwrap();
     let variable = reader.contents().variable(name).unwrap();
     let regions = regions(variable);
     let cells: u64 = regions.iter().map(|region| region.cells().unwrap()).sum();

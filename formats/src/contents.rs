@@ -15,6 +15,10 @@ pub enum Format {
     NetCdf3,
     /// SPEC scan log.
     Spec,
+    /// Zarr, version 2.
+    Zarr2,
+    /// Zarr, version 3.
+    Zarr3,
 }
 
 impl Format {
@@ -25,6 +29,8 @@ impl Format {
             Self::NetCdf4 => "NetCDF-4",
             Self::NetCdf3 => "NetCDF-3",
             Self::Spec => "SPEC",
+            Self::Zarr2 => "Zarr v2",
+            Self::Zarr3 => "Zarr v3",
         }
     }
 
@@ -34,6 +40,7 @@ impl Format {
             Self::Hdf5 => "application/x-hdf5",
             Self::NetCdf4 | Self::NetCdf3 => "application/x-netcdf",
             Self::Spec => "text/x-spec",
+            Self::Zarr2 | Self::Zarr3 => "application/vnd+zarr",
         }
     }
 }
@@ -88,7 +95,8 @@ pub struct Variable {
     /// Dimensions, outermost first; empty for a scalar.
     pub dimensions: Vec<Dimension>,
     /// Type of the stored values in Arrow's terms, big-endian data as native:
-    /// integers, floats, Boolean, Utf8, FixedSizeBinary, Struct, List, FixedSizeList, Timestamp.
+    /// integers, floats, Boolean, Utf8, Binary, FixedSizeBinary, Struct, List, FixedSizeList,
+    /// Timestamp, Duration.
     /// NetCDF's characters (`NC_CHAR`) are FixedSizeBinary(1), one byte a cell, along all their
     /// dimensions; opaque values are FixedSizeBinary too. An enumeration is its integer, except
     /// FALSE/TRUE, which is Boolean.

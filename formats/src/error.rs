@@ -9,7 +9,7 @@ use thiserror::Error;
 pub enum FormatError {
     /// The bytes are of no format that Tarn reads.
     #[error(
-        "{location}: this is {found}, not a file Tarn can read (HDF5, NetCDF-4, NetCDF-3, SPEC)"
+        "{location}: this is {found}, not a file Tarn can read (HDF5, NetCDF-4, NetCDF-3, SPEC, or the folder of a Zarr store)"
     )]
     UnknownFormat {
         /// The file.
@@ -112,7 +112,9 @@ impl Coded for FormatError {
             | Self::Corrupt { .. }
             | Self::Unsupported { .. }
             | Self::Union { .. }
-            | Self::Source(SourceError::OutOfBounds { .. }) => ErrorCode::InvalidData,
+            | Self::Source(SourceError::OutOfBounds { .. } | SourceError::TooLong { .. }) => {
+                ErrorCode::InvalidData
+            }
             // A column is a name in the call, as in SQL.
             Self::NotFound { kind: "column" | "variable", .. } => ErrorCode::InvalidArgument,
             Self::NotFound { .. } => ErrorCode::NotFound,

@@ -4,6 +4,7 @@ use crate::cache::ChunkCache;
 use crate::contents::{Contents, Variable};
 use crate::elements::MAX_REGION_BYTES;
 use crate::error::FormatError;
+use crate::keys::KeySource;
 use crate::recognise::{Recognised, recognise};
 use crate::region::Region;
 use crate::siblings::SourceResolver;
@@ -76,6 +77,39 @@ pub fn open_with(
             Err(FormatError::UnknownFormat { location: source.location().to_owned(), found })
         }
     }
+}
+
+/// What a reader is opened from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The bytes of a file.
+    File(Arc<dyn ByteSource>),
+    /// The keys of a store.
+    Store(Arc<dyn KeySource>),
+}
+
+impl Source {
+    /// Opens it with the reader of its format.
+    ///
+    /// # Errors
+    /// As [`open_with`] and [`open_store`].
+    pub fn open(self, options: &OpenOptions) -> Result<Arc<dyn Reader>, FormatError> {
+        match self {
+            Self::File(source) => open_with(source, options),
+            Self::Store(keys) => open_store(keys, options),
+        }
+    }
+}
+
+/// Opens a store of keys: a folder or prefix that holds Zarr.
+///
+/// # Errors
+/// As [`crate::zarr::ZarrReader::open`].
+pub fn open_store(
+    keys: Arc<dyn KeySource>,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Reader>, FormatError> {
+    Ok(Arc::new(crate::zarr::ZarrReader::open(keys, options)?))
 }
 
 /// The variable at `path`, once it is known that `region` fits it.

@@ -26,6 +26,16 @@ pub enum SourceError {
         /// Length of the file.
         len: u64,
     },
+    /// More bytes than there can be.
+    #[error("{location}: {len} bytes, where {most} are the most that there can be")]
+    TooLong {
+        /// The file.
+        location: String,
+        /// Bytes it has.
+        len: u64,
+        /// Bytes allowed.
+        most: u64,
+    },
     /// The file system or the store failed.
     #[error("{location}: {source}")]
     Io {

@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tarn_connectors::{FileStat, Found, Stores};
-use tarn_formats::{FormatError, Reader};
+use tarn_formats::{FormatError, OpenOptions, Reader};
 use tarn_schemas::{TableName, TableOptions};
 
 /// Files that are opened at the same time.
@@ -81,7 +81,7 @@ pub(crate) async fn open_found(
     if open.is_empty() {
         return Err(IngestError::Nothing {
             problem: format!(
-                "no file there is of a format that Tarn reads (HDF5, NetCDF-4, NetCDF-3, SPEC): {}",
+                "no file there is of a format that Tarn reads (HDF5, NetCDF-4, NetCDF-3, SPEC, Zarr): {}",
                 unknown.join(", ")
             ),
         });
@@ -89,10 +89,12 @@ pub(crate) async fn open_found(
     Ok((open, unknown))
 }
 
-/// Opens a file and takes its checksum.
+/// Opens a file and takes its checksum. A Zarr store is taken as a whole: what is pinned must say
+/// when any of its chunks changes.
 pub(crate) async fn open(stores: &Stores, stat: FileStat) -> Result<SourceFile, IngestError> {
+    let stat = stores.whole(&stat).await?;
     let source = stores.source(&stat).await?;
-    let reader = crate::blocking(move || Ok(tarn_formats::open(source)?)).await?;
+    let reader = crate::blocking(move || Ok(source.open(&OpenOptions::default())?)).await?;
     let sha256 = stores.sha256(&stat).await?;
     Ok(SourceFile { stat, sha256, reader })
 }

@@ -1,6 +1,8 @@
 //! Paths, URLs, globs and folders → files.
 
-use super::{FileStat, Found, Location, StoreError, Stores, blocking, local_stat, remote};
+use super::{
+    FileStat, Found, Location, StoreError, Stores, blocking, hierarchy, local_stat, remote,
+};
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path as ObjectPath;
@@ -65,12 +67,16 @@ fn expand_local(path: &Path) -> Result<Vec<Found>, StoreError> {
     Ok(files)
 }
 
-/// The file, or every file of the folder. Links to folders inside it are not followed: they may
+/// The file, or every file of the folder. A folder that is a Zarr store is one file. Links to folders inside it are not followed: they may
 /// lead in a circle.
 fn collect(path: &Path, files: &mut Vec<Found>) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::from_io(path.display(), &error);
     if !path.is_dir() {
         files.push(Found { stat: local_stat(path)?, named: true });
+        return Ok(());
+    }
+    if let Some(stat) = hierarchy::local_root(path)? {
+        files.push(Found { stat, named: true });
         return Ok(());
     }
     let mut folders: Vec<PathBuf> = vec![path.to_path_buf()];
@@ -82,7 +88,10 @@ fn collect(path: &Path, files: &mut Vec<Found>) -> Result<(), StoreError> {
             }
             let (kind, path) = (entry.file_type().map_err(failed)?, entry.path());
             if kind.is_dir() {
-                folders.push(path);
+                match hierarchy::local_root(&path)? {
+                    Some(stat) => files.push(Found { stat, named: false }),
+                    None => folders.push(path),
+                }
             } else if path.is_file() {
                 if path.to_str().is_none() {
                     return Err(StoreError::Invalid {
@@ -112,8 +121,17 @@ async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<Found>, StoreE
             problem: "globs do not work over HTTP: name every file".to_owned(),
         });
     }
+    let store = |stat| Ok(found(vec![stat], true));
+    // What is called so is asked for first: a server may answer to the folder with a page.
+    let is_called_store = location.url().path().trim_end_matches('/').ends_with(".zarr");
+    if is_called_store && let Some(stat) = hierarchy::root(stores, &location).await? {
+        return store(stat);
+    }
     match stores.stat(&location).await {
         Err(StoreError::NotFound { .. } | StoreError::Invalid { .. }) if location.is_listable() => {
+            if !is_called_store && let Some(stat) = hierarchy::root(stores, &location).await? {
+                return store(stat);
+            }
             let (_, prefix) = stores.object_store(&location)?;
             let files = list(stores, &location, &prefix, |_| true).await?;
             // As in a file system, a folder is there if something is in it.
@@ -139,7 +157,7 @@ async fn match_remote(stores: &Stores, text: &str) -> Result<Vec<FileStat>, Stor
     list(stores, &location, &prefix, |key| pattern.matches_with(key, MATCH)).await
 }
 
-/// The objects below a prefix that `keep` accepts, without hidden ones.
+/// The objects and Zarr stores below a prefix that `keep` accepts, without hidden ones.
 async fn list(
     stores: &Stores,
     location: &Location,
@@ -153,16 +171,14 @@ async fn list(
         .await
         .map_err(|error| StoreError::from_object_store(location, &error))?;
     let depth = prefix.parts().count();
-    Ok(found
-        .into_iter()
-        .filter(|meta| {
-            let hidden = meta.location.parts().skip(depth).any(|part| is_hidden(part.as_ref()));
-            !hidden && keep(meta.location.as_ref())
-        })
-        .map(|meta| FileStat {
-            location: location.with_key(meta.location.as_ref()).to_string(),
-            bytes: meta.size,
-            tag: remote::tag(&meta),
-        })
-        .collect())
+    let shown = |key: &str| !key.split('/').skip(depth).any(is_hidden) && keep(key);
+    let (of_stores, files) = hierarchy::in_stores(location, found);
+    let of_stores = of_stores.into_iter().filter(|(key, _)| shown(key)).map(|(_, stat)| stat);
+    let files = files.into_iter().filter(|meta| shown(meta.location.as_ref()));
+    let files = files.map(|meta| FileStat {
+        location: location.with_key(meta.location.as_ref()).to_string(),
+        bytes: meta.size,
+        tag: remote::tag(&meta),
+    });
+    Ok(of_stores.chain(files).collect())
 }

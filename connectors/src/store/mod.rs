@@ -3,8 +3,10 @@
 mod config;
 mod error;
 mod expand;
+mod hierarchy;
 mod location;
 mod remote;
+mod remote_keys;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
@@ -21,16 +23,18 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tarn_formats::{ByteSource, LocalFile, LocalSiblings, SourceError, SourceResolver};
+use tarn_formats::{LocalFile, LocalSiblings, Source, SourceError, SourceResolver};
 
-/// A found file: where it is and how to tell whether it changed.
+/// A found file: where it is and how to tell whether it changed. A Zarr store counts as one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStat {
     /// Location as text (path or URL).
     pub location: String,
     /// Length in bytes.
     pub bytes: u64,
-    /// ETag, or modification time in nanoseconds for local files.
+    /// ETag, or modification time in nanoseconds for local files; of a Zarr store what begins with
+    /// `zarr-root` (its size and tag are those of the metadata of its root) or `zarr-whole` (they
+    /// are those of all its keys, see [`Stores::whole`]).
     pub tag: String,
 }
 
@@ -115,6 +119,23 @@ impl Stores {
         expand::find(self, text).await
     }
 
+    /// The same file, or the same store with the size and tag of all its keys: what is pinned must
+    /// say when any of them changes. Lists every key.
+    pub async fn whole(&self, file: &FileStat) -> Result<FileStat, StoreError> {
+        if !hierarchy::is_store(file) {
+            return Ok(file.clone());
+        }
+        hierarchy::whole(self, &Location::parse(&file.location)?).await
+    }
+
+    /// Size and tag of a file or store as it is now.
+    async fn now(&self, file: &FileStat) -> Result<FileStat, StoreError> {
+        if hierarchy::is_store(file) {
+            return hierarchy::now(self, file).await;
+        }
+        self.stat(&Location::parse(&file.location)?).await
+    }
+
     /// Size and tag of one file as it is now.
     pub async fn stat(&self, location: &Location) -> Result<FileStat, StoreError> {
         if let Some(path) = location.local_path() {
@@ -130,7 +151,7 @@ impl Stores {
 
     /// Fails with [`StoreError::Changed`] unless the file still has the size and tag of `file`.
     pub async fn check_unchanged(&self, file: &FileStat) -> Result<(), StoreError> {
-        let now = self.stat(&Location::parse(&file.location)?).await?;
+        let now = self.now(file).await?;
         if now.bytes == file.bytes && now.tag == file.tag {
             return Ok(());
         }
@@ -145,7 +166,7 @@ impl Stores {
         file: &FileStat,
         sha256: &str,
     ) -> Result<FileStat, StoreError> {
-        let now = self.stat(&Location::parse(&file.location)?).await?;
+        let now = self.now(file).await?;
         if now.bytes != file.bytes {
             return Err(changed(file, &now));
         }
@@ -175,9 +196,14 @@ impl Stores {
     /// `pread`; others through the object store, which needs a tokio runtime to be running when
     /// this is called (reads then block the calling thread, so they must not run on an async
     /// worker) and refuses every answer with another tag.
-    pub async fn source(&self, file: &FileStat) -> Result<Arc<dyn ByteSource>, StoreError> {
+    ///
+    /// Of a store the keys are given, which are checked now and not again when they are read.
+    pub async fn source(&self, file: &FileStat) -> Result<Source, StoreError> {
         self.check_unchanged(file).await?;
         let location = Location::parse(&file.location)?;
+        if hierarchy::is_store(file) {
+            return Ok(Source::Store(hierarchy::source(self, &location).await?));
+        }
         if let Some(path) = location.local_path() {
             return blocking(&location, move || {
                 let failed = |problem: String| StoreError::Failed {
@@ -186,14 +212,14 @@ impl Stores {
                 };
                 let source = LocalFile::open(&path).map_err(|error| match error {
                     SourceError::Io { source, .. } => failed(source.to_string()),
-                    error @ SourceError::OutOfBounds { .. } => failed(error.to_string()),
+                    error => failed(error.to_string()),
                 })?;
-                Ok(Arc::new(source) as Arc<dyn ByteSource>)
+                Ok(Source::File(Arc::new(source)))
             })
             .await;
         }
         let (store, path) = self.object_store(&location)?;
-        Ok(Arc::new(remote::RemoteFile::new(file.clone(), store, path)))
+        Ok(Source::File(Arc::new(remote::RemoteFile::new(file.clone(), store, path))))
     }
 
     /// What opens the files that `file` refers to: for a local file those in its folder and below,
@@ -205,14 +231,26 @@ impl Stores {
         Some(Arc::new(LocalSiblings::of(path).ok()?))
     }
 
-    /// SHA-256 of a file's bytes in lower-case hexadecimal, streamed.
+    /// SHA-256 of a file's bytes in lower-case hexadecimal, streamed; of a Zarr store that of the
+    /// lines that `sha256sum` prints for its keys in their order.
     pub async fn sha256(&self, file: &FileStat) -> Result<String, StoreError> {
         let location = Location::parse(&file.location)?;
+        if hierarchy::is_store(file) {
+            return hierarchy::sha256(self, &location).await;
+        }
         if let Some(path) = location.local_path() {
             return blocking(&location, move || local_sha256(&path)).await;
         }
-        let (store, path) = self.object_store(&location)?;
-        let failed = |error| StoreError::from_object_store(&location, &error);
+        self.sha256_of_object(&location, file).await
+    }
+
+    async fn sha256_of_object(
+        &self,
+        location: &Location,
+        file: &FileStat,
+    ) -> Result<String, StoreError> {
+        let (store, path) = self.object_store(location)?;
+        let failed = |error| StoreError::from_object_store(location, &error);
         let answer = store.get(&path).await.map_err(failed)?;
         remote::check_tag(file, &answer.meta)?;
         let mut stream = answer.into_stream();

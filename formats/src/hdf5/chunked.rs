@@ -4,10 +4,10 @@
 //! the array. A chunk that is wanted in part is decoded once and kept for the other parts.
 
 use super::chunks::{Chunk, ChunkIndex, Owner};
-use super::filters::{self, Values};
 use super::read::{Block, Read, Wanted};
 use crate::error::FormatError;
 use crate::fetch::fetch;
+use crate::filters::{self, Values};
 use crate::hyperslab::{self, Runs};
 use arrow::buffer::{Buffer, MutableBuffer};
 use std::ops::Range;

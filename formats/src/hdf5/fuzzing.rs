@@ -1,6 +1,6 @@
 //! A way to the filters for the fuzzer, in builds with `--cfg fuzzing` only.
 
-use super::filters::{Filter, undo};
+use crate::filters::{Filter, undo};
 
 /// Filters that a pipeline is made of, by number.
 const FILTERS: [u16; 12] = [1, 2, 3, 4, 5, 6, 307, 32_000, 32_001, 32_004, 32_008, 32_015];

@@ -3,10 +3,10 @@
 
 use super::chunks::ChunkIndex;
 use super::datatype::Datatype;
-use super::filters::Filter;
 use super::links::Links;
 use super::mapping::Mapping;
 use crate::contents::{AttributeValue, Unreadable};
+use crate::filters::Filter;
 use bytes::Bytes;
 use std::collections::HashMap;
 

@@ -11,7 +11,6 @@ mod chunks;
 mod datatype;
 mod dimensions;
 mod family;
-mod filters;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod heap;
@@ -229,7 +228,7 @@ fn variable(
         dimensions: scales.dimensions(dataset),
         data_type,
         chunk_shape,
-        filters: dataset.filters.iter().map(filters::Filter::name).collect(),
+        filters: dataset.filters.iter().map(crate::filters::Filter::name).collect(),
         stored_bytes,
         attributes: visible(&dataset.attributes, netcdf || dataset.is_scale(), objects),
         default_fill: netcdf,

@@ -3,7 +3,6 @@
 use super::attribute;
 use super::chunks::{ChunkIndex, IndexKind};
 use super::datatype::Datatype;
-use super::filters::Filter;
 use super::heap::{Heap, Reference};
 use super::index::{External, Frame, H5Dataset, H5Group, H5Index, Layout};
 use super::layout;
@@ -12,6 +11,7 @@ use super::mapping::{self, Mapping};
 use super::storage::PagedStorage;
 use crate::contents::Unreadable;
 use crate::error::FormatError;
+use crate::filters::Filter;
 use crate::source::ByteSource;
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;

@@ -4,7 +4,7 @@ use super::Dependence;
 use super::column::{Candidate, KEPT, Reading, Source, read_stored, to_usize};
 use super::regions::Tiling;
 use crate::cf::{Decoder, Draft, characters, is_time};
-use crate::contents::{Contents, Dimension, Grid, Variable};
+use crate::contents::{Contents, Dimension, Format, Grid, Variable};
 use crate::error::FormatError;
 use crate::reader::Reader;
 use crate::region::Selection;
@@ -282,6 +282,9 @@ impl<'a> View<'a> {
         let parent = self.parents.get(&variable.path).copied();
         let length = self.characters(text_length)?;
         let mut draft = Draft::new(self.location(), variable, parent, length)?;
+        if matches!(self.reader.contents().format, Format::Zarr2 | Format::Zarr3) {
+            draft = draft.with_booleans();
+        }
         if draft.wants_values() {
             let chunk = variable.chunk_shape.as_deref();
             for block in Tiling::new(shape, chunk, 1, KEPT).blocks(&Selection::all(shape), false) {

@@ -41,7 +41,7 @@ const FILES: &[&str] = &[
 fn every_reader_keeps_the_contract_on_real_files() {
     let Some(folder) = data() else { return };
     for file in FILES {
-        contract(&folder.join(file));
+        contract_of_file(&folder.join(file));
     }
 }
 
@@ -51,7 +51,7 @@ fn every_reader_keeps_the_contract_on_written_files() {
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "nc" || e == "h5") {
-            contract(&path);
+            contract_of_file(&path);
         }
     }
 }
@@ -73,10 +73,30 @@ fn damaged_and_truncated_files_give_errors_and_never_a_panic() {
     }
 }
 
-fn contract(path: &Path) {
-    let reader = open(path);
+fn contract_of_file(path: &Path) {
+    let bytes = Bytes::from(std::fs::read(path).unwrap());
+    contract(&Opened {
+        name: path.display().to_string(),
+        plainly: &|| open(path),
+        asked: &|access, options| {
+            let memory = MemorySource::new(path.display().to_string(), bytes.clone());
+            tarn_formats::open_with(Arc::new(Choosy(memory, access)), options).unwrap()
+        },
+    });
+}
+
+/// Ways to open one file or store.
+pub(crate) struct Opened<'a> {
+    pub(crate) name: String,
+    pub(crate) plainly: &'a (dyn Fn() -> Arc<dyn Reader> + Sync),
+    /// From a source that is best asked in this way.
+    pub(crate) asked: &'a dyn Fn(Access, &OpenOptions) -> Arc<dyn Reader>,
+}
+
+pub(crate) fn contract(opened: &Opened<'_>) {
+    let (name, reader) = (&opened.name, (opened.plainly)());
     let contents = reader.contents();
-    assert_eq!(contents, open(path).contents(), "{}: contents differ", path.display());
+    assert_eq!(contents, (opened.plainly)().contents(), "{name}: contents differ");
     grids_are_sound(reader.as_ref());
     for variable in &contents.variables {
         regions(reader.as_ref(), variable);
@@ -89,29 +109,22 @@ fn contract(path: &Path) {
         contents.variables.iter().map(|variable| read_whole(reader.as_ref(), variable)).collect()
     };
     let alone = whole();
-    let bytes = Bytes::from(std::fs::read(path).unwrap());
     for access in [
         Access { gap: 0, run: 1, batch: 1 },
         Access { gap: 30, run: 100, batch: 250 },
         Access { gap: 1 << 40, run: 1 << 40, batch: 1 << 40 },
     ] {
-        let memory = MemorySource::new(path.display().to_string(), bytes.clone());
         let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(0)), siblings: None };
-        let asked = tarn_formats::open_with(Arc::new(Choosy(memory, access)), &options).unwrap();
+        let asked = (opened.asked)(access, &options);
         for (variable, values) in contents.variables.iter().zip(&alone) {
             let array = read_whole(asked.as_ref(), variable);
-            assert_eq!(&array, values, "{}: {} {access:?}", path.display(), variable.path);
+            assert_eq!(&array, values, "{name}: {} {access:?}", variable.path);
         }
     }
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(whole)).collect();
         for thread in threads {
-            assert_eq!(
-                thread.join().unwrap(),
-                alone,
-                "{}: concurrent reads differ",
-                path.display()
-            );
+            assert_eq!(thread.join().unwrap(), alone, "{name}: concurrent reads differ");
         }
     });
 }

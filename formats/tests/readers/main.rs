@@ -11,3 +11,5 @@ mod reference;
 mod support;
 #[cfg(test)]
 mod written;
+#[cfg(test)]
+mod zarr;

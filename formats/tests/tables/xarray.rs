@@ -14,7 +14,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_formats::table::{Dependence, Part};
-use tarn_formats::{FormatError, LocalFile, Reader, Region, Table, Variable};
+use tarn_formats::{
+    FormatError, LocalFile, LocalKeys, OpenOptions, Reader, Region, Table, Variable,
+};
 use tarn_schemas::TableOptions;
 use tarn_schemas::table::{Decode, Layout};
 
@@ -30,7 +32,7 @@ const MISREAD: [&str; 4] = [
 /// Of ARM's files one of each kind: the others have the same hundreds of variables.
 const ARM: [&str; 5] = ["bnf", "maraos", "sgpmetE13.b1.20190101", "sgpmetE15", "sgpsonde"];
 
-const MODULES: &str = "xarray, netCDF4, cftime, h5py, pyarrow";
+const MODULES: &str = "xarray, netCDF4, cftime, h5py, pyarrow, zarr";
 
 /// Columns as Arrow streams in one file, and a line of JSON for each variable in another.
 struct Columns {
@@ -186,9 +188,16 @@ fn random_variables_decode_as_in_xarray_and_netcdf4() {
         columns.write(&reader, Decode::Xarray);
         columns.write(&reader, Decode::Arrow);
     }
+    for name in ["two.zarr", "three.zarr"] {
+        let keys = LocalKeys::open(folder.path().join(name)).unwrap();
+        let reader = tarn_formats::open_store(Arc::new(keys), &OpenOptions::default()).unwrap();
+        assert_eq!(reader.contents().variables.len(), 200, "{:?}", reader.contents().unreadable);
+        columns.write(&reader, Decode::Xarray);
+        columns.write(&reader, Decode::Arrow);
+    }
     let counts = compare(folder.path());
-    assert!(counts["xarray"].as_u64() >= Some(500), "{counts}");
-    assert!(counts["arrow"].as_u64() >= Some(400), "{counts}");
+    assert!(counts["xarray"].as_u64() >= Some(800), "{counts}");
+    assert!(counts["arrow"].as_u64() >= Some(600), "{counts}");
     assert!(counts["texts"].as_u64() >= Some(100), "{counts}");
     assert!(counts["refused"].as_u64() >= Some(20), "{counts}");
 }

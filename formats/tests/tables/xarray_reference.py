@@ -1,6 +1,6 @@
-"""Writes NetCDF files of random variables, and compares Tarn's columns with xarray and netCDF4.
+"""Writes NetCDF files and Zarr stores of random variables, and compares Tarn's columns with xarray and netCDF4.
 
-usage: xarray_reference.py write FOLDER SEED    writes FOLDER/*.nc
+usage: xarray_reference.py write FOLDER SEED    writes FOLDER/*.nc and *.zarr
        xarray_reference.py compare FOLDER       compares FOLDER/columns.arrows, listed in columns.jsonl
 """
 import collections
@@ -15,6 +15,8 @@ import netCDF4
 import numpy as np
 import pyarrow as pa
 import xarray as xr
+import zarr
+from xarray.backends.zarr import FillValueCoder
 from xarray.conventions import decode_cf_variable, decode_cf_variables
 
 warnings.simplefilter("ignore")
@@ -186,12 +188,65 @@ def write_texts(path, rng, file_format, count):
                     variable.setncattr("missing_value", some(rng, "", "NA", "-"))
 
 
+def json_of(value):
+    """An attribute as JSON has it."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def write_zarr(path, rng, version, count):
+    """Random variables as arrays of Zarr, with attributes that JSON can hold."""
+    root = zarr.create_group(path, zarr_format=version)
+    for index in range(count):
+        kind = rng.random()
+        if kind < 0.1:
+            values, attributes = other_of_zarr(rng), {}
+        elif kind < 0.35:
+            values, attributes = random_time(rng, INTEGERS + ["f4", "f8"])
+        else:
+            values, attributes = random_variable(rng, INTEGERS + ["f4", "f8"])
+        fill = attributes.pop("_FillValue", None)
+        attributes = {key: json_of(value) for key, value in attributes.items()}
+        extra = {}
+        if version == 2:
+            own = fill is not None and not isinstance(fill, str) and fill.dtype == values.dtype
+            if values.dtype.kind in "TUS" and rng.random() < 0.5:
+                fill, own = some(rng, "", "a") if values.dtype.kind != "S" else some(rng, b"", b"a"), True
+            extra["fill_value"] = fill if own else None
+            attributes["_ARRAY_DIMENSIONS"] = ["x"]
+        else:
+            extra["dimension_names"] = ["x"]
+            if fill is not None and not isinstance(fill, str):
+                if values.dtype.kind != "f":
+                    fill = int(fill) if np.isfinite(fill) else 7
+                attributes["_FillValue"] = FillValueCoder.encode(fill, values.dtype)
+            if values.dtype.kind in "iu" and rng.random() < 0.5:
+                extra["fill_value"] = int(values[0])
+        array = root.create_array(f"v{index}", shape=values.shape, dtype=values.dtype, chunks=(5,), attributes=attributes, **extra)
+        array[...] = values
+    zarr.consolidate_metadata(path, zarr_format=version)
+
+
+def other_of_zarr(rng):
+    """What NetCDF does not have: times of NumPy, fixed texts, Booleans."""
+    kind = some(rng, "M8[s]", "M8[ns]", "m8[ms]", "U3", "S3", "T", "?")
+    if kind in ("U3", "S3", "T"):
+        dtype = np.dtypes.StringDType() if kind == "T" else kind
+        return np.array([some(rng, "", "a", "abc", "xy") for _ in range(CELLS)], dtype)
+    if kind == "?":
+        return rng.random(CELLS) < 0.5
+    values = rng.integers(-(10**9), 10**9, CELLS).astype(kind)
+    values[rng.integers(CELLS)] = "NaT"
+    return values
+
+
 def write(folder, seed):
     rng = np.random.default_rng(seed)
     write_numbers(folder / "numbers.nc", rng, "NETCDF4", INTEGERS + ["f4", "f8"], 600)
     write_numbers(folder / "classic.nc", rng, "NETCDF3_64BIT_OFFSET", CLASSIC, 150)
     write_texts(folder / "texts.nc", rng, "NETCDF4", 60)
     write_texts(folder / "texts_classic.nc", rng, "NETCDF3_CLASSIC", 60)
+    write_zarr(folder / "two.zarr", rng, 2, 200)
+    write_zarr(folder / "three.zarr", rng, 3, 200)
 
 
 # ---------------------------------------------------------------- what xarray and netCDF4 say
@@ -201,7 +256,11 @@ class Group:
     """The variables of one group, as xarray reads them: stored, and decoded one by one."""
 
     def __init__(self, file, group):
-        self.store = xr.backends.NetCDF4DataStore.open(file, group=group or None)
+        self.zarr = pathlib.Path(file).is_dir()
+        if self.zarr:
+            self.store = xr.backends.ZarrStore.open_group(file, group=group or None, mode="r")
+        else:
+            self.store = xr.backends.NetCDF4DataStore.open(file, group=group or None)
         self.stored, self.attributes = self.store.load()
         self.failed = {}
         while True:
@@ -235,8 +294,9 @@ class Group:
         units = attributes.get("units")
         if raw.dtype.kind not in "iuf" or (isinstance(units, str) and "since" in units.lower()):
             return None
-        null = masked(raw, attributes)
-        compare_with_netcdf4(self, name, raw, attributes, null)
+        null = masked(raw, attributes, default=not self.zarr)
+        if not self.zarr:
+            compare_with_netcdf4(self, name, raw, attributes, null)
         fills = [f for key in ("_FillValue", "missing_value") for f in np.ravel(attributes.get(key, []))]
         fills = [f for f in fills if not isinstance(f, str)]
         packed = "scale_factor" in attributes or "add_offset" in attributes
@@ -245,6 +305,8 @@ class Group:
             attributes.pop("_FillValue", None)
             attributes.pop("missing_value", None)
         scale = attributes.get("scale_factor")
+        # Integers of JSON have 64 bits here.
+        scale = np.int64(scale) if isinstance(scale, int) else scale
         if isinstance(scale, (int, np.integer)) and "add_offset" not in attributes and not nan_only:
             # Integers that do not fit are NULL and do not wrap.
             del attributes["scale_factor"]
@@ -293,8 +355,8 @@ def fill_members(attributes):
                 yield member
 
 
-def masked(raw, attributes):
-    """Rule 16: fills are compared with the stored value; the default fill counts where none is named."""
+def masked(raw, attributes, default):
+    """Rule 16: fills are compared with the stored value; in NetCDF the default fill counts where none is named."""
     null = np.zeros(raw.shape, bool)
     unsigned = {"true": ("i", "u"), "false": ("u", "i")}.get(attributes.get("_Unsigned"))
     view = raw.view(f"{unsigned[1]}{raw.dtype.itemsize}") if unsigned and raw.dtype.kind == unsigned[0] else None
@@ -311,7 +373,7 @@ def masked(raw, attributes):
                 null |= np.array([int(v) == int(member) for v in data.ravel()], bool).reshape(data.shape)
     named = [m for m in np.ravel(attributes.get("_FillValue", [])) if not isinstance(m, str)]
     own = "_FillValue" in attributes and any(representable(m, raw.dtype) or (view is not None and representable(m, view.dtype)) for m in named)
-    if not own and raw.dtype.itemsize > 1 and view is None:
+    if default and not own and raw.dtype.itemsize > 1 and view is None:
         null |= raw == raw.dtype.type(netCDF4.default_fillvals[raw.dtype.str[1:]])
     return null
 

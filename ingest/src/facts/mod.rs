@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tarn_connectors::Stores;
 use tarn_connectors::store::FileStat;
 use tarn_formats::cf::Decoder;
-use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Region, Variable};
+use tarn_formats::{AttributeValue, Contents, FormatError, OpenOptions, Reader, Region, Variable};
 use tarn_schemas::facts::{FileFacts, VariableFacts};
 
 /// Files with more bytes are described without statistics of their cells.
@@ -23,11 +23,12 @@ const CELLS: u64 = 1 << 20;
 /// 2 GiB and variables with an unsupported filter have none; times have only `missing`, for their
 /// range stands in the extent.
 pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, IngestError> {
+    let file = &stores.whole(file).await?;
     let sha256 = stores.sha256(file).await?;
     let source = stores.source(file).await?;
     let (location, bytes) = (file.location.clone(), file.bytes);
     crate::blocking(move || {
-        let reader = tarn_formats::open(source)?;
+        let reader = source.open(&OpenOptions::default())?;
         let contents = reader.contents();
         let mut finder = Finder::default();
         let mut variables = Vec::with_capacity(contents.variables.len());

@@ -18,11 +18,12 @@ use tarn_formats::{Format, Reader};
 use tarn_schemas::TableOptions;
 
 /// Functions whose rows are those of a grid, and the formats they take; `None` takes all.
-const READERS: [(&str, Option<&[Format]>); 4] = [
+const READERS: [(&str, Option<&[Format]>); 5] = [
     ("read_any", None),
     ("read_netcdf", Some(&[Format::NetCdf4, Format::NetCdf3, Format::Hdf5])),
     ("read_hdf5", Some(&[Format::Hdf5, Format::NetCdf4])),
     ("read_spec", Some(&[Format::Spec])),
+    ("read_zarr", Some(&[Format::Zarr2, Format::Zarr3])),
 ];
 
 /// Functions that list what is inside.

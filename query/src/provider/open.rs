@@ -208,7 +208,7 @@ impl Opener {
         let source = self.stores.source(stat).await?;
         let siblings = with_siblings.then(|| Stores::siblings(stat)).flatten();
         let options = OpenOptions { siblings, ..OpenOptions::default() };
-        blocking(move || Ok(tarn_formats::open_with(source, &options)?)).await
+        blocking(move || Ok(source.open(&options)?)).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_catalog::{Catalog, LabDefaults, PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::Stores;
-use tarn_formats::Table;
+use tarn_formats::{OpenOptions, Table};
 use tarn_query::{Engine, EngineConfig, QueryError, Session, SessionOptions};
 use tarn_schemas::{
     DatasetName, Extent, FileFacts, LabName, Principal, Record, Scope, TableName, TableOptions,
@@ -119,7 +119,7 @@ impl Lab {
         for path in paths {
             for stat in self.stores.expand(path).await.unwrap() {
                 let source = self.stores.source(&stat).await.unwrap();
-                readers.push(tarn_formats::open(source).unwrap());
+                readers.push(source.open(&OpenOptions::default()).unwrap());
                 let sha256 = self.stores.sha256(&stat).await.unwrap();
                 files.push(PinnedFile { stat, sha256 });
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_catalog::{Catalog, LabDefaults, PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::Stores;
-use tarn_formats::Table;
+use tarn_formats::{OpenOptions, Table};
 use tarn_query::{Engine, EngineConfig};
 use tarn_schemas::facts::{Extent, FileFacts, VariableFacts};
 use tarn_schemas::{LabName, Layout, Principal, Record, Scope, TableOptions};
@@ -113,7 +113,8 @@ async fn in_place(stores: &Stores, files: &[PathBuf], name: &str, layout: Layout
     for file in files {
         let stat = stores.expand(file.to_str().unwrap()).await.unwrap().remove(0);
         let sha256 = stores.sha256(&stat).await.unwrap();
-        readers.push(tarn_formats::open(stores.source(&stat).await.unwrap()).unwrap());
+        let source = stores.source(&stat).await.unwrap();
+        readers.push(source.open(&OpenOptions::default()).unwrap());
         pinned.push(PinnedFile { stat, sha256 });
     }
     let table = Table::open(&readers, &options).unwrap();

@@ -75,8 +75,7 @@ pub(crate) async fn open(
     let source = stores.source(file).await.map_err(|error| Unopened::Failed(error.into()))?;
     let siblings = with_siblings.then(|| Stores::siblings(file)).flatten();
     let options = OpenOptions { siblings, ..OpenOptions::default() };
-    let opened =
-        tokio::task::spawn_blocking(move || tarn_formats::open_with(source, &options)).await;
+    let opened = tokio::task::spawn_blocking(move || source.open(&options)).await;
     match opened {
         Ok(Ok(reader)) => Ok(reader),
         Ok(Err(error @ FormatError::UnknownFormat { .. })) => {

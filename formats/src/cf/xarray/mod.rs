@@ -86,6 +86,19 @@ impl Draft {
         Ok(Self { location: location.to_owned(), variable, kind })
     }
 
+    /// The same draft for a format that has Booleans of its own, which xarray keeps; those of HDF5 are
+    /// an enumeration, which the C library shows as its integers.
+    #[must_use]
+    pub(crate) fn with_booleans(mut self) -> Self {
+        if self.variable.data_type == DataType::Boolean
+            && let Kind::Ready(Steps::Numbers(numbers)) = &self.kind
+            && *numbers.result() == DataType::Int8
+        {
+            self.kind = Kind::Ready(Steps::Stored);
+        }
+        self
+    }
+
     /// Whether [`Self::look`] wants all values of the variable.
     pub(crate) fn wants_values(&self) -> bool {
         !matches!(self.kind, Kind::Ready(_))

@@ -23,7 +23,7 @@ pub(super) fn decompress(input: &[u8], output: &mut [u8]) -> Option<usize> {
 }
 
 /// Decompresses a block that fills `target`.
-pub(super) fn block_into(stored: &[u8], target: &mut [u8]) -> Option<()> {
+pub(crate) fn block_into(stored: &[u8], target: &mut [u8]) -> Option<()> {
     let written = lz4_flex::block::decompress_into(stored, target).ok()?;
     (written == target.len()).then_some(())
 }

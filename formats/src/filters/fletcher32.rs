@@ -4,7 +4,7 @@
 ///
 /// # Errors
 /// If the checksum does not fit.
-pub(super) fn check(input: &[u8]) -> Result<&[u8], String> {
+pub(crate) fn check(input: &[u8]) -> Result<&[u8], String> {
     let (payload, stored) =
         input.split_last_chunk::<4>().ok_or_else(|| "no room for a checksum".to_owned())?;
     let sum = checksum(payload);

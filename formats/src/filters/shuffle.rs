@@ -23,7 +23,7 @@ pub(crate) struct Planes<'a> {
 
 impl<'a> Planes<'a> {
     /// `None` where shuffling changed nothing.
-    pub(super) fn new(bytes: &'a [u8], width: usize) -> Option<Self> {
+    pub(crate) fn new(bytes: &'a [u8], width: usize) -> Option<Self> {
         let count = bytes.len().checked_div(width).unwrap_or(0);
         (width > 1 && count > 1).then_some(Self { bytes, width, count })
     }
@@ -80,7 +80,7 @@ impl<'a> Planes<'a> {
     }
 
     /// Writes all bytes, the ones behind the planes too, to `target`, which has room for just them.
-    pub(super) fn undo(&self, target: &mut [u8]) -> Option<()> {
+    pub(crate) fn undo(&self, target: &mut [u8]) -> Option<()> {
         let whole = self.count.checked_mul(self.width)?;
         let (elements, rest) = target.split_at_mut_checked(whole)?;
         let tail = self.bytes.get(whole..).filter(|tail| tail.len() == rest.len())?;

@@ -8,21 +8,21 @@ use zstd::bulk;
 const KEPT: usize = 16 << 20;
 
 /// Decompressors.
-pub(super) struct Codecs {
-    pub(super) inflate: Decompressor,
-    pub(super) zstd: bulk::Decompressor<'static>,
-    pub(super) snappy: snap::raw::Decoder,
+pub(crate) struct Codecs {
+    pub(crate) inflate: Decompressor,
+    pub(crate) zstd: bulk::Decompressor<'static>,
+    pub(crate) snappy: snap::raw::Decoder,
 }
 
 /// Decompressors and memory.
-pub(super) struct Tools {
-    pub(super) codecs: Codecs,
+pub(crate) struct Tools {
+    pub(crate) codecs: Codecs,
     /// What the last step wrote.
-    pub(super) front: Vec<u8>,
+    pub(crate) front: Vec<u8>,
     /// What the next step writes to.
-    pub(super) back: Vec<u8>,
+    pub(crate) back: Vec<u8>,
     /// A block inside a step.
-    pub(super) block: Vec<u8>,
+    pub(crate) block: Vec<u8>,
 }
 
 impl Default for Tools {
@@ -42,7 +42,7 @@ thread_local! {
 
 /// Runs `work` with the tools of this thread. Tools that a panic or a nested call keeps away are
 /// made anew.
-pub(super) fn with<R>(work: impl FnOnce(&mut Tools) -> R) -> R {
+pub(crate) fn with<R>(work: impl FnOnce(&mut Tools) -> R) -> R {
     let mut tools = TOOLS.take().unwrap_or_default();
     let result = work(&mut tools);
     for memory in [&mut tools.front, &mut tools.back, &mut tools.block] {
@@ -55,7 +55,7 @@ pub(super) fn with<R>(work: impl FnOnce(&mut Tools) -> R) -> R {
 }
 
 /// The first `length` bytes of memory, grown where it is shorter; what was there before stays.
-pub(super) fn room(memory: &mut Vec<u8>, length: usize) -> &mut [u8] {
+pub(crate) fn room(memory: &mut Vec<u8>, length: usize) -> &mut [u8] {
     if memory.len() < length {
         memory.resize(length, 0);
     }
@@ -65,7 +65,7 @@ pub(super) fn room(memory: &mut Vec<u8>, length: usize) -> &mut [u8] {
 impl Codecs {
     /// Undoes deflate into the front of `output`: `size` bytes are expected, and no more than
     /// `limit` accepted. Gives the number of bytes.
-    pub(super) fn inflate(
+    pub(crate) fn inflate(
         &mut self,
         input: &[u8],
         output: &mut Vec<u8>,
@@ -83,7 +83,7 @@ impl Codecs {
     }
 
     /// Undoes bzip2 into the front of `output`; gives the number of bytes.
-    pub(super) fn bunzip2(input: &[u8], output: &mut [u8]) -> Option<usize> {
+    pub(crate) fn bunzip2(input: &[u8], output: &mut [u8]) -> Option<usize> {
         let mut decompress = bzip2::Decompress::new(false);
         match decompress.decompress(input, output) {
             Ok(bzip2::Status::StreamEnd) => usize::try_from(decompress.total_out()).ok(),

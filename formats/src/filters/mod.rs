@@ -1,4 +1,4 @@
-//! Undoing the filters of a chunk.
+//! Undoing the filters of an HDF5 chunk; Zarr takes the single filters from here.
 //!
 //! Filters are listed in the order they were applied when writing and undone in reverse; bit N of a
 //! chunk's mask says that filter N was left out for it.
@@ -8,13 +8,13 @@
 //! where they are wanted and nowhere else.
 
 mod bitshuffle;
-mod blosc;
+pub(crate) mod blosc;
 mod blosclz;
-mod fletcher32;
-mod lz4;
+pub(crate) mod fletcher32;
+pub(crate) mod lz4;
 mod lzf;
-mod shuffle;
-mod tools;
+pub(crate) mod shuffle;
+pub(crate) mod tools;
 
 use arrow::buffer::MutableBuffer;
 use hdf5_reader::filters::{nbit, scaleoffset, szip};
@@ -279,6 +279,6 @@ fn step<'a>(
     Ok(Now::Front(length))
 }
 
-fn damaged() -> String {
+pub(crate) fn damaged() -> String {
     "the compressed bytes are damaged".to_owned()
 }

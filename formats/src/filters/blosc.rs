@@ -22,7 +22,7 @@ const MOST_PARTS: usize = 16;
 const LEAST_ELEMENTS: usize = 128;
 
 /// Undoes it into the front of `output`; gives the number of bytes. `scratch` is memory for blocks.
-pub(super) fn undo(
+pub(crate) fn undo(
     input: &[u8],
     output: &mut [u8],
     scratch: &mut Vec<u8>,
