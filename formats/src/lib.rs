@@ -19,19 +19,22 @@ pub mod netcdf3;
 pub mod reader;
 mod recognise;
 pub mod region;
+mod replay;
 pub mod siblings;
 mod simd;
 pub mod source;
 pub mod spec;
 pub mod table;
+pub mod traffic;
 
 pub use cache::ChunkCache;
 pub use contents::{
     Attribute, AttributeValue, Contents, Dimension, Format, Grid, Unreadable, Variable,
 };
 pub use error::FormatError;
-pub use reader::{OpenOptions, Reader, open, open_with};
+pub use reader::{Ahead, OpenOptions, Reader, open, open_with};
 pub use region::{Region, Selection};
 pub use siblings::{LocalSiblings, SourceResolver, Unresolved};
 pub use source::{Access, ByteSource, LocalFile, MemorySource, SourceError};
 pub use table::Table;
+pub use traffic::Traffic;

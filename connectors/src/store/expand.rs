@@ -1,5 +1,6 @@
 //! Paths, URLs, globs and folders → files.
 
+use super::location::BUCKETS;
 use super::{FileStat, Found, Location, StoreError, Stores, blocking, local_stat, remote};
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
@@ -102,7 +103,8 @@ async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<Found>, StoreE
         files.into_iter().map(|stat| Found { stat, named }).collect()
     };
     let wild = is_pattern(text);
-    if wild && text.starts_with("s3://") {
+    let bucket = text.split_once("://").is_some_and(|(scheme, _)| BUCKETS.contains(&scheme));
+    if wild && bucket {
         return Ok(found(match_remote(stores, text).await?, true));
     }
     let location = Location::parse(text)?;
@@ -126,7 +128,7 @@ async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<Found>, StoreE
 /// The objects of a bucket whose keys match a glob.
 async fn match_remote(stores: &Stores, text: &str) -> Result<Vec<FileStat>, StoreError> {
     let invalid = |problem: String| StoreError::Invalid { location: text.to_owned(), problem };
-    let rest = text.strip_prefix("s3://").unwrap_or(text);
+    let (scheme, rest) = text.split_once("://").unwrap_or(("s3", text));
     let (bucket, glob) = rest.split_once('/').unwrap_or((rest, ""));
     if is_pattern(bucket) {
         return Err(invalid("the bucket must be named".to_owned()));
@@ -135,7 +137,7 @@ async fn match_remote(stores: &Stores, text: &str) -> Result<Vec<FileStat>, Stor
     let literal = glob.find(['*', '?', '[']).and_then(|at| glob.get(..at)).unwrap_or(glob);
     let folder = literal.rsplit_once('/').map_or("", |(folder, _)| folder);
     let prefix = ObjectPath::parse(folder).map_err(|e| invalid(e.to_string()))?;
-    let location = Location::parse(&format!("s3://{bucket}/"))?;
+    let location = Location::parse(&format!("{scheme}://{bucket}/"))?;
     list(stores, &location, &prefix, |key| pattern.matches_with(key, MATCH)).await
 }
 
@@ -147,6 +149,7 @@ async fn list(
     keep: impl Fn(&str) -> bool,
 ) -> Result<Vec<FileStat>, StoreError> {
     let (store, _) = stores.object_store(location)?;
+    stores.ranges.count(0);
     let found: Vec<_> = store
         .list(Some(prefix))
         .try_collect()

@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod expand;
 mod location;
+mod ranges;
 mod remote;
 
 pub use config::StoreConfig;
@@ -13,6 +14,7 @@ pub use location::Location;
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use serde::{Deserialize, Serialize};
+use ranges::Ranges;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -21,7 +23,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tarn_formats::{ByteSource, LocalFile, LocalSiblings, SourceError, SourceResolver};
+use tarn_formats::{ByteSource, LocalFile, LocalSiblings, SourceError, SourceResolver, Traffic};
 
 /// A found file: where it is and how to tell whether it changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,8 @@ pub struct Stores {
     open: Arc<Mutex<HashMap<String, Arc<dyn ObjectStore>>>>,
     /// Checksums by location and tag, of files whose tag changed since they were registered.
     checksums: Arc<Mutex<HashMap<(String, String), String>>>,
+    /// What is kept of objects, and how many requests there were.
+    ranges: Arc<Ranges>,
 }
 
 impl fmt::Debug for Stores {
@@ -92,8 +96,7 @@ impl Stores {
             StoreError::Invalid { location: location.to_string(), problem: error.to_string() }
         })?;
         let config = self.config_for(location);
-        let base = &location.url()[..url::Position::BeforePath];
-        let key = format!("{base} {}", config.map_or("", |config| config.url.as_str()));
+        let key = self.store_name(location);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = open.get(&key) {
             return Ok((Arc::clone(store), path));
@@ -101,6 +104,18 @@ impl Stores {
         let store = config::connect(location, config)?;
         open.insert(key, Arc::clone(&store));
         Ok((store, path))
+    }
+
+    /// What tells the store of a location, with the settings it is read with, from others.
+    fn store_name(&self, location: &Location) -> String {
+        let base = &location.url()[..url::Position::BeforePath];
+        format!("{base} {}", self.config_for(location).map_or("", |config| config.url.as_str()))
+    }
+
+    /// All requests to stores so far, and the bytes that were asked for; without repetitions after
+    /// failures, which the store's client makes, and without those of Delta tables.
+    pub fn traffic(&self) -> Traffic {
+        self.ranges.traffic()
     }
 
     /// The files that a path, URL, glob or folder stands for, sorted by location. A folder means all
@@ -121,6 +136,7 @@ impl Stores {
             return blocking(location, move || local_stat(&path)).await;
         }
         let (store, path) = self.object_store(location)?;
+        self.ranges.count(0);
         let meta = store
             .head(&path)
             .await
@@ -172,13 +188,14 @@ impl Stores {
     }
 
     /// Opens one file, which must still have the size and tag of `file`. Local files are read with
-    /// `pread`; others through the object store, which needs a tokio runtime to be running when
-    /// this is called (reads then block the calling thread, so they must not run on an async
-    /// worker) and refuses every answer with another tag.
+    /// `pread`. Others are read through the object store, which needs a tokio runtime to be running
+    /// when this is called (reads then block the calling thread, so they must not run on an async
+    /// worker); nothing is asked of the store here, and every answer with another size or tag is
+    /// refused.
     pub async fn source(&self, file: &FileStat) -> Result<Arc<dyn ByteSource>, StoreError> {
-        self.check_unchanged(file).await?;
         let location = Location::parse(&file.location)?;
         if let Some(path) = location.local_path() {
+            self.check_unchanged(file).await?;
             return blocking(&location, move || {
                 let failed = |problem: String| StoreError::Failed {
                     location: path.display().to_string(),
@@ -186,14 +203,15 @@ impl Stores {
                 };
                 let source = LocalFile::open(&path).map_err(|error| match error {
                     SourceError::Io { source, .. } => failed(source.to_string()),
-                    error @ SourceError::OutOfBounds { .. } => failed(error.to_string()),
+                    error => failed(error.to_string()),
                 })?;
                 Ok(Arc::new(source) as Arc<dyn ByteSource>)
             })
             .await;
         }
         let (store, path) = self.object_store(&location)?;
-        Ok(Arc::new(remote::RemoteFile::new(file.clone(), store, path)))
+        let (name, ranges) = (self.store_name(&location), Arc::clone(&self.ranges));
+        Ok(Arc::new(remote::RemoteFile::new(file.clone(), store, &name, path, ranges)))
     }
 
     /// What opens the files that `file` refers to: for a local file those in its folder and below,
@@ -213,6 +231,7 @@ impl Stores {
         }
         let (store, path) = self.object_store(&location)?;
         let failed = |error| StoreError::from_object_store(&location, &error);
+        self.ranges.count(file.bytes);
         let answer = store.get(&path).await.map_err(failed)?;
         remote::check_tag(file, &answer.meta)?;
         let mut stream = answer.into_stream();

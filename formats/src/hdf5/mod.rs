@@ -4,6 +4,7 @@
 //! when a dataset is first read. Reading, filters and values are ours: byte ranges of the chunks
 //! that a region touches → values → the region cut out → Arrow.
 
+mod ahead;
 mod assemble;
 mod attribute;
 mod chunked;
@@ -30,7 +31,7 @@ use crate::cache::FileChunks;
 use crate::contents::{Attribute, AttributeValue, Contents, Format, Unreadable, Variable};
 use crate::error::FormatError;
 use crate::grids::{grids, group_of};
-use crate::reader::{OpenOptions, Reader, checked};
+use crate::reader::{Ahead, OpenOptions, Reader, checked};
 use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
@@ -135,6 +136,10 @@ impl Reader for Hdf5Reader {
         };
         let lost = || FormatError::corrupt(self.location(), path, "it is not in the index");
         read.ok_or_else(lost)?.region(region)
+    }
+
+    fn ahead(&self) -> Option<&dyn Ahead> {
+        self.source.access().is_remote().then_some(self)
     }
 }
 

@@ -14,12 +14,13 @@ use crate::contents::{
 use crate::elements::{self, BigEndian};
 use crate::error::FormatError;
 use crate::grids::grids;
-use crate::reader::{Reader, checked, region_bytes};
+use crate::reader::{Ahead, Reader, checked, region_bytes};
 use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use header::{Header, RawAttribute, RawVariable, Type, Value};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// An open NetCDF classic file.
@@ -104,6 +105,25 @@ impl Reader for NetCdf3Reader {
             rows.read(self.source.as_ref(), |bytes| values.push(bytes))?.ok_or_else(overflow)?;
         }
         Ok(elements::fixed_width(stored.kind.data_type(), values.into_native(), cells)?)
+    }
+
+    fn ahead(&self) -> Option<&dyn Ahead> {
+        self.source.access().is_remote().then_some(self)
+    }
+}
+
+impl Ahead for NetCdf3Reader {
+    fn ranges(&self, path: &str, region: &Region) -> Vec<Range<u64>> {
+        let variable = checked(self.location(), &self.contents, path, region).ok();
+        let ranges = variable.filter(|_| region.cells() != Some(0)).and_then(|variable| {
+            let rows = self.stored.get(&variable.path)?.rows(&variable.shape(), region)?;
+            rows.ranges(self.source.access())
+        });
+        ranges.unwrap_or_default()
+    }
+
+    fn announce(&self, ranges: &[Range<u64>]) {
+        self.source.announce(ranges);
     }
 }
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use tarn_formats::{
-    Access, ByteSource, ChunkCache, FormatError, MemorySource, OpenOptions, Reader, Region,
+    Access, ByteSource, ChunkCache, Contents, FormatError, MemorySource, OpenOptions, Reader, Region,
     SourceError, Variable,
 };
 
@@ -91,13 +91,22 @@ fn contract(path: &Path) {
     let alone = whole();
     let bytes = Bytes::from(std::fs::read(path).unwrap());
     for access in [
-        Access { gap: 0, run: 1, batch: 1 },
-        Access { gap: 30, run: 100, batch: 250 },
-        Access { gap: 1 << 40, run: 1 << 40, batch: 1 << 40 },
+        Access { gap: 0, run: 1, batch: 1, head: 0 },
+        // As stores are asked: opened from a head, with what is missing fetched afterwards.
+        Access { gap: 30, run: 100, batch: 250, head: 600 },
+        Access { gap: 1 << 40, run: 1 << 40, batch: 1 << 40, head: 1 },
     ] {
         let memory = MemorySource::new(path.display().to_string(), bytes.clone());
         let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(0)), siblings: None };
         let asked = tarn_formats::open_with(Arc::new(Choosy(memory, access)), &options).unwrap();
+        let found = asked.contents();
+        assert_eq!(found.variables, contents.variables, "{}: {access:?}", path.display());
+        assert_eq!(found.attributes, contents.attributes, "{}: {access:?}", path.display());
+        assert_eq!(found.groups, contents.groups, "{}: {access:?}", path.display());
+        let paths = |contents: &Contents| -> Vec<String> {
+            contents.unreadable.iter().map(|unreadable| unreadable.path.clone()).collect()
+        };
+        assert_eq!(paths(found), paths(contents), "{}: {access:?}", path.display());
         for (variable, values) in contents.variables.iter().zip(&alone) {
             let array = read_whole(asked.as_ref(), variable);
             assert_eq!(&array, values, "{}: {} {access:?}", path.display(), variable.path);
