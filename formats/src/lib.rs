@@ -20,6 +20,7 @@ pub mod reader;
 mod recognise;
 pub mod region;
 mod replay;
+pub mod saved;
 pub mod siblings;
 mod simd;
 pub mod source;

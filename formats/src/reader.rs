@@ -6,6 +6,7 @@ use crate::elements::MAX_REGION_BYTES;
 use crate::error::FormatError;
 use crate::recognise::{Recognised, is_log, recognise};
 use crate::region::Region;
+use crate::saved::Entry;
 use crate::siblings::SourceResolver;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
@@ -35,6 +36,13 @@ pub trait Reader: Send + Sync + fmt::Debug {
     /// [`FormatError::NotFound`] for an unknown variable, [`FormatError::Options`] for a region that
     /// does not fit its shape, [`FormatError::Corrupt`] or [`FormatError::Unsupported`] for its bytes.
     fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError>;
+
+    /// The metadata of the file as rows, with which [`Shelf`](crate::saved::Shelf) opens it without
+    /// asking for them again; `None` where its format, or the file, has no such rows. Reads what was
+    /// not read of them before.
+    fn entries(&self) -> Result<Option<Vec<Entry>>, FormatError> {
+        Ok(None)
+    }
 
     /// How regions are asked for before they are read; `None` where that gains nothing, as with
     /// local files.

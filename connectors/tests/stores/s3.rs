@@ -27,6 +27,7 @@ with netCDF4.Dataset(sys.argv[1], "w") as f:
         t[step] = step
         for name in names:
             f[name][step] = rng.normal(size=(90, 180)).astype("f4")
+        f.sync()
     for name in names:
         f[name].units = "K"
         f[name].long_name = "a variable with a name that takes some room " * 20

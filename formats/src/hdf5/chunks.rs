@@ -58,9 +58,9 @@ pub(crate) struct Chunk {
 #[derive(Debug, Default)]
 pub(crate) struct ChunkTable {
     /// Number of chunks along each dimension.
-    grid: Vec<u64>,
+    pub(super) grid: Vec<u64>,
     /// Sorted by place.
-    chunks: Vec<(u64, Chunk)>,
+    pub(super) chunks: Vec<(u64, Chunk)>,
 }
 
 impl ChunkTable {

@@ -22,6 +22,7 @@ mod links;
 mod mapping;
 mod parse;
 mod read;
+pub(crate) mod saved;
 mod selection;
 mod sources;
 mod storage;
@@ -33,6 +34,7 @@ use crate::error::FormatError;
 use crate::grids::{grids, group_of};
 use crate::reader::{Ahead, OpenOptions, Reader, checked};
 use crate::region::Region;
+use crate::saved::Entry;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
@@ -84,7 +86,24 @@ impl Hdf5Reader {
     }
 
     fn parse(source: Arc<dyn ByteSource>, family: &Family<'_>) -> Result<Self, FormatError> {
-        let mut index = parse::index(&source)?;
+        let index = parse::index(&source)?;
+        Self::with(source, index, family)
+    }
+
+    /// A file whose metadata are known.
+    pub(crate) fn of_index(
+        source: Arc<dyn ByteSource>,
+        index: H5Index,
+        options: &OpenOptions,
+    ) -> Result<Self, FormatError> {
+        Self::with(source, index, &Family::new(options))
+    }
+
+    fn with(
+        source: Arc<dyn ByteSource>,
+        mut index: H5Index,
+        family: &Family<'_>,
+    ) -> Result<Self, FormatError> {
         let netcdf = dimensions::is_netcdf4(&index);
         if netcdf {
             index.datasets.iter_mut().for_each(|d| characters(&mut d.datatype));
@@ -136,6 +155,10 @@ impl Reader for Hdf5Reader {
         };
         let lost = || FormatError::corrupt(self.location(), path, "it is not in the index");
         read.ok_or_else(lost)?.region(region)
+    }
+
+    fn entries(&self) -> Result<Option<Vec<Entry>>, FormatError> {
+        self.rows()
     }
 
     fn ahead(&self) -> Option<&dyn Ahead> {

@@ -10,9 +10,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use tarn_formats::saved::{Entry, Shelf, to_batch};
 use tarn_formats::{
-    Access, ByteSource, ChunkCache, Contents, FormatError, MemorySource, OpenOptions, Reader, Region,
-    SourceError, Variable,
+    Access, ByteSource, ChunkCache, Contents, FormatError, LocalFile, MemorySource, OpenOptions, Reader,
+    Region, SourceError, Variable, traffic,
 };
 
 /// Real files, small ones of every kind.
@@ -112,6 +113,7 @@ fn contract(path: &Path) {
             assert_eq!(&array, values, "{}: {} {access:?}", path.display(), variable.path);
         }
     }
+    saved_metadata(reader.as_ref(), &alone);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(whole)).collect();
         for thread in threads {
@@ -123,6 +125,45 @@ fn contract(path: &Path) {
             );
         }
     });
+}
+
+/// A file opened from its saved metadata is the same file, and asks for none of them again.
+fn saved_metadata(reader: &dyn Reader, alone: &[ArrayRef]) {
+    let location = reader.location();
+    let Some(entries) = reader.entries().unwrap() else { return };
+    let other = vec![Entry { description: "damaged".to_owned(), ..Entry::default() }];
+    let files = [("other".to_owned(), other), ("key".to_owned(), entries.clone())];
+    let batch = to_batch(&files).unwrap();
+    let shelf = Arc::new(Shelf::new(&[batch]).unwrap());
+    let (options, contents) = (OpenOptions::default(), reader.contents());
+    let local = || -> Arc<dyn ByteSource> { Arc::new(LocalFile::open(location).unwrap()) };
+    assert!(shelf.reader("other", local(), &options).is_none());
+    assert!(shelf.reader("unknown", local(), &options).is_none());
+    let ((), cost) = traffic::during(|| {
+        for _ in 0..2 {
+            let saved = shelf.reader("key", local(), &options).unwrap();
+            assert_eq!(saved.contents(), contents, "{location}");
+            assert_eq!(saved.entries().unwrap().as_ref(), Some(&entries), "{location}");
+            for variable in &contents.variables {
+                let coordinate = variable.dimensions.iter().any(|dimension| {
+                    dimension.coordinate.as_ref() == Some(&variable.path)
+                        && variable.data_type.is_primitive()
+                        && dimension.length < 50_000
+                });
+                if coordinate {
+                    read_whole(saved.as_ref(), variable);
+                }
+            }
+        }
+    });
+    assert_eq!(cost.requests, 0, "{location}");
+    let saved = shelf.reader("key", local(), &options).unwrap();
+    for (variable, values) in contents.variables.iter().zip(alone) {
+        let array = read_whole(saved.as_ref(), variable);
+        assert_eq!(&array, values, "{location}: {}", variable.path);
+        regions(saved.as_ref(), variable);
+        refusals(saved.as_ref(), variable);
+    }
 }
 
 /// A source that is asked in its own way.
