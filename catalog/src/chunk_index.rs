@@ -33,8 +33,8 @@ impl ChunkIndex {
         Self { folder, most_bytes: MOST_BYTES }
     }
 
-    /// The metadata of files with these SHA-256 checksums, all of them, if they were stored together.
-    /// What is damaged is removed. Blocks.
+    /// What was stored for the files with these SHA-256 checksums, all of them together. What is damaged
+    /// is removed. Blocks.
     pub fn load(&self, checksums: &[&str]) -> Option<Shelf> {
         let key = key(checksums);
         let names = std::fs::read_dir(&self.folder).ok()?;
@@ -52,7 +52,7 @@ impl ChunkIndex {
             let rows = usize::try_from(reader.metadata().file_metadata().num_rows()).ok()?;
             let batches = reader.with_batch_size(rows.max(1)).build().ok()?;
             let batches: Vec<RecordBatch> = batches.collect::<std::result::Result<_, _>>().ok()?;
-            Shelf::new(&batches).filter(|shelf| shelf.has_all(checksums.iter().copied()))
+            Shelf::new(&batches)
         });
         if shelf.is_none() {
             tracing::warn!(path = %path.display(), "a chunk index is damaged and is made again");
@@ -61,13 +61,13 @@ impl ChunkIndex {
         shelf
     }
 
-    /// Stores the metadata of files under their SHA-256 checksums. Blocks.
+    /// Stores the metadata of the files with these checksums, each under its own; files that have
+    /// none that can be stored are opened by who wants them. Blocks.
     ///
     /// # Errors
     /// Those of the file system. The index is not needed for an answer: callers say so and go on.
-    pub fn store(&self, files: &[(String, Vec<Entry>)]) -> Result<()> {
-        let checksums: Vec<&str> = files.iter().map(|(checksum, _)| checksum.as_str()).collect();
-        let key = key(&checksums);
+    pub fn store(&self, checksums: &[&str], files: &[(String, Vec<Entry>)]) -> Result<()> {
+        let key = key(checksums);
         let bytes = parquet(files).map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
         let name = format!("{key}-{}.parquet", blake3::hash(&bytes).to_hex());
         std::fs::create_dir_all(&self.folder)?;
@@ -168,13 +168,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let index = ChunkIndex::new(folder.path().join("index"));
         assert!(index.load(&["a", "b"]).is_none());
-        index.store(&files("one")).unwrap();
+        index.store(&["a", "b"], &files("one")).unwrap();
         assert!(index.load(&["a", "b"]).is_some());
         assert!(index.load(&["b", "a", "b"]).is_some());
         assert!(index.load(&["a"]).is_none());
         assert!(index.load(&["a", "b", "c"]).is_none());
         // Other rows for the same files take the place of those before.
-        index.store(&files("two")).unwrap();
+        index.store(&["b", "a"], &files("two")).unwrap();
         let path = folder.path().join("index");
         let [file] = names(&path).try_into().unwrap();
         let whole = std::fs::read(&file).unwrap();
@@ -193,16 +193,16 @@ mod tests {
     fn the_index_does_not_grow_without_end() {
         let folder = tempfile::tempdir().unwrap();
         let mut index = ChunkIndex::new(folder.path().to_owned());
-        index.store(&files("one")).unwrap();
+        index.store(&["a", "b"], &files("one")).unwrap();
         let bytes = names(folder.path())[0].metadata().unwrap().len();
         index.most_bytes = 3 * bytes;
         for key in 0..9 {
             let mut own = files("one");
             own[0].0 = format!("{key}");
-            index.store(&own).unwrap();
+            let key = format!("{key}");
+            index.store(&[&key, "a", "b"], &own).unwrap();
             let all = names(folder.path());
             assert!(all.iter().map(|path| path.metadata().unwrap().len()).sum::<u64>() <= 3 * bytes + 64);
-            let key = format!("{key}");
             assert!(index.load(&[&key, "a", "b"]).is_some());
         }
     }

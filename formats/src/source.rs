@@ -162,13 +162,16 @@ impl LocalFile {
         let path = path.as_ref();
         let location = path.display().to_string();
         match File::open(path) {
-            Ok(file) => Self::from_file(location, file),
+            Ok(file) => Self::of(location, file),
             Err(error) => Err(SourceError::Io { location, source: Box::new(error) }),
         }
     }
 
     /// An open file, under a name.
-    pub(crate) fn from_file(location: String, file: File) -> Result<Self, SourceError> {
+    ///
+    /// # Errors
+    /// If it is a folder.
+    pub fn of(location: String, file: File) -> Result<Self, SourceError> {
         let io = |source: std::io::Error| SourceError::Io {
             location: location.clone(),
             source: Box::new(source),

@@ -2,7 +2,7 @@
 
 use super::location::BUCKETS;
 use super::{FileStat, Found, Location, StoreError, Stores, blocking, local_stat, remote};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path as ObjectPath;
 use std::path::{Path, PathBuf};
@@ -168,4 +168,30 @@ async fn list(
             tag: remote::tag(&meta),
         })
         .collect())
+}
+
+/// The objects in the folder of a location, without those of folders in it; none if there are more
+/// than `most`, or if they cannot be listed.
+pub(super) async fn beside(stores: &Stores, location: &Location, most: usize) -> Vec<FileStat> {
+    let Ok((store, path)) = stores.object_store(location) else { return vec![] };
+    let depth = path.parts().count();
+    let folder = ObjectPath::from_iter(path.parts().take(depth.saturating_sub(1)));
+    let mut found = vec![];
+    let mut listed = store.list(Some(&folder));
+    while let Some(meta) = listed.next().await {
+        // A page of an answer holds a thousand.
+        if found.len() % 1000 == 0 {
+            stores.ranges.count(0);
+        }
+        let Ok(meta) = meta else { return vec![] };
+        found.push(FileStat {
+            location: location.with_key(meta.location.as_ref()).to_string(),
+            bytes: meta.size,
+            tag: remote::tag(&meta),
+        });
+        if found.len() > most.max(1000) {
+            return vec![];
+        }
+    }
+    found
 }

@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod expand;
+mod later;
 mod location;
 mod ranges;
 mod remote;
@@ -12,6 +13,7 @@ pub use error::StoreError;
 pub use location::Location;
 
 use futures::StreamExt;
+use later::{LaterFile, OpenFiles};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use serde::{Deserialize, Serialize};
 use ranges::Ranges;
@@ -46,6 +48,10 @@ pub struct Found {
     pub named: bool,
 }
 
+/// Files of one folder that are listed rather than asked for one by one, at least.
+const LISTED: usize = 8;
+/// Files that are asked for at once.
+const AT_ONCE: usize = 16;
 /// Most checksums that are remembered.
 const MOST_CHECKSUMS: usize = 1 << 16;
 
@@ -59,6 +65,7 @@ pub struct Stores {
     checksums: Arc<Mutex<HashMap<(String, String), String>>>,
     /// What is kept of objects, and how many requests there were.
     ranges: Arc<Ranges>,
+    open_files: Arc<OpenFiles>,
 }
 
 impl fmt::Debug for Stores {
@@ -153,6 +160,54 @@ impl Stores {
         Err(changed(file, &now))
     }
 
+    /// As [`Stores::same_content`] for many files with their checksums, in their order: local ones
+    /// are looked at together, and those of one folder of a store are listed, a thousand in a
+    /// request.
+    pub async fn same_contents(
+        &self,
+        files: &[(&FileStat, &str)],
+    ) -> Vec<Result<FileStat, StoreError>> {
+        let known = self.stats(files).await;
+        let checking = files.iter().map(|(file, sha256)| {
+            let known = known.get(&file.location).filter(|now| *now == *file).cloned();
+            async move {
+                match known {
+                    Some(now) => Ok(now),
+                    // Changed, gone, or not among those that were looked at together.
+                    None => self.same_content(file, sha256).await,
+                }
+            }
+        });
+        let checking: Vec<_> = checking.collect();
+        futures::stream::iter(checking).buffered(AT_ONCE).collect().await
+    }
+
+    /// The states of files, as far as they can be had together.
+    async fn stats(&self, files: &[(&FileStat, &str)]) -> HashMap<String, FileStat> {
+        let mut known = HashMap::new();
+        let (mut local, mut folders) = (vec![], BTreeMap::<String, (Location, usize)>::new());
+        for (file, _) in files {
+            let Ok(location) = Location::parse(&file.location) else { continue };
+            if let Some(path) = location.local_path() {
+                local.push(path);
+            } else if location.is_listable()
+                && let Some((folder, _)) = file.location.rsplit_once('/')
+            {
+                folders.entry(folder.to_owned()).or_insert((location, 0)).1 += 1;
+            }
+        }
+        let found = tokio::task::spawn_blocking(move || later::stats(local)).await;
+        let found = found.unwrap_or_default().into_iter().filter_map(Result::ok);
+        known.extend(found.map(|stat| (stat.location.clone(), stat)));
+        for (location, count) in folders.into_values() {
+            if count >= LISTED {
+                let listed = expand::beside(self, &location, count.saturating_mul(4)).await;
+                known.extend(listed.into_iter().map(|stat| (stat.location.clone(), stat)));
+            }
+        }
+        known
+    }
+
     /// The file as it is now, which must have the content that it had as `file`: the same size and
     /// tag or, where only the tag differs (a file that was touched, copied back or restored), the
     /// same SHA-256. A tag is hashed once in the life of this process.
@@ -209,8 +264,28 @@ impl Stores {
             })
             .await;
         }
-        let (store, path) = self.object_store(&location)?;
-        let (name, ranges) = (self.store_name(&location), Arc::clone(&self.ranges));
+        self.remote(file, &location)
+    }
+
+    /// As [`Stores::source`], but nothing is asked of a file before it is first read, and few local
+    /// files are open at once. A file that has changed by then is refused with
+    /// [`SourceError::Changed`].
+    pub fn source_later(&self, file: &FileStat) -> Result<Arc<dyn ByteSource>, StoreError> {
+        let location = Location::parse(&file.location)?;
+        if let Some(path) = location.local_path() {
+            let files = Arc::clone(&self.open_files);
+            return Ok(Arc::new(LaterFile::new(file.clone(), path, files)));
+        }
+        self.remote(file, &location)
+    }
+
+    fn remote(
+        &self,
+        file: &FileStat,
+        location: &Location,
+    ) -> Result<Arc<dyn ByteSource>, StoreError> {
+        let (store, path) = self.object_store(location)?;
+        let (name, ranges) = (self.store_name(location), Arc::clone(&self.ranges));
         Ok(Arc::new(remote::RemoteFile::new(file.clone(), store, &name, path, ranges)))
     }
 
@@ -269,12 +344,12 @@ fn local_stat(path: &Path) -> Result<FileStat, StoreError> {
             problem: "this is a folder, not a file".to_owned(),
         });
     }
-    Ok(FileStat {
-        location: location.to_string(),
-        bytes: metadata.len(),
-        tag: (i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()))
-            .to_string(),
-    })
+    Ok(local_stat_of(&location.to_string(), &metadata))
+}
+
+fn local_stat_of(location: &str, metadata: &std::fs::Metadata) -> FileStat {
+    let tag = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    FileStat { location: location.to_owned(), bytes: metadata.len(), tag: tag.to_string() }
 }
 
 fn local_sha256(path: &PathBuf) -> Result<String, StoreError> {

@@ -155,11 +155,6 @@ impl Shelf {
         })
     }
 
-    /// Whether it has all of these files.
-    pub fn has_all<'a>(&self, mut keys: impl Iterator<Item = &'a str>) -> bool {
-        keys.all(|key| self.files.contains_key(key))
-    }
-
     /// A reader of the file with this key, which asks nothing of `source` until values are read that
     /// are not kept. `None` if the file is not here, or its rows cannot be understood.
     pub fn reader(
