@@ -5,6 +5,8 @@ mod aggregates;
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod chunk_index;
+#[cfg(test)]
 mod delta;
 #[cfg(test)]
 mod demo;

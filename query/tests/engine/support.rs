@@ -55,6 +55,11 @@ impl Lab {
         Self { engine, catalog, stores, folder }
     }
 
+    /// An engine that has opened nothing yet, as after a restart.
+    pub(crate) fn restarted(&self) -> Engine {
+        Engine::new(Some(self.catalog.clone()), self.stores.clone(), config()).unwrap()
+    }
+
     pub(crate) async fn session(&self, who: Principal) -> Session {
         self.engine.session(who, SessionOptions::default()).await.unwrap()
     }
