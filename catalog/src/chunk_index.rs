@@ -48,7 +48,8 @@ impl ChunkIndex {
             if blake3::hash(&bytes).to_hex().as_str() != checksum {
                 return None;
             }
-            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).ok()?;
+            let reader =
+                ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).ok()?;
             let rows = usize::try_from(reader.metadata().file_metadata().num_rows()).ok()?;
             let batches = reader.with_batch_size(rows.max(1)).build().ok()?;
             let batches: Vec<RecordBatch> = batches.collect::<std::result::Result<_, _>>().ok()?;
@@ -100,7 +101,8 @@ impl ChunkIndex {
         }
         files.sort();
         let own = kept.metadata()?.len();
-        let mut bytes = files.iter().fold(own, |bytes, (_, length, _)| bytes.saturating_add(*length));
+        let mut bytes =
+            files.iter().fold(own, |bytes, (_, length, _)| bytes.saturating_add(*length));
         for (age, length, path) in files {
             if bytes <= self.most_bytes && age != SystemTime::UNIX_EPOCH {
                 break;
@@ -202,7 +204,10 @@ mod tests {
             let key = format!("{key}");
             index.store(&[&key, "a", "b"], &own).unwrap();
             let all = names(folder.path());
-            assert!(all.iter().map(|path| path.metadata().unwrap().len()).sum::<u64>() <= 3 * bytes + 64);
+            assert!(
+                all.iter().map(|path| path.metadata().unwrap().len()).sum::<u64>()
+                    <= 3 * bytes + 64
+            );
             assert!(index.load(&[&key, "a", "b"]).is_some());
         }
     }

@@ -220,7 +220,10 @@ mod tests {
         let (opened, traffic) = traffic::during(|| open(slow(), head, parse));
         let (one, two, three, source) = opened.unwrap();
         let all = bytes();
-        assert_eq!((one, two), (all[1_000_000..1_000_004].into(), all[1_500_000..1_500_004].into()));
+        assert_eq!(
+            (one, two),
+            (all[1_000_000..1_000_004].into(), all[1_500_000..1_500_004].into())
+        );
         assert_eq!(three, all[999_998..1_000_002]);
         assert_eq!(traffic.requests, 2);
         // Open, it is the source.

@@ -75,8 +75,7 @@ impl Access {
     /// they are decoded.
     pub const LOCAL: Self = Self { gap: 16 << 10, run: 256 << 10, batch: 256 << 10, head: 0 };
     /// A request costs as much as a megabyte does: few of them, and many at once.
-    pub const REMOTE: Self =
-        Self { gap: 1 << 20, run: 16 << 20, batch: 64 << 20, head: 1 << 20 };
+    pub const REMOTE: Self = Self { gap: 1 << 20, run: 16 << 20, batch: 64 << 20, head: 1 << 20 };
 
     /// Whether a request costs more than the bytes near those that are wanted.
     pub(crate) fn is_remote(self) -> bool {

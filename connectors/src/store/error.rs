@@ -70,7 +70,9 @@ impl StoreError {
             object_store::Error::NotFound { .. } => Self::NotFound { location },
             object_store::Error::PermissionDenied { .. }
             | object_store::Error::Unauthenticated { .. } => Self::Denied { location },
-            object_store::Error::NotSupported { source } if source.to_string().contains("Range") => {
+            object_store::Error::NotSupported { source }
+                if source.to_string().contains("Range") =>
+            {
                 let problem = "the server does not answer requests for ranges of bytes: fetch the \
                                whole file and read it from a folder, or use another server";
                 Self::Failed { location, problem: problem.to_owned() }

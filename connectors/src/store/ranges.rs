@@ -265,12 +265,7 @@ mod tests {
 
     impl Object {
         fn new(name: &str) -> Self {
-            Self {
-                bytes: all(),
-                name: name.into(),
-                asked: Arc::default(),
-                at_once: Arc::default(),
-            }
+            Self { bytes: all(), name: name.into(), asked: Arc::default(), at_once: Arc::default() }
         }
 
         async fn read(&self, ranges: &Arc<Ranges>, wanted: &[Range<u64>]) -> Vec<Range<u64>> {
@@ -295,8 +290,7 @@ mod tests {
                         .map(|at| usize::try_from(at).unwrap());
                     read.extend_from_slice(&run[start..end]);
                 }
-                let [start, end] =
-                    [range.start, range.end].map(|at| usize::try_from(at).unwrap());
+                let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap());
                 assert!(read == self.bytes[start..end], "{range:?}");
             }
             let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
@@ -318,10 +312,10 @@ mod tests {
         assert_eq!(ranges.traffic(), Traffic { requests: 2, bytes: MIB + 10 });
         assert!(object.read(&ranges, &wanted).await.is_empty());
         // What is kept is not fetched again, and not read over.
-        assert_eq!(object.read(&ranges, &[5 * MIB - 2..5 * MIB + 11]).await, [
-            5 * MIB - 2..5 * MIB,
-            5 * MIB + 9..5 * MIB + 11
-        ]);
+        assert_eq!(
+            object.read(&ranges, &[5 * MIB - 2..5 * MIB + 11]).await,
+            [5 * MIB - 2..5 * MIB, 5 * MIB + 9..5 * MIB + 11]
+        );
         let other = Object::new("b");
         assert_eq!(other.read(&ranges, &[0..5]).await, [0..5]);
     }
@@ -348,7 +342,10 @@ mod tests {
             .values()
             .flat_map(|runs| runs.iter().map(|(start, run)| run.end - start))
             .sum();
-        assert_eq!((kept.bytes, kept.uses.len()), (counted, kept.objects.values().map(BTreeMap::len).sum()));
+        assert_eq!(
+            (kept.bytes, kept.uses.len()),
+            (counted, kept.objects.values().map(BTreeMap::len).sum())
+        );
     }
 
     #[tokio::test]

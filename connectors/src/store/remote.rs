@@ -177,7 +177,8 @@ impl ByteSource for RemoteFile {
         };
         let answer = answer.map_err(|error| self.failed(&error))?;
         let complete = answer.iter().zip(ranges);
-        match complete.clone().find(|(bytes, range)| bytes.len() as u64 != range.end - range.start) {
+        match complete.clone().find(|(bytes, range)| bytes.len() as u64 != range.end - range.start)
+        {
             None => Ok(answer),
             Some((bytes, range)) => Err(SourceError::Io {
                 location: self.location().to_owned(),

@@ -55,7 +55,8 @@ async fn blobs_are_found_and_read() {
         std::thread::sleep(Duration::from_millis(100));
     }
     // Azurite's account and key are public and the same everywhere.
-    let key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+    let key =
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
     let endpoint = format!("http://127.0.0.1:{port}/devstoreaccount1");
     let options = [
         ("azure_storage_account_name", "devstoreaccount1"),

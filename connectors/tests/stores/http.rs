@@ -97,7 +97,8 @@ impl File {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_a_web_server_is_read_by_ranges_and_the_requests_are_those_it_sees() {
     let Some(folder) = data() else { return };
-    for name in ["nemo_1m_20150101-20150201_grid-T.nc", "orca2_votemper.nc", "A1B_north_america.nc"] {
+    for name in ["nemo_1m_20150101-20150201_grid-T.nc", "orca2_votemper.nc", "A1B_north_america.nc"]
+    {
         let path = folder.join("netcdf").join(name);
         let web = Web::start(std::fs::read(&path).unwrap(), true).await;
         let stores = Stores::default();

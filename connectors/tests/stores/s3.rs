@@ -117,10 +117,7 @@ async fn a_file_that_is_exchanged_while_it_is_read_is_an_error_and_never_a_mixtu
     upload(&stores, "s3://lake/x.nc", other).await;
     let error = blocking(move || remote.read("v30", &Region::whole(&[12, 90, 180])).unwrap_err());
     let error = error.await;
-    assert!(
-        matches!(error, FormatError::Source(SourceError::Changed { .. })),
-        "{error}"
-    );
+    assert!(matches!(error, FormatError::Source(SourceError::Changed { .. })), "{error}");
     let again = open(&stores, "s3://lake/x.nc").await.unwrap();
     let region = Region::whole(&[12, 90, 180]);
     blocking(move || again.read("v00", &region).unwrap()).await;

@@ -103,9 +103,8 @@ impl Read<'_> {
         let touched: Vec<_> =
             axes.map(|(range, chunk)| range.start / chunk..range.end.div_ceil(*chunk)).collect();
         let pieces = self.pieces(index, table, &touched, wanted)?;
-        let kept = |piece: &&Piece| {
-            self.reader.chunks.get((dataset.address, piece.chunk.start)).is_none()
-        };
+        let kept =
+            |piece: &&Piece| self.reader.chunks.get((dataset.address, piece.chunk.start)).is_none();
         pieces.iter().filter(kept).map(|piece| self.bytes_of(piece)).collect()
     }
 

@@ -131,9 +131,10 @@ impl Hdf5Reader {
         }
         let location = self.source.location();
         let objects = Objects::of(index);
-        let groups = index.groups.iter().map(|group| {
-            Some((group.path.clone(), objects.attributes(&group.attributes)?))
-        });
+        let groups = index
+            .groups
+            .iter()
+            .map(|group| Some((group.path.clone(), objects.attributes(&group.attributes)?)));
         let Some(groups) = groups.collect::<Option<Vec<_>>>() else { return Ok(None) };
         let unreadable = index.unreadable.iter();
         let description = FileDescription::Hdf5(Metadata {
@@ -245,9 +246,10 @@ impl Metadata {
         }
         let frame =
             Frame { base: *base, offset_size: self.offset_size, length_size: self.length_size };
-        let groups = self.groups.into_iter().map(|(path, own)| {
-            Some(H5Group { path, attributes: attributes(own, addresses)? })
-        });
+        let groups = self
+            .groups
+            .into_iter()
+            .map(|(path, own)| Some(H5Group { path, attributes: attributes(own, addresses)? }));
         let groups = groups.collect::<Option<_>>()?;
         let datasets = arrays.iter().map(|entry| dataset(entry, frame, addresses));
         let unreadable = self.unreadable.into_iter();

@@ -153,7 +153,8 @@ impl Storage for PagedStorage {
         let at = usize::try_from(start % PAGE).map_err(|_| outside())?;
         if first == last {
             let page = pages.get(&first).cloned().ok_or_else(outside)?;
-            let bytes = at.checked_add(len).and_then(|end| page.get(at..end)).ok_or_else(outside)?;
+            let bytes =
+                at.checked_add(len).and_then(|end| page.get(at..end)).ok_or_else(outside)?;
             return match self.retouched(start, bytes) {
                 Some(retouched) => Ok(StorageBuffer::from_vec(retouched)),
                 None => StorageBuffer::from_shared_owner(Arc::new(page), at, len),

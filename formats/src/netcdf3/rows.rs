@@ -110,7 +110,8 @@ impl Rows {
     fn values(&self) -> impl Iterator<Item = Option<Range<u64>>> {
         self.records.clone().flat_map(move |record| {
             let found = self.record(record).zip(self.runs());
-            let (first, runs) = found.map_or((None, None), |(first, runs)| (Some(first), Some(runs)));
+            let (first, runs) =
+                found.map_or((None, None), |(first, runs)| (Some(first), Some(runs)));
             let lost = runs.is_none().then_some(None);
             let runs = runs.into_iter().flatten().map(move |(from, _, length)| {
                 let start = first?.checked_add(from.checked_mul(self.size)?)?;

@@ -9,8 +9,8 @@ use crate::netcdf3::NetCdf3Reader;
 use crate::reader::{OpenOptions, Reader};
 use crate::source::ByteSource;
 use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, LargeBinaryBuilder,
-    ListArray, ListBuilder, PrimitiveBuilder, RecordBatch, StringArray, StringDictionaryBuilder,
+    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, LargeBinaryBuilder, ListArray,
+    ListBuilder, PrimitiveBuilder, RecordBatch, StringArray, StringDictionaryBuilder,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{
@@ -77,7 +77,10 @@ pub fn to_batch(files: &[(String, Vec<Entry>)]) -> Result<RecordBatch, FormatErr
     Ok(RecordBatch::try_new(schema(), columns)?)
 }
 
-fn add<T: ArrowPrimitiveType>(list: &mut ListBuilder<PrimitiveBuilder<T>>, own: Option<&[T::Native]>) {
+fn add<T: ArrowPrimitiveType>(
+    list: &mut ListBuilder<PrimitiveBuilder<T>>,
+    own: Option<&[T::Native]>,
+) {
     list.values().append_slice(own.unwrap_or_default());
     list.append(own.is_some());
 }
@@ -165,7 +168,8 @@ impl Shelf {
     ) -> Option<Arc<dyn Reader>> {
         let rows = self.files.get(key)?.clone();
         let kind: Vec<i32> = self.descriptions.keys.values().get(rows.clone())?.to_vec();
-        let known = self.contents.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned();
+        let known =
+            self.contents.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned();
         let contents = if let Some(known) = known {
             known
         } else {

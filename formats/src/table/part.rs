@@ -145,7 +145,8 @@ impl Part {
     /// The bytes of the file that reading the variables of a block takes, for [`Part::ahead`].
     pub fn ranges(&self, block: &Block, projection: &[usize]) -> Vec<Range<u64>> {
         let Some(ahead) = self.ahead() else { return vec![] };
-        let wanted = projection.iter().filter_map(|column| self.columns.get(*column)?.cells_of(block));
+        let wanted =
+            projection.iter().filter_map(|column| self.columns.get(*column)?.cells_of(block));
         wanted.flat_map(|(path, region)| ahead.ranges(path, &region)).collect()
     }
 

@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use tarn_formats::saved::{Entry, Shelf, to_batch};
 use tarn_formats::{
-    Access, ByteSource, ChunkCache, Contents, FormatError, LocalFile, MemorySource, OpenOptions, Reader,
-    Region, SourceError, Variable, traffic,
+    Access, ByteSource, ChunkCache, Contents, FormatError, LocalFile, MemorySource, OpenOptions,
+    Reader, Region, SourceError, Variable, traffic,
 };
 
 /// Real files, small ones of every kind.

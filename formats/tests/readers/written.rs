@@ -13,8 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tarn_formats::{
-    Access, AttributeValue, ByteSource, ChunkCache, Format, FormatError, LocalFile, OpenOptions, Reader,
-    Region, SourceError,
+    Access, AttributeValue, ByteSource, ChunkCache, Format, FormatError, LocalFile, OpenOptions,
+    Reader, Region, SourceError,
 };
 
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.

@@ -1,9 +1,9 @@
 //! Tables over many files are planned from the chunk index.
 
-use crate::support::{Lab, rows};
+use crate::support::{Lab, program, rows};
 use serde_json::json;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Instant, SystemTime};
 use tarn_query::{Engine, SessionOptions};
@@ -28,26 +28,10 @@ with netCDF4.Dataset(sys.argv[1], "w") as f:
     v[:] = np.arange(12).reshape(4, 3) + 654321.5
 "#;
 
-fn python() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    let venv = std::env::var_os("TARN_VENV").map_or_else(|| cache.join("tarn/venv"), PathBuf::from);
-    let python = venv.join("bin/python");
-    if python.exists() {
-        return Some(python);
-    }
-    let why = format!("no {}: make setup", python.display());
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
-    eprintln!("left out: {why}");
-    None
-}
-
 /// Files of one day each: copies of one that the library wrote, with other values.
 fn write(folder: &Path, count: usize) -> Option<()> {
     let model = folder.join("model.nc");
-    let done = Command::new(python()?).arg("-c").arg(WRITE).arg(&model).output().unwrap();
+    let done = Command::new(program("python")?).arg("-c").arg(WRITE).arg(&model).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let bytes = fs::read(&model).unwrap();
     fs::remove_file(model).unwrap();

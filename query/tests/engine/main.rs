@@ -17,6 +17,11 @@ mod pruning;
 #[cfg(test)]
 mod pushdown;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+#[path = "../../../connectors/tests/common/weed.rs"]
+mod weed;
