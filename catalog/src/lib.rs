@@ -4,6 +4,7 @@
 //! [`Catalog::decide`]; every listing takes the [`Principal`](tarn_schemas::Principal) and shows only what it may know.
 
 mod ark;
+mod chunk_index;
 mod content;
 mod database;
 mod datasets;
@@ -22,6 +23,7 @@ mod search;
 mod secret;
 mod tokens;
 
+pub use chunk_index::ChunkIndex;
 pub use decision::{Action, Decision};
 pub use error::CatalogError;
 pub use model::*;
@@ -37,8 +39,8 @@ use tarn_schemas::{LabName, Principal};
 
 /// The catalog of one lab. Cheap to clone.
 ///
-/// It lives in a folder: `catalog.sqlite` holds everything, `search/` an index that is made again
-/// whenever it is missing or damaged. Any number of handles and processes may use one folder.
+/// It lives in a folder: `catalog.sqlite` holds everything, `search/` and `chunks/` indexes that are
+/// made again whenever they are missing or damaged. Any number of handles and processes may use one folder.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     inner: Arc<Inner>,
@@ -48,6 +50,7 @@ pub struct Catalog {
 struct Inner {
     database: Database,
     index: Arc<search::Index>,
+    chunks: ChunkIndex,
     lab: LabName,
 }
 
@@ -122,7 +125,13 @@ impl Catalog {
         let lab = LabName::new(text("name")?)
             .map_err(|error| database.unreadable("the name of the lab", &error))?;
         let index = search::Index::new(folder, text("catalog_id")?);
-        Ok(Self { inner: Arc::new(Inner { database, index, lab }) })
+        let chunks = ChunkIndex::new(folder.join("chunks"));
+        Ok(Self { inner: Arc::new(Inner { database, index, chunks, lab }) })
+    }
+
+    /// The metadata of registered files.
+    pub fn chunk_index(&self) -> &ChunkIndex {
+        &self.inner.chunks
     }
 
     /// The lab whose catalog this is.

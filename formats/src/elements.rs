@@ -9,13 +9,14 @@ use arrow::array::{ArrayData, ArrayRef, make_array};
 use arrow::buffer::MutableBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
 
 /// Most bytes one read may ask for: a file may declare any shape, so this is checked before memory
 /// is taken. Callers read larger arrays in parts.
 pub(crate) const MAX_REGION_BYTES: u64 = 4 << 30;
 
 /// Order of the bytes of a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ByteOrder {
     Little,
     Big,

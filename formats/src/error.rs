@@ -96,6 +96,11 @@ fn or_none(names: &str) -> &str {
 }
 
 impl FormatError {
+    /// Whether bytes are missing that will be there when the file is opened again.
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self, Self::Source(SourceError::Pending { .. }))
+    }
+
     pub(crate) fn corrupt(
         location: impl Into<String>,
         place: impl Into<String>,
@@ -120,6 +125,8 @@ impl Coded for FormatError {
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Options { .. } => ErrorCode::InvalidArgument,
             Self::TooLarge { .. } => ErrorCode::ResourceExhausted,
+            Self::Source(SourceError::Changed { .. }) => ErrorCode::DataLoss,
+            Self::Source(SourceError::Pending { .. }) => ErrorCode::Internal,
             Self::Source(SourceError::Io { source, .. }) => source
                 .downcast_ref::<std::io::Error>()
                 .filter(|e| e.kind() == std::io::ErrorKind::NotFound)

@@ -52,6 +52,15 @@ fn read(
     runs: &[(Range<u64>, Vec<(usize, &Range<u64>)>)],
     each: &mut impl FnMut(usize, &[u8]) -> Result<(), FormatError>,
 ) -> Result<(), FormatError> {
+    if source.access().is_remote() {
+        // The source joins them itself, around what it keeps.
+        let members: Vec<_> = runs.iter().flat_map(|(_, members)| members).collect();
+        let ranges: Vec<_> = members.iter().map(|(_, range)| (*range).clone()).collect();
+        for ((index, _), bytes) in members.into_iter().zip(source.read_ranges(&ranges)?) {
+            each(*index, &bytes)?;
+        }
+        return Ok(());
+    }
     let ranges: Vec<_> = runs.iter().map(|(run, _)| run.clone()).collect();
     for ((run, members), bytes) in runs.iter().zip(source.read_ranges(&ranges)?) {
         for (index, range) in members {

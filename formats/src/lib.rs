@@ -22,11 +22,14 @@ pub mod netcdf3;
 pub mod reader;
 mod recognise;
 pub mod region;
+mod replay;
+pub mod saved;
 pub mod siblings;
 mod simd;
 pub mod source;
 pub mod spec;
 pub mod table;
+pub mod traffic;
 pub mod zarr;
 
 pub use cache::ChunkCache;
@@ -35,8 +38,9 @@ pub use contents::{
 };
 pub use error::FormatError;
 pub use keys::{KeySource, LocalKeys, Span};
-pub use reader::{OpenOptions, Reader, Source, open, open_store, open_with};
+pub use reader::{Ahead, OpenOptions, Reader, Source, open, open_store, open_with};
 pub use region::{Region, Selection};
 pub use siblings::{LocalSiblings, SourceResolver, Unresolved};
 pub use source::{Access, ByteSource, LocalFile, MemorySource, SourceError};
 pub use table::Table;
+pub use traffic::Traffic;

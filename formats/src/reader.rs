@@ -5,12 +5,14 @@ use crate::contents::{Contents, Variable};
 use crate::elements::MAX_REGION_BYTES;
 use crate::error::FormatError;
 use crate::keys::KeySource;
-use crate::recognise::{Recognised, recognise};
+use crate::recognise::{Recognised, is_log, recognise};
 use crate::region::Region;
+use crate::saved::Entry;
 use crate::siblings::SourceResolver;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// An open file: what it holds, and its stored values by region.
@@ -35,6 +37,29 @@ pub trait Reader: Send + Sync + fmt::Debug {
     /// [`FormatError::NotFound`] for an unknown variable, [`FormatError::Options`] for a region that
     /// does not fit its shape, [`FormatError::Corrupt`] or [`FormatError::Unsupported`] for its bytes.
     fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError>;
+
+    /// The metadata of the file as rows, with which [`Shelf`](crate::saved::Shelf) opens it without
+    /// asking for them again; `None` where its format, or the file, has no such rows. Reads what was
+    /// not read of them before.
+    fn entries(&self) -> Result<Option<Vec<Entry>>, FormatError> {
+        Ok(None)
+    }
+
+    /// How regions are asked for before they are read; `None` where that gains nothing, as with
+    /// local files.
+    fn ahead(&self) -> Option<&dyn Ahead> {
+        None
+    }
+}
+
+/// Fetching ahead of reading, for files whose bytes take their time.
+pub trait Ahead: fmt::Debug {
+    /// The bytes of the file that reading a region takes, as far as they are known before it is
+    /// read. May read metadata of the file. Failures come out when the region is read.
+    fn ranges(&self, path: &str, region: &Region) -> Vec<Range<u64>>;
+
+    /// Begins to fetch ranges that will be read soon: all of one call together, in few requests.
+    fn announce(&self, ranges: &[Range<u64>]);
 }
 
 /// What readers of files are given when they are opened.
@@ -66,6 +91,23 @@ pub fn open(source: Arc<dyn ByteSource>) -> Result<Arc<dyn Reader>, FormatError>
 /// # Errors
 /// As [`open`].
 pub fn open_with(
+    source: Arc<dyn ByteSource>,
+    options: &OpenOptions,
+) -> Result<Arc<dyn Reader>, FormatError> {
+    let access = source.access();
+    if !access.is_remote() {
+        return open_now(source, options);
+    }
+    // What is left behind the head costs less than a request of its own.
+    let whole = source.len() <= access.head.saturating_add(access.gap);
+    let head = source.read(0..if whole { source.len() } else { access.head })?;
+    if is_log(&head) {
+        return open_now(source, options);
+    }
+    crate::replay::open(source, head, |source| open_now(source, options))
+}
+
+fn open_now(
     source: Arc<dyn ByteSource>,
     options: &OpenOptions,
 ) -> Result<Arc<dyn Reader>, FormatError> {

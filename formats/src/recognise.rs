@@ -29,14 +29,16 @@ pub(crate) fn recognise(source: &dyn ByteSource) -> Result<Recognised, SourceErr
     if !matches!(by_head, Recognised::Other(_)) {
         return Ok(by_head);
     }
-    let mut at = 512;
-    while at < FURTHEST && at + 8 <= source.len() {
-        if source.read(at..at + 8)?.as_ref() == HDF5 {
-            return Ok(Recognised::Hdf5);
-        }
-        at *= 2;
-    }
-    Ok(by_head)
+    let places = std::iter::successors(Some(512_u64), |at| Some(at * 2))
+        .take_while(|at| *at < FURTHEST && at + 8 <= source.len());
+    let places: Vec<_> = places.map(|at| at..at + 8).collect();
+    let behind_a_user_block = source.read_ranges(&places)?.iter().any(|bytes| bytes == HDF5);
+    Ok(if behind_a_user_block { Recognised::Hdf5 } else { by_head })
+}
+
+/// Whether a file with these first bytes is read from end to end when it is opened.
+pub(crate) fn is_log(head: &[u8]) -> bool {
+    recognise_head(head.get(..1024).unwrap_or(head)) == Recognised::Spec
 }
 
 fn recognise_head(head: &[u8]) -> Recognised {

@@ -83,7 +83,7 @@ impl SourceResolver for LocalSiblings {
         if !file.metadata().map_err(io)?.is_file() {
             return Err(refused("it is no regular file"));
         }
-        Ok(Arc::new(LocalFile::from_file(beside.display().to_string(), file)?))
+        Ok(Arc::new(LocalFile::of(beside.display().to_string(), file)?))
     }
 }
 

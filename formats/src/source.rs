@@ -1,5 +1,6 @@
 //! Random access to the bytes of one file.
 
+use crate::traffic;
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -36,6 +37,25 @@ pub enum SourceError {
         /// Bytes allowed.
         most: u64,
     },
+    /// The file is not the one that was opened.
+    #[error(
+        "{location}: the file has changed since it was listed or registered ({was}, now {now}); \
+         register or ingest it again"
+    )]
+    Changed {
+        /// The file.
+        location: String,
+        /// Size and tag then.
+        was: String,
+        /// Size and tag now.
+        now: String,
+    },
+    /// The bytes are noted and fetched before the file is opened again: nobody outside sees this.
+    #[error("{location}: these bytes are not there yet")]
+    Pending {
+        /// The file.
+        location: String,
+    },
     /// The file system or the store failed.
     #[error("{location}: {source}")]
     Io {
@@ -55,14 +75,22 @@ pub struct Access {
     pub run: u64,
     /// Bytes asked for, and held, at once.
     pub batch: u64,
+    /// Bytes from the beginning of a file that are read at once when it is opened, because a request
+    /// costs as much; 0 where it does not.
+    pub head: u64,
 }
 
 impl Access {
     /// A request costs little: runs stay small enough to be still in the processor's cache when
     /// they are decoded.
-    pub const LOCAL: Self = Self { gap: 16 << 10, run: 256 << 10, batch: 256 << 10 };
+    pub const LOCAL: Self = Self { gap: 16 << 10, run: 256 << 10, batch: 256 << 10, head: 0 };
     /// A request costs as much as a megabyte does: few of them, and many at once.
-    pub const REMOTE: Self = Self { gap: 1 << 20, run: 16 << 20, batch: 64 << 20 };
+    pub const REMOTE: Self = Self { gap: 1 << 20, run: 16 << 20, batch: 64 << 20, head: 1 << 20 };
+
+    /// Whether a request costs more than the bytes near those that are wanted.
+    pub(crate) fn is_remote(self) -> bool {
+        self.head > 0
+    }
 }
 
 /// Random access to the bytes of one file, from any number of threads at once.
@@ -92,6 +120,11 @@ pub trait ByteSource: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`SourceError::OutOfBounds`] before anything is read if a range reaches past the end.
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError>;
+
+    /// Says which ranges will be read soon. A source that answers slowly begins to fetch them, and
+    /// coalesces them as those of one call; the others do nothing. Failures come out when the ranges
+    /// are read.
+    fn announce(&self, _ranges: &[Range<u64>]) {}
 
     /// One range, in memory of its own.
     fn read_owned(&self, range: Range<u64>) -> Result<Vec<u8>, SourceError> {
@@ -138,13 +171,16 @@ impl LocalFile {
         let path = path.as_ref();
         let location = path.display().to_string();
         match File::open(path) {
-            Ok(file) => Self::from_file(location, file),
+            Ok(file) => Self::of(location, file),
             Err(error) => Err(SourceError::Io { location, source: Box::new(error) }),
         }
     }
 
     /// An open file, under a name.
-    pub(crate) fn from_file(location: String, file: File) -> Result<Self, SourceError> {
+    ///
+    /// # Errors
+    /// If it is a folder.
+    pub fn of(location: String, file: File) -> Result<Self, SourceError> {
         let io = |source: std::io::Error| SourceError::Io {
             location: location.clone(),
             source: Box::new(source),
@@ -189,6 +225,7 @@ impl LocalFile {
             source,
         };
         let length = usize::try_from(range.end - range.start).map_err(|e| io(Box::new(e)))?;
+        traffic::count(1, range.end - range.start);
         let mut bytes: Vec<u8> = Vec::with_capacity(length);
         while bytes.len() < length {
             let at = range.start.saturating_add(bytes.len() as u64);

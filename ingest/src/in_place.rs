@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tarn_catalog::{PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::{StoreError, Stores};
 use tarn_formats::Table;
+use tarn_formats::saved::Entry;
 
 /// A table over files in place, with new files pinned.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Pinned {
     pub copies: Vec<String>,
     /// Rows of the new files.
     pub rows: u64,
+    /// Metadata of its files by checksum, for the chunk index.
+    pub metadata: Vec<(String, Vec<Entry>)>,
 }
 
 /// The table with the new files pinned. A byte-identical copy of a file in the table is left out
@@ -70,6 +73,7 @@ pub(crate) async fn pin(
         all.iter().filter(|(known, ..)| *known).map(|(_, app_id, ..)| app_id.clone()).collect();
     let (mut pins, mut added, mut copies) = (Vec::new(), Vec::new(), Vec::new());
     let (mut rows, mut total) = (0_u64, Some(0_u64));
+    let mut readers = Vec::new();
     for (known, app_id, file, of_file) in all {
         let location = file.stat.location.clone();
         if !known {
@@ -81,7 +85,23 @@ pub(crate) async fn pin(
             rows = rows.saturating_add(of_file.unwrap_or(0));
         }
         total = total.zip(of_file).and_then(|(total, rows)| total.checked_add(rows));
+        readers.push((file.sha256.clone(), file.reader));
         pins.push(PinnedFile { stat: file.stat, sha256: file.sha256 });
+    }
+    let metadata = crate::blocking(move || {
+        let mut metadata = Vec::with_capacity(readers.len());
+        for (sha256, reader) in readers {
+            if let Some(entries) = reader.entries()? {
+                metadata.push((sha256, entries));
+            }
+        }
+        Ok(metadata)
+    });
+    let metadata = metadata.await?;
+    // Nobody exchanged a file between its checksum and its metadata.
+    let pinned: Vec<_> = pins.iter().map(|pin| (&pin.stat, pin.sha256.as_str())).collect();
+    for same in stores.same_contents(&pinned).await {
+        same?;
     }
     let entry = TableEntry {
         name: job.name.clone(),
@@ -90,7 +110,7 @@ pub(crate) async fn pin(
         rows: total,
         columns: schema_text::columns(table.schema()),
     };
-    Ok(Pinned { entry, added, copies, rows })
+    Ok(Pinned { entry, added, copies, rows, metadata })
 }
 
 /// Opens files that were pinned before. Same size and time do not make the same bytes: a file whose

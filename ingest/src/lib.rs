@@ -152,6 +152,7 @@ pub async fn ingest(
         let mut added = HashSet::new();
         for job in &jobs {
             let pinned = in_place::pin(stores, job, existing(job)).await?;
+            index(catalog, &pinned).await;
             added.extend(pinned.added);
             report.note_copies(pinned.copies);
             report.rows_added += pinned.rows;
@@ -183,6 +184,21 @@ pub async fn ingest(
         return Err(IngestError::Cancelled);
     }
     commit(catalog, who, &request.dataset, prepared, total, report, &progress).await
+}
+
+/// Puts the metadata of a table's files into the chunk index. Queries open the files where it fails.
+async fn index(catalog: &Catalog, pinned: &in_place::Pinned) {
+    let TableStorage::InPlace { files, .. } = &pinned.entry.storage else { return };
+    let checksums: Vec<String> = files.iter().map(|file| file.sha256.clone()).collect();
+    let (index, metadata) = (catalog.chunk_index().clone(), pinned.metadata.clone());
+    let table = pinned.entry.name.to_string();
+    let stored = tokio::task::spawn_blocking(move || {
+        let checksums: Vec<&str> = checksums.iter().map(String::as_str).collect();
+        index.store(&checksums, &metadata)
+    });
+    if let Ok(Err(error)) = stored.await {
+        tracing::warn!(table, %error, "the chunk index cannot be written");
+    }
 }
 
 /// Commits one table after another and tells the catalog.

@@ -160,7 +160,8 @@ impl Config {
              # contact = {{ name = \"…\", email = \"…\" }}\n\
              # naan = \"99999\"\n\
              # longest_embargo_months = 24\n\n\
-             # Object stores by URL prefix; credentials may also come from the environment (AWS_…).\n\
+             # Object stores by URL prefix (s3://, gs://, az://, https://); credentials may also come from the\n\
+             # environment (AWS_…, GOOGLE_…, AZURE_…).\n\
              # [stores.archive]\n\
              # url = \"s3://bucket\"\n\
              # aws_endpoint = \"https://s3.example.org\"\n\

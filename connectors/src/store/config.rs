@@ -1,7 +1,9 @@
 //! Settings of stores, and stores made of them.
 
 use super::{Location, StoreError};
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
@@ -12,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of one store, from `[stores.NAME]` of `tarn.toml`. Keys as in `object_store`
-/// (`aws_endpoint`, `aws_region`, `aws_allow_http`, `aws_access_key_id`, …); what is not set comes
-/// from the environment (`AWS_*`). Never stored in tables, printed or logged.
+/// (`aws_endpoint`, `aws_region`, `aws_allow_http`, `aws_access_key_id`, …; `google_…`; `azure_…`);
+/// what is not set comes from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`). Never stored in tables, printed or logged.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreConfig {
     /// Locations with this prefix use these settings, such as `s3://bucket`.
@@ -53,28 +55,23 @@ pub(super) fn connect(
     let empty = BTreeMap::new();
     let options = config.map_or(&empty, |config| &config.options);
     let base = &location.url()[..url::Position::BeforePath];
+    // The builders of the stores have nothing in common but their looks.
+    macro_rules! built {
+        ($builder:expr) => {{
+            let mut builder = $builder.with_url(base).with_retry(retries());
+            for (key, value) in options {
+                let key = key.to_ascii_lowercase().parse().map_err(|_| unknown(location, key))?;
+                builder = builder.with_config(key, value);
+            }
+            Ok(Arc::new(builder.build().map_err(failed)?))
+        }};
+    }
     match location.url().scheme() {
-        "s3" => {
-            let mut builder = AmazonS3Builder::from_env().with_url(base).with_retry(retries());
-            for (key, value) in options {
-                let key: AmazonS3ConfigKey =
-                    key.to_ascii_lowercase().parse().map_err(|_| unknown(location, key))?;
-                builder = builder.with_config(key, value);
-            }
-            Ok(Arc::new(builder.build().map_err(failed)?))
-        }
-        scheme @ ("http" | "https") => {
-            let mut builder = HttpBuilder::new().with_url(base).with_retry(retries());
-            if scheme == "http" {
-                builder = builder.with_config(ClientConfigKey::AllowHttp, "true");
-            }
-            for (key, value) in options {
-                let key: ClientConfigKey =
-                    key.to_ascii_lowercase().parse().map_err(|_| unknown(location, key))?;
-                builder = builder.with_config(key, value);
-            }
-            Ok(Arc::new(builder.build().map_err(failed)?))
-        }
+        "s3" => built!(AmazonS3Builder::from_env()),
+        "gs" => built!(GoogleCloudStorageBuilder::from_env()),
+        "az" => built!(MicrosoftAzureBuilder::from_env()),
+        "http" => built!(HttpBuilder::new().with_config(ClientConfigKey::AllowHttp, "true")),
+        "https" => built!(HttpBuilder::new()),
         _ => Ok(Arc::new(LocalFileSystem::new())),
     }
 }
@@ -84,7 +81,8 @@ fn unknown(location: &Location, key: &str) -> StoreError {
         location: location.to_string(),
         problem: format!(
             "the store has no option {key:?}: write options as object_store names them, \
-             such as aws_endpoint, aws_region, aws_access_key_id, aws_allow_http"
+             such as aws_endpoint, aws_region, aws_access_key_id, aws_allow_http, \
+             google_service_account, azure_storage_account_name"
         ),
     }
 }

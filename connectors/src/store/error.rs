@@ -70,6 +70,13 @@ impl StoreError {
             object_store::Error::NotFound { .. } => Self::NotFound { location },
             object_store::Error::PermissionDenied { .. }
             | object_store::Error::Unauthenticated { .. } => Self::Denied { location },
+            object_store::Error::NotSupported { source }
+                if source.to_string().contains("Range") =>
+            {
+                let problem = "the server does not answer requests for ranges of bytes: fetch the \
+                               whole file and read it from a folder, or use another server";
+                Self::Failed { location, problem: problem.to_owned() }
+            }
             other => match io_error(other) {
                 Some(io) => Self::from_io(location, io),
                 None => Self::Failed { location, problem: without_queries(&other.to_string()) },

@@ -1,9 +1,10 @@
 //! Paths, URLs, globs and folders → files.
 
+use super::location::BUCKETS;
 use super::{
     FileStat, Found, Location, StoreError, Stores, blocking, hierarchy, local_stat, remote,
 };
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path as ObjectPath;
 use std::path::{Path, PathBuf};
@@ -111,7 +112,8 @@ async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<Found>, StoreE
         files.into_iter().map(|stat| Found { stat, named }).collect()
     };
     let wild = is_pattern(text);
-    if wild && text.starts_with("s3://") {
+    let bucket = text.split_once("://").is_some_and(|(scheme, _)| BUCKETS.contains(&scheme));
+    if wild && bucket {
         return Ok(found(match_remote(stores, text).await?, true));
     }
     let location = Location::parse(text)?;
@@ -144,7 +146,7 @@ async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<Found>, StoreE
 /// The objects of a bucket whose keys match a glob.
 async fn match_remote(stores: &Stores, text: &str) -> Result<Vec<FileStat>, StoreError> {
     let invalid = |problem: String| StoreError::Invalid { location: text.to_owned(), problem };
-    let rest = text.strip_prefix("s3://").unwrap_or(text);
+    let (scheme, rest) = text.split_once("://").unwrap_or(("s3", text));
     let (bucket, glob) = rest.split_once('/').unwrap_or((rest, ""));
     if is_pattern(bucket) {
         return Err(invalid("the bucket must be named".to_owned()));
@@ -153,7 +155,7 @@ async fn match_remote(stores: &Stores, text: &str) -> Result<Vec<FileStat>, Stor
     let literal = glob.find(['*', '?', '[']).and_then(|at| glob.get(..at)).unwrap_or(glob);
     let folder = literal.rsplit_once('/').map_or("", |(folder, _)| folder);
     let prefix = ObjectPath::parse(folder).map_err(|e| invalid(e.to_string()))?;
-    let location = Location::parse(&format!("s3://{bucket}/"))?;
+    let location = Location::parse(&format!("{scheme}://{bucket}/"))?;
     list(stores, &location, &prefix, |key| pattern.matches_with(key, MATCH)).await
 }
 
@@ -165,6 +167,7 @@ async fn list(
     keep: impl Fn(&str) -> bool,
 ) -> Result<Vec<FileStat>, StoreError> {
     let (store, _) = stores.object_store(location)?;
+    stores.ranges.count(0);
     let found: Vec<_> = store
         .list(Some(prefix))
         .try_collect()
@@ -181,4 +184,30 @@ async fn list(
         tag: remote::tag(&meta),
     });
     Ok(of_stores.chain(files).collect())
+}
+
+/// The objects in the folder of a location, without those of folders in it; none if there are more
+/// than `most`, or if they cannot be listed.
+pub(super) async fn beside(stores: &Stores, location: &Location, most: usize) -> Vec<FileStat> {
+    let Ok((store, path)) = stores.object_store(location) else { return vec![] };
+    let depth = path.parts().count();
+    let folder = ObjectPath::from_iter(path.parts().take(depth.saturating_sub(1)));
+    let mut found = vec![];
+    let mut listed = store.list(Some(&folder));
+    while let Some(meta) = listed.next().await {
+        // A page of an answer holds a thousand.
+        if found.len() % 1000 == 0 {
+            stores.ranges.count(0);
+        }
+        let Ok(meta) = meta else { return vec![] };
+        found.push(FileStat {
+            location: location.with_key(meta.location.as_ref()).to_string(),
+            bytes: meta.size,
+            tag: remote::tag(&meta),
+        });
+        if found.len() > most.max(1000) {
+            return vec![];
+        }
+    }
+    found
 }

@@ -5,6 +5,9 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use url::Url;
 
+/// Schemes of stores that hold buckets or containers of objects: `scheme://bucket/key`.
+pub(super) const BUCKETS: [&str; 3] = ["s3", "gs", "az"];
+
 /// A place that bytes come from or go to: an absolute URL (`file:///…`, `s3://…`, `https://…`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Location(Url);
@@ -12,8 +15,10 @@ pub struct Location(Url);
 impl Location {
     /// A path (made absolute) or a URL.
     ///
-    /// URLs are `file://`, `s3://bucket/key`, `http://` and `https://`. User info and queries are
-    /// refused: a location is stored and printed, so it must not hold a secret.
+    /// URLs are `file://`, `s3://bucket/key`, `gs://bucket/key` (Google Cloud Storage),
+    /// `az://container/key` (Azure Blob Storage; the account is a setting of the store), `http://`
+    /// and `https://`. User info and queries are refused: a location is stored and printed, so it
+    /// must not hold a secret.
     pub fn parse(text: &str) -> Result<Self, StoreError> {
         let invalid = |problem: &str| StoreError::Invalid {
             location: super::error::without_queries(text),
@@ -40,10 +45,13 @@ impl Location {
         match (url.scheme(), url.host_str().filter(|host| !host.is_empty())) {
             ("file", None) if url.to_file_path().is_ok() => Ok(Self(url)),
             ("file", _) => Err(invalid("write file:///absolute/path, without a host")),
-            ("s3" | "http" | "https", Some(_)) => Ok(Self(url)),
-            ("s3" | "http" | "https", None) => Err(invalid("the bucket or host is missing")),
+            (scheme, host) if BUCKETS.contains(&scheme) || matches!(scheme, "http" | "https") => {
+                host.map_or_else(|| Err(invalid("the bucket or host is missing")), |_| Ok(()))?;
+                Ok(Self(url))
+            }
             _ => Err(invalid(
-                "this kind of URL is not supported: use a path, file://, s3://, http:// or https://",
+                "this kind of URL is not supported: use a path, file://, s3://, gs://, az://, \
+                 http:// or https://",
             )),
         }
     }
@@ -94,7 +102,7 @@ impl Location {
 
     /// Whether folders of this kind of store can be listed.
     pub(super) fn is_listable(&self) -> bool {
-        matches!(self.0.scheme(), "file" | "s3")
+        self.0.scheme() == "file" || BUCKETS.contains(&self.0.scheme())
     }
 }
 
@@ -123,6 +131,9 @@ mod tests {
         assert_eq!(Location::parse("s3://b/k/x.nc").unwrap().to_string(), "s3://b/k/x.nc");
         assert_eq!(Location::parse("s3://b/lake/").unwrap().child("d/t").url().path(), "/lake/d/t");
         assert_eq!(Location::parse("s3://b").unwrap().child("d").to_string(), "s3://b/d");
+        for url in ["gs://b/k/x.nc", "az://c/k/x.nc", "https://host:1/k/x.nc"] {
+            assert_eq!(Location::parse(url).unwrap().to_string(), url);
+        }
     }
 
     #[test]
@@ -135,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_no_place_is_refused() {
-        for text in ["", "ftp://host/x", "s3://", "file://host/x"] {
+        for text in ["", "ftp://host/x", "s3://", "gs://", "az:///x", "file://host/x"] {
             assert!(Location::parse(text).is_err(), "{text}");
         }
     }

@@ -4,7 +4,9 @@ mod config;
 mod error;
 mod expand;
 mod hierarchy;
+mod later;
 mod location;
+mod ranges;
 mod remote;
 mod remote_keys;
 
@@ -13,7 +15,9 @@ pub use error::StoreError;
 pub use location::Location;
 
 use futures::StreamExt;
+use later::{LaterFile, OpenFiles};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
+use ranges::Ranges;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -23,7 +27,9 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tarn_formats::{LocalFile, LocalSiblings, Source, SourceError, SourceResolver};
+use tarn_formats::{
+    ByteSource, LocalFile, LocalSiblings, Source, SourceError, SourceResolver, Traffic,
+};
 
 /// A found file: where it is and how to tell whether it changed. A Zarr store counts as one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +54,10 @@ pub struct Found {
     pub named: bool,
 }
 
+/// Files of one folder that are listed rather than asked for one by one, at least.
+const LISTED: usize = 8;
+/// Files that are asked for at once.
+const AT_ONCE: usize = 16;
 /// Most checksums that are remembered.
 const MOST_CHECKSUMS: usize = 1 << 16;
 
@@ -59,6 +69,9 @@ pub struct Stores {
     open: Arc<Mutex<HashMap<String, Arc<dyn ObjectStore>>>>,
     /// Checksums by location and tag, of files whose tag changed since they were registered.
     checksums: Arc<Mutex<HashMap<(String, String), String>>>,
+    /// What is kept of objects, and how many requests there were.
+    ranges: Arc<Ranges>,
+    open_files: Arc<OpenFiles>,
 }
 
 impl fmt::Debug for Stores {
@@ -96,8 +109,7 @@ impl Stores {
             StoreError::Invalid { location: location.to_string(), problem: error.to_string() }
         })?;
         let config = self.config_for(location);
-        let base = &location.url()[..url::Position::BeforePath];
-        let key = format!("{base} {}", config.map_or("", |config| config.url.as_str()));
+        let key = self.store_name(location);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = open.get(&key) {
             return Ok((Arc::clone(store), path));
@@ -105,6 +117,18 @@ impl Stores {
         let store = config::connect(location, config)?;
         open.insert(key, Arc::clone(&store));
         Ok((store, path))
+    }
+
+    /// What tells the store of a location, with the settings it is read with, from others.
+    fn store_name(&self, location: &Location) -> String {
+        let base = &location.url()[..url::Position::BeforePath];
+        format!("{base} {}", self.config_for(location).map_or("", |config| config.url.as_str()))
+    }
+
+    /// All requests to stores so far, and the bytes that were asked for; without repetitions after
+    /// failures, which the store's client makes, and without those of Delta tables.
+    pub fn traffic(&self) -> Traffic {
+        self.ranges.traffic()
     }
 
     /// The files that a path, URL, glob or folder stands for, sorted by location. A folder means all
@@ -142,6 +166,7 @@ impl Stores {
             return blocking(location, move || local_stat(&path)).await;
         }
         let (store, path) = self.object_store(location)?;
+        self.ranges.count(0);
         let meta = store
             .head(&path)
             .await
@@ -156,6 +181,54 @@ impl Stores {
             return Ok(());
         }
         Err(changed(file, &now))
+    }
+
+    /// As [`Stores::same_content`] for many files with their checksums, in their order: local ones
+    /// are looked at together, and those of one folder of a store are listed, a thousand in a
+    /// request.
+    pub async fn same_contents(
+        &self,
+        files: &[(&FileStat, &str)],
+    ) -> Vec<Result<FileStat, StoreError>> {
+        let known = self.stats(files).await;
+        let checking = files.iter().map(|(file, sha256)| {
+            let known = known.get(&file.location).filter(|now| *now == *file).cloned();
+            async move {
+                match known {
+                    Some(now) => Ok(now),
+                    // Changed, gone, or not among those that were looked at together.
+                    None => self.same_content(file, sha256).await,
+                }
+            }
+        });
+        let checking: Vec<_> = checking.collect();
+        futures::stream::iter(checking).buffered(AT_ONCE).collect().await
+    }
+
+    /// The states of files, as far as they can be had together.
+    async fn stats(&self, files: &[(&FileStat, &str)]) -> HashMap<String, FileStat> {
+        let mut known = HashMap::new();
+        let (mut local, mut folders) = (vec![], BTreeMap::<String, (Location, usize)>::new());
+        for (file, _) in files {
+            let Ok(location) = Location::parse(&file.location) else { continue };
+            if let Some(path) = location.local_path() {
+                local.push(path);
+            } else if location.is_listable()
+                && let Some((folder, _)) = file.location.rsplit_once('/')
+            {
+                folders.entry(folder.to_owned()).or_insert((location, 0)).1 += 1;
+            }
+        }
+        let found = tokio::task::spawn_blocking(move || later::stats(local)).await;
+        let found = found.unwrap_or_default().into_iter().filter_map(Result::ok);
+        known.extend(found.map(|stat| (stat.location.clone(), stat)));
+        for (location, count) in folders.into_values() {
+            if count >= LISTED {
+                let listed = expand::beside(self, &location, count.saturating_mul(4)).await;
+                known.extend(listed.into_iter().map(|stat| (stat.location.clone(), stat)));
+            }
+        }
+        known
     }
 
     /// The file as it is now, which must have the content that it had as `file`: the same size and
@@ -193,18 +266,19 @@ impl Stores {
     }
 
     /// Opens one file, which must still have the size and tag of `file`. Local files are read with
-    /// `pread`; others through the object store, which needs a tokio runtime to be running when
-    /// this is called (reads then block the calling thread, so they must not run on an async
-    /// worker) and refuses every answer with another tag.
+    /// `pread`. Others are read through the object store, which needs a tokio runtime to be running
+    /// when this is called (reads then block the calling thread, so they must not run on an async
+    /// worker); nothing is asked of the store here, and every answer with another size or tag is
+    /// refused.
     ///
-    /// Of a store the keys are given, which are checked now and not again when they are read.
+    /// Of a Zarr store the keys are given, which are checked now and not again when they are read.
     pub async fn source(&self, file: &FileStat) -> Result<Source, StoreError> {
-        self.check_unchanged(file).await?;
         let location = Location::parse(&file.location)?;
         if hierarchy::is_store(file) {
             return Ok(Source::Store(hierarchy::source(self, &location).await?));
         }
         if let Some(path) = location.local_path() {
+            self.check_unchanged(file).await?;
             return blocking(&location, move || {
                 let failed = |problem: String| StoreError::Failed {
                     location: path.display().to_string(),
@@ -218,8 +292,35 @@ impl Stores {
             })
             .await;
         }
-        let (store, path) = self.object_store(&location)?;
-        Ok(Source::File(Arc::new(remote::RemoteFile::new(file.clone(), store, path))))
+        Ok(Source::File(self.remote(file, &location)?))
+    }
+
+    /// As [`Stores::source`], but nothing is asked of a file before it is first read, and few local
+    /// files are open at once. A file that has changed by then is refused with
+    /// [`SourceError::Changed`]. A Zarr store is no file: `None`.
+    pub fn source_later(
+        &self,
+        file: &FileStat,
+    ) -> Result<Option<Arc<dyn ByteSource>>, StoreError> {
+        if hierarchy::is_store(file) {
+            return Ok(None);
+        }
+        let location = Location::parse(&file.location)?;
+        if let Some(path) = location.local_path() {
+            let files = Arc::clone(&self.open_files);
+            return Ok(Some(Arc::new(LaterFile::new(file.clone(), path, files))));
+        }
+        self.remote(file, &location).map(Some)
+    }
+
+    fn remote(
+        &self,
+        file: &FileStat,
+        location: &Location,
+    ) -> Result<Arc<dyn ByteSource>, StoreError> {
+        let (store, path) = self.object_store(location)?;
+        let (name, ranges) = (self.store_name(location), Arc::clone(&self.ranges));
+        Ok(Arc::new(remote::RemoteFile::new(file.clone(), store, &name, path, ranges)))
     }
 
     /// What opens the files that `file` refers to: for a local file those in its folder and below,
@@ -251,6 +352,7 @@ impl Stores {
     ) -> Result<String, StoreError> {
         let (store, path) = self.object_store(location)?;
         let failed = |error| StoreError::from_object_store(location, &error);
+        self.ranges.count(file.bytes);
         let answer = store.get(&path).await.map_err(failed)?;
         remote::check_tag(file, &answer.meta)?;
         let mut stream = answer.into_stream();
@@ -288,12 +390,12 @@ fn local_stat(path: &Path) -> Result<FileStat, StoreError> {
             problem: "this is a folder, not a file".to_owned(),
         });
     }
-    Ok(FileStat {
-        location: location.to_string(),
-        bytes: metadata.len(),
-        tag: (i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()))
-            .to_string(),
-    })
+    Ok(local_stat_of(&location.to_string(), &metadata))
+}
+
+fn local_stat_of(location: &str, metadata: &std::fs::Metadata) -> FileStat {
+    let tag = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    FileStat { location: location.to_owned(), bytes: metadata.len(), tag: tag.to_string() }
 }
 
 fn local_sha256(path: &PathBuf) -> Result<String, StoreError> {

@@ -1,17 +1,21 @@
 //! Files of object stores as byte sources: range requests, pinned to one state of the file.
 
+use super::ranges::{Ranges, Segment};
 use super::{FileStat, StoreError};
 use bytes::Bytes;
+use futures::FutureExt;
 use object_store::path::Path as ObjectPath;
-use object_store::{
-    GetOptions, GetRange, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, coalesce_ranges,
-};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use tarn_formats::source::check_ranges;
 use tarn_formats::{ByteSource, SourceError};
 use tokio::runtime::Handle;
+
+/// The tag of an object whose store tells neither an ETag nor a time.
+const NO_TAG: &str = "0";
 
 /// What tells two states of an object apart: its ETag, or the time of its last change.
 pub(super) fn tag(meta: &ObjectMeta) -> String {
@@ -37,25 +41,69 @@ pub(super) fn check_tag(file: &FileStat, meta: &ObjectMeta) -> Result<(), StoreE
 }
 
 /// An object, pinned to its size and tag.
-pub(super) struct RemoteFile(Arc<Pinned>);
+pub(super) struct RemoteFile {
+    pinned: Arc<Pinned>,
+    /// What the object is kept under.
+    name: Arc<str>,
+    ranges: Arc<Ranges>,
+    runtime: Handle,
+}
 
 struct Pinned {
     file: FileStat,
     store: Arc<dyn ObjectStore>,
     path: ObjectPath,
-    runtime: Handle,
 }
 
 impl RemoteFile {
-    /// An object as it was listed. Must be called inside a tokio runtime, which does the requests.
-    pub(super) fn new(file: FileStat, store: Arc<dyn ObjectStore>, path: ObjectPath) -> Self {
-        Self(Arc::new(Pinned { file, store, path, runtime: Handle::current() }))
+    /// An object as it was listed, in the store that is called `store_name` with the settings it was
+    /// made with. Must be called inside a tokio runtime, which does the requests; makes none.
+    pub(super) fn new(
+        file: FileStat,
+        store: Arc<dyn ObjectStore>,
+        store_name: &str,
+        path: ObjectPath,
+        ranges: Arc<Ranges>,
+    ) -> Self {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        // Nothing tells states of this object apart: only what this opening read is its own.
+        let opening = if file.tag == NO_TAG {
+            format!(" opening {}", OPENED.fetch_add(1, Ordering::Relaxed))
+        } else {
+            String::new()
+        };
+        let name = format!("{store_name} {path} {} {}{opening}", file.bytes, file.tag).into();
+        let pinned = Arc::new(Pinned { file, store, path });
+        Self { pinned, name, ranges, runtime: Handle::current() }
+    }
+
+    /// Where the bytes of each range will be.
+    fn segments(&self, ranges: &[Range<u64>]) -> Vec<Vec<Segment>> {
+        let fetch = |range| {
+            let pinned = Arc::clone(&self.pinned);
+            async move { pinned.fetch(range).await }
+        };
+        self.ranges.segments(&self.runtime, &self.name, ranges, fetch)
+    }
+
+    fn failed(&self, error: &StoreError) -> SourceError {
+        let location = self.location().to_owned();
+        match error {
+            StoreError::Changed { was, now, .. } => {
+                SourceError::Changed { location, was: was.clone(), now: now.clone() }
+            }
+            error => {
+                let text = error.to_string();
+                let text = text.strip_prefix(&format!("{location}: ")).unwrap_or(&text);
+                SourceError::Io { source: text.to_owned().into(), location }
+            }
+        }
     }
 }
 
 impl fmt::Debug for RemoteFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RemoteFile").field(&self.0.file).finish()
+        f.debug_tuple("RemoteFile").field(&self.pinned.file).finish()
     }
 }
 
@@ -80,47 +128,69 @@ impl Pinned {
     }
 }
 
+/// The bytes of a range, when all of it has come.
+async fn whole(segments: Vec<Segment>) -> Result<Bytes, Arc<StoreError>> {
+    let cut = |run: &Bytes, inside: &Range<u64>| {
+        let inside = usize::try_from(inside.start).ok()?..usize::try_from(inside.end).ok()?;
+        (inside.end <= run.len()).then(|| run.slice(inside))
+    };
+    let mut bytes = vec![];
+    let single = segments.len() == 1;
+    for Segment { run, inside } in segments {
+        // A run is as long as was asked for: fetching checks it.
+        let part = cut(&run.await?, &inside).unwrap_or_default();
+        if single {
+            return Ok(part);
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes.into())
+}
+
 impl ByteSource for RemoteFile {
     fn location(&self) -> &str {
-        &self.0.file.location
+        &self.pinned.file.location
     }
 
     fn len(&self) -> u64 {
-        self.0.file.bytes
+        self.pinned.file.bytes
     }
 
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SourceError> {
         check_ranges(self.location(), self.len(), ranges)?;
-        let io = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Io {
-            location: self.location().to_owned(),
-            source,
+        let coming = self.segments(ranges).into_iter().map(whole);
+        let mut coming = Box::pin(futures::future::try_join_all(coming));
+        let answer = if let Some(kept) = coming.as_mut().now_or_never() {
+            kept
+        } else {
+            let (sender, receiver) = mpsc::sync_channel(1);
+            // The requests run on the runtime and the answer comes through a channel, so this works
+            // on every thread, also on one that `block_on` would refuse.
+            self.runtime.spawn(async move {
+                // The receiver is gone only if its thread is.
+                let _ = sender.send(coming.await);
+            });
+            receiver.recv().map_err(|_| SourceError::Io {
+                location: self.location().to_owned(),
+                source: "the runtime that reads from the store has been shut down".into(),
+            })?
         };
-        // Stores refuse empty ranges.
-        let wanted: Vec<_> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let pinned = Arc::clone(&self.0);
-        // The requests run on the runtime and the answer comes through a channel, so this works on
-        // every thread, also on one that `block_on` would refuse.
-        self.0.runtime.spawn(async move {
-            let fetch = |range| pinned.fetch(range);
-            let answer = coalesce_ranges(&wanted, fetch, OBJECT_STORE_COALESCE_DEFAULT).await;
-            // The receiver is gone only if its thread is.
-            let _ = sender.send(answer);
-        });
-        let fetched = receiver
-            .recv()
-            .map_err(|_| io("the runtime that reads from the store has been shut down".into()))?
-            .map_err(|error| io(Box::new(error)))?;
-        let mut fetched = fetched.into_iter();
-        ranges
-            .iter()
-            .map(|range| {
-                if range.is_empty() {
-                    return Ok(Bytes::new());
-                }
-                fetched.next().ok_or_else(|| io("the store gave too few ranges".into()))
-            })
-            .collect()
+        let answer = answer.map_err(|error| self.failed(&error))?;
+        let complete = answer.iter().zip(ranges);
+        match complete.clone().find(|(bytes, range)| bytes.len() as u64 != range.end - range.start)
+        {
+            None => Ok(answer),
+            Some((bytes, range)) => Err(SourceError::Io {
+                location: self.location().to_owned(),
+                source: format!("{} bytes came for {range:?}", bytes.len()).into(),
+            }),
+        }
+    }
+
+    fn announce(&self, ranges: &[Range<u64>]) {
+        if check_ranges(self.location(), self.len(), ranges).is_ok() {
+            self.segments(ranges);
+        }
     }
 }
 
@@ -134,7 +204,7 @@ mod tests {
         let path = ObjectPath::from("x");
         let meta = store.head(&path).await.unwrap();
         let file = FileStat { location: "s3://b/x".into(), bytes: meta.size, tag: tag(&meta) };
-        RemoteFile::new(file, Arc::clone(store), path)
+        RemoteFile::new(file, Arc::clone(store), "s3://b", path, Arc::default())
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -146,8 +216,15 @@ mod tests {
         assert_eq!(read, ["89", "", "01", "12"]);
         assert!(matches!(source.read(5..11), Err(SourceError::OutOfBounds { .. })));
 
+        source.announce(&[4..6, 3..11]);
+        source.announce(std::slice::from_ref(&(5..7)));
+        assert_eq!(source.read(5..7).unwrap(), "56");
+
         store.put(&ObjectPath::from("x"), "9876543210".into()).await.unwrap();
-        let error = source.read(0..2).unwrap_err().to_string();
-        assert!(error.contains("has changed"), "{error}");
+        // What is kept is of the pinned state; what is not is refused.
+        assert_eq!(source.read(0..2).unwrap(), "01");
+        let error = source.read(3..5).unwrap_err();
+        assert!(matches!(error, SourceError::Changed { .. }), "{error}");
+        assert_eq!(remote(&store).await.read(0..2).unwrap(), "98");
     }
 }

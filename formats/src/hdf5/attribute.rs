@@ -25,7 +25,10 @@ pub(super) fn decode(
             let (message, datatype) = attribute.into_parts();
             let value = match Datatype::parse(&datatype) {
                 Some(datatype) => match value(source, frame, path, &datatype, &message.raw_data) {
-                    Err(error @ FormatError::Source(_)) => return Err(error),
+                    // What is pending is noted, and what the other attributes need as well.
+                    Err(error @ FormatError::Source(_)) if !error.is_pending() => {
+                        return Err(error);
+                    }
                     Err(error) => H5Value::Plain(AttributeValue::Unreadable(error.to_string())),
                     Ok(value) => value,
                 },

@@ -3,7 +3,7 @@
 //! A chunk that is wanted whole, or a run of it, is decoded straight into the memory that becomes
 //! the array. A chunk that is wanted in part is decoded once and kept for the other parts.
 
-use super::chunks::{Chunk, ChunkIndex, Owner};
+use super::chunks::{Chunk, ChunkIndex, ChunkTable, Owner};
 use super::read::{Block, Read, Wanted};
 use crate::error::FormatError;
 use crate::fetch::fetch;
@@ -42,12 +42,7 @@ impl Read<'_> {
         let axes = wanted.stored.iter().zip(&index.shape);
         let touched: Vec<_> =
             axes.map(|(range, chunk)| range.start / chunk..range.end.div_ceil(*chunk)).collect();
-        let pieces = table
-            .in_box(&touched)
-            .into_iter()
-            .map(|(place, chunk)| self.piece(index, &place, chunk, wanted))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| self.overflow())?;
+        let pieces = self.pieces(index, table, &touched, wanted)?;
         let places =
             touched.iter().try_fold(1, |n: u64, range| n.checked_mul(range.end - range.start));
         // Whether every element of the region is in a chunk that was written.
@@ -92,6 +87,41 @@ impl Read<'_> {
             self.place(&Values::Plain { bytes: &kept, element }, piece, wanted, &mut values)
         })?;
         Ok(values)
+    }
+
+    /// The bytes of the chunks that a region touches and that are not kept.
+    pub(super) fn chunk_ranges(
+        &self,
+        index: &ChunkIndex,
+        wanted: &Wanted<'_>,
+    ) -> Result<Vec<Range<u64>>, FormatError> {
+        let dataset = self.dataset;
+        let element = dataset.datatype.size();
+        let owner = Owner { path: &dataset.path, shape: &dataset.shape, element };
+        let table = index.table(self.source, self.frame, owner)?;
+        let axes = wanted.stored.iter().zip(&index.shape);
+        let touched: Vec<_> =
+            axes.map(|(range, chunk)| range.start / chunk..range.end.div_ceil(*chunk)).collect();
+        let pieces = self.pieces(index, table, &touched, wanted)?;
+        let kept =
+            |piece: &&Piece| self.reader.chunks.get((dataset.address, piece.chunk.start)).is_none();
+        pieces.iter().filter(kept).map(|piece| self.bytes_of(piece)).collect()
+    }
+
+    /// The stored chunks at the places of the grid of chunks that a region touches.
+    fn pieces(
+        &self,
+        index: &ChunkIndex,
+        table: &ChunkTable,
+        touched: &[Range<u64>],
+        wanted: &Wanted<'_>,
+    ) -> Result<Vec<Piece>, FormatError> {
+        table
+            .in_box(touched)
+            .into_iter()
+            .map(|(place, chunk)| self.piece(index, &place, chunk, wanted))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| self.overflow())
     }
 
     /// Bytes of a decoded chunk.

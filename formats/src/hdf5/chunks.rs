@@ -5,13 +5,15 @@ use super::parse::guard;
 use super::storage::PagedStorage;
 use crate::error::FormatError;
 use crate::source::ByteSource;
-use hdf5_reader::btree_v1::{BTreeV1Key, collect_btree_v1_leaves_storage};
+use hdf5_reader::Storage;
+use hdf5_reader::btree_v1::{BTreeV1Key, BTreeV1Node, collect_btree_v1_leaves_storage};
 use hdf5_reader::chunk_index::{
     ChunkEntry, collect_implicit_chunk_entries, collect_v2_chunk_entries_storage,
 };
 use hdf5_reader::error::Error;
 use hdf5_reader::extensible_array::collect_extensible_array_chunk_entries_storage;
 use hdf5_reader::fixed_array::collect_fixed_array_chunk_entries_storage;
+use hdf5_reader::io::Cursor;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -56,9 +58,9 @@ pub(crate) struct Chunk {
 #[derive(Debug, Default)]
 pub(crate) struct ChunkTable {
     /// Number of chunks along each dimension.
-    grid: Vec<u64>,
+    pub(super) grid: Vec<u64>,
     /// Sorted by place.
-    chunks: Vec<(u64, Chunk)>,
+    pub(super) chunks: Vec<(u64, Chunk)>,
 }
 
 impl ChunkTable {
@@ -112,6 +114,50 @@ impl ChunkTable {
     }
 }
 
+/// Most nodes of a B-tree that are fetched before it is parsed.
+const MOST_NODES: usize = 1 << 16;
+
+/// Fetches the nodes of a B-tree of chunks level by level, each level at once: parsed one after
+/// another, each node of a file in a store would take a request.
+fn prepare_tree(storage: &PagedStorage, frame: Frame, owner: Owner<'_>, root: u64) {
+    let rank = owner.shape.len();
+    // A key has the size of a chunk, its mask and its offsets, one more than there are dimensions.
+    let key = 8 * (rank as u64).saturating_add(2);
+    let head = 8 + 2 * u64::from(frame.offset_size);
+    let mut level = vec![root];
+    let mut seen = 0_usize;
+    while !level.is_empty() {
+        seen = seen.saturating_add(level.len());
+        if seen > MOST_NODES {
+            return;
+        }
+        storage.prepare(level.iter().map(|address| (*address, head)));
+        let node = |address: u64| {
+            let head = storage.read_range(address, usize::try_from(head).ok()?).ok()?;
+            // Signature, type, level, entries.
+            let [b'T', b'R', b'E', b'E', 1, level, low, high, ..] = head.as_ref() else {
+                return None;
+            };
+            let entries = u64::from(u16::from_le_bytes([*low, *high]));
+            let entry = key.checked_add(frame.offset_size.into())?;
+            Some((address, *level, entries.checked_mul(entry)?.checked_add(key)?))
+        };
+        let nodes: Vec<_> = level.iter().filter_map(|address| node(*address)).collect();
+        storage.prepare(nodes.iter().map(|(address, _, bytes)| (*address, head + bytes)));
+        let below = nodes.iter().filter(|(_, level, _)| *level > 0).flat_map(|(at, _, bytes)| {
+            let length = usize::try_from(head + bytes).ok();
+            let bytes = length.and_then(|length| storage.read_range(*at, length).ok());
+            let rank = u32::try_from(rank).ok();
+            let node = bytes.and_then(|bytes| {
+                let cursor = &mut Cursor::new(&bytes);
+                BTreeV1Node::parse(cursor, frame.offset_size, frame.length_size, rank).ok()
+            });
+            node.map_or(vec![], |node| node.children)
+        });
+        level = below.collect();
+    }
+}
+
 /// What is needed of a dataset to load its table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Owner<'a> {
@@ -153,6 +199,9 @@ impl ChunkIndex {
             return Ok(ChunkTable { grid, chunks: vec![] });
         };
         let storage = PagedStorage::new(Arc::clone(source), frame.base);
+        if self.kind == IndexKind::BTreeV1 && storage.is_remote() {
+            prepare_tree(&storage, frame, owner, address);
+        }
         let entries = guard(source.location(), owner.path, &storage, || {
             self.entries(&storage, frame, owner, address)
         })?;
@@ -247,7 +296,7 @@ impl ChunkIndex {
                 &lengths,
                 owner.element,
                 None,
-                hdf5_reader::Storage::len(storage),
+                storage.len(),
             ),
             IndexKind::FixedArray => collect_fixed_array_chunk_entries_storage(
                 storage,

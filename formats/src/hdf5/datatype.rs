@@ -6,13 +6,14 @@
 use crate::cursor::Cursor;
 use crate::elements::{self, ByteOrder};
 use arrow::datatypes::{DataType, Field, Fields};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Deepest nesting of compound, array, enumeration and variable-length types.
 const MAX_DEPTH: usize = 32;
 
 /// How a fixed-length string ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Padding {
     NullTerminated,
     NullPadded,
@@ -20,7 +21,7 @@ pub(crate) enum Padding {
 }
 
 /// A floating-point format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FloatFormat {
     Half,
     BFloat16,
@@ -29,7 +30,7 @@ pub(crate) enum FloatFormat {
 }
 
 /// A field of a compound type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) offset: usize,
@@ -37,7 +38,7 @@ pub(crate) struct Member {
 }
 
 /// The type of the elements of a dataset or attribute.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Datatype {
     /// `precision` bits from bit `offset` of `size` bytes.
     Integer {

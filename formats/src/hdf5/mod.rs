@@ -4,6 +4,7 @@
 //! when a dataset is first read. Reading, filters and values are ours: byte ranges of the chunks
 //! that a region touches → values → the region cut out → Arrow.
 
+mod ahead;
 mod assemble;
 mod attribute;
 mod chunked;
@@ -20,6 +21,7 @@ mod links;
 mod mapping;
 mod parse;
 mod read;
+pub(crate) mod saved;
 mod selection;
 mod sources;
 mod storage;
@@ -29,8 +31,9 @@ use crate::cache::FileChunks;
 use crate::contents::{Attribute, AttributeValue, Contents, Format, Unreadable, Variable};
 use crate::error::FormatError;
 use crate::grids::{grids, group_of};
-use crate::reader::{OpenOptions, Reader, checked};
+use crate::reader::{Ahead, OpenOptions, Reader, checked};
 use crate::region::Region;
+use crate::saved::Entry;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
@@ -82,7 +85,24 @@ impl Hdf5Reader {
     }
 
     fn parse(source: Arc<dyn ByteSource>, family: &Family<'_>) -> Result<Self, FormatError> {
-        let mut index = parse::index(&source)?;
+        let index = parse::index(&source)?;
+        Self::with(source, index, family)
+    }
+
+    /// A file whose metadata are known.
+    pub(crate) fn of_index(
+        source: Arc<dyn ByteSource>,
+        index: H5Index,
+        options: &OpenOptions,
+    ) -> Result<Self, FormatError> {
+        Self::with(source, index, &Family::new(options))
+    }
+
+    fn with(
+        source: Arc<dyn ByteSource>,
+        mut index: H5Index,
+        family: &Family<'_>,
+    ) -> Result<Self, FormatError> {
         let netcdf = dimensions::is_netcdf4(&index);
         if netcdf {
             index.datasets.iter_mut().for_each(|d| characters(&mut d.datatype));
@@ -134,6 +154,14 @@ impl Reader for Hdf5Reader {
         };
         let lost = || FormatError::corrupt(self.location(), path, "it is not in the index");
         read.ok_or_else(lost)?.region(region)
+    }
+
+    fn entries(&self) -> Result<Option<Vec<Entry>>, FormatError> {
+        self.rows()
+    }
+
+    fn ahead(&self) -> Option<&dyn Ahead> {
+        self.source.access().is_remote().then_some(self)
     }
 }
 

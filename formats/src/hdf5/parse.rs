@@ -143,6 +143,8 @@ impl Walk<'_> {
             FormatError::Corrupt { problem, .. } => self.unreadable(path, problem),
             FormatError::Unsupported { feature, .. } => self.unreadable(path, feature),
             FormatError::TooLarge { .. } => self.unreadable(path, error.to_string()),
+            // The walk goes on, so that what the other objects need is fetched with it.
+            pending if pending.is_pending() => {}
             other => return Err(other),
         }
         Ok(())

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Most runs of bytes that are planned at once.
-const PLAN: usize = 65_536;
+pub(super) const PLAN: usize = 65_536;
 
 /// One dataset of an open file.
 #[derive(Clone, Copy)]

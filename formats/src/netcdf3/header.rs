@@ -105,6 +105,8 @@ pub(super) struct RawVariable {
 
 #[derive(Debug)]
 pub(super) struct Header {
+    /// Bytes of the header itself.
+    pub(super) bytes: u64,
     /// Number of records.
     pub(super) records: u64,
     /// Bytes from one record to the next.
@@ -154,6 +156,14 @@ impl Header {
                 }
             }
         }
+    }
+
+    /// The header whose bytes are known, of a file that was opened before; `None` if they are not all
+    /// of it.
+    pub(super) fn known(bytes: &[u8], source: &dyn ByteSource) -> Option<Self> {
+        let (mut header, streaming) = Parser::new(bytes).and_then(Parser::header).ok()?;
+        header.settle(source, streaming).ok()?;
+        Some(header)
     }
 
     /// Whether a variable has the record dimension, which can only be its first.
@@ -375,7 +385,8 @@ impl<'a> Parser<'a> {
             }
             variables.push(RawVariable { name, dimensions: ids, attributes, kind, begin });
         }
-        let header = Header { records, record_bytes: 0, dimensions, attributes, variables };
+        let bytes = self.cursor.position() as u64;
+        let header = Header { bytes, records, record_bytes: 0, dimensions, attributes, variables };
         Ok((header, streaming))
     }
 }

@@ -7,6 +7,7 @@
 
 mod header;
 mod rows;
+pub(crate) mod saved;
 
 use crate::contents::{
     Attribute, AttributeValue, Contents, Dimension, Format, Variable as ContentsVariable,
@@ -14,12 +15,14 @@ use crate::contents::{
 use crate::elements::{self, BigEndian};
 use crate::error::FormatError;
 use crate::grids::grids;
-use crate::reader::{Reader, checked, region_bytes};
+use crate::reader::{Ahead, Reader, checked, region_bytes};
 use crate::region::Region;
+use crate::saved::Entry;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use header::{Header, RawAttribute, RawVariable, Type, Value};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// An open NetCDF classic file.
@@ -28,6 +31,7 @@ pub struct NetCdf3Reader {
     source: Arc<dyn ByteSource>,
     contents: Contents,
     stored: HashMap<String, Stored>,
+    header_bytes: u64,
 }
 
 /// Where the values of a variable are.
@@ -47,6 +51,10 @@ impl NetCdf3Reader {
     /// variable whose values lie past the end of the file.
     pub fn open(source: Arc<dyn ByteSource>) -> Result<Self, FormatError> {
         let header = Header::read(source.as_ref())?;
+        Self::with(source, &header)
+    }
+
+    fn with(source: Arc<dyn ByteSource>, header: &Header) -> Result<Self, FormatError> {
         let mut variables = Vec::with_capacity(header.variables.len());
         let mut stored = HashMap::new();
         // Dimensions that a one-dimensional variable of their name describes.
@@ -60,7 +68,7 @@ impl NetCdf3Reader {
             })
             .collect();
         for raw in &header.variables {
-            let variable = variable(source.location(), &header, &coordinates, raw)?;
+            let variable = variable(source.location(), header, &coordinates, raw)?;
             let record = header.is_record(raw).then_some(header.record_bytes);
             stored
                 .insert(variable.path.clone(), Stored { kind: raw.kind, begin: raw.begin, record });
@@ -74,7 +82,7 @@ impl NetCdf3Reader {
             variables,
             unreadable: vec![],
         };
-        Ok(Self { source, contents, stored })
+        Ok(Self { source, contents, stored, header_bytes: header.bytes })
     }
 }
 
@@ -104,6 +112,29 @@ impl Reader for NetCdf3Reader {
             rows.read(self.source.as_ref(), |bytes| values.push(bytes))?.ok_or_else(overflow)?;
         }
         Ok(elements::fixed_width(stored.kind.data_type(), values.into_native(), cells)?)
+    }
+
+    fn entries(&self) -> Result<Option<Vec<Entry>>, FormatError> {
+        self.rows().map(Some)
+    }
+
+    fn ahead(&self) -> Option<&dyn Ahead> {
+        self.source.access().is_remote().then_some(self)
+    }
+}
+
+impl Ahead for NetCdf3Reader {
+    fn ranges(&self, path: &str, region: &Region) -> Vec<Range<u64>> {
+        let variable = checked(self.location(), &self.contents, path, region).ok();
+        let ranges = variable.filter(|_| region.cells() != Some(0)).and_then(|variable| {
+            let rows = self.stored.get(&variable.path)?.rows(&variable.shape(), region)?;
+            rows.ranges(self.source.access())
+        });
+        ranges.unwrap_or_default()
+    }
+
+    fn announce(&self, ranges: &[Range<u64>]) {
+        self.source.announce(ranges);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::FormatError;
 use crate::fetch::fetch;
 use crate::hyperslab::Runs;
 use crate::region::Region;
-use crate::source::ByteSource;
+use crate::source::{Access, ByteSource};
 use std::ops::Range;
 
 /// Most runs of bytes that are planned at once.
@@ -54,43 +54,25 @@ impl Rows {
         mut each: impl FnMut(&[u8]),
     ) -> Result<Option<()>, FormatError> {
         let access = source.access();
-        let Some(mut runs) = self.runs() else { return Ok(None) };
-        if let (Some((from, _, length)), None) = (runs.next(), runs.next()) {
-            let slabs = || {
-                let run = length.checked_mul(self.size)?;
-                let first = self.record(self.records.start)?;
-                let start = first.checked_add(from.checked_mul(self.size)?)?;
-                let count = self.records.end.checked_sub(self.records.start)?;
-                start.checked_add(count.checked_mul(self.stride)?)?;
-                Some(Slabs { start, run, stride: self.stride, count })
-            };
-            let Some(slabs) = slabs() else { return Ok(None) };
-            // Slabs that lie close together are read with what is between them.
-            if slabs.stride <= slabs.run.saturating_add(access.gap) {
+        match self.slabs(access) {
+            None => return Ok(None),
+            Some(None) => {}
+            Some(Some(slabs)) => {
                 slabs.read_along(source, each)?;
                 return Ok(Some(()));
             }
         }
         let mut ranges = Vec::new();
-        for record in self.records.clone() {
-            let (Some(first), Some(runs)) = (self.record(record), self.runs()) else {
-                return Ok(None);
-            };
-            for (from, _, length) in runs {
-                let run = || {
-                    let start = first.checked_add(from.checked_mul(self.size)?)?;
-                    Some(start..start.checked_add(length.checked_mul(self.size)?)?)
-                };
-                let Some(run) = run() else { return Ok(None) };
-                for block in blocks(run, access.run) {
-                    ranges.push(block);
-                    if ranges.len() >= PLAN {
-                        fetch(source, &ranges, |_, bytes| {
-                            each(bytes);
-                            Ok(())
-                        })?;
-                        ranges.clear();
-                    }
+        for run in self.values() {
+            let Some(run) = run else { return Ok(None) };
+            for block in blocks(run, access.run) {
+                ranges.push(block);
+                if ranges.len() >= PLAN {
+                    fetch(source, &ranges, |_, bytes| {
+                        each(bytes);
+                        Ok(())
+                    })?;
+                    ranges.clear();
                 }
             }
         }
@@ -100,6 +82,43 @@ impl Rows {
             Ok(())
         })?;
         Ok(Some(()))
+    }
+
+    /// What [`Self::read`] asks of a source, up to a number of ranges. `None` as there.
+    pub(super) fn ranges(&self, access: Access) -> Option<Vec<Range<u64>>> {
+        match self.slabs(access)? {
+            Some(slabs) => Some(slabs.windows(access.run).take(PLAN).collect()),
+            None => self.values().take(PLAN).collect(),
+        }
+    }
+
+    /// The slabs of the records, where they lie so close together that they are read with what is
+    /// between them. The outer `None` where they lie past the end of any file.
+    fn slabs(&self, access: Access) -> Option<Option<Slabs>> {
+        let mut runs = self.runs()?;
+        let (Some((from, _, length)), None) = (runs.next(), runs.next()) else { return Some(None) };
+        let run = length.checked_mul(self.size)?;
+        let first = self.record(self.records.start)?;
+        let start = first.checked_add(from.checked_mul(self.size)?)?;
+        let count = self.records.end.checked_sub(self.records.start)?;
+        start.checked_add(count.checked_mul(self.stride)?)?;
+        let slabs = Slabs { start, run, stride: self.stride, count };
+        Some((slabs.stride <= slabs.run.saturating_add(access.gap)).then_some(slabs))
+    }
+
+    /// The bytes of the runs of every record; `None` for one past the end of any file.
+    fn values(&self) -> impl Iterator<Item = Option<Range<u64>>> {
+        self.records.clone().flat_map(move |record| {
+            let found = self.record(record).zip(self.runs());
+            let (first, runs) =
+                found.map_or((None, None), |(first, runs)| (Some(first), Some(runs)));
+            let lost = runs.is_none().then_some(None);
+            let runs = runs.into_iter().flatten().map(move |(from, _, length)| {
+                let start = first?.checked_add(from.checked_mul(self.size)?)?;
+                Some(start..start.checked_add(length.checked_mul(self.size)?)?)
+            });
+            lost.into_iter().chain(runs)
+        })
     }
 
     /// The runs of values in a record.
@@ -128,27 +147,34 @@ impl Slabs {
         source: &dyn ByteSource,
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), FormatError> {
-        let Self { start, run, stride, count } = self;
-        let window = source.access().run;
-        if stride <= run {
-            // Nothing is between the slabs, or there is only one.
-            let end = start.saturating_add(run.saturating_mul(count));
-            return in_batches(source, blocks(start..end, window), &mut each);
+        let windows = self.windows(source.access().run);
+        if self.stride <= self.run {
+            return in_batches(source, windows, &mut each);
         }
-        let records = (window / stride).max(1);
-        let step = usize::try_from(records).unwrap_or(usize::MAX);
-        let windows = (0..count).step_by(step).map(|first| {
-            let last = first.saturating_add(records).min(count).saturating_sub(1);
-            let at = |record: u64| start.saturating_add(record.saturating_mul(stride));
-            at(first)..at(last).saturating_add(run)
-        });
-        let (run, stride) =
-            (usize::try_from(run).unwrap_or(0), usize::try_from(stride).unwrap_or(usize::MAX));
+        let run = usize::try_from(self.run).unwrap_or(0);
+        let stride = usize::try_from(self.stride).unwrap_or(usize::MAX);
         in_batches(source, windows, &mut |window| {
             for record in window.chunks(stride) {
                 each(record.get(..run).unwrap_or_default());
             }
         })
+    }
+
+    /// Windows of about `length` bytes that hold the slabs.
+    fn windows(self, length: u64) -> Box<dyn Iterator<Item = Range<u64>>> {
+        let Self { start, run, stride, count } = self;
+        if stride <= run {
+            // Nothing is between the slabs, or there is only one.
+            let end = start.saturating_add(run.saturating_mul(count));
+            return Box::new(blocks(start..end, length));
+        }
+        let records = (length / stride).max(1);
+        let step = usize::try_from(records).unwrap_or(usize::MAX);
+        Box::new((0..count).step_by(step).map(move |first| {
+            let last = first.saturating_add(records).min(count).saturating_sub(1);
+            let at = |record: u64| start.saturating_add(record.saturating_mul(stride));
+            at(first)..at(last).saturating_add(run)
+        }))
     }
 }
 

@@ -33,8 +33,13 @@ impl Log {
     pub(super) fn read(source: &dyn ByteSource) -> Result<Self, FormatError> {
         let mut log = Self::default();
         let (mut at, mut line, mut number) = (0, Vec::new(), 0_u64);
+        let access = source.access();
+        let length = if access.is_remote() { access.run } else { WINDOW };
         while at < source.len() {
-            let end = at.saturating_add(WINDOW).min(source.len());
+            let end = at.saturating_add(length).min(source.len());
+            // The next window is on its way while this one is read.
+            let ahead = end..end.saturating_add(length).min(source.len());
+            source.announce(std::slice::from_ref(&ahead));
             let window = source.read(at..end)?;
             let mut pieces = window.split(|byte| *byte == b'\n').peekable();
             while let Some(piece) = pieces.next() {

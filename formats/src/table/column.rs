@@ -221,6 +221,18 @@ impl Column {
         }
     }
 
+    /// The variable and the stored box that a block takes of it, where it depends on all dimensions.
+    pub(super) fn cells_of(&self, block: &Block) -> Option<(&str, Region)> {
+        let Source::Variable(reading) = &self.source else { return None };
+        if reading.dependence != Dependence::Cells {
+            return None;
+        }
+        let mut ranges = block.bounds().ranges().to_vec();
+        ranges.extend(reading.shape.iter().skip(ranges.len()).map(|length| 0..*length));
+        ranges.extend(reading.text_length.map(|length| 0..length));
+        Some((&reading.path, Region::new(ranges)))
+    }
+
     /// The values of a variable over the bounding box of a block; for tensors one list a row.
     fn cells(
         &self,

@@ -6,10 +6,11 @@ use super::broadcast::Coordinates;
 use super::column::{Column, outside, to_usize};
 use super::regions::Tiling;
 use crate::error::FormatError;
-use crate::reader::Reader;
+use crate::reader::{Ahead, Reader};
 use crate::region::{Region, Selection};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One file of a table.
@@ -134,6 +135,19 @@ impl Part {
         let schema = Arc::new(self.schema.project(projection)?);
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+    }
+
+    /// How the part's file is asked for bytes before they are read, if that gains anything.
+    pub fn ahead(&self) -> Option<&dyn Ahead> {
+        self.reader.ahead()
+    }
+
+    /// The bytes of the file that reading the variables of a block takes, for [`Part::ahead`].
+    pub fn ranges(&self, block: &Block, projection: &[usize]) -> Vec<Range<u64>> {
+        let Some(ahead) = self.ahead() else { return vec![] };
+        let wanted =
+            projection.iter().filter_map(|column| self.columns.get(*column)?.cells_of(block));
+        wanted.flat_map(|(path, region)| ahead.ranges(path, &region)).collect()
     }
 
     fn column(&self, column: usize) -> Result<&Column, FormatError> {

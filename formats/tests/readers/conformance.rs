@@ -10,9 +10,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use tarn_formats::saved::{Entry, Shelf, to_batch};
 use tarn_formats::{
-    Access, ByteSource, ChunkCache, FormatError, MemorySource, OpenOptions, Reader, Region,
-    SourceError, Variable,
+    Access, ByteSource, ChunkCache, Contents, FormatError, LocalFile, MemorySource, OpenOptions,
+    Reader, Region, SourceError, Variable, traffic,
 };
 
 /// Real files, small ones of every kind.
@@ -110,23 +111,72 @@ pub(crate) fn contract(opened: &Opened<'_>) {
     };
     let alone = whole();
     for access in [
-        Access { gap: 0, run: 1, batch: 1 },
-        Access { gap: 30, run: 100, batch: 250 },
-        Access { gap: 1 << 40, run: 1 << 40, batch: 1 << 40 },
+        Access { gap: 0, run: 1, batch: 1, head: 0 },
+        // As stores are asked: opened from a head, with what is missing fetched afterwards.
+        Access { gap: 30, run: 100, batch: 250, head: 600 },
+        Access { gap: 1 << 40, run: 1 << 40, batch: 1 << 40, head: 1 },
     ] {
         let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(0)), siblings: None };
         let asked = (opened.asked)(access, &options);
+        let found = asked.contents();
+        assert_eq!(found.variables, contents.variables, "{name}: {access:?}");
+        assert_eq!(found.attributes, contents.attributes, "{name}: {access:?}");
+        assert_eq!(found.groups, contents.groups, "{name}: {access:?}");
+        let paths = |contents: &Contents| -> Vec<String> {
+            contents.unreadable.iter().map(|unreadable| unreadable.path.clone()).collect()
+        };
+        assert_eq!(paths(found), paths(contents), "{name}: {access:?}");
         for (variable, values) in contents.variables.iter().zip(&alone) {
             let array = read_whole(asked.as_ref(), variable);
             assert_eq!(&array, values, "{name}: {} {access:?}", variable.path);
         }
     }
+    saved_metadata(reader.as_ref(), &alone);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(whole)).collect();
         for thread in threads {
             assert_eq!(thread.join().unwrap(), alone, "{name}: concurrent reads differ");
         }
     });
+}
+
+/// A file opened from its saved metadata is the same file, and asks for none of them again.
+fn saved_metadata(reader: &dyn Reader, alone: &[ArrayRef]) {
+    let location = reader.location();
+    let Some(entries) = reader.entries().unwrap() else { return };
+    let other = vec![Entry { description: "damaged".to_owned(), ..Entry::default() }];
+    let files = [("other".to_owned(), other), ("key".to_owned(), entries.clone())];
+    let batch = to_batch(&files).unwrap();
+    let shelf = Arc::new(Shelf::new(&[batch]).unwrap());
+    let (options, contents) = (OpenOptions::default(), reader.contents());
+    let local = || -> Arc<dyn ByteSource> { Arc::new(LocalFile::open(location).unwrap()) };
+    assert!(shelf.reader("other", local(), &options).is_none());
+    assert!(shelf.reader("unknown", local(), &options).is_none());
+    let ((), cost) = traffic::during(|| {
+        for _ in 0..2 {
+            let saved = shelf.reader("key", local(), &options).unwrap();
+            assert_eq!(saved.contents(), contents, "{location}");
+            assert_eq!(saved.entries().unwrap().as_ref(), Some(&entries), "{location}");
+            for variable in &contents.variables {
+                let coordinate = variable.dimensions.iter().any(|dimension| {
+                    dimension.coordinate.as_ref() == Some(&variable.path)
+                        && variable.data_type.is_primitive()
+                        && dimension.length < 50_000
+                });
+                if coordinate {
+                    read_whole(saved.as_ref(), variable);
+                }
+            }
+        }
+    });
+    assert_eq!(cost.requests, 0, "{location}");
+    let saved = shelf.reader("key", local(), &options).unwrap();
+    for (variable, values) in contents.variables.iter().zip(alone) {
+        let array = read_whole(saved.as_ref(), variable);
+        assert_eq!(&array, values, "{location}: {}", variable.path);
+        regions(saved.as_ref(), variable);
+        refusals(saved.as_ref(), variable);
+    }
 }
 
 /// A source that is asked in its own way.

@@ -13,8 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tarn_formats::{
-    AttributeValue, ByteSource, ChunkCache, Format, FormatError, LocalFile, OpenOptions, Reader,
-    Region, SourceError,
+    Access, AttributeValue, ByteSource, ChunkCache, Format, FormatError, LocalFile, OpenOptions,
+    Reader, Region, SourceError,
 };
 
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
@@ -249,6 +249,10 @@ fn a_netcdf4_file_shows_its_dimensions_and_hides_how_it_stores_them() {
 struct Counting(LocalFile, AtomicU64);
 
 impl ByteSource for Counting {
+    fn access(&self) -> Access {
+        self.0.access()
+    }
+
     fn location(&self) -> &str {
         self.0.location()
     }

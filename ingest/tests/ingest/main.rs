@@ -8,3 +8,6 @@ mod s3;
 mod support;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
+#[path = "../../../connectors/tests/common/weed.rs"]
+mod weed;

@@ -101,7 +101,8 @@ impl Engine {
             datafusion::execution::FunctionRegistry::register_udaf(&mut template, function)?;
         }
         let template = Arc::new(template);
-        let opener = Opener::new(stores.clone(), Arc::clone(&template));
+        let index = catalog.as_ref().map(|catalog| catalog.chunk_index().clone());
+        let opener = Opener::new(stores.clone(), Arc::clone(&template), index);
         let shared = Arc::new(Shared { memory, template, opener });
         Ok(Self { catalog, stores, config, shared })
     }

@@ -46,9 +46,14 @@ impl Watch {
         Self { filters: filters.iter().map(tracked).collect(), current: None }
     }
 
+    /// Whether there is nothing to watch.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.filters.is_empty()
+    }
+
     /// What is left of a piece; `None` if nothing is.
     pub(crate) fn apply(&mut self, work: &Work, piece: &Piece) -> Option<Piece> {
-        if self.filters.is_empty() {
+        if self.is_idle() {
             return Some(piece.clone());
         }
         let mut changed = self.current.is_none();

@@ -1,7 +1,9 @@
 //! Table providers: files in place and Delta.
 
 mod aggregate;
+mod ahead;
 mod axis;
+mod cost;
 mod delta;
 mod dynamic;
 mod figures;

@@ -12,10 +12,11 @@ use futures::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
-use tarn_catalog::{PinnedFile, TableEntry, TableStorage, schema_text};
+use tarn_catalog::{ChunkIndex, PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::store::FileStat;
 use tarn_connectors::{Location, StoreError, Stores};
-use tarn_formats::{FormatError, OpenOptions, Reader, Table};
+use tarn_formats::saved::Entry;
+use tarn_formats::{ByteSource, FormatError, OpenOptions, Reader, Table};
 use tarn_schemas::{Layout, TableOptions};
 
 /// Files that are opened at once.
@@ -30,10 +31,15 @@ pub(crate) struct Opener {
     stores: Stores,
     /// Settings that Delta scans are made with.
     session: Arc<SessionState>,
+    /// Metadata of registered files, where there is a home.
+    index: Option<ChunkIndex>,
     snapshots: Kept<(String, u64), Arc<dyn TableProvider>>,
     /// By files and options, as JSON.
     grids: Kept<String, OpenGrid>,
 }
+
+/// Metadata of files by checksum.
+type Learned = Vec<(String, Vec<Entry>)>;
 
 /// A grid that is kept open, and what queries learned of its values.
 #[derive(Debug, Clone)]
@@ -44,9 +50,13 @@ struct OpenGrid {
 
 impl Opener {
     /// An opener with nothing open.
-    pub(crate) fn new(stores: Stores, session: Arc<SessionState>) -> Self {
+    pub(crate) fn new(
+        stores: Stores,
+        session: Arc<SessionState>,
+        index: Option<ChunkIndex>,
+    ) -> Self {
         deltalake::aws::register_handlers(None);
-        Self { stores, session, snapshots: Kept::default(), grids: Kept::default() }
+        Self { stores, session, index, snapshots: Kept::default(), grids: Kept::default() }
     }
 
     /// The rows of a table. `name` is what plans show.
@@ -130,15 +140,99 @@ impl Opener {
         if let Some(known) = self.grids.get(&key) {
             return Ok(known);
         }
-        // Only what is pinned: other files that these refer to are not.
-        let opening: Vec<_> = now.iter().map(|file| self.reader(&file.stat, false)).collect();
-        let readers = futures::stream::iter(opening).buffered(OPEN_AT_ONCE).try_collect().await?;
+        let (readers, learned) = self.readers(&now).await?;
         let table = open_grid(readers, options.clone()).await?;
         let open = OpenGrid { table, figures: Arc::default() };
-        // A file that was exchanged while it was opened would otherwise be remembered as pinned.
-        self.current(name, &now, options).await?;
+        if let Some(learned) = learned {
+            // A file that was exchanged while it was opened would otherwise be remembered as pinned.
+            self.current(name, &now, options).await?;
+            self.store(name, &now, learned).await?;
+        }
         self.grids.put(key, open.clone());
         Ok(open)
+    }
+
+    /// Readers of pinned files: from the chunk index where it has them, opened otherwise. If any was
+    /// opened, also what the index has to learn of them, which may be nothing.
+    async fn readers(
+        &self,
+        files: &[PinnedFile],
+    ) -> Result<(Vec<Arc<dyn Reader>>, Option<Learned>), QueryError> {
+        let known = self.known_readers(files).await?;
+        let is_new = known.is_none() && self.index.is_some();
+        let known = known.unwrap_or_else(|| vec![None; files.len()]);
+        if known.iter().all(Option::is_some) {
+            return Ok((known.into_iter().flatten().collect(), None));
+        }
+        let opening = files.iter().zip(known).map(|(file, known)| async move {
+            match known {
+                Some(known) => Ok(known),
+                // Only what is pinned: other files that this one refers to are not.
+                None => self.reader(&file.stat, false).await,
+            }
+        });
+        let opening: Vec<_> = opening.collect();
+        let readers: Vec<Arc<dyn Reader>> =
+            futures::stream::iter(opening).buffered(OPEN_AT_ONCE).try_collect().await?;
+        if !is_new {
+            return Ok((readers, Some(vec![])));
+        }
+        let checksums = files.iter().map(|file| file.sha256.clone());
+        let opened: Vec<_> = checksums.zip(readers.iter().map(Arc::clone)).collect();
+        let learned = blocking(move || {
+            let mut learned = Vec::with_capacity(opened.len());
+            for (checksum, reader) in opened {
+                if let Some(entries) = reader.entries()? {
+                    learned.push((checksum, entries));
+                }
+            }
+            Ok(learned)
+        });
+        Ok((readers, Some(learned.await?)))
+    }
+
+    /// Readers from the chunk index, if it knows these files; none for those it cannot hold.
+    async fn known_readers(
+        &self,
+        files: &[PinnedFile],
+    ) -> Result<Option<Vec<Option<Arc<dyn Reader>>>>, QueryError> {
+        let Some(index) = self.index.clone() else { return Ok(None) };
+        let mut sources = Vec::with_capacity(files.len());
+        for file in files {
+            sources.push((file.sha256.clone(), self.stores.source_later(&file.stat)?));
+        }
+        blocking(move || {
+            let checksums: Vec<&str> = sources.iter().map(|(sha256, _)| sha256.as_str()).collect();
+            let Some(shelf) = index.load(&checksums).map(Arc::new) else { return Ok(None) };
+            let options = OpenOptions::default();
+            // The index is one of files: Zarr stores are opened.
+            let reader = |(sha256, source): &(String, Option<Arc<dyn ByteSource>>)| {
+                shelf.reader(sha256, Arc::clone(source.as_ref()?), &options)
+            };
+            Ok(Some(sources.iter().map(reader).collect()))
+        })
+        .await
+    }
+
+    /// Puts into the chunk index what was learned of all files of a table.
+    async fn store(
+        &self,
+        name: &str,
+        files: &[PinnedFile],
+        learned: Learned,
+    ) -> Result<(), QueryError> {
+        let Some(index) = self.index.clone().filter(|_| !learned.is_empty()) else { return Ok(()) };
+        let name = name.to_owned();
+        let checksums: Vec<String> = files.iter().map(|file| file.sha256.clone()).collect();
+        blocking(move || {
+            let checksums: Vec<&str> = checksums.iter().map(String::as_str).collect();
+            // The index is not needed for the answer.
+            if let Err(error) = index.store(&checksums, &learned) {
+                tracing::warn!(table = name, %error, "the chunk index cannot be written");
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// The files as they are now, which must have the content that was registered.
@@ -148,10 +242,8 @@ impl Opener {
         files: &[PinnedFile],
         options: &TableOptions,
     ) -> Result<Vec<PinnedFile>, QueryError> {
-        let checking: Vec<_> =
-            files.iter().map(|file| self.stores.same_content(&file.stat, &file.sha256)).collect();
-        let checked: Vec<_> =
-            futures::stream::iter(checking).buffered(OPEN_AT_ONCE).collect().await;
+        let pinned: Vec<_> = files.iter().map(|file| (&file.stat, file.sha256.as_str())).collect();
+        let checked = self.stores.same_contents(&pinned).await;
         let (mut now, mut changed, mut first) = (Vec::with_capacity(files.len()), vec![], None);
         for (file, outcome) in files.iter().zip(checked) {
             match outcome {

@@ -1,6 +1,7 @@
 //! The pieces of a scan, handed out to its partitions as they ask: none waits while there is work.
 
-use crate::provider::work::Piece;
+use crate::provider::ahead::Ahead;
+use crate::provider::work::{Piece, Work};
 use datafusion::execution::TaskContext;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -12,13 +13,15 @@ use tarn_formats::table::Coordinates;
 pub(crate) struct Queue {
     pieces: Arc<[Piece]>,
     next: Mutex<usize>,
+    ahead: Ahead,
     coordinates: Coordinates,
 }
 
 impl Queue {
     /// All of these pieces.
     pub(crate) fn new(pieces: Arc<[Piece]>) -> Self {
-        Self { pieces, next: Mutex::new(0), coordinates: Coordinates::default() }
+        let coordinates = Coordinates::default();
+        Self { pieces, next: Mutex::new(0), ahead: Ahead::default(), coordinates }
     }
 
     /// The next piece, and those after it while all of them together have at most `rows` rows;
@@ -36,6 +39,11 @@ impl Queue {
             *next = next.saturating_add(1);
         }
         Some(start..*next)
+    }
+
+    /// Asks stores for the pieces from `place` on before they are read.
+    pub(crate) fn ask_ahead(&self, work: &Work, columns: &[usize], place: usize) {
+        self.ahead.before(work, columns, &self.pieces, place);
     }
 
     /// Coordinates that the pieces share.

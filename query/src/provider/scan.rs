@@ -1,7 +1,9 @@
 //! The scan of files in place: chunks are decoded on blocking threads and leave as batches.
 
 use crate::error::QueryError;
+use crate::provider::ahead::announce_one;
 use crate::provider::axis::moved;
+use crate::provider::cost::Cost;
 use crate::provider::dynamic::{Watch, is_dynamic};
 use crate::provider::prune::sorted;
 use crate::provider::queue::{Queue, Runs};
@@ -239,6 +241,7 @@ impl ExecutionPlan for GridScanExec {
             pruned: counter("pieces_pruned_by_dynamic_filters"),
             pieces: counter("pieces"),
             cells: counter("cells"),
+            cost: Cost::new(&self.metrics, partition),
             output: Output {
                 schema: Arc::clone(&self.schema),
                 sender: builder.tx(),
@@ -313,6 +316,7 @@ struct Reading {
     pieces: Count,
     /// Values that were made, in all columns.
     cells: Count,
+    cost: Cost,
     output: Output,
 }
 
@@ -322,6 +326,10 @@ impl Reading {
         let mut small: Vec<RecordBatch> = Vec::new();
         let least = u64::try_from(self.least).unwrap_or(u64::MAX);
         while let Some(places) = queue.take(least) {
+            if self.watch.is_idle() {
+                let ask = || queue.ask_ahead(&self.work, &self.projection, places.start);
+                self.cost.of(ask);
+            }
             for piece in queue.pieces(places) {
                 if self.output.sender.is_closed() {
                     return Err(Stopped::NobodyWaits);
@@ -332,7 +340,13 @@ impl Reading {
                     self.pruned.add(1);
                     continue;
                 };
-                let batch = self.read(&piece, queue.coordinates())?;
+                let read = || {
+                    if !self.watch.is_idle() {
+                        announce_one(&self.work, &self.projection, &piece);
+                    }
+                    self.read(&piece, queue.coordinates())
+                };
+                let batch = self.cost.of(read)?;
                 timer.done();
                 self.pieces.add(1);
                 self.cells.add(batch.num_rows().saturating_mul(batch.num_columns()));

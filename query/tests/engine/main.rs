@@ -5,6 +5,8 @@ mod aggregates;
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod chunk_index;
+#[cfg(test)]
 mod delta;
 #[cfg(test)]
 mod demo;
@@ -15,6 +17,11 @@ mod pruning;
 #[cfg(test)]
 mod pushdown;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+#[path = "../../../connectors/tests/common/weed.rs"]
+mod weed;

@@ -15,6 +15,23 @@ use tarn_schemas::{
     VariableFacts,
 };
 
+/// A program of the Python environment of the tests.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
+        PathBuf::from,
+    );
+    let venv = std::env::var_os("TARN_VENV").map_or_else(|| cache.join("tarn/venv"), PathBuf::from);
+    let program = venv.join("bin").join(name);
+    if program.exists() {
+        return Some(program);
+    }
+    let why = format!("no {}: make setup", program.display());
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
+    eprintln!("left out: {why}");
+    None
+}
+
 /// The files of the demo, which are part of the repository.
 pub(crate) fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo").canonicalize().unwrap()
@@ -45,14 +62,28 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) async fn new(name: &str) -> Self {
+        Self::with(name, Stores::new(vec![])).await
+    }
+
+    /// A lab whose files may be in these stores.
+    pub(crate) async fn with(name: &str, stores: Stores) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lab = LabName::new(name).unwrap();
         let catalog = Catalog::create(&folder.path().join("catalog"), lab, LabDefaults::default())
             .await
             .unwrap();
-        let stores = Stores::new(vec![]);
         let engine = Engine::new(Some(catalog.clone()), stores.clone(), config()).unwrap();
         Self { engine, catalog, stores, folder }
+    }
+
+    /// An engine that has opened nothing yet, as after a restart.
+    pub(crate) fn restarted(&self) -> Engine {
+        self.restarted_with(self.stores.clone())
+    }
+
+    /// As [`Self::restarted`], with stores that have kept nothing.
+    pub(crate) fn restarted_with(&self, stores: Stores) -> Engine {
+        Engine::new(Some(self.catalog.clone()), stores, config()).unwrap()
     }
 
     pub(crate) async fn session(&self, who: Principal) -> Session {
@@ -119,12 +150,15 @@ impl Lab {
         for path in paths {
             for stat in self.stores.expand(path).await.unwrap() {
                 let source = self.stores.source(&stat).await.unwrap();
-                readers.push(source.open(&OpenOptions::default()).unwrap());
+                let open = move || source.open(&OpenOptions::default()).unwrap();
+                readers.push(tokio::task::spawn_blocking(open).await.unwrap());
                 let sha256 = self.stores.sha256(&stat).await.unwrap();
                 files.push(PinnedFile { stat, sha256 });
             }
         }
-        let open = Table::open(&readers, &options).unwrap();
+        let read = options.clone();
+        let open = move || Table::open(&readers, &read).unwrap();
+        let open = tokio::task::spawn_blocking(open).await.unwrap();
         let storage = TableStorage::InPlace { files, options };
         self.put_entry(dataset, table, open.schema(), open.rows(), storage).await
     }

@@ -1,6 +1,7 @@
 //! The plan node of an aggregate over files in place, computed on arrays.
 
 use super::worker::{Job, Worker};
+use crate::provider::cost::Cost;
 use crate::provider::queue::Queue;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -138,6 +139,7 @@ impl ExecutionPlan for GridAggregateExec {
             time: baseline.elapsed_compute().clone(),
             pieces: counter("pieces"),
             cells: counter("cells"),
+            cost: Cost::new(&self.metrics, 0),
         });
         let reservations: Vec<MemoryReservation> = (0..workers)
             .map(|worker| {
@@ -216,6 +218,7 @@ struct Running {
     pieces: Count,
     /// Values that were read, in all columns.
     cells: Count,
+    cost: Cost,
 }
 
 struct StopOnDrop(Arc<Running>);
@@ -239,12 +242,14 @@ impl Running {
     fn add_all(&self, reservation: MemoryReservation) -> Result<(Worker, MemoryReservation)> {
         let mut worker = Worker::new(&self.job)?;
         while let Some(places) = self.queue.take(TOGETHER_ROWS) {
+            let (work, columns) = (&self.job.work, &self.job.compiled.columns);
+            self.cost.of(|| self.queue.ask_ahead(work, columns, places.start));
             for piece in self.queue.pieces(places) {
                 if self.stop.load(Ordering::Relaxed) {
                     return Ok((worker, reservation));
                 }
                 let timer = self.time.timer();
-                worker.add(&self.job, piece, self.queue.coordinates())?;
+                self.cost.of(|| worker.add(&self.job, piece, self.queue.coordinates()))?;
                 timer.done();
                 self.pieces.add(1);
                 let rows = usize::try_from(piece.rows).unwrap_or(usize::MAX);
