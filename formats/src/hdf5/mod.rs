@@ -11,6 +11,7 @@ mod chunks;
 mod datatype;
 mod dimensions;
 mod family;
+mod fill;
 mod filters;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -86,7 +87,10 @@ impl Hdf5Reader {
         let mut index = parse::index(&source)?;
         let netcdf = dimensions::is_netcdf4(&index);
         if netcdf {
-            index.datasets.iter_mut().for_each(|d| characters(&mut d.datatype));
+            for dataset in &mut index.datasets {
+                characters(&mut dataset.datatype);
+                dataset.fill.with_defaults(&dataset.datatype);
+            }
         }
         let location = source.location().to_owned();
         let mut named = family.named_in(&location);

@@ -2,7 +2,7 @@
 
 use crate::python::python;
 use crate::support::{flat, open, read_whole, texts};
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int16Array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use bytes::Bytes;
@@ -125,6 +125,18 @@ fn compare(reader: &dyn Reader, path: &str, wanted: &Value) -> Result<(), String
     let actual = hexadecimal(&array);
     let expected = wanted["hex"].as_str().unwrap();
     if actual == expected { Ok(()) } else { Err(format!("{actual} in place of {expected}")) }
+}
+
+/// What the library gives there is what was in memory, so there is nothing to compare with.
+#[test]
+fn cells_that_netcdf_leaves_undefined_are_the_default_fill() {
+    let Some(folder) = written() else { return };
+    let reader = open(&folder.path().join("undefined.nc"));
+    let read = |path| reader.read(path, &Region::whole(&[4])).unwrap();
+    let expected = Int16Array::from(vec![-32_767, -32_767, 7, 8]);
+    assert_eq!(read("/chunked").as_ref(), &expected as &dyn Array);
+    let expected = Float32Array::from(vec![9.969_21e36; 4]);
+    assert_eq!(read("/contiguous").as_ref(), &expected as &dyn Array);
 }
 
 #[test]
