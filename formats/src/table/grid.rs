@@ -15,6 +15,9 @@ use std::sync::Arc;
 use tarn_schemas::TableOptions;
 use tarn_schemas::table::{CalendarPart, Decode, Layout};
 
+/// Most times that are read to find their dtype.
+const MOST_TIMES: u64 = 1 << 28;
+
 /// The grid that a file's table is made of.
 ///
 /// `name` is a grid's name, or the path of a group (its grid with most cells) or of a variable of
@@ -283,6 +286,19 @@ impl<'a> View<'a> {
         let length = self.characters(text_length)?;
         let mut draft = Draft::new(self.location(), variable, parent, length)?;
         if draft.wants_values() {
+            let cells = shape.iter().fold(1, |cells: u64, length| cells.saturating_mul(*length));
+            if cells > MOST_TIMES {
+                return Err(FormatError::TooLarge {
+                    location: self.location().to_owned(),
+                    place: variable.path.clone(),
+                    what: format!(
+                        "decode = 'xarray' of {cells} times, whose dtype depends on all of them, \
+                         (use decode = 'arrow', or leave it out by `select`)"
+                    ),
+                    needed: cells.saturating_mul(8),
+                    limit: MOST_TIMES * 8,
+                });
+            }
             let chunk = variable.chunk_shape.as_deref();
             for block in Tiling::new(shape, chunk, 1, KEPT).blocks(&Selection::all(shape), false) {
                 let region = block.bounds();

@@ -13,6 +13,7 @@ mod union;
 pub use block::Block;
 pub use broadcast::Coordinates;
 pub use part::Part;
+pub use regions::Blocks;
 
 use crate::contents::Grid;
 use crate::error::FormatError;
