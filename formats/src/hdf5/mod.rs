@@ -130,7 +130,13 @@ impl Reader for Hdf5Reader {
         &self.contents
     }
 
+    fn listed_path(&self, path: &str) -> Option<String> {
+        self.canonical(path)
+    }
+
     fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError> {
+        let listed = self.contents.variable(path).is_none().then(|| self.canonical(path)).flatten();
+        let path = listed.as_deref().unwrap_or(path);
         let variable = checked(self.location(), &self.contents, path, region)?;
         let read = match self.spots.get(&variable.path) {
             Some(Spot::Own(place)) => Read::of(self, *place, 0),
