@@ -155,7 +155,7 @@ impl LocalKeys {
         if !kind.is_file() {
             return Err(self.io(key, "this is no regular file"));
         }
-        LocalFile::from_file(place(&self.location, key), file).map(Some)
+        LocalFile::of(place(&self.location, key), file).map(Some)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod cf;
 pub mod contents;
 mod cursor;
+mod default_fill;
 mod elements;
 pub mod error;
 mod fetch;

@@ -27,6 +27,12 @@ pub trait Reader: Send + Sync + fmt::Debug {
     /// What the file holds.
     fn contents(&self) -> &Contents;
 
+    /// The path under which [`Self::contents`] lists what `path` leads to; `None` where that is
+    /// nothing. A group that has several paths in an HDF5 file is listed under one of them.
+    fn listed_path(&self, path: &str) -> Option<String> {
+        self.contents().variable(path).map(|variable| variable.path.clone())
+    }
+
     /// The stored values of `region` of the variable at `path`, in C order: an Arrow array of
     /// exactly `region.cells()` values of the variable's `data_type`, without CF decoding.
     /// Chunks that were never written give the format's fill value.

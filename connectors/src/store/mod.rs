@@ -298,10 +298,7 @@ impl Stores {
     /// As [`Stores::source`], but nothing is asked of a file before it is first read, and few local
     /// files are open at once. A file that has changed by then is refused with
     /// [`SourceError::Changed`]. A Zarr store is no file: `None`.
-    pub fn source_later(
-        &self,
-        file: &FileStat,
-    ) -> Result<Option<Arc<dyn ByteSource>>, StoreError> {
+    pub fn source_later(&self, file: &FileStat) -> Result<Option<Arc<dyn ByteSource>>, StoreError> {
         if hierarchy::is_store(file) {
             return Ok(None);
         }

@@ -20,6 +20,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(super) struct Arrow {
     data_type: DataType,
+    /// The type of [`Self::numbers`].
+    numbers: DataType,
     /// Texts of so many characters.
     texts: Option<(Texts, usize)>,
     /// The type that `_Unsigned` makes of the stored integers.
@@ -54,9 +56,25 @@ impl Arrow {
         } else if variable.text("dtype") == Some("bool") && numbers.is_numeric() {
             DataType::Boolean
         } else {
-            numbers
+            numbers.clone()
         };
-        Ok(Self { data_type, texts, reinterpreted, mask, scale })
+        Ok(Self { data_type, numbers, texts, reinterpreted, mask, scale })
+    }
+
+    /// The unit of timestamps that holds whatever numbers are stored, if one does: nanoseconds where
+    /// they hold all values of an integer type, else microseconds where no time lies between two.
+    pub(super) fn unit_of_all(&self, axis: &TimeAxis) -> Option<TimeUnit> {
+        let (least, greatest) = integers(&self.numbers)?;
+        let (unit, reference) = (i128::from(axis.unit()), axis.reference());
+        let holds = |value: i128| {
+            let instant = value.checked_mul(unit).and_then(|own| own.checked_add(reference));
+            instant.is_some_and(|instant| i64::try_from(instant).is_ok())
+        };
+        if holds(least) && holds(greatest) {
+            Some(TimeUnit::Nanosecond)
+        } else {
+            (unit % 1_000 == 0 && reference % 1_000 == 0).then_some(TimeUnit::Microsecond)
+        }
     }
 
     pub(super) fn data_type(&self) -> &DataType {
@@ -101,6 +119,21 @@ impl Arrow {
             None => Ok(masked),
         }
     }
+}
+
+/// The least and the greatest value of an integer type.
+fn integers(data_type: &DataType) -> Option<(i128, i128)> {
+    Some(match data_type {
+        DataType::Int8 => (i8::MIN.into(), i8::MAX.into()),
+        DataType::Int16 => (i16::MIN.into(), i16::MAX.into()),
+        DataType::Int32 => (i32::MIN.into(), i32::MAX.into()),
+        DataType::Int64 => (i64::MIN.into(), i64::MAX.into()),
+        DataType::UInt8 => (0, u8::MAX.into()),
+        DataType::UInt16 => (0, u16::MAX.into()),
+        DataType::UInt32 => (0, u32::MAX.into()),
+        DataType::UInt64 => (0, u64::MAX.into()),
+        _ => return None,
+    })
 }
 
 /// Numbers on a civil axis as timestamps. Nanoseconds follow xarray: integers are exact, floats

@@ -2,10 +2,10 @@
 
 use crate::cf::{attributes, kernels};
 use crate::contents::{AttributeValue, Variable};
+use crate::default_fill::default_fill;
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder, Float32Array,
-    Float64Array, Int16Array, Int32Array, Int64Array, PrimitiveArray, StringArray, UInt16Array,
-    UInt32Array, UInt64Array, new_empty_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder, PrimitiveArray,
+    StringArray, new_empty_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::{cast, concat, filter, kernels::cmp};
@@ -15,9 +15,6 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use std::sync::Arc;
-
-/// NetCDF's default fill value of floats (`NC_FILL_FLOAT` and `NC_FILL_DOUBLE` of netcdf.h).
-const DEFAULT_FLOAT: f32 = 9.969_21e36;
 
 /// The stored values of a variable that become NULL.
 #[derive(Debug, Clone)]
@@ -65,7 +62,9 @@ impl Mask {
                 // netCDF4 compares the default with the reinterpreted data, where it never occurs.
                 let default = name == "_FillValue" && variable.default_fill && !named;
                 if default && reinterpreted.is_none() {
-                    parts.extend(default_fill(stored));
+                    // Every byte is taken for a value, as the NetCDF User's Guide asks of readers.
+                    let is_byte = matches!(stored, DataType::Int8 | DataType::UInt8);
+                    parts.extend(default_fill(stored).filter(|_| !is_byte));
                 }
             }
         }
@@ -168,19 +167,4 @@ fn distinct(fills: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 pub(crate) fn bits_as(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     let data = array.to_data().into_builder().data_type(to.clone()).build()?;
     Ok(arrow::array::make_array(data))
-}
-
-/// NetCDF's default fill values (netcdf.h). Byte types have none: every byte is taken for a value.
-fn default_fill(data_type: &DataType) -> Option<ArrayRef> {
-    Some(match data_type {
-        DataType::Int16 => Arc::new(Int16Array::from(vec![-32_767])),
-        DataType::UInt16 => Arc::new(UInt16Array::from(vec![65_535])),
-        DataType::Int32 => Arc::new(Int32Array::from(vec![-2_147_483_647])),
-        DataType::UInt32 => Arc::new(UInt32Array::from(vec![4_294_967_295])),
-        DataType::Int64 => Arc::new(Int64Array::from(vec![-9_223_372_036_854_775_806])),
-        DataType::UInt64 => Arc::new(UInt64Array::from(vec![18_446_744_073_709_551_614])),
-        DataType::Float32 => Arc::new(Float32Array::from(vec![DEFAULT_FLOAT])),
-        DataType::Float64 => Arc::new(Float64Array::from(vec![f64::from(DEFAULT_FLOAT)])),
-        _ => return None,
-    })
 }

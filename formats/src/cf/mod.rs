@@ -119,6 +119,19 @@ impl Decoder {
         }
     }
 
+    /// The unit of timestamps that holds every value that may be stored, if that can be said.
+    pub(crate) fn unit_of_all(&self) -> Option<TimeUnit> {
+        match (&self.mode, &self.time) {
+            (Mode::Arrow(arrow), Some(axis)) => arrow.unit_of_all(axis),
+            _ => None,
+        }
+    }
+
+    /// Whether microseconds hold all instants of whole units.
+    pub(crate) fn is_coarse(&self) -> bool {
+        self.time.as_ref().is_some_and(|axis| axis.unit() >= 1_000)
+    }
+
     /// Whether microseconds would hold times of these stored values that nanoseconds cannot.
     pub(crate) fn needs_microseconds(&self, stored: &ArrayRef) -> Result<bool, FormatError> {
         let nanoseconds =

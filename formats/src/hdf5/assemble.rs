@@ -58,7 +58,7 @@ impl Part {
 impl Read<'_> {
     /// The values of a region of a virtual dataset.
     pub(super) fn assembled(&self, wanted: &Wanted<'_>) -> Result<MutableBuffer, FormatError> {
-        let mut values = self.blank(wanted.bytes);
+        let mut values = self.blank(wanted)?;
         let place = self.place;
         for part in self.reader.assemblies.get(&place).into_iter().flatten() {
             let axes = part.target_axes.iter().zip(&wanted.stored);

@@ -59,11 +59,8 @@ impl Read<'_> {
         if let ([piece], true) = (pieces.as_slice(), covers) {
             return self.single(piece, wanted, size);
         }
-        let mut values = if covers {
-            MutableBuffer::from_len_zeroed(wanted.bytes)
-        } else {
-            self.blank(wanted.bytes)
-        };
+        let mut values =
+            if covers { MutableBuffer::from_len_zeroed(wanted.bytes) } else { self.blank(wanted)? };
         let mut missing = Vec::new();
         for piece in &pieces {
             match self.reader.chunks.get((dataset.address, piece.chunk.start)) {

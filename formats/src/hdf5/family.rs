@@ -3,7 +3,7 @@
 use super::Hdf5Reader;
 use super::index::External;
 use super::links::Followed;
-use super::{Spot, dimensions};
+use super::{Spot, dimensions, variable_path};
 use crate::contents::{Attribute, Unreadable, Variable};
 use crate::error::FormatError;
 use crate::reader::OpenOptions;
@@ -184,7 +184,7 @@ impl Shown {
 
 impl Hdf5Reader {
     /// The path under which the object at `path` is listed.
-    fn canonical(&self, path: &str) -> Option<String> {
+    pub(super) fn canonical(&self, path: &str) -> Option<String> {
         let path = format!("/{}", path.trim_matches('/'));
         let contents = &self.contents;
         let listed = self.spots.contains_key(&path)
@@ -195,7 +195,9 @@ impl Hdf5Reader {
             return Some(path);
         }
         match self.index.links.follow(self.index.links.root, &path) {
-            Followed::Object(address) => self.index.objects.get(&address).cloned(),
+            Followed::Object(address) => {
+                self.index.objects.get(&address).map(|path| variable_path(path))
+            }
             Followed::External { .. } | Followed::Nothing => None,
         }
     }

@@ -3,6 +3,7 @@
 
 use super::chunks::ChunkIndex;
 use super::datatype::Datatype;
+use super::fill::Fill;
 use super::links::Links;
 use super::mapping::Mapping;
 use crate::contents::{AttributeValue, Unreadable};
@@ -81,8 +82,7 @@ pub(crate) struct H5Dataset {
     pub(crate) layout: Layout,
     /// In the order of writing.
     pub(crate) filters: Vec<Filter>,
-    /// One element, in the file's byte order; zeros where there is none.
-    pub(crate) fill: Option<Vec<u8>>,
+    pub(crate) fill: Fill,
     pub(crate) attributes: Vec<H5Attribute>,
 }
 

@@ -12,6 +12,7 @@ mod chunks;
 mod datatype;
 mod dimensions;
 mod family;
+mod fill;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod heap;
@@ -105,7 +106,10 @@ impl Hdf5Reader {
     ) -> Result<Self, FormatError> {
         let netcdf = dimensions::is_netcdf4(&index);
         if netcdf {
-            index.datasets.iter_mut().for_each(|d| characters(&mut d.datatype));
+            for dataset in &mut index.datasets {
+                characters(&mut dataset.datatype);
+                dataset.fill.with_defaults(&dataset.datatype);
+            }
         }
         let location = source.location().to_owned();
         let mut named = family.named_in(&location);
@@ -145,7 +149,13 @@ impl Reader for Hdf5Reader {
         &self.contents
     }
 
+    fn listed_path(&self, path: &str) -> Option<String> {
+        self.canonical(path)
+    }
+
     fn read(&self, path: &str, region: &Region) -> Result<ArrayRef, FormatError> {
+        let listed = self.contents.variable(path).is_none().then(|| self.canonical(path)).flatten();
+        let path = listed.as_deref().unwrap_or(path);
         let variable = checked(self.location(), &self.contents, path, region)?;
         let read = match self.spots.get(&variable.path) {
             Some(Spot::Own(place)) => Read::of(self, *place, 0),

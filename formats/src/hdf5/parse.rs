@@ -3,6 +3,7 @@
 use super::attribute;
 use super::chunks::{ChunkIndex, IndexKind};
 use super::datatype::Datatype;
+use super::fill::Fill;
 use super::heap::{Heap, Reference};
 use super::index::{External, Frame, H5Dataset, H5Group, H5Index, Layout};
 use super::layout;
@@ -290,12 +291,13 @@ impl Walk<'_> {
             Datatype::parse(&raw_type).ok_or_else(|| corrupt("its datatype cannot be parsed"))?;
         datatype.data_type().map_err(|reason| unsupported(format!("its type, {reason},")))?;
 
-        let (mut space, mut layout, mut fill, mut filters) = (None, None, None, vec![]);
+        let (mut space, mut layout, mut filters) = (None, None, vec![]);
+        let mut fill = Fill::default();
         for message in &header.messages {
             match message {
                 HdfMessage::Dataspace(message) => space = Some(message),
                 HdfMessage::DataLayout(message) => layout = Some(&message.layout),
-                HdfMessage::FillValue(message) => fill.clone_from(&message.value),
+                HdfMessage::FillValue(message) => fill.add(message),
                 HdfMessage::FilterPipeline(message) => {
                     filters = message
                         .filters
@@ -337,7 +339,7 @@ impl Walk<'_> {
             unlimited: max_shape.iter().map(|n| *n == u64::MAX).collect(),
             shape,
             layout,
-            fill: fill.filter(|fill| fill.len() == datatype.size() && !datatype.is_variable()),
+            fill: fill.finished(&datatype),
             datatype,
             filters,
             attributes: attribute::decode(source, self.frame, path, raw_attributes)?,

@@ -84,17 +84,17 @@ impl<'a> Read<'a> {
         let stored = hyperslab::overlap(region.ranges(), &extent);
         let wanted = Wanted { region: region.ranges(), stored, bytes };
         let values = if wanted.stored.iter().any(Range::is_empty) {
-            self.blank(bytes)
+            self.blank(&wanted)?
         } else {
             match &dataset.layout {
                 Layout::Compact(stored) => {
-                    let mut values = self.blank(bytes);
+                    let mut values = self.blank(&wanted)?;
                     let (from, to) = (&extent, wanted.region);
                     hyperslab::copy(stored, from, &mut values, to, &wanted.stored, size)
                         .ok_or_else(|| self.corrupt("its values are shorter than its shape"))?;
                     values
                 }
-                Layout::Contiguous(None) => self.blank(bytes),
+                Layout::Contiguous(None) => self.blank(&wanted)?,
                 Layout::Contiguous(Some(address)) => {
                     let begin = address.checked_add(self.frame.base);
                     let runs = Runs::new(&extent, wanted.region, &wanted.stored);
@@ -119,17 +119,6 @@ impl<'a> Read<'a> {
 
     pub(super) fn overflow(&self) -> FormatError {
         self.corrupt("its values lie past the end of any file")
-    }
-
-    /// Memory full of the fill value.
-    pub(super) fn blank(&self, bytes: usize) -> MutableBuffer {
-        let fill = self.dataset.fill.as_deref().filter(|fill| fill.iter().any(|b| *b != 0));
-        let Some(fill) = fill.filter(|fill| !fill.is_empty()) else {
-            return MutableBuffer::from_len_zeroed(bytes);
-        };
-        let mut values = MutableBuffer::with_capacity(bytes);
-        values.repeat_slice_n_times(fill, bytes / fill.len());
-        values
     }
 
     /// Values that are in the file as they are in memory. `covers` says that the blocks hold every
@@ -157,13 +146,11 @@ impl<'a> Read<'a> {
                 // The bytes are the values: no copy.
                 return Ok(self.source.read_owned(range.clone())?.into());
             }
-            let values = values.get_or_insert_with(|| {
-                if covers {
-                    MutableBuffer::from_len_zeroed(wanted.bytes)
-                } else {
-                    self.blank(wanted.bytes)
-                }
-            });
+            let values = match &mut values {
+                Some(values) => values,
+                None if covers => values.insert(MutableBuffer::from_len_zeroed(wanted.bytes)),
+                None => values.insert(self.blank(wanted)?),
+            };
             if ranges.is_empty() {
                 break;
             }

@@ -6,7 +6,8 @@
 use super::Hdf5Reader;
 use super::chunks::{Chunk, ChunkIndex, ChunkTable, IndexKind, Owner};
 use super::datatype::Datatype;
-use super::filters::Filter;
+use super::fill::Fill;
+use crate::filters::Filter;
 use super::index::{Frame, H5Attribute, H5Dataset, H5Group, H5Index, H5Value, Layout};
 use super::links::Links;
 use super::variable_path;
@@ -39,7 +40,8 @@ struct SavedDataset {
     datatype: Datatype,
     layout: SavedLayout,
     filters: Vec<(u16, Vec<u32>)>,
-    fill: Option<Bytes>,
+    /// Inside the stored extent, and past it.
+    fills: (Option<Bytes>, Option<Bytes>),
     attributes: Vec<SavedAttribute>,
 }
 
@@ -185,6 +187,7 @@ impl Hdf5Reader {
                 SavedLayout::Chunked(index.shape.clone())
             }
         };
+        let (inside, past) = dataset.fill.parts();
         let description = SavedDataset {
             path: dataset.path.clone(),
             object: objects.target(dataset.address),
@@ -193,7 +196,7 @@ impl Hdf5Reader {
             datatype: dataset.datatype.clone(),
             layout,
             filters: dataset.filters.iter().map(|f| (f.id, f.parameters.clone())).collect(),
-            fill: dataset.fill.clone().map(Bytes),
+            fills: (inside.cloned().map(Bytes), past.cloned().map(Bytes)),
             attributes,
         };
         entry.description = saved::text(self.source.location(), &description)?;
@@ -329,7 +332,7 @@ fn dataset(entry: &Entry, frame: Frame, addresses: &[u64]) -> Option<H5Dataset> 
         datatype: saved.datatype,
         layout,
         filters: filters.collect(),
-        fill: saved.fill.map(|fill| fill.0),
+        fill: Fill::known(saved.fills.0.map(|fill| fill.0), saved.fills.1.map(|fill| fill.0)),
         attributes: attributes(saved.attributes, addresses)?,
     })
 }

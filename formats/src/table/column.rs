@@ -3,20 +3,24 @@
 use super::Dependence;
 use super::block::Block;
 use super::broadcast::Coordinates;
+use super::regions::Tiling;
 use super::tensor::tensors;
 use crate::cf::{CalendarDate, Decoder, TimeAxis};
 use crate::error::FormatError;
 use crate::reader::Reader;
-use crate::region::Region;
+use crate::region::{Region, Selection};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, UInt64Array};
 use arrow::compute::{cast, concat, take};
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, TimeUnit};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use tarn_schemas::table::CalendarPart;
 
 /// Coordinates up to this length are read once and kept.
 pub(super) const KEPT: u64 = 1 << 20;
+
+/// Times of a variable that are read to find a unit that holds them all: 128 MB of floats.
+const LOOKED_AT: u64 = 1 << 24;
 
 /// Where the values of a column come from in one file.
 #[derive(Debug, Clone)]
@@ -68,15 +72,41 @@ impl Reading {
     }
 
     /// Whether the variable is a time whose values microseconds hold and nanoseconds do not.
-    /// Looked up in small variables only: coordinates, their bounds, single values.
+    ///
+    /// Small variables are looked at: coordinates, their bounds, single values. Of large ones the
+    /// type of the numbers may say it; else they are looked at up to [`LOOKED_AT`] cells, and beyond
+    /// that a time must not be lost: microseconds, unless the unit is finer.
     pub(super) fn needs_microseconds(&self, reader: &dyn Reader) -> Result<bool, FormatError> {
-        let region = Region::whole(&self.shape);
-        let small = region.cells().is_some_and(|cells| cells <= KEPT);
         let is_time = matches!(self.decoder.field().data_type(), DataType::Timestamp(..));
-        if self.part.is_some() || !is_time || !small {
+        if self.part.is_some() || !is_time {
             return Ok(false);
         }
-        self.decoder.needs_microseconds(&reader.read(&self.path, &region)?)
+        let whole = Region::whole(&self.shape);
+        match whole.cells() {
+            Some(..=KEPT) => {
+                return self.decoder.needs_microseconds(&reader.read(&self.path, &whole)?);
+            }
+            Some(..=LOOKED_AT) if self.decoder.unit_of_all().is_none() => {
+                let chunk = reader.contents().variable(&self.path);
+                let chunk = chunk.and_then(|variable| variable.chunk_shape.as_deref());
+                let tiling = Tiling::new(&self.shape, chunk, 1, KEPT);
+                for block in tiling.blocks(&Selection::all(&self.shape), false) {
+                    // Who reads a damaged part is told; a time in it may be anything.
+                    let Ok(stored) = reader.read(&self.path, &block.bounds()) else {
+                        return Ok(self.decoder.is_coarse());
+                    };
+                    if self.decoder.needs_microseconds(&stored)? {
+                        return Ok(true);
+                    }
+                }
+                return Ok(false);
+            }
+            _ => {}
+        }
+        Ok(match self.decoder.unit_of_all() {
+            Some(unit) => unit == TimeUnit::Microsecond,
+            None => self.decoder.is_coarse(),
+        })
     }
 }
 

@@ -15,15 +15,18 @@ use std::sync::Arc;
 use tarn_schemas::TableOptions;
 use tarn_schemas::table::{CalendarPart, Decode, Layout};
 
+/// Most times that are read to find their dtype.
+const MOST_TIMES: u64 = 1 << 28;
+
 /// The grid that a file's table is made of.
 ///
 /// `name` is a grid's name, or the path of a group (its grid with most cells) or of a variable of
 /// the grid: files whose arrays differ in length may name their grids differently.
 pub(super) fn choose<'a>(
-    location: &str,
-    contents: &'a Contents,
+    reader: &'a dyn Reader,
     name: Option<&str>,
 ) -> Result<&'a Grid, FormatError> {
+    let (location, contents) = (reader.location(), reader.contents());
     let Some(name) = name else {
         return largest(contents).ok_or_else(|| FormatError::NotFound {
             location: location.to_owned(),
@@ -32,18 +35,21 @@ pub(super) fn choose<'a>(
             available: "none".to_owned(),
         });
     };
-    let path = name.trim_matches('/');
-    let same = |other: &str| other.trim_matches('/') == path;
-    contents
-        .grid(name)
-        .or_else(|| contents.grids.iter().find(|grid| !path.is_empty() && same(&grid.group)))
-        .or_else(|| contents.grids.iter().find(|grid| grid.variables.iter().any(|v| same(v))))
-        .ok_or_else(|| FormatError::NotFound {
+    let at = |path: &str| {
+        let path = path.trim_matches('/');
+        let same = |other: &str| other.trim_matches('/') == path;
+        let mut grids = contents.grids.iter();
+        let of_group = grids.clone().find(|grid| !path.is_empty() && same(&grid.group));
+        of_group.or_else(|| grids.find(|grid| grid.variables.iter().any(|v| same(v))))
+    };
+    contents.grid(name).or_else(|| at(name)).or_else(|| at(&reader.listed_path(name)?)).ok_or_else(
+        || FormatError::NotFound {
             location: location.to_owned(),
             kind: "grid",
             name: name.to_owned(),
             available: list(contents.grids.iter().map(|grid| grid.name.as_str())),
-        })
+        },
+    )
 }
 
 /// The grid with most cells; among equals the first that is not made of bounds alone.
@@ -214,7 +220,10 @@ impl<'a> View<'a> {
             .find(|(own, _)| own == name)
             .map(|(_, variable)| *variable)
             .or_else(|| contents.variable(&format!("{group}/{name}")))
-            .or_else(|| name.contains('/').then(|| contents.variable(name)).flatten());
+            .or_else(|| {
+                let path = name.contains('/').then(|| self.reader.listed_path(name)).flatten()?;
+                contents.variable(&path)
+            });
         let Some(variable) = found else { return Ok(None) };
         let dependence = match self.dimensions(variable) {
             dimensions if same(dimensions, &self.grid.dimensions) => Some(Dependence::Cells),
@@ -286,6 +295,19 @@ impl<'a> View<'a> {
             draft = draft.with_booleans();
         }
         if draft.wants_values() {
+            let cells = shape.iter().fold(1, |cells: u64, length| cells.saturating_mul(*length));
+            if cells > MOST_TIMES {
+                return Err(FormatError::TooLarge {
+                    location: self.location().to_owned(),
+                    place: variable.path.clone(),
+                    what: format!(
+                        "decode = 'xarray' of {cells} times, whose dtype depends on all of them, \
+                         (use decode = 'arrow', or leave it out by `select`)"
+                    ),
+                    needed: cells.saturating_mul(8),
+                    limit: MOST_TIMES * 8,
+                });
+            }
             let chunk = variable.chunk_shape.as_deref();
             for block in Tiling::new(shape, chunk, 1, KEPT).blocks(&Selection::all(shape), false) {
                 let region = block.bounds();

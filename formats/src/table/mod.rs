@@ -13,6 +13,7 @@ mod union;
 pub use block::Block;
 pub use broadcast::Coordinates;
 pub use part::Part;
+pub use regions::Blocks;
 
 use crate::contents::Grid;
 use crate::error::FormatError;
@@ -133,14 +134,14 @@ fn views<'a>(
         });
     };
     let name = options.grid.as_deref();
-    let model = grid::choose(first.location(), first.contents(), name)?;
+    let model = grid::choose(first.as_ref(), name)?;
     let names = |grid: &Grid| grid.dimensions.iter().map(|d| d.name.clone()).collect::<Vec<_>>();
     files
         .iter()
         .map(|file| {
             let contents = file.contents();
             let found = match name {
-                Some(_) => grid::choose(file.location(), contents, name).ok(),
+                Some(_) => grid::choose(file.as_ref(), name).ok(),
                 None => contents.grid(&model.name),
             };
             // Names carry lengths where a file has several grids of one name: then the grid is the

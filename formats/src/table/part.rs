@@ -4,7 +4,7 @@ use super::Dependence;
 use super::block::Block;
 use super::broadcast::Coordinates;
 use super::column::{Column, outside, to_usize};
-use super::regions::Tiling;
+use super::regions::{Blocks, Tiling};
 use crate::error::FormatError;
 use crate::reader::{Ahead, Reader};
 use crate::region::{Region, Selection};
@@ -77,19 +77,41 @@ impl Part {
         own.axis(self.reader.as_ref(), &(0..length))
     }
 
+    /// As [`Self::axis_values`], at the indices `range` of the dimension alone.
+    ///
+    /// # Errors
+    /// As [`Self::axis_values`].
+    pub fn axis_range(&self, column: usize, range: &Range<u64>) -> Result<ArrayRef, FormatError> {
+        match self.dependence(column) {
+            Dependence::Dimension(_) => self.column(column)?.axis(self.reader.as_ref(), range),
+            Dependence::Constant | Dependence::Cells => self.axis_values(column),
+        }
+    }
+
     /// The boxes to read for a selection, in chunk order: each inside one chunk of the grid's
     /// largest variable, or made of whole neighbouring chunks where these are small; none with more
     /// than `max_cells` cells (a chunk of more is cut along its outer dimensions, and data without
     /// chunks into slabs). Their cells are exactly the selected ones. For tensors a box has as many
     /// rows as `max_cells` allows by the cells of a row, at least one.
-    pub fn regions(&self, selection: &Selection, max_cells: u64) -> Vec<Region> {
-        self.tiling(max_cells).blocks(selection, false).iter().map(Block::bounds).collect()
+    ///
+    /// Boxes are made as they are asked for: a file may declare any shape.
+    pub fn regions(
+        &self,
+        selection: &Selection,
+        max_cells: u64,
+    ) -> impl Iterator<Item = Region> + use<> {
+        self.tiling(max_cells).blocks(selection, false).map(|block| block.bounds())
     }
 
     /// The blocks to read for a selection, in chunk order: as [`Self::regions`], but selected
     /// indices that lie in the same stored chunk are one block, so that no chunk is decoded twice.
-    pub fn blocks(&self, selection: &Selection, max_cells: u64) -> Vec<Block> {
+    pub fn blocks(&self, selection: &Selection, max_cells: u64) -> Blocks {
         self.tiling(max_cells).blocks(selection, true)
+    }
+
+    /// How many blocks [`Self::blocks`] gives; `u64::MAX` where they are more than that.
+    pub fn count_blocks(&self, selection: &Selection, max_cells: u64) -> u64 {
+        self.tiling(max_cells).count_of(selection)
     }
 
     /// How many blocks the whole part makes.

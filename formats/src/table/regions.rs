@@ -12,8 +12,12 @@ const CELLS: u64 = 65_536;
 /// less than two.
 const NEAR: u64 = 4_096;
 
+/// Blocks of a selection that are made at once. A file may declare any shape, so that all of them
+/// may be more than memory holds.
+const AT_ONCE: u64 = 1_024;
+
 /// How the rows of a part are cut, whatever is selected.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Tiling {
     shape: Vec<u64>,
     /// Length of a chunk, or of several that are read together.
@@ -56,17 +60,100 @@ impl Tiling {
 
     /// The blocks of a selection, chunk by chunk. With `gaps`, selected indices that lie in the
     /// same or in neighbouring stored chunks share a block; without, every block is a box.
-    pub(super) fn blocks(&self, selection: &Selection, gaps: bool) -> Vec<Block> {
+    pub(super) fn blocks(self, selection: &Selection, gaps: bool) -> Blocks {
+        let rest = vec![self.inside(selection)];
+        Blocks { tiling: self, gaps, rest, listed: vec![].into_iter() }
+    }
+
+    /// How many blocks a selection makes, as [`Self::blocks`] with gaps.
+    pub(super) fn count_of(&self, selection: &Selection) -> u64 {
+        self.count_in(&self.inside(selection), true)
+    }
+
+    /// The selected indices of each dimension that exist.
+    fn inside(&self, selection: &Selection) -> Selected {
         let whole = Selection::all(&self.shape);
-        // For each dimension, for each chunk with something selected, its runs.
-        let mut runs: Vec<Vec<Vec<Run>>> = Vec::with_capacity(self.shape.len());
-        for (dimension, all) in whole.dimensions().iter().enumerate() {
-            let selected = match selection.dimensions().get(dimension) {
+        let dimensions = whole.dimensions().iter().enumerate();
+        dimensions
+            .map(|(dimension, all)| match selection.dimensions().get(dimension) {
                 Some(ranges) => intersect(ranges, all),
                 None => all.clone(),
-            };
-            runs.push(self.runs(dimension, &selected, gaps));
+            })
+            .collect()
+    }
+
+    fn count_in(&self, selected: &Selected, gaps: bool) -> u64 {
+        let dimensions = selected.iter().enumerate();
+        let counts = dimensions.map(|(dimension, ranges)| self.count_runs(dimension, ranges, gaps));
+        counts.fold(1, u64::saturating_mul)
+    }
+
+    /// How many runs [`Self::runs`] gives.
+    fn count_runs(&self, dimension: usize, ranges: &[Range<u64>], gaps: bool) -> u64 {
+        let stored = length_along(&self.stored, dimension);
+        let mut count = 0_u64;
+        let mut before: Option<&Range<u64>> = None;
+        for range in ranges {
+            let (first, last) = (
+                self.tile(dimension, range.start),
+                self.tile(dimension, range.end.saturating_sub(1)),
+            );
+            count = count.saturating_add(last.saturating_sub(first)).saturating_add(1);
+            if let Some(before) = before.filter(|_| gaps)
+                && self.tile(dimension, before.end.saturating_sub(1)) == first
+                && near_each_other(before, range, stored)
+            {
+                count = count.saturating_sub(1);
+            }
+            before = Some(range);
         }
+        count
+    }
+
+    /// A number for the tile of an index along one dimension, which grows by one from tile to tile.
+    fn tile(&self, dimension: usize, index: u64) -> u64 {
+        let (chunk, step) =
+            (length_along(&self.chunk, dimension), length_along(&self.step, dimension));
+        (index / chunk).saturating_mul(chunk.div_ceil(step)).saturating_add(index % chunk / step)
+    }
+
+    /// Cuts a selection in two that make the same blocks in the same order; `None` where it lies in
+    /// one tile.
+    fn halves(&self, selected: &Selected) -> Option<(Selected, Selected)> {
+        let bounds: Vec<(u64, u64)> = selected
+            .iter()
+            .map(|ranges| Some((ranges.first()?.start, ranges.last()?.end.saturating_sub(1))))
+            .collect::<Option<_>>()?;
+        // Blocks follow each other chunk by chunk, the outermost dimension slowest, and in a chunk
+        // tile by tile.
+        let chunks = bounds.iter().enumerate().find_map(|(dimension, (first, last))| {
+            let chunk = length_along(&self.chunk, dimension);
+            let (first, last) = (first / chunk, last / chunk);
+            (first < last).then(|| (dimension, (first + (last - first).div_ceil(2)) * chunk))
+        });
+        let cut = chunks.or_else(|| {
+            bounds.iter().enumerate().find_map(|(dimension, (first, last))| {
+                let (chunk, step) =
+                    (length_along(&self.chunk, dimension), length_along(&self.step, dimension));
+                let start = first / chunk * chunk;
+                let (first, last) = ((first - start) / step, (last - start) / step);
+                (first < last)
+                    .then(|| (dimension, start + (first + (last - first).div_ceil(2)) * step))
+            })
+        });
+        let (dimension, index) = cut?;
+        let (mut before, mut after) = (selected.clone(), selected.clone());
+        *before.get_mut(dimension)? = intersect(selected.get(dimension)?, &below(index));
+        *after.get_mut(dimension)? = intersect(selected.get(dimension)?, &from(index));
+        Some((before, after))
+    }
+
+    /// The blocks of a selection, all at once.
+    fn list(&self, selected: &Selected, gaps: bool) -> Vec<Block> {
+        // For each dimension, for each chunk with something selected, its runs.
+        let dimensions = selected.iter().enumerate();
+        let runs: Vec<Vec<Vec<Run>>> =
+            dimensions.map(|(dimension, ranges)| self.runs(dimension, ranges, gaps)).collect();
         let mut blocks = Vec::new();
         for_each_combination(&runs, &mut |chunk: &[&Vec<Run>]| {
             for_each_combination(chunk, &mut |runs: &[&Run]| {
@@ -92,7 +179,7 @@ impl Tiling {
 
     /// Sorted ranges cut at the edges of the tiles, grouped by chunk.
     fn runs(&self, dimension: usize, ranges: &[Range<u64>], gaps: bool) -> Vec<Vec<Run>> {
-        let length = |lengths: &[u64]| lengths.get(dimension).copied().unwrap_or(1).max(1);
+        let length = |lengths: &[u64]| length_along(lengths, dimension);
         let (chunk, step) = (length(&self.chunk), length(&self.step));
         let (stored, shape) = (length(&self.stored), length(&self.shape));
         let mut chunks: Vec<Vec<Run>> = Vec::new();
@@ -124,10 +211,60 @@ impl Tiling {
 }
 
 impl Run {
-    /// Whether reading over the gap to `next` needs no stored chunk that is not needed anyway.
     fn near(&self, next: &Range<u64>, stored: u64) -> bool {
-        let last = self.ranges.last().map_or(0, |range| range.end.saturating_sub(1));
-        next.start / stored <= (last / stored).saturating_add(1)
+        self.ranges.last().is_none_or(|last| near_each_other(last, next, stored))
+    }
+}
+
+/// Whether reading over the gap between two ranges needs no stored chunk that is not needed anyway.
+fn near_each_other(before: &Range<u64>, next: &Range<u64>, stored: u64) -> bool {
+    next.start / stored <= (before.end.saturating_sub(1) / stored).saturating_add(1)
+}
+
+/// One of the lengths, at least 1.
+fn length_along(lengths: &[u64], dimension: usize) -> u64 {
+    lengths.get(dimension).copied().unwrap_or(1).max(1)
+}
+
+/// All indices before one.
+fn below(index: u64) -> [Range<u64>; 1] {
+    std::array::from_fn(|_| 0..index)
+}
+
+/// An index and all after it.
+fn from(index: u64) -> [Range<u64>; 1] {
+    std::array::from_fn(|_| index..u64::MAX)
+}
+
+/// The selected indices of each dimension: sorted, disjoint, non-empty ranges.
+type Selected = Vec<Vec<Range<u64>>>;
+
+/// The blocks of a selection, some at a time.
+#[derive(Debug)]
+pub struct Blocks {
+    tiling: Tiling,
+    gaps: bool,
+    /// Parts of the selection that are yet to be cut, the next one last.
+    rest: Vec<Selected>,
+    listed: std::vec::IntoIter<Block>,
+}
+
+impl Iterator for Blocks {
+    type Item = Block;
+
+    fn next(&mut self) -> Option<Block> {
+        loop {
+            if let Some(block) = self.listed.next() {
+                return Some(block);
+            }
+            let selected = self.rest.pop()?;
+            let few = self.tiling.count_in(&selected, self.gaps) <= AT_ONCE;
+            match self.tiling.halves(&selected).filter(|_| !few) {
+                Some((before, after)) => self.rest.extend([after, before]),
+                // One tile has at most as many blocks as cells.
+                None => self.listed = self.tiling.list(&selected, self.gaps).into_iter(),
+            }
+        }
     }
 }
 
@@ -202,7 +339,7 @@ mod tests {
         most: u64,
     ) -> Vec<Region> {
         let blocks = Tiling::new(shape, chunk, 1, most).blocks(selection, false);
-        blocks.iter().map(Block::bounds).collect()
+        blocks.map(|block| block.bounds()).collect()
     }
 
     fn cells_of(ranges: &[Range<u64>]) -> Vec<Vec<u64>> {
@@ -227,6 +364,24 @@ mod tests {
         assert_eq!(series, [Region::whole(&[1_440])]);
         assert_eq!(regions(&[], None, &Selection::all(&[]), 10), [Region::new(vec![])]);
         assert_eq!(regions(&[0, 3], None, &Selection::all(&[0, 3]), 10), []);
+    }
+
+    #[test]
+    fn the_blocks_of_any_shape_come_one_by_one() {
+        for (shape, chunk) in [
+            (vec![1 << 44], Some(vec![1_000])),
+            (vec![1 << 44], None),
+            (vec![1 << 21, 1 << 21, 1 << 20], Some(vec![1, 7, 100])),
+            (vec![u64::MAX, u64::MAX], None),
+            (vec![u64::MAX, 3], Some(vec![1, 1])),
+        ] {
+            let tiling = Tiling::new(&shape, chunk.as_deref(), 1, 1 << 20);
+            let all = Selection::all(&shape);
+            assert_eq!(tiling.count_of(&all), tiling.count(), "{shape:?}");
+            let first: Vec<Block> = tiling.blocks(&all, true).take(3_000).collect();
+            assert_eq!(first.len(), 3_000);
+            assert!(first[0].bounds().ranges().iter().all(|range| range.start == 0));
+        }
     }
 
     proptest! {
@@ -257,10 +412,25 @@ mod tests {
             // without a selected cell is read.
             let tiling = Tiling::new(&shape, chunked.then_some(&chunk[..]), 1, max_cells);
             let tiles: Vec<Region> =
-                tiling.blocks(&Selection::all(&shape), true).iter().map(|b| b.tile().clone()).collect();
+                tiling.clone().blocks(&Selection::all(&shape), true).map(|b| b.tile().clone()).collect();
             prop_assert_eq!(tiling.count(), tiles.len() as u64);
+            // Some at a time they are the same, in the same order, as many as counted.
+            let selected = tiling.inside(&selection);
+            for gaps in [false, true] {
+                let at_once = tiling.list(&selected, gaps);
+                prop_assert_eq!(tiling.count_in(&selected, gaps), at_once.len() as u64);
+                let mut rest = vec![selected.clone()];
+                let mut one_by_one = vec![];
+                while let Some(part) = rest.pop() {
+                    match tiling.halves(&part) {
+                        Some((before, after)) => rest.extend([after, before]),
+                        None => one_by_one.extend(tiling.list(&part, gaps)),
+                    }
+                }
+                prop_assert_eq!(&one_by_one, &at_once);
+            }
             let mut found: Vec<Vec<u64>> = vec![];
-            for block in tiling.blocks(&selection, true) {
+            for block in tiling.clone().blocks(&selection, true) {
                 prop_assert!(tiles.contains(block.tile()));
                 prop_assert!(block.tile().cells().unwrap() <= max_cells);
                 let cells = cells_of(block.bounds().ranges());

@@ -77,6 +77,7 @@ pub(super) fn join(
                 && reading.needs_microseconds(view.reader.as_ref())?
             {
                 data_type = DataType::Timestamp(TimeUnit::Microsecond, None);
+                break;
             }
         }
     }

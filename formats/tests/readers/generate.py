@@ -29,8 +29,8 @@ def values(array):
     return {"type": "text", "texts": [t.decode("latin-1") if isinstance(t, bytes) else str(t) for t in flat]}
 
 
-def note_h5(file, names=None):
-    with h5py.File(folder / file, "r") as f:
+def note_h5(file, names=None, mode="r"):
+    with h5py.File(folder / file, mode) as f:
         for name in names or [n for n in f if isinstance(f.get(n), h5py.Dataset)]:
             d = f[name]
             if h5py.check_string_dtype(d.dtype):
@@ -405,6 +405,72 @@ with netCDF4.Dataset(folder / "groups.nc", "w") as f:
     h.createVariable("v", "u1", ("x",))[:] = [1, 2, 3, 4]
     h.createVariable("x", "u1", ("time", "x"))[:] = np.arange(20).reshape(5, 4)
 note_nc("groups.nc")
+
+# Variables that end before their unlimited dimension does: past their end the library gives the fill of the
+# variable, or the default of the type where there is none. Inside, all chunks are written: what a variable
+# without fills holds where nothing was written is undefined.
+for file, fills in [("no_fills.nc", False), ("fills.nc", True)]:
+    with netCDF4.Dataset(folder / file, "w") as f:
+        if not fills:
+            f.set_fill_off()
+        f.createDimension("time", None)
+        f.createDimension("x", 4)
+        f.createVariable("time", "f8", ("time",))[:] = np.arange(7)
+        for code in ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", ">f8", "S1", str]:
+            name = "str" if code is str else code.strip(">")
+            some = {"S1": b"z", "str": "zz"}.get(name, 42)
+            for fill in [None, some]:
+                options = {"chunksizes": (2, 2)} | ({"endian": "big"} if code == ">f8" else {})
+                options |= {} if fill is None else {"fill_value": fill}
+                suffix = "" if fill is None else "_own"
+                whole = f.createVariable(f"{name}{suffix}", code, ("time", "x"), **options)
+                whole[0:4] = np.full((4, 4), {"S1": b"q", "str": "q"}.get(name, 5), object if code is str else whole.dtype)
+                f.createVariable(f"{name}{suffix}_never", code, ("time", "x"), **options)
+    note_nc(file)
+
+with netCDF4.Dataset(folder / "undefined.nc", "w") as f:
+    f.set_fill_off()
+    f.createDimension("x", 4)
+    f.createVariable("chunked", "i2", ("x",), chunksizes=(2,))[2:] = [7, 8]
+    f.createVariable("contiguous", "f4", ("x",))
+
+# The same by h5py, which defines no fills: in chunks of their own 0, past the end the default of the type.
+# Where two dimensions are longer than the variable, the library itself leaves memory as it is: that is computed here.
+with h5py.File(folder / "scales.nc", "w") as f:
+    scales = [f.create_dataset(name, data=np.arange(n, dtype="f8"), maxshape=(most,), chunks=(3,)) for name, n, most in [("time", 7, None), ("x", 4, 4)]]
+    for name, scale in zip(["time", "x"], scales):
+        scale.make_scale(name)
+    for kind in ["<i2", ">i4", "<f4", "<f8"]:
+        v = f.create_dataset(kind[1:], shape=(5, 4), maxshape=(None, 4), chunks=(2, 2), dtype=kind)
+        v[0:2, 1:2] = 5
+        for axis in range(2):
+            v.dims[axis].attach_scale(scales[axis])
+note_nc("scales.nc")
+with h5py.File(folder / "scales_twice.nc", "w") as f, h5py.File(folder / "scales.nc") as model:
+    for name in ["time", "x"]:
+        f.create_dataset(name, data=model[name], maxshape=(None,), chunks=(3,)).make_scale(name)
+    for kind, default in netCDF4.default_fillvals.items():
+        if kind[0] not in "iuf":
+            continue
+        v = f.create_dataset(kind, shape=(5, 3), maxshape=(None, None), chunks=(2, 2), dtype=kind)
+        v[0:2, 1:2] = 5
+        for axis, name in enumerate(["time", "x"]):
+            v.dims[axis].attach_scale(f[name])
+        whole = np.full((7, 4), default, kind)
+        whole[:5, :3] = v[...]
+        expected.append({"file": "scales_twice.nc", "path": f"/{kind}", "shape": [7, 4]} | values(whole))
+
+# Texts of chunks that were never written.
+for file, libver in [("text_fills.h5", None), ("text_fills_latest.h5", "latest")]:
+    with h5py.File(folder / file, "w", libver=libver) as f:
+        for name, fill in [("text", "ohne Wört"), ("long", "x" * 5000), ("empty", "")]:
+            v = f.create_dataset(name, shape=(7, 3), maxshape=(None, 3), chunks=(2, 2), dtype=h5py.string_dtype(), fillvalue=fill)
+            v[2:3] = ["a", "", "c"]
+            f.create_dataset(f"{name}_never", shape=(3,), dtype=h5py.string_dtype(), fillvalue=fill)
+    # HDF5 2 reads such fills only where it may write.
+    (folder / file).with_suffix(".copy").write_bytes((folder / file).read_bytes())
+    note_h5(file, mode="r+")
+    (folder / file).with_suffix(".copy").replace(folder / file)
 
 with netCDF4.Dataset(folder / "extra_filters.nc", "w") as f:
     f.createDimension("x", 1000)

@@ -2,7 +2,7 @@
 
 use crate::python::python;
 use crate::support::{flat, open, read_whole, texts};
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int16Array, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use bytes::Bytes;
@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tarn_formats::{
     Access, AttributeValue, ByteSource, ChunkCache, Format, FormatError, LocalFile, OpenOptions,
-    Reader, Region, SourceError,
+    Reader, Region, SourceError, Table,
 };
+use tarn_schemas::TableOptions;
 
 /// A folder of files from `generate.py`; `None` with a word where no Python with h5py is found.
 pub(crate) fn written() -> Option<tempfile::TempDir> {
@@ -127,6 +128,18 @@ fn compare(reader: &dyn Reader, path: &str, wanted: &Value) -> Result<(), String
     if actual == expected { Ok(()) } else { Err(format!("{actual} in place of {expected}")) }
 }
 
+/// What the library gives there is what was in memory, so there is nothing to compare with.
+#[test]
+fn cells_that_netcdf_leaves_undefined_are_the_default_fill() {
+    let Some(folder) = written() else { return };
+    let reader = open(&folder.path().join("undefined.nc"));
+    let read = |path| reader.read(path, &Region::whole(&[4])).unwrap();
+    let expected = Int16Array::from(vec![-32_767, -32_767, 7, 8]);
+    assert_eq!(read("/chunked").as_ref(), &expected as &dyn Array);
+    let expected = Float32Array::from(vec![9.969_21e36; 4]);
+    assert_eq!(read("/contiguous").as_ref(), &expected as &dyn Array);
+}
+
 #[test]
 fn links_lead_to_datasets_and_cycles_end() {
     let Some(folder) = written() else { return };
@@ -144,6 +157,23 @@ fn links_lead_to_datasets_and_cycles_end() {
     assert!(reason("/outside").contains("other.h5"), "{}", reason("/outside"));
     // A virtual dataset without sources is its fill value.
     assert!(contents.variable("/virtual").is_some(), "{}", reason("/virtual"));
+
+    // h5py reads the same under each path, and so does a table that is opened by it.
+    let expected = Int64Array::from_iter_values(0..4);
+    for path in ["/g/d", "/again/d", "/alias", "/g/back/again/d", "g/back/g/back/alias", "/soft"] {
+        let read =
+            reader.read(path, &Region::whole(&[4])).unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert_eq!(read.as_ref(), &expected as &dyn Array, "{path}");
+        let options = TableOptions {
+            grid: Some(path.to_owned()),
+            select: vec![format!("/{}", path.trim_start_matches('/'))],
+            ..TableOptions::default()
+        };
+        let table = Table::open(std::slice::from_ref(&reader), &options).unwrap();
+        let batch = table.parts()[0].read(&Region::whole(&[4]), &[0]).unwrap();
+        assert_eq!(batch.column(0).as_ref(), &expected as &dyn Array, "{path}");
+    }
+    assert!(reader.read("/g/back/nothing", &Region::whole(&[4])).is_err());
 
     let dataset = contents.variables.iter().find(|v| v.path.ends_with("/d")).unwrap();
     let attribute = |name: &str| dataset.attribute(name).unwrap_or_else(|| panic!("no {name}"));

@@ -200,8 +200,8 @@ fn every_variable_of_every_file_has_the_counts_and_sums_of_netcdf4_and_h5py() {
                     continue;
                 }
                 let readable = part.dependence(column) != Dependence::Cells
-                    || part.regions(&Selection::all(part.shape()), 1 << 24).first().is_none_or(
-                        |region| match part.read(region, &[column]) {
+                    || part.regions(&Selection::all(part.shape()), 1 << 24).next().is_none_or(
+                        |region| match part.read(&region, &[column]) {
                             Ok(_) => true,
                             Err(error) => {
                                 left_out.push(format!("{place}: {error}"));

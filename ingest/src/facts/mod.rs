@@ -14,14 +14,16 @@ use tarn_schemas::facts::{FileFacts, VariableFacts};
 
 /// Files with more bytes are described without statistics of their cells.
 const LARGEST_WITH_STATISTICS: u64 = 2 << 30;
+/// Variables with more cells, too: a small file may declare any shape.
+const MOST_CELLS_WITH_STATISTICS: u64 = 1 << 32;
 /// Cells that are decoded at once.
 const CELLS: u64 = 1 << 20;
 
 /// Bytes, checksum, variables with statistics, extents and global attributes of one file.
 ///
 /// Statistics run over decoded cells: packed values unpacked, fills left out. Files of more than
-/// 2 GiB and variables with an unsupported filter have none; times have only `missing`, for their
-/// range stands in the extent.
+/// 2 GiB, variables of more than 2^32 cells and variables with an unsupported filter have none;
+/// times have only `missing`, for their range stands in the extent.
 pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, IngestError> {
     let file = &stores.whole(file).await?;
     let sha256 = stores.sha256(file).await?;
@@ -35,7 +37,9 @@ pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, Inge
         for variable in &contents.variables {
             let decoder = Decoder::new(&location, variable, parent(contents, variable))?;
             let wanted = bytes <= LARGEST_WITH_STATISTICS || Finder::wants(variable, &decoder);
-            let figures = if wanted { figures(&reader, variable, &decoder)? } else { None };
+            let cells = Region::whole(&variable.shape()).cells();
+            let few = cells.is_some_and(|cells| cells <= MOST_CELLS_WITH_STATISTICS);
+            let figures = if wanted && few { figures(&reader, variable, &decoder)? } else { None };
             if let Some(figures) = &figures {
                 finder.add(variable, &decoder, &figures.values);
             }

@@ -69,6 +69,19 @@ pub(crate) fn is_short(part: &Part, dimension: Option<usize>) -> bool {
     }
 }
 
+/// Longest axis that a query evaluates a predicate on before it reads a cell: two seconds' work. A
+/// file may declare any length.
+const LONGEST: u64 = 1 << 27;
+
+/// Whether a predicate may be evaluated on all of the axis of a dimension.
+pub(crate) fn is_evaluable(part: &Part, dimension: Option<usize>) -> bool {
+    let length = dimension.and_then(|dimension| part.shape().get(dimension));
+    length.is_none_or(|length| *length <= LONGEST)
+}
+
+/// Indices of an axis that are evaluated at once.
+pub(crate) const WINDOW: u64 = KEPT;
+
 /// The values of `columns` (indices into the table's schema) at the `selected` indices of
 /// `dimension`, one row an index; one row where there is no dimension. `None` where they cannot be
 /// read or do not depend on that dimension alone.
@@ -96,22 +109,17 @@ pub(crate) fn batch(
 }
 
 fn values(part: &Part, column: usize, rows: usize, selected: &[Range<u64>]) -> Option<ArrayRef> {
-    let values = part.axis_values(column).ok()?;
     if part.dependence(column) == Dependence::Constant {
-        let value = ScalarValue::try_from_array(&values, 0).ok()?;
+        let value = ScalarValue::try_from_array(&part.axis_values(column).ok()?, 0).ok()?;
         return value.to_array_of_size(rows).ok();
     }
     let runs = selected
         .iter()
-        .map(|range| {
-            let (start, end) =
-                (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
-            (start <= end && end <= values.len()).then(|| values.slice(start, end - start))
-        })
+        .map(|range| part.axis_range(column, range).ok())
         .collect::<Option<Vec<_>>>()?;
     let values = match runs.as_slice() {
         [one] => Arc::clone(one),
-        [] => values.slice(0, 0),
+        [] => part.axis_range(column, &(0..0)).ok()?,
         _ => concat(&runs.iter().map(AsRef::as_ref).collect::<Vec<_>>()).ok()?,
     };
     (values.len() == rows).then_some(values)

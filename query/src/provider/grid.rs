@@ -4,7 +4,7 @@ use crate::provider::figures::Figures;
 use crate::provider::pushdown::{Kept, evaluate};
 use crate::provider::scan::GridScanExec;
 use crate::provider::statistics::preload;
-use crate::provider::work::{PIECE_CELLS, Piece, Work};
+use crate::provider::work::{Pieces, Work};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -70,39 +70,48 @@ impl GridTable {
 
     /// What is to be read: for a limit, only as many pieces as hold that many rows.
     fn work(&self, kept: &[Arc<Vec<Kept>>], limit: Option<usize>) -> Result<Work> {
-        let mut wanted = limit.and_then(|rows| u64::try_from(rows).ok());
-        let (mut pieces, mut selections) = (Vec::new(), Vec::new());
-        let mut complete = true;
-        for (index, part) in self.table.parts().iter().enumerate() {
-            let selection = selection(part, index, kept);
-            if let Some(selection) = &selection {
-                for block in part.blocks(selection, PIECE_CELLS) {
-                    if wanted == Some(0) {
-                        complete = false;
-                        break;
-                    }
-                    let rows = block.rows().ok_or_else(|| too_many(&self.name))?;
-                    let mut piece = Piece { part: index, block, rows };
-                    if let Some(rest) = wanted.filter(|wanted| *wanted < rows) {
-                        piece = piece.first(rest);
-                        complete = false;
-                    }
-                    wanted = wanted.map(|wanted| wanted.saturating_sub(piece.rows));
-                    pieces.push(piece);
-                }
-            }
-            selections.push(selection);
-        }
-        Ok(Work {
+        let parts = self.table.parts().iter().enumerate();
+        let selections = parts.map(|(index, part)| selection(part, index, kept)).collect();
+        let all = Pieces::all(&self.table, &selections);
+        let (pieces, complete) = match limit.and_then(|rows| u64::try_from(rows).ok()) {
+            Some(wanted) => first(&all, wanted),
+            None => (all, true),
+        };
+        let work = Work {
             name: self.name.as_str().into(),
             table: Arc::clone(&self.table),
-            pieces: pieces.into(),
-            selections: selections.into(),
+            pieces,
+            selections,
             complete,
             figures: self.figures.clone(),
             excluded: 0,
-        })
+        };
+        match work.rows() {
+            Some(_) => Ok(work),
+            None => Err(too_many(&self.name)),
+        }
     }
+}
+
+/// As many pieces as hold `wanted` rows, and whether those are all.
+fn first(all: &Pieces, mut wanted: u64) -> (Pieces, bool) {
+    let mut pieces = Vec::new();
+    let mut complete = true;
+    for piece in all.iter() {
+        if wanted == 0 {
+            complete = false;
+            break;
+        }
+        let piece = if wanted < piece.rows {
+            complete = false;
+            piece.first(wanted)
+        } else {
+            piece
+        };
+        wanted = wanted.saturating_sub(piece.rows);
+        pieces.push(piece);
+    }
+    (pieces.into_iter().collect(), complete)
 }
 
 /// What predicates leave of a part; `None` where that is nothing.

@@ -4,7 +4,7 @@
 //! own pruning decides: a piece goes only if no row of it can satisfy the predicate, and the filter
 //! stays above the scan.
 
-use crate::provider::axis::columns_of;
+use crate::provider::axis::{columns_of, is_evaluable};
 use crate::provider::work::{Piece, Work};
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array};
 use arrow::datatypes::DataType;
@@ -57,14 +57,15 @@ pub(crate) fn extremes(
 }
 
 /// The pieces in the order of their least values of a column, or of their greatest from the top;
-/// `None` if these are not known.
+/// `None` if these are not known, or if there are too many pieces to sort.
 pub(crate) fn sorted(work: &Work, column: usize, descending: bool) -> Option<Vec<Piece>> {
-    let known = Known { work, pieces: &work.pieces, axes: Mutex::default() };
+    let pieces = work.pieces.listed()?;
+    let known = Known { work, pieces, axes: Mutex::default() };
     let bound = |piece: &Piece| {
         let span = known.span(piece, column)?;
         Some(if descending { span.greatest } else { span.least })
     };
-    let pieces = work.pieces.iter().map(|piece| Some((bound(piece)?, piece.clone())));
+    let pieces = pieces.iter().map(|piece| Some((bound(piece)?, piece.clone())));
     let mut pieces: Vec<(ScalarValue, Piece)> = pieces.collect::<Option<_>>()?;
     pieces.sort_by(|(one, _), (other, _)| {
         let order = one.partial_cmp(other).unwrap_or(Ordering::Equal);
@@ -128,17 +129,16 @@ impl Known<'_> {
 
     fn of_axis(&self, part: usize, column: usize, selected: &[Range<u64>]) -> Option<Span> {
         let part = self.work.table.parts().get(part)?;
-        let values = part.axis_values(column).ok()?;
         let runs = match part.dependence(column) {
-            Dependence::Constant => vec![values],
+            Dependence::Constant => vec![part.axis_values(column).ok()?],
+            Dependence::Dimension(dimension)
+                if self.pieces.len() > 1 && !is_evaluable(part, Some(dimension)) =>
+            {
+                return None;
+            }
             _ => selected
                 .iter()
-                .map(|range| {
-                    let start = usize::try_from(range.start).ok()?;
-                    let length = usize::try_from(range.end - range.start).ok()?;
-                    let fits = start.checked_add(length).is_some_and(|end| end <= values.len());
-                    fits.then(|| values.slice(start, length))
-                })
+                .map(|range| part.axis_range(column, range).ok())
                 .collect::<Option<Vec<_>>>()?,
         };
         let data_type = self.work.table.schema().fields().get(column)?.data_type();

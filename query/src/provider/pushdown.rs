@@ -4,7 +4,7 @@
 //! one-dimensional axis, so that its rounding and its rules for NULL and NaN are those of the
 //! filter it replaces (array-engine note, 5.2). Whatever cannot be decided so keeps its filter.
 
-use crate::provider::axis::{self, all_of, columns_of, dimension_of, moved};
+use crate::provider::axis::{self, WINDOW, columns_of, dimension_of, is_evaluable, moved};
 use crate::provider::statistics::load;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Schema;
@@ -85,16 +85,54 @@ fn of_part(
     predicate: &dyn PhysicalExpr,
 ) -> Option<Kept> {
     let dimension = dimension_of(part, columns).ok()?;
-    let batch = axis::batch(part, schema, columns, dimension, &all_of(part, dimension))?;
-    let rows = batch.num_rows();
-    let answer = predicate.evaluate(&batch).ok()?.into_array(rows).ok()?;
+    if !is_evaluable(part, dimension) {
+        return None;
+    }
+    let Some(index) = dimension else {
+        let holds = holding(part, schema, columns, None, predicate)?;
+        return Some(if holds.is_empty() { Kept::Nothing } else { Kept::Everything });
+    };
+    let length = part.shape().get(index).copied()?;
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    let mut start = 0;
+    while start < length {
+        let end = start.saturating_add(WINDOW).min(length);
+        for range in holding(part, schema, columns, Some((index, start..end)), predicate)? {
+            match ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => ranges.push(range),
+            }
+        }
+        if ranges.len() > MOST_RANGES {
+            return None;
+        }
+        start = end;
+    }
+    Some(match ranges.as_slice() {
+        [] => Kept::Nothing,
+        [all] if all.end - all.start == length => Kept::Everything,
+        _ => Kept::Along(index, ranges),
+    })
+}
+
+/// Most ranges of indices that a predicate may keep: a filter on the rows takes less memory.
+const MOST_RANGES: usize = 1 << 20;
+
+/// The indices in a window of a dimension at which a predicate holds; `0..1` where it depends on no
+/// dimension and holds.
+fn holding(
+    part: &Part,
+    schema: &Schema,
+    columns: &[usize],
+    window: Option<(usize, Range<u64>)>,
+    predicate: &dyn PhysicalExpr,
+) -> Option<Vec<Range<u64>>> {
+    let (dimension, window) = window.unzip();
+    let start = window.as_ref().map_or(0, |window| window.start);
+    let batch = axis::batch(part, schema, columns, dimension, window.as_slice())?;
+    let answer = predicate.evaluate(&batch).ok()?.into_array(batch.num_rows()).ok()?;
     let answer = answer.as_boolean_opt()?;
     let keep = (0..answer.len()).map(|row| answer.is_valid(row) && answer.value(row));
-    let ranges = ranges_where(keep);
-    Some(match (dimension, ranges.as_slice()) {
-        (_, []) => Kept::Nothing,
-        (None, _) => Kept::Everything,
-        (Some(_), [all]) if usize::try_from(all.end - all.start) == Ok(rows) => Kept::Everything,
-        (Some(dimension), _) => Kept::Along(dimension, ranges),
-    })
+    let ranges = ranges_where(keep).into_iter();
+    Some(ranges.map(|range| start + range.start..start + range.end).collect())
 }

@@ -1,59 +1,74 @@
 //! The pieces of a scan, handed out to its partitions as they ask: none waits while there is work.
 
 use crate::provider::ahead::Ahead;
-use crate::provider::work::{Piece, Work};
+use crate::provider::work::{Piece, Pieces, Work};
 use datafusion::execution::TaskContext;
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::fmt;
+use std::iter::Peekable;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tarn_formats::table::Coordinates;
 
+/// Pieces that nobody has taken yet.
+struct Rest {
+    pieces: Peekable<Box<dyn Iterator<Item = Piece> + Send>>,
+    /// How many were taken.
+    taken: usize,
+}
+
+/// Pieces that one partition reads now.
+pub(crate) struct Taken {
+    /// How many pieces come before these.
+    pub(crate) place: usize,
+    pub(crate) pieces: Vec<Piece>,
+}
+
 /// Pieces that are handed out in order, each once.
-#[derive(Debug)]
 pub(crate) struct Queue {
-    pieces: Arc<[Piece]>,
-    next: Mutex<usize>,
+    rest: Mutex<Rest>,
     ahead: Ahead,
     coordinates: Coordinates,
 }
 
 impl Queue {
     /// All of these pieces.
-    pub(crate) fn new(pieces: Arc<[Piece]>) -> Self {
-        let coordinates = Coordinates::default();
-        Self { pieces, next: Mutex::new(0), ahead: Ahead::default(), coordinates }
+    pub(crate) fn new(pieces: &Pieces) -> Self {
+        let rest = Rest { pieces: pieces.iter().peekable(), taken: 0 };
+        let ahead = Ahead::new(pieces);
+        Self { rest: Mutex::new(rest), ahead, coordinates: Coordinates::default() }
     }
 
     /// The next piece, and those after it while all of them together have at most `rows` rows;
     /// none when all are taken.
-    pub(crate) fn take(&self, rows: u64) -> Option<Range<usize>> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = *next;
-        let mut taken = self.pieces.get(start)?.rows;
-        *next = start.saturating_add(1);
-        while let Some(piece) = self.pieces.get(*next) {
-            taken = taken.saturating_add(piece.rows);
-            if taken > rows {
-                break;
-            }
-            *next = next.saturating_add(1);
+    pub(crate) fn take(&self, rows: u64) -> Option<Taken> {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = rest.taken;
+        let first = rest.pieces.next()?;
+        let mut total = first.rows;
+        let mut pieces = vec![first];
+        let fits = |total: u64, piece: &Piece| total.saturating_add(piece.rows) <= rows;
+        while let Some(piece) = rest.pieces.next_if(|piece| fits(total, piece)) {
+            total = total.saturating_add(piece.rows);
+            pieces.push(piece);
         }
-        Some(start..*next)
+        rest.taken = place.saturating_add(pieces.len());
+        Some(Taken { place, pieces })
     }
 
     /// Asks stores for the pieces from `place` on before they are read.
     pub(crate) fn ask_ahead(&self, work: &Work, columns: &[usize], place: usize) {
-        self.ahead.before(work, columns, &self.pieces, place);
+        self.ahead.before(work, columns, place);
     }
 
     /// Coordinates that the pieces share.
     pub(crate) fn coordinates(&self) -> &Coordinates {
         &self.coordinates
     }
+}
 
-    /// The pieces at these places.
-    pub(crate) fn pieces(&self, places: Range<usize>) -> &[Piece] {
-        self.pieces.get(places).unwrap_or_default()
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").finish_non_exhaustive()
     }
 }
 
@@ -77,7 +92,7 @@ impl Runs {
         context: &Arc<TaskContext>,
         partition: usize,
         partitions: usize,
-        pieces: &Arc<[Piece]>,
+        pieces: &Pieces,
     ) -> Arc<Queue> {
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         runs.retain(|run| run.context.strong_count() > 0 && run.started.len() < partitions);
@@ -89,7 +104,7 @@ impl Runs {
             run.started.insert(partition);
             return Arc::clone(&run.queue);
         }
-        let queue = Arc::new(Queue::new(Arc::clone(pieces)));
+        let queue = Arc::new(Queue::new(pieces));
         let started = BTreeSet::from([partition]);
         runs.push(Run { context: own, started, queue: Arc::clone(&queue) });
         queue
@@ -102,7 +117,7 @@ mod tests {
     use tarn_formats::Region;
     use tarn_formats::table::Block;
 
-    fn pieces(rows: &[u64]) -> Arc<[Piece]> {
+    fn pieces(rows: &[u64]) -> Pieces {
         let piece = |rows: &u64| {
             let block = Block::whole(Region::whole(&[*rows]));
             Piece { part: 0, block, rows: *rows }
@@ -112,14 +127,16 @@ mod tests {
 
     #[test]
     fn every_piece_is_taken_once_and_small_ones_together() {
-        let queue = Queue::new(pieces(&[5, 100, 1, 1, 1, 50, 2]));
-        let mut taken = vec![];
-        while let Some(places) = queue.take(10) {
-            taken.push(places);
+        let queue = Queue::new(&pieces(&[5, 100, 1, 1, 1, 50, 2]));
+        let mut taken: Vec<Vec<u64>> = vec![];
+        let mut places = vec![];
+        while let Some(Taken { place, pieces }) = queue.take(10) {
+            places.push(place);
+            taken.push(pieces.iter().map(|piece| piece.rows).collect());
         }
-        assert_eq!(taken, [0..1, 1..2, 2..5, 5..6, 6..7]);
-        assert_eq!(queue.pieces(2..5).len(), 3);
-        assert_eq!(Queue::new(pieces(&[])).take(10), None);
+        assert_eq!(places, [0, 1, 2, 5, 6]);
+        assert_eq!(taken, [vec![5], vec![100], vec![1, 1, 1], vec![50], vec![2]]);
+        assert!(Queue::new(&pieces(&[])).take(10).is_none());
     }
 
     #[test]

@@ -45,6 +45,9 @@ use tokio::sync::mpsc::Sender;
 
 /// Most rows of a batch.
 const BATCH_ROWS: usize = 1 << 16;
+/// Pieces that are left out before rows that were found leave in a batch that is too small: they may
+/// be all that somebody waits for.
+const PATIENCE: usize = 256;
 /// Batches that wait for their reader, per partition.
 const WAITING_BATCHES: usize = 2;
 
@@ -55,8 +58,8 @@ pub struct GridScanExec {
     projection: Arc<[usize]>,
     schema: SchemaRef,
     partitions: usize,
-    /// Predicates over the table's columns that change while the query runs. Rows that they leave
-    /// may be kept nevertheless.
+    /// Predicates over the table's columns that each piece is asked when its turn comes: those that
+    /// change while the query runs. Rows that they leave may be kept nevertheless.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     runs: Runs,
     columns: OnceLock<Vec<ColumnStatistics>>,
@@ -68,7 +71,8 @@ impl GridScanExec {
     /// A scan with the columns of `projection`, in at most `partitions` partitions.
     pub(crate) fn new(work: Work, projection: &[usize], partitions: usize) -> Result<Self> {
         let schema = Arc::new(work.table.schema().project(projection)?);
-        let partitions = work.pieces.len().min(partitions).max(1);
+        let pieces = usize::try_from(work.pieces.len()).unwrap_or(usize::MAX);
+        let partitions = pieces.min(partitions).max(1);
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
             Partitioning::UnknownPartitioning(partitions),
@@ -183,7 +187,8 @@ impl ExecutionPlan for GridScanExec {
         let (mut work, mut dynamic) = (None, self.dynamic.clone());
         for asked in &result.parent_filters {
             let Some(filter) = self.over_table(&asked.filter) else { continue };
-            if is_dynamic(&filter) {
+            // Where there are too many pieces to ask now, each is asked when its turn comes.
+            if is_dynamic(&filter) || self.work.pieces.listed().is_none() {
                 dynamic.push(filter);
             } else {
                 let now = work.as_ref().unwrap_or(&self.work);
@@ -211,7 +216,7 @@ impl ExecutionPlan for GridScanExec {
             sorted(&self.work, column, first.options.descending)
         });
         let Some(pieces) = sorted else { return Ok(SortOrderPushdownResult::Unsupported) };
-        let work = Work { pieces: pieces.into(), ..self.work.clone() };
+        let work = Work { pieces: pieces.into_iter().collect(), ..self.work.clone() };
         let inner = Arc::new(self.with(work, self.dynamic.clone())?);
         Ok(SortOrderPushdownResult::Inexact { inner })
     }
@@ -325,12 +330,13 @@ impl Reading {
         // Batches that are too small to leave alone.
         let mut small: Vec<RecordBatch> = Vec::new();
         let least = u64::try_from(self.least).unwrap_or(u64::MAX);
-        while let Some(places) = queue.take(least) {
+        let mut left_out = 0;
+        while let Some(taken) = queue.take(least) {
             if self.watch.is_idle() {
-                let ask = || queue.ask_ahead(&self.work, &self.projection, places.start);
+                let ask = || queue.ask_ahead(&self.work, &self.projection, taken.place);
                 self.cost.of(ask);
             }
-            for piece in queue.pieces(places) {
+            for piece in &taken.pieces {
                 if self.output.sender.is_closed() {
                     return Err(Stopped::NobodyWaits);
                 }
@@ -338,6 +344,11 @@ impl Reading {
                 let timer = time.timer();
                 let Some(piece) = self.watch.apply(&self.work, piece) else {
                     self.pruned.add(1);
+                    left_out += 1;
+                    if left_out == PATIENCE {
+                        left_out = 0;
+                        self.output.send(std::mem::take(&mut small))?;
+                    }
                     continue;
                 };
                 let read = || {

@@ -92,7 +92,7 @@ fn of_cells(work: &Work, column: usize) -> Option<(u64, Option<(ScalarValue, Sca
     let mut nulls = 0_u64;
     let mut span: Option<(ScalarValue, ScalarValue)> = None;
     let mut nan = false;
-    for piece in work.pieces.iter() {
+    for piece in work.pieces.listed()? {
         if !piece.block.is_whole_tile() {
             return None;
         }

@@ -46,6 +46,121 @@ impl Piece {
     }
 }
 
+/// Pieces in the order of parts and chunks.
+#[derive(Debug, Clone)]
+pub(crate) enum Pieces {
+    /// All of them.
+    Listed(Arc<[Piece]>),
+    /// So many that they are made when their turn comes: a small file may declare any shape.
+    Counted(Arc<Counted>),
+}
+
+/// What pieces are made of.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    table: Arc<Table>,
+    selections: Arc<[Option<Selection>]>,
+    count: u64,
+}
+
+/// Most pieces that are listed, and looked at one by one when a query is planned: about 100 MB.
+const MOST_LISTED: u64 = 1 << 17;
+
+impl Pieces {
+    /// All pieces of these selections of the parts of a table.
+    pub(crate) fn all(table: &Arc<Table>, selections: &Arc<[Option<Selection>]>) -> Self {
+        let parts = table.parts().iter().zip(selections.iter());
+        let counts = parts.map(|(part, selection)| match selection {
+            Some(selection) => part.count_blocks(selection, PIECE_CELLS),
+            None => 0,
+        });
+        let count = counts.fold(0, u64::saturating_add);
+        let (table, selections) = (Arc::clone(table), Arc::clone(selections));
+        let counted = Self::Counted(Arc::new(Counted { table, selections, count }));
+        if count > MOST_LISTED { counted } else { counted.iter().collect() }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Listed(pieces) => u64::try_from(pieces.len()).unwrap_or(u64::MAX),
+            Self::Counted(counted) => counted.count,
+        }
+    }
+
+    /// All of them, if they are few enough to look at one by one.
+    pub(crate) fn listed(&self) -> Option<&[Piece]> {
+        match self {
+            Self::Listed(pieces) => Some(pieces),
+            Self::Counted(_) => None,
+        }
+    }
+
+    /// One after the other.
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = Piece> + Send> {
+        match self {
+            Self::Listed(pieces) => {
+                let pieces = Arc::clone(pieces);
+                Box::new((0..pieces.len()).filter_map(move |place| pieces.get(place).cloned()))
+            }
+            Self::Counted(counted) => {
+                let counted = Arc::clone(counted);
+                let parts = 0..counted.selections.len();
+                Box::new(parts.flat_map(move |part| counted.of_part(part)))
+            }
+        }
+    }
+
+    /// Rows of all of them; `None` on overflow.
+    fn rows(&self) -> Option<u64> {
+        match self {
+            Self::Listed(pieces) => {
+                pieces.iter().try_fold(0_u64, |rows, piece| rows.checked_add(piece.rows))
+            }
+            Self::Counted(counted) => {
+                let mut selections = counted.selections.iter().flatten();
+                selections.try_fold(0_u64, |rows, own| rows.checked_add(own.cells()?))
+            }
+        }
+    }
+
+    /// How many files they are in.
+    fn files(&self) -> usize {
+        match self {
+            Self::Listed(pieces) => {
+                let mut files: Vec<usize> = pieces.iter().map(|piece| piece.part).collect();
+                files.dedup();
+                files.len()
+            }
+            Self::Counted(counted) => {
+                let selections = counted.selections.iter().flatten();
+                selections.filter(|selection| selection.cells() != Some(0)).count()
+            }
+        }
+    }
+}
+
+impl FromIterator<Piece> for Pieces {
+    fn from_iter<I: IntoIterator<Item = Piece>>(pieces: I) -> Self {
+        Self::Listed(pieces.into_iter().collect())
+    }
+}
+
+impl Counted {
+    /// The pieces of a part.
+    fn of_part(&self, index: usize) -> impl Iterator<Item = Piece> + use<> {
+        let part = self.table.parts().get(index);
+        let selection = self.selections.get(index).and_then(Option::as_ref);
+        let blocks = part.zip(selection).map(|(part, own)| part.blocks(own, PIECE_CELLS));
+        blocks.into_iter().flatten().map(move |block| Piece {
+            part: index,
+            // A block has at most as many rows as cells are decoded at once.
+            rows: block.rows().unwrap_or(u64::MAX),
+            block,
+        })
+    }
+}
+
 /// The first `wanted` indices of sorted ranges.
 fn first(ranges: &[Range<u64>], mut wanted: u64) -> Vec<Range<u64>> {
     let mut first = Vec::new();
@@ -66,8 +181,7 @@ pub(crate) struct Work {
     /// What plans call the table.
     pub(crate) name: Arc<str>,
     pub(crate) table: Arc<Table>,
-    /// In the order of parts and chunks.
-    pub(crate) pieces: Arc<[Piece]>,
+    pub(crate) pieces: Pieces,
     /// What predicates on coordinates leave of each part; `None` where it is nothing.
     pub(crate) selections: Arc<[Option<Selection>]>,
     /// Whether the pieces are all of the selections: nothing was left out for a limit or by what
@@ -82,18 +196,19 @@ pub(crate) struct Work {
 impl Work {
     /// Rows of all pieces; `None` on overflow.
     pub(crate) fn rows(&self) -> Option<u64> {
-        self.pieces.iter().try_fold(0_u64, |rows, piece| rows.checked_add(piece.rows))
+        self.pieces.rows()
     }
 
     /// Without the pieces that a predicate over the table's columns excludes; `None` if it excludes
-    /// none.
+    /// none, or if there are too many to look at.
     pub(crate) fn without_excluded(&self, predicate: &Arc<dyn PhysicalExpr>) -> Option<Self> {
-        let kept = kept(self, &self.pieces, &prunable(self, predicate)?);
+        let pieces = self.pieces.listed()?;
+        let kept = kept(self, pieces, &prunable(self, predicate)?);
         let excluded = kept.iter().filter(|kept| !**kept).count();
         if excluded == 0 {
             return None;
         }
-        let pieces = self.pieces.iter().zip(kept).filter(|(_, kept)| *kept);
+        let pieces = pieces.iter().zip(kept).filter(|(_, kept)| *kept);
         Some(Self {
             pieces: pieces.map(|(piece, _)| piece.clone()).collect(),
             complete: false,
@@ -118,8 +233,8 @@ impl Work {
 
     /// How many blocks predicates on coordinates, or a limit, leave out whole.
     pub(crate) fn left_out(&self) -> usize {
-        let all = usize::try_from(self.all_pieces()).unwrap_or(usize::MAX);
-        all.saturating_sub(self.pieces.len()).saturating_sub(self.excluded)
+        let left_out = self.all_pieces().saturating_sub(self.pieces.len());
+        usize::try_from(left_out).unwrap_or(usize::MAX).saturating_sub(self.excluded)
     }
 
     /// How many blocks all files make.
@@ -131,13 +246,11 @@ impl Work {
     /// How many files are read, of how many; how many blocks, of how many; rows of how many: for
     /// plans.
     pub(crate) fn describe(&self) -> String {
-        let mut files: Vec<usize> = self.pieces.iter().map(|piece| piece.part).collect();
-        files.dedup();
         let parts = self.table.parts();
         let number = |rows: Option<u64>| rows.map_or_else(|| "?".to_owned(), |n| n.to_string());
         format!(
             "files={}/{}, regions={}/{}, rows={}/{}",
-            files.len(),
+            self.pieces.files(),
             parts.len(),
             self.pieces.len(),
             self.all_pieces(),

@@ -124,7 +124,7 @@ impl ExecutionPlan for GridAggregateExec {
         if partition > 0 {
             return internal_err!("GridAggregateExec has no partition {partition}");
         }
-        let pieces = self.job.work.pieces.len();
+        let pieces = usize::try_from(self.job.work.pieces.len()).unwrap_or(usize::MAX);
         let workers = context.session_config().target_partitions().min(pieces).max(1);
         let batch_rows = context.session_config().batch_size().max(1);
         let baseline = BaselineMetrics::new(&self.metrics, partition);
@@ -134,7 +134,7 @@ impl ExecutionPlan for GridAggregateExec {
         counter("pieces_pruned_by_statistics").add(self.job.work.excluded);
         let running = Arc::new(Running {
             job: Arc::clone(&self.job),
-            queue: Queue::new(Arc::clone(&self.job.work.pieces)),
+            queue: Queue::new(&self.job.work.pieces),
             stop: AtomicBool::new(false),
             time: baseline.elapsed_compute().clone(),
             pieces: counter("pieces"),
@@ -241,10 +241,10 @@ impl Running {
 
     fn add_all(&self, reservation: MemoryReservation) -> Result<(Worker, MemoryReservation)> {
         let mut worker = Worker::new(&self.job)?;
-        while let Some(places) = self.queue.take(TOGETHER_ROWS) {
+        while let Some(taken) = self.queue.take(TOGETHER_ROWS) {
             let (work, columns) = (&self.job.work, &self.job.compiled.columns);
-            self.cost.of(|| self.queue.ask_ahead(work, columns, places.start));
-            for piece in self.queue.pieces(places) {
+            self.cost.of(|| self.queue.ask_ahead(work, columns, taken.place));
+            for piece in &taken.pieces {
                 if self.stop.load(Ordering::Relaxed) {
                     return Ok((worker, reservation));
                 }

@@ -9,6 +9,9 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use tarn_formats::{Region, Selection, Table};
 
+/// Most blocks of a stream: about 200 MB to remember them. A file may declare any shape.
+const MOST_REGIONS: usize = 1 << 20;
+
 /// Files in place as blocks.
 #[derive(Debug)]
 pub(super) struct InPlace {
@@ -31,6 +34,14 @@ impl InPlace {
                         part.location()
                     ))
                 })?;
+                if regions.len() >= MOST_REGIONS {
+                    return Err(QueryError::ResourceExhausted(format!(
+                        "{}: the table has more than {MOST_REGIONS} blocks of {most} rows, and a \
+                         stream keeps the order of all of them; stream a smaller table, or select \
+                         columns of a smaller grid",
+                        part.location()
+                    )));
+                }
                 regions.push((number, region));
                 rows.push(cells);
             }
