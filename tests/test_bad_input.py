@@ -7,6 +7,7 @@ import pytest
 import requests
 from fields import random_netcdf
 from records import write_record
+from web import web_server
 
 
 @pytest.fixture
@@ -213,12 +214,19 @@ def test_errors_are_json_where_json_is_asked_for(tarn, tmp_path):
 
 
 def test_files_of_the_server_are_not_open_to_the_network(lab_with, good):
-    lab = lab_with([good], start=True)
+    with web_server(good.parent) as web:
+        refused_over_the_network(lab_with([good], start=True), good, f"{web.url}/{good.name}")
+        assert web.requests == 0, "the node asked another server for a stranger"
+
+
+def refused_over_the_network(lab, good, url):
     token = lab.run("token", "create", "--name", "ann", "--scope", "read", "--quiet").out.strip()
     for query in (
         f"SELECT * FROM read_netcdf('{good}')",
         f"SELECT * FROM '{good}'",
         "SELECT * FROM read_any('/etc/passwd')",
+        f"SELECT * FROM read_any('{url}')",
+        f"SELECT * FROM '{url}'",
     ):
         answer = requests.post(
             f"{lab.http_url}/api/v1/sql",

@@ -8,6 +8,7 @@ import pytest
 from fields import random_netcdf, read_masked
 from records import write_record
 from services import BUCKET, READER, SECRET, s3_environment, s3_files, s3_server
+from web import web_server
 
 CELLS = (40, 60, 80)
 
@@ -149,6 +150,37 @@ def test_tables_and_files_may_lie_in_a_bucket(new_lab, tmp_path, s3):
     assert read.num_rows == field.size
     assert np.asarray(read["temp"].drop_null(), "f8").sum() == expected[2]
     assert not list((lab.home / "store").rglob("*.parquet"))
+
+
+def test_files_of_a_web_server_take_few_requests_and_changes_are_noticed(new_lab, tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    path = random_netcdf(folder / "f.nc", 82, "NETCDF4", "noleap")
+    field = read_masked(path)[0]["temp"]
+    query = "SELECT count(*), count(temp), sum(CAST(temp AS DOUBLE)) FROM {}"
+    expected = [field.size, int(field.count()), pytest.approx(float(field.astype("f8").sum()), rel=1e-9)]
+    lab = new_lab("ornl")
+    with web_server(folder) as web:
+        url = f"{web.url}/f.nc"
+        assert lab.sql(query.format(f"read_netcdf('{url}')")).rows == [expected]
+        assert web.requests <= 4 and web.bytes <= path.stat().st_size
+
+        write_record(tmp_path / "r.yaml", [])
+        text = (tmp_path / "r.yaml").read_text().replace("files: []", f"files: ['{url}']")
+        (tmp_path / "r.yaml").write_text(text)
+        lab.run("register", tmp_path / "r.yaml")
+        lab.run("ingest", url, "--dataset", "data", "--table", "here", "--grid", "time_lat_lon", "--in-place")
+        # The metadata are known: the file is looked at once, and nothing of it is read for its shape.
+        web.requests = web.bytes = 0
+        assert lab.sql("SELECT count(*) FROM data.here").rows == [[field.size]]
+        assert (web.requests, web.bytes) == (1, 0)
+        assert lab.sql(query.format("data.here")).rows == [expected]
+
+        other = bytearray(path.read_bytes())
+        other[-1] ^= 1
+        path.write_bytes(other)
+        done = lab.run("sql", query.format("data.here"), code=None)
+        assert done.code != 0 and "changed" in done.err, done.describe()
 
 
 @pytest.mark.parametrize(

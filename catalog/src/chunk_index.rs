@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tarn_formats::saved::{Entry, Shelf, VERSION, to_batch};
@@ -78,7 +78,7 @@ impl ChunkIndex {
         }
         // Seen whole or not at all.
         let new = self.folder.join(format!(".{}", uuid::Uuid::new_v4().simple()));
-        let written = std::fs::write(&new, bytes).and_then(|()| std::fs::rename(&new, &path));
+        let written = write_private(&new, &bytes).and_then(|()| std::fs::rename(&new, &path));
         if written.is_err() {
             let _ = std::fs::remove_file(&new);
         }
@@ -112,6 +112,15 @@ impl ChunkIndex {
         }
         Ok(())
     }
+}
+
+/// Writes a file that only its owner may read, as the catalog: it says what is in the lab's data.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut options = std::fs::File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(bytes)
 }
 
 /// What an index of these files is called.
@@ -179,6 +188,11 @@ mod tests {
         index.store(&["b", "a"], &files("two")).unwrap();
         let path = folder.path().join("index");
         let [file] = names(&path).try_into().unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
         let whole = std::fs::read(&file).unwrap();
         for at in [0, whole.len() / 2, whole.len() - 1] {
             let mut damaged = whole.clone();

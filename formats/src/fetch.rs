@@ -21,13 +21,18 @@ pub(crate) fn fetch(
     order.sort_by_key(|(_, range)| (range.start, range.end));
 
     let mut runs: Vec<(Range<u64>, Vec<(usize, &Range<u64>)>)> = Vec::new();
-    let mut batch = 0;
+    // Bytes of all runs that are held at once, and of the last run those that nobody wants.
+    let (mut batch, mut waste) = (0, 0);
     for (index, range) in order {
+        let gap = runs.last().map_or(0, |(run, _)| range.start.saturating_sub(run.end));
         match runs.last_mut() {
             Some((run, members))
-                if range.start <= run.end.saturating_add(access.gap)
-                    && range.end.max(run.end) - run.start <= access.run =>
+                if range.end.max(run.end) - run.start <= access.run && {
+                    let length = range.end.max(run.end) - run.start;
+                    access.reads_along(gap, length - waste - gap, waste + gap)
+                } =>
             {
+                waste += gap;
                 let end = run.end.max(range.end);
                 batch += end - run.end;
                 run.end = end;
@@ -40,6 +45,7 @@ pub(crate) fn fetch(
                     batch = 0;
                 }
                 batch += range.end - range.start;
+                waste = 0;
                 runs.push((range.clone(), vec![(index, range)]));
             }
         }

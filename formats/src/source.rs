@@ -87,6 +87,15 @@ impl Access {
     /// A request costs as much as a megabyte does: few of them, and many at once.
     pub const REMOTE: Self = Self { gap: 1 << 20, run: 16 << 20, batch: 64 << 20, head: 1 << 20 };
 
+    /// Whether a range is read together with the ones before it, with the `gap` between them: the
+    /// gap is short and, where bytes have a long way, no more is read along (`waste`, with the gap)
+    /// than is `wanted`.
+    pub fn reads_along(self, gap: u64, wanted: u64, waste: u64) -> bool {
+        /// Bytes that come along with any request.
+        const LITTLE: u64 = 128 << 10;
+        gap <= self.gap && (!self.is_remote() || waste <= wanted.max(LITTLE))
+    }
+
     /// Whether a request costs more than the bytes near those that are wanted.
     pub(crate) fn is_remote(self) -> bool {
         self.head > 0

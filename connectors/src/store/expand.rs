@@ -191,7 +191,7 @@ async fn list(
 pub(super) async fn beside(stores: &Stores, location: &Location, most: usize) -> Vec<FileStat> {
     let Ok((store, path)) = stores.object_store(location) else { return vec![] };
     let depth = path.parts().count();
-    let folder = ObjectPath::from_iter(path.parts().take(depth.saturating_sub(1)));
+    let folder: ObjectPath = path.parts().take(depth.saturating_sub(1)).collect();
     let mut found = vec![];
     let mut listed = store.list(Some(&folder));
     while let Some(meta) = listed.next().await {

@@ -551,11 +551,14 @@ mod tests {
 
     #[test]
     fn an_option_that_does_not_exist_is_named() {
-        let stores = Stores::new(vec![StoreConfig {
-            url: "s3://lake".to_owned(),
-            options: BTreeMap::from([("aws_end_point".to_owned(), "http://x".to_owned())]),
-        }]);
-        let error = stores.object_store(&Location::parse("s3://lake/x").unwrap()).unwrap_err();
-        assert!(error.to_string().contains("aws_end_point"), "{error}");
+        for scheme in ["s3", "gs", "az", "http", "https"] {
+            let stores = Stores::new(vec![StoreConfig {
+                url: format!("{scheme}://lake"),
+                options: BTreeMap::from([("aws_end_point".to_owned(), "http://x".to_owned())]),
+            }]);
+            let location = Location::parse(&format!("{scheme}://lake/x")).unwrap();
+            let error = stores.object_store(&location).unwrap_err();
+            assert!(error.to_string().contains("aws_end_point"), "{error}");
+        }
     }
 }

@@ -215,15 +215,21 @@ struct Hole {
 /// Holes as runs: near ones together, long ones in pieces.
 fn runs(holes: Vec<Hole>, access: Access) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = vec![];
+    // Bytes of the last run that nobody wants.
+    let mut waste = 0;
     for Hole { bytes: Range { start, end }, alone } in holes {
         if let Some(run) = runs.last_mut()
             && !alone
-            && start <= run.end.saturating_add(access.gap)
             && end - run.start <= access.run
         {
-            run.end = end;
-            continue;
+            let gap = start - run.end;
+            if access.reads_along(gap, end - run.start - waste - gap, waste + gap) {
+                waste += gap;
+                run.end = end;
+                continue;
+            }
         }
+        waste = 0;
         let mut at = start;
         while end - at > access.run {
             runs.push(at..at + access.run);
@@ -306,10 +312,11 @@ mod tests {
     async fn near_ranges_are_one_request_far_ones_are_not_and_nothing_is_asked_for_twice() {
         let ranges = Arc::new(Ranges::new(64 * MIB));
         let object = Object::new("a");
-        let wanted = [5 * MIB..5 * MIB + 9, 10..20, 0..5, 20..20, MIB..MIB + 1, 15..30];
+        let near = 100 << 10;
+        let wanted = [5 * MIB..5 * MIB + 9, 10..20, 0..5, 20..20, near..near + 1, 15..30];
         let asked = object.read(&ranges, &wanted).await;
-        assert_eq!(asked, [0..MIB + 1, 5 * MIB..5 * MIB + 9]);
-        assert_eq!(ranges.traffic(), Traffic { requests: 2, bytes: MIB + 10 });
+        assert_eq!(asked, [0..near + 1, 5 * MIB..5 * MIB + 9]);
+        assert_eq!(ranges.traffic(), Traffic { requests: 2, bytes: near + 10 });
         assert!(object.read(&ranges, &wanted).await.is_empty());
         // What is kept is not fetched again, and not read over.
         assert_eq!(
@@ -318,6 +325,15 @@ mod tests {
         );
         let other = Object::new("b");
         assert_eq!(other.read(&ranges, &[0..5]).await, [0..5]);
+        // As much as is wanted is read along, up to a mebibyte; more is not.
+        let wanted = [10 * MIB..11 * MIB, 12 * MIB..13 * MIB, 14 * MIB + 1..16 * MIB];
+        let wanted = [&wanted[..], &[16 * MIB + MIB / 2..16 * MIB + MIB / 2 + 1]].concat();
+        assert_eq!(
+            other.read(&ranges, &wanted).await,
+            [10 * MIB..13 * MIB, 14 * MIB + 1..16 * MIB + MIB / 2 + 1]
+        );
+        let wanted = [20 * MIB..20 * MIB + 9, 20 * MIB + MIB / 2..20 * MIB + MIB / 2 + 9];
+        assert_eq!(other.read(&ranges, &wanted).await, wanted);
     }
 
     #[tokio::test]

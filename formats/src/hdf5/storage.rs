@@ -143,12 +143,13 @@ impl Storage for PagedStorage {
             return Ok(StorageBuffer::from_vec(vec![]));
         }
         let (first, last) = (start / PAGE, (end - 1) / PAGE);
+        let range = start..end;
         if last - first >= LONG {
-            let bytes = self.read(&[start..end])?.pop().unwrap_or_default();
+            let bytes = self.read(std::slice::from_ref(&range))?.pop().unwrap_or_default();
             let bytes = self.retouched(start, &bytes).unwrap_or_else(|| bytes.to_vec());
             return Ok(StorageBuffer::from_vec(bytes));
         }
-        self.pages(&[start..end])?;
+        self.pages(std::slice::from_ref(&range))?;
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let at = usize::try_from(start % PAGE).map_err(|_| outside())?;
         if first == last {

@@ -103,7 +103,8 @@ impl Rows {
         let count = self.records.end.checked_sub(self.records.start)?;
         start.checked_add(count.checked_mul(self.stride)?)?;
         let slabs = Slabs { start, run, stride: self.stride, count };
-        Some((slabs.stride <= slabs.run.saturating_add(access.gap)).then_some(slabs))
+        let gap = slabs.stride.saturating_sub(slabs.run);
+        Some(access.reads_along(gap, slabs.run, gap).then_some(slabs))
     }
 
     /// The bytes of the runs of every record; `None` for one past the end of any file.

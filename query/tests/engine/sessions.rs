@@ -118,6 +118,11 @@ async fn files_are_for_people_at_the_machine_and_plans_do_not_tell_where_data_li
         let error = refused(&session, &format!("SELECT * FROM {function}('/etc/passwd')")).await;
         assert!(matches!(error, QueryError::Denied(_)), "{function}: {error:?}");
     }
+    // Nor does the node ask other servers for whoever is not its owner.
+    for url in ["http://127.0.0.1:9/x.nc", "https://host/x.nc", "s3://b/x", "gs://b/x", "az://b/x"] {
+        let error = refused(&session, &format!("SELECT * FROM read_any('{url}')")).await;
+        assert!(matches!(error, QueryError::Denied(_)), "{url}: {error:?}");
+    }
     for sql in ["EXPLAIN ANALYZE SELECT 1", "EXPLAIN VERBOSE SELECT * FROM open.ta"] {
         assert!(matches!(refused(&session, sql).await, QueryError::Denied(_)), "{sql}");
     }
