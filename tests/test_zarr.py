@@ -1,9 +1,12 @@
 """Zarr stores as tables, beside xarray and zarr-python."""
 
+import functools
+import http.server
 import json
 import os
 import shutil
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -167,6 +170,29 @@ def test_damage_names_the_key(tarn, tmp_path):
     assert "leads out of the store" in failed
     failed = tarn.run("sql", f"SELECT * FROM read_netcdf('{path}')", code=2).err
     assert "is a Zarr v2 file" in failed
+
+
+def test_stores_lie_behind_a_web_server(tarn, tmp_path):
+    paths = [write(tmp_path / f"{version}.zarr", 0, version) for version in (2, 3)]
+    plain = write(tmp_path / "plain.zarr", 1, 2)
+    handler = functools.partial(Quiet, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert row(tarn.sql(TOTAL.format(f"read_zarr('{url}/{paths[0].name}')"))) == totals(paths[0])
+        # This server knows no ranges, which shards need.
+        failed = tarn.run("sql", TOTAL.format(f"read_zarr('{url}/{paths[1].name}')"), code=None)
+        assert failed.code != 0 and "panicked" not in failed.err
+        failed = tarn.run("sql", TOTAL.format(f"read_zarr('{url}/{plain.name}')"), code=None)
+        assert failed.code != 0 and "consolidate" in failed.err
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder, without a word on each request."""
+
+    def log_message(self, *args):
+        pass
 
 
 def test_stores_lie_in_a_bucket(new_lab, tmp_path):

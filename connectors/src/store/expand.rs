@@ -125,7 +125,8 @@ async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<Found>, StoreE
     }
     let store = |stat| Ok(found(vec![stat], true));
     // What is called so is asked for first: a server may answer to the folder with a page.
-    let is_called_store = location.url().path().trim_end_matches('/').ends_with(".zarr");
+    let extension = Path::new(location.url().path()).extension();
+    let is_called_store = extension.is_some_and(|extension| extension == "zarr");
     if is_called_store && let Some(stat) = hierarchy::root(stores, &location).await? {
         return store(stat);
     }

@@ -503,7 +503,8 @@ mod tests {
         let path = folder.path().join("a.nc");
         let stores = Stores::default();
         let file = stores.expand(path.to_str().unwrap()).await.unwrap().remove(0);
-        assert_eq!(stores.source(&file).await.unwrap().len(), 4);
+        let Source::File(source) = stores.source(&file).await.unwrap() else { panic!("a store") };
+        assert_eq!(source.len(), 4);
         fs::write(&path, "other bytes").unwrap();
         let error = stores.source(&file).await.unwrap_err();
         assert!(matches!(error, StoreError::Changed { .. }), "{error}");
