@@ -105,7 +105,7 @@ mod tests {
             let path = folder.path().join(number.to_string());
             std::fs::write(&path, format!("{number:04}")).unwrap();
             let stat = stores.stat(&Location::from_path(&path).unwrap()).await.unwrap();
-            sources.push(stores.source_later(&stat).unwrap());
+            sources.push(stores.source_later(&stat).unwrap().unwrap());
         }
         for (number, source) in sources.iter().enumerate().chain(sources.iter().enumerate()) {
             assert_eq!(source.read(0..4).unwrap(), format!("{number:04}"));

@@ -4,7 +4,7 @@ use crate::support::{blocking, data, open, open_local, same_values};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tarn_connectors::Stores;
-use tarn_formats::Region;
+use tarn_formats::{OpenOptions, Region};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -136,7 +136,8 @@ async fn a_server_without_ranges_a_missing_file_and_a_changed_one_are_said() {
     let fresh = Stores::default();
     let old = tarn_connectors::FileStat { tag: "\"0\"".to_owned(), ..stat };
     let source = fresh.source(&old).await.unwrap();
-    let error = blocking(move || tarn_formats::open(source).unwrap_err().to_string()).await;
+    let error =
+        blocking(move || source.open(&OpenOptions::default()).unwrap_err().to_string()).await;
     assert!(error.contains("has changed"), "{error}");
     // And what is kept is of one state, all of it.
     let region = Region::whole(&variable.shape());

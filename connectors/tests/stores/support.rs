@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use tarn_connectors::{Location, Stores};
-use tarn_formats::{ByteSource, FormatError, LocalFile, Reader, Region};
+use tarn_formats::{ByteSource, FormatError, LocalFile, OpenOptions, Reader, Region};
 
 /// Says what is left out and why; fails instead where everything must run.
 pub(crate) fn left_out(why: &str) {
@@ -67,7 +67,7 @@ pub(crate) async fn upload(stores: &Stores, url: &str, bytes: Vec<u8>) {
 pub(crate) async fn open(stores: &Stores, url: &str) -> Result<Arc<dyn Reader>, FormatError> {
     let found = stores.expand(url).await.unwrap().remove(0);
     let source = stores.source(&found).await.unwrap();
-    blocking(move || tarn_formats::open(source)).await
+    blocking(move || source.open(&OpenOptions::default())).await
 }
 
 pub(crate) fn open_local(path: &Path) -> Arc<dyn Reader> {

@@ -69,7 +69,53 @@ fn each_file(visit: impl Fn(&Path, &[u8])) {
         visit(&path, &bytes);
         files += 1;
     }
-    assert_eq!(files, 6);
+    assert_eq!(files, 7);
+}
+
+/// Files with several bytes or whole numbers changed at random. `TARN_TEST_DAMAGE` is how many of each
+/// file, `TARN_TEST_SEED` which.
+#[test]
+fn a_file_damaged_at_random_is_refused_or_read_in_bounded_memory() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+    };
+    let (rounds, seed) = (number("TARN_TEST_DAMAGE", 300), number("TARN_TEST_SEED", 7));
+    each_file(|path, bytes| {
+        for round in 0..rounds {
+            let seed = seed.wrapping_mul(1 << 32).wrapping_add(round);
+            let damaged = damaged(bytes, seed);
+            case(path, &format!("random damage {seed}"), damaged);
+        }
+    });
+}
+
+/// The file with one to four numbers of one to eight bytes replaced.
+fn damaged(bytes: &[u8], seed: u64) -> Vec<u8> {
+    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
+    // SplitMix64.
+    let mut random = |below: usize| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % below as u64).unwrap()
+    };
+    let mut damaged = bytes.to_vec();
+    for _ in 0..=random(3) {
+        let place = random(bytes.len());
+        let width = [1, 1, 2, 4, 8][random(5)].min(bytes.len() - place);
+        let own = damaged[place..place + width].to_vec();
+        let number = match random(6) {
+            0 => u64::MAX,
+            1 => 0,
+            // Sizes and addresses that are far too large, and places in the file.
+            2 => 1 << random(64),
+            3 => random(bytes.len()) as u64,
+            4 => u64::from(own[0]).wrapping_add(1),
+            _ => u64::from(own[0]) ^ (1 << random(8)),
+        };
+        damaged[place..place + width].copy_from_slice(&number.to_le_bytes()[..width]);
+    }
+    damaged
 }
 
 #[test]

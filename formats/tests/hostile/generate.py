@@ -23,6 +23,8 @@ for libver in ["earliest", "latest"]:
         f.create_dataset("scaled", data=np.arange(30, dtype="i4"), chunks=(30,), scaleoffset=0)
         f.create_dataset("texts", data=np.array(["a", "bb"], dtype=object), dtype=h5py.string_dtype())
         f.create_dataset("pairs", data=np.array([(1, 2.5), (3, 4.5)], [("i", "i2"), ("f", "f8")]))
+        fills = f.create_dataset("fills", shape=(6,), maxshape=(None,), chunks=(2,), dtype=h5py.string_dtype(), fillvalue="none")
+        fills[2:3] = ["some"]
         f["g/soft"] = h5py.SoftLink("/plain")
         f["g/back"] = f
         f.create_dataset("references", data=np.array([d.ref, f["g"].ref], dtype=h5py.ref_dtype))
@@ -39,6 +41,14 @@ with netCDF4.Dataset(folder / "netcdf4.nc", "w") as f:
     time.units = "days since 2000-01-01"
     time[:] = np.arange(4)
     f.createVariable("t", "i2", ("time", "x"), zlib=True, shuffle=True, chunksizes=(2, 3), fill_value=-9)[:] = np.arange(12).reshape(4, 3)
+
+with netCDF4.Dataset(folder / "no_fills.nc", "w") as f:
+    f.set_fill_off()
+    f.createDimension("time", None)
+    f.createDimension("x", 4)
+    f.createVariable("time", "f8", ("time",))[:] = np.arange(5)
+    f.createVariable("ends_before", "i4", ("time", "x"), chunksizes=(2, 2))[0:2] = 1
+    f.createVariable("texts", str, ("time",), chunksizes=(2,), fill_value="none")[0:2] = np.array(["a", "b"], dtype=object)
 
 for kind in ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]:
     with netCDF4.Dataset(folder / f"{kind}.nc", "w", format=kind) as f:
