@@ -9,7 +9,7 @@ use tarn_formats::{ChunkCache, FormatError, MemorySource, OpenOptions, Reader, R
 
 /// Memory for a file of some thousand bytes. Deflate makes a thousand bytes of one, and twice that is
 /// held while a chunk is decoded.
-const MOST: usize = 96 << 20;
+pub(crate) const MOST: usize = 96 << 20;
 /// Lengths that a file is cut to, and bytes that are damaged, at most.
 const CASES: usize = 1500;
 
@@ -20,7 +20,11 @@ fn open(bytes: Vec<u8>) -> Result<Arc<dyn Reader>, FormatError> {
 
 /// Opens a file and reads the first cells of every variable; says how many variables were read.
 fn read_all(bytes: Vec<u8>) -> usize {
-    let Ok(reader) = open(bytes) else { return 0 };
+    open(bytes).map_or(0, |reader| read_first(reader.as_ref()))
+}
+
+/// Reads the first cells of every variable; says how many variables were read.
+pub(crate) fn read_first(reader: &dyn Reader) -> usize {
     let contents = reader.contents();
     let read = |path: &str, shape: &[u64]| {
         let mut left = 4096;

@@ -6,5 +6,10 @@ mod allocator;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+#[path = "../common/keys.rs"]
+mod keys;
+#[cfg(test)]
 #[path = "../common/python.rs"]
 mod python;
+#[cfg(test)]
+mod stores;

@@ -3,6 +3,9 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+#[path = "../common/keys.rs"]
+mod keys;
+#[cfg(test)]
 #[path = "../common/python.rs"]
 mod python;
 #[cfg(test)]

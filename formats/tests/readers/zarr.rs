@@ -1,81 +1,21 @@
 //! Zarr stores against zarr-python, and damaged ones.
 
 use crate::conformance::{Opened, contract};
+use crate::keys::MemoryKeys;
 use crate::python::python;
 use crate::support::{data, read_whole, texts};
 use arrow::array::{Array, ArrayRef, AsArray};
 use bytes::Bytes;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tarn_formats::{
-    Access, Contents, Format, FormatError, KeySource, LocalKeys, OpenOptions, Reader, Region,
-    SourceError, Span,
-};
+use tarn_formats::{Access, Contents, Format, FormatError, LocalKeys, OpenOptions, Reader, Region};
 
-/// Keys in memory.
-#[derive(Debug, Clone)]
-struct MemoryKeys {
-    bytes: BTreeMap<String, Bytes>,
-    access: Access,
-    listable: bool,
-}
-
-impl MemoryKeys {
-    /// A copy of a folder.
-    fn of(folder: &Path) -> Self {
-        let mut bytes = BTreeMap::new();
-        let mut folders = vec![folder.to_path_buf()];
-        while let Some(inner) = folders.pop() {
-            for entry in std::fs::read_dir(inner).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                let key = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-                bytes.insert(key, std::fs::read(&path).unwrap().into());
-            }
-        }
-        Self { bytes, access: Access::REMOTE, listable: true }
-    }
-
-    fn new(documents: &[(&str, &str)]) -> Self {
-        let bytes = documents.iter().map(|(k, v)| ((*k).to_owned(), Bytes::from((*v).to_owned())));
-        Self { bytes: bytes.collect(), access: Access::REMOTE, listable: true }
-    }
-
-    fn open(self) -> Result<Arc<dyn Reader>, FormatError> {
-        tarn_formats::open_store(Arc::new(self), &OpenOptions::default())
-    }
-}
-
-impl KeySource for MemoryKeys {
-    fn location(&self) -> &'static str {
-        "memory.zarr"
-    }
-
-    fn access(&self) -> Access {
-        self.access
-    }
-
-    fn read(&self, wanted: &[(String, Span)]) -> Result<Vec<Option<Bytes>>, SourceError> {
-        let one = |(key, span): &(String, Span)| {
-            let Some(bytes) = self.bytes.get(key) else { return Ok(None) };
-            let range = span.of(self.location(), key, bytes.len() as u64)?;
-            let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap());
-            Ok(Some(bytes.slice(start..end)))
-        };
-        wanted.iter().map(one).collect()
-    }
-
-    fn folders(&self, key: &str) -> Result<Option<Vec<String>>, SourceError> {
-        let prefix = if key.is_empty() { String::new() } else { format!("{key}/") };
-        let below = self.bytes.keys().filter_map(|key| key.strip_prefix(&prefix)?.split_once('/'));
-        let names: BTreeSet<&str> = below.map(|(name, _)| name).collect();
-        Ok(self.listable.then(|| names.into_iter().map(str::to_owned).collect()))
-    }
+/// A store of these documents.
+fn store_of(documents: &[(&str, &str)]) -> MemoryKeys {
+    let bytes = documents.iter().map(|(k, v)| ((*k).to_owned(), Bytes::from((*v).to_owned())));
+    MemoryKeys { bytes: bytes.collect(), access: Access::REMOTE, listable: true }
 }
 
 fn open(folder: &Path) -> Arc<dyn Reader> {
@@ -85,6 +25,8 @@ fn open(folder: &Path) -> Arc<dyn Reader> {
 
 /// Random stores of zarr-python; `None` with a word where there is no Python with it.
 fn stores(seed: &str, count: &str) -> Option<tempfile::TempDir> {
+    let other = std::env::var("TARN_TEST_SEED");
+    let seed = other.as_deref().unwrap_or(seed);
     let folder = tempfile::tempdir().unwrap();
     let arguments = [folder.path(), Path::new(seed), Path::new(count)];
     let output = python("zarr, numcodecs", "readers/zarr_stores.py", &arguments)?;
@@ -293,7 +235,7 @@ fn what_is_not_supported_is_named_and_the_rest_is_read() {
         documents.push((format!("{name}/zarr.json"), array_3(members)));
     }
     let documents: Vec<_> = documents.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    let reader = MemoryKeys::new(&documents).open().unwrap();
+    let reader = store_of(&documents).open().unwrap();
     let contents = reader.contents();
     assert_eq!(contents.variables.iter().map(|v| v.path.as_str()).collect::<Vec<_>>(), ["/good"]);
     let values = reader.read("good", &Region::whole(&[4])).unwrap();
@@ -319,7 +261,7 @@ fn what_is_not_supported_is_named_and_the_rest_is_read() {
 
 #[test]
 fn hostile_stores_are_refused_with_the_key() {
-    let root = |metadata: &str| MemoryKeys::new(&[("zarr.json", metadata)]);
+    let root = |metadata: &str| store_of(&[("zarr.json", metadata)]);
     let chunk = |metadata: &str, bytes: &[u8]| {
         let mut keys = root(metadata);
         keys.bytes.insert("c/0".to_owned(), bytes.to_vec().into());
@@ -355,7 +297,7 @@ fn hostile_stores_are_refused_with_the_key() {
     let reason = "a name that leads out of the store";
     assert_eq!(unreadable, [("/../up", reason), ("//etc", reason), ("/a/../b", reason)]);
     // No metadata at all, some that are no JSON, and some that cannot be found.
-    assert!(matches!(MemoryKeys::new(&[]).open(), Err(FormatError::UnknownFormat { .. })));
+    assert!(matches!(store_of(&[]).open(), Err(FormatError::UnknownFormat { .. })));
     assert!(root("[").open().unwrap_err().to_string().contains("zarr.json: it is no JSON"));
     let deep = "[".repeat(1 << 20);
     assert!(root(&deep).open().unwrap_err().to_string().contains("too deep"));
@@ -374,10 +316,8 @@ fn hostile_shards_are_refused_with_the_key() {
     let plain = codecs(r#"[{"name": "bytes"}]"#);
     let grid = r#"{"name": "regular", "configuration": {"chunk_shape": [4]}}"#;
     let of = |codecs: &str, bytes: Vec<u8>| {
-        let mut keys = MemoryKeys::new(&[(
-            "zarr.json",
-            &array_3(&[("codecs", codecs), ("chunk_grid", grid)]),
-        )]);
+        let mut keys =
+            store_of(&[("zarr.json", &array_3(&[("codecs", codecs), ("chunk_grid", grid)]))]);
         keys.bytes.insert("c/0".to_owned(), bytes.into());
         let reader = keys.open().unwrap();
         assert_eq!(reader.contents().unreadable, []);
