@@ -119,7 +119,8 @@ async fn files_are_for_people_at_the_machine_and_plans_do_not_tell_where_data_li
         assert!(matches!(error, QueryError::Denied(_)), "{function}: {error:?}");
     }
     // Nor does the node ask other servers for whoever is not its owner.
-    for url in ["http://127.0.0.1:9/x.nc", "https://host/x.nc", "s3://b/x", "gs://b/x", "az://b/x"] {
+    for url in ["http://127.0.0.1:9/x.nc", "https://host/x.nc", "s3://b/x", "gs://b/x", "az://b/x"]
+    {
         let error = refused(&session, &format!("SELECT * FROM read_any('{url}')")).await;
         assert!(matches!(error, QueryError::Denied(_)), "{url}: {error:?}");
     }
