@@ -49,6 +49,9 @@ def s3_server(folder):
         "-s3",
         f"-s3.port={ports[3]}",
         f"-s3.config={config}",
+        # Servers of their own, which have the same ports in every process.
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
     ]
     log = folder / "weed.log"
     with open(log, "wb") as out:

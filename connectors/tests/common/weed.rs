@@ -43,6 +43,8 @@ impl Server {
             .arg(format!("-dir={}", folder.path().display()))
             .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=256"])
             .args(["-volume.max=20", "-s3"])
+            // Servers of their own, which have the same ports in every process.
+            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
             .arg(format!("-master.port={master}"))
             .arg(format!("-volume.port={volume}"))
             .arg(format!("-filer.port={filer}"))

@@ -68,6 +68,19 @@ impl PagedStorage {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// The page that holds a range, fetched if it is not there.
+    fn page(&self, number: u64, range: Range<u64>) -> Result<Option<Bytes>> {
+        let kept = || {
+            let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+            pages.get(&number).cloned()
+        };
+        if let Some(page) = kept() {
+            return Ok(Some(page));
+        }
+        self.pages(&[range])?;
+        Ok(kept())
+    }
+
     /// The pages that hold these ranges of the file, fetched at once if they are not there.
     ///
     /// # Errors
@@ -149,11 +162,9 @@ impl Storage for PagedStorage {
             let bytes = self.retouched(start, &bytes).unwrap_or_else(|| bytes.to_vec());
             return Ok(StorageBuffer::from_vec(bytes));
         }
-        self.pages(std::slice::from_ref(&range))?;
-        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let at = usize::try_from(start % PAGE).map_err(|_| outside())?;
         if first == last {
-            let page = pages.get(&first).cloned().ok_or_else(outside)?;
+            let page = self.page(first, range)?.ok_or_else(outside)?;
             let bytes =
                 at.checked_add(len).and_then(|end| page.get(at..end)).ok_or_else(outside)?;
             return match self.retouched(start, bytes) {
@@ -161,6 +172,8 @@ impl Storage for PagedStorage {
                 None => StorageBuffer::from_shared_owner(Arc::new(page), at, len),
             };
         }
+        self.pages(std::slice::from_ref(&range))?;
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = Vec::with_capacity(len);
         for number in first..=last {
             let page = pages.get(&number).ok_or_else(outside)?;
