@@ -27,6 +27,7 @@ mod sources;
 mod storage;
 mod values;
 
+use crate::budget::{self, Budget};
 use crate::cache::FileChunks;
 use crate::contents::{Attribute, AttributeValue, Contents, Format, Unreadable, Variable};
 use crate::error::FormatError;
@@ -43,6 +44,7 @@ use family::{Family, Named, Shown};
 use index::{H5Attribute, H5Dataset, H5Index, H5Value, Layout};
 use read::Read;
 use sources::Assembly;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -84,7 +86,8 @@ impl Hdf5Reader {
     }
 
     fn parse(source: Arc<dyn ByteSource>, family: &Family<'_>) -> Result<Self, FormatError> {
-        let mut index = parse::index(&source)?;
+        let budget = Budget::new(source.len());
+        let mut index = parse::index(&source, &budget)?;
         let netcdf = dimensions::is_netcdf4(&index);
         if netcdf {
             for dataset in &mut index.datasets {
@@ -95,7 +98,7 @@ impl Hdf5Reader {
         let location = source.location().to_owned();
         let mut named = family.named_in(&location);
         let assemblies = assemblies(&mut index, &mut named)?;
-        let (variables, spots) = variables(&index, &assemblies, netcdf);
+        let (variables, spots) = variables(&location, &index, &assemblies, netcdf, &budget)?;
         let mut groups: Vec<_> = index
             .groups
             .iter()
@@ -105,7 +108,7 @@ impl Hdf5Reader {
         let unreadable = index.unreadable.clone();
         let mut shown = Shown { variables, spots, groups, unreadable };
         for link in &index.externals {
-            shown.link(link, &mut named)?;
+            shown.link(link, &mut named, &budget)?;
         }
         let Shown { variables, spots, groups, unreadable } = shown;
         let contents = Contents {
@@ -138,8 +141,9 @@ impl Reader for Hdf5Reader {
         let listed = self.contents.variable(path).is_none().then(|| self.canonical(path)).flatten();
         let path = listed.as_deref().unwrap_or(path);
         let variable = checked(self.location(), &self.contents, path, region)?;
+        let left = Cell::new(assemble::most_read(region));
         let read = match self.spots.get(&variable.path) {
-            Some(Spot::Own(place)) => Read::of(self, *place, 0),
+            Some(Spot::Own(place)) => Read::of(self, *place, 0, &left),
             Some(Spot::Other(reader, path)) => return reader.read(path, region),
             None => None,
         };
@@ -185,10 +189,12 @@ fn characters(datatype: &mut Datatype) {
 }
 
 fn variables(
+    location: &str,
     index: &H5Index,
     assemblies: &HashMap<usize, Vec<Part>>,
     netcdf: bool,
-) -> (Vec<Variable>, HashMap<String, Spot>) {
+    budget: &Budget,
+) -> Result<(Vec<Variable>, HashMap<String, Spot>), FormatError> {
     let scales = Scales::new(index);
     let mut variables: Vec<Variable> = Vec::new();
     let mut spots = HashMap::new();
@@ -201,7 +207,10 @@ fn variables(
         let Ok(data_type) = dataset.datatype.data_type() else { continue };
         let path = variable_path(&dataset.path);
         spots.insert(path.clone(), Spot::Own(place));
-        variables.push(variable(dataset, path, data_type, &scales, netcdf, &index.objects));
+        let variable = variable(dataset, path, data_type, &scales, netcdf, &index.objects);
+        let bytes = budget::of_dimensions(&variable.dimensions);
+        budget.take(location, &variable.path, bytes)?;
+        variables.push(variable);
     }
     // A scale that is no variable here holds no coordinates.
     for variable in &mut variables {
@@ -210,7 +219,7 @@ fn variables(
             dimension.coordinate = coordinate.filter(|path| spots.contains_key(path));
         }
     }
-    (variables, spots)
+    Ok((variables, spots))
 }
 
 fn variable_path(path: &str) -> String {
