@@ -79,12 +79,16 @@ fn make_names_unique(grids: &mut [Grid]) {
         }
     }
     let mut taken = HashSet::new();
+    let mut numbers: HashMap<String, usize> = HashMap::new();
     for grid in grids {
+        if taken.insert(grid.name.clone()) {
+            continue;
+        }
         let stem = grid.name.clone();
-        let mut number = 2_usize;
+        let number = numbers.entry(stem.clone()).or_insert(2);
         while !taken.insert(grid.name.clone()) {
             grid.name = format!("{stem}_{number}");
-            number += 1;
+            *number += 1;
         }
     }
 }

@@ -6,6 +6,7 @@
 //! *stored* values by [`Region`]; [`cf`] decodes them; [`table`] makes rows of them, as cells or as
 //! tensors, over one file or many. No network and no catalog here.
 
+mod budget;
 pub mod cache;
 pub mod cf;
 pub mod contents;

@@ -1,5 +1,6 @@
 //! The bytes that a region takes, before it is read.
 
+use super::assemble::most_read;
 use super::index::Layout;
 use super::read::{PLAN, Read, Wanted};
 use super::{Hdf5Reader, Spot};
@@ -7,6 +8,7 @@ use crate::error::FormatError;
 use crate::hyperslab::{self, Runs};
 use crate::reader::{Ahead, checked};
 use crate::region::Region;
+use std::cell::Cell;
 use std::ops::Range;
 
 impl Ahead for Hdf5Reader {
@@ -14,7 +16,8 @@ impl Ahead for Hdf5Reader {
         let variable = checked(self.source.location(), &self.contents, path, region).ok();
         match variable.and_then(|variable| self.spots.get(&variable.path)) {
             Some(Spot::Own(place)) => {
-                let read = Read::of(self, *place, 0);
+                let left = Cell::new(most_read(region));
+                let read = Read::of(self, *place, 0, &left);
                 read.and_then(|read| read.ranges(region).ok()).unwrap_or_default()
             }
             // What lies in another file is read when it is wanted.

@@ -31,6 +31,19 @@ pub(super) enum Source {
     Other(Arc<Hdf5Reader>, usize),
 }
 
+/// Cells that are read for one that is wanted, through all virtual datasets on the way: each level
+/// has holes, and some parts that lie over others.
+const AGAIN: u64 = 256;
+/// What a part costs, in cells.
+const PART: u64 = 64;
+/// For regions of any size, in cells: a million parts.
+const FLOOR: u64 = PART << 20;
+
+/// Cells that may be read for a region, in all parts.
+pub(super) fn most_read(region: &Region) -> u64 {
+    region.cells().unwrap_or(0).saturating_mul(AGAIN).saturating_add(FLOOR)
+}
+
 impl Part {
     /// `None` where the two selections have other shapes, beside axes with one index.
     pub(super) fn new(
@@ -118,13 +131,19 @@ impl Read<'_> {
             Source::Other(reader, place) => (reader.as_ref(), *place),
         };
         let depth = self.depth + 1;
-        let source =
-            Read::of(reader, place, depth).filter(|_| depth <= DEEPEST).ok_or_else(|| {
+        let source = Read::of(reader, place, depth, self.left)
+            .filter(|_| depth <= DEEPEST)
+            .ok_or_else(|| {
                 self.corrupt(
                     "virtual datasets are parts of each other in a circle, or in too long a row",
                 )
             })?;
         let region = Region::new(region);
+        // Parts that lie one over the other, of datasets that are made of such parts, would be read
+        // again and again.
+        let needed = PART.saturating_add(region.cells().unwrap_or(u64::MAX));
+        let left = self.left.get().checked_sub(needed);
+        self.left.set(left.ok_or_else(|| self.corrupt("its parts lie one over the other"))?);
         let (_, bytes) = source.stored(&region)?;
         let copied =
             scatter(part, places, &region, wanted, self.dataset.datatype.size(), &bytes, values);

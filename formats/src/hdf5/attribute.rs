@@ -4,6 +4,7 @@ use super::datatype::{Datatype, Padding};
 use super::heap::{Heap, Reference};
 use super::index::{Frame, H5Attribute, H5Value};
 use super::values;
+use crate::budget::Budget;
 use crate::contents::AttributeValue;
 use crate::cursor::Cursor;
 use crate::elements;
@@ -13,25 +14,29 @@ use arrow::buffer::MutableBuffer;
 use hdf5_reader::RawAttribute;
 
 /// Decodes the attributes of one object. What cannot be decoded becomes
-/// [`AttributeValue::Unreadable`]; only a failure of the source is an error.
+/// [`AttributeValue::Unreadable`]; only a failure of the source and too much of them are errors.
 pub(super) fn decode(
     source: &dyn ByteSource,
     frame: Frame,
     path: &str,
     raw: Vec<RawAttribute>,
+    budget: &Budget,
 ) -> Result<Vec<H5Attribute>, FormatError> {
     raw.into_iter()
         .map(|attribute| {
             let (message, datatype) = attribute.into_parts();
             let value = match Datatype::parse(&datatype) {
-                Some(datatype) => match value(source, frame, path, &datatype, &message.raw_data) {
-                    // What is pending is noted, and what the other attributes need as well.
-                    Err(error @ FormatError::Source(_)) if !error.is_pending() => {
-                        return Err(error);
+                Some(datatype) => {
+                    match value(source, frame, path, &datatype, &message.raw_data, budget) {
+                        // What is pending is noted, and what the other attributes need as well.
+                        Err(error @ FormatError::Source(_)) if !error.is_pending() => {
+                            return Err(error);
+                        }
+                        Err(error @ FormatError::TooLarge { .. }) => return Err(error),
+                        Err(error) => H5Value::Plain(AttributeValue::Unreadable(error.to_string())),
+                        Ok(value) => value,
                     }
-                    Err(error) => H5Value::Plain(AttributeValue::Unreadable(error.to_string())),
-                    Ok(value) => value,
-                },
+                }
                 None => H5Value::Plain(AttributeValue::Unreadable("a damaged type".to_owned())),
             };
             Ok(H5Attribute { name: message.name, value })
@@ -45,8 +50,10 @@ fn value(
     path: &str,
     datatype: &Datatype,
     bytes: &[u8],
+    budget: &Budget,
 ) -> Result<H5Value, FormatError> {
     let size = datatype.size();
+    budget.take(source.location(), path, bytes.len() as u64)?;
     let plain = |value| Ok(H5Value::Plain(value));
     let damaged = |problem: String| FormatError::corrupt(source.location(), path, problem);
     let heap = || {
@@ -64,6 +71,7 @@ fn value(
             let heap = heap()?;
             let texts = bytes.chunks_exact(size).map(|reference| {
                 let text = heap.sequence(reference, 1).map_err(|d| damaged(d.0))?;
+                budget.take(source.location(), path, text.len() as u64)?;
                 Ok(elements::text(trim(text, Padding::NullTerminated)))
             });
             plain(AttributeValue::Text(texts.collect::<Result<_, FormatError>>()?))
@@ -74,6 +82,7 @@ fn value(
             let heap = heap()?;
             let lists = bytes.chunks_exact(size).map(|reference| {
                 let list = heap.sequence(reference, base.size()).map_err(|d| damaged(d.0))?;
+                budget.take(source.location(), path, list.len() as u64)?;
                 Ok(list.chunks_exact(base.size()).filter_map(|r| address(r, frame)).collect())
             });
             Ok(H5Value::References(lists.collect::<Result<_, FormatError>>()?))

@@ -16,6 +16,9 @@ const NOT_A_VARIABLE: &str = "This is a netCDF dimension but not a netCDF variab
 /// Prefix of a variable that has the name of a dimension that it does not describe.
 const NON_COORDINATE: &str = "_nc4_non_coord_";
 
+/// Scales that share a number, at most: a file gives each its own, two that were put together do not.
+const MOST_OF_A_NUMBER: usize = 256;
+
 /// Attributes that make up the format and are hidden, as netCDF4-python hides them.
 const HOUSEKEEPING: [&str; 8] = [
     "DIMENSION_LIST",
@@ -76,7 +79,10 @@ impl<'a> Scales<'a> {
         for dataset in index.datasets.iter().filter(|dataset| dataset.is_scale()) {
             scales.by_address.entry(dataset.address).or_insert(dataset);
             if let Some([number]) = numbers(dataset, "_Netcdf4Dimid").as_deref() {
-                scales.by_number.entry(*number).or_default().push(dataset);
+                let same = scales.by_number.entry(*number).or_default();
+                if same.len() < MOST_OF_A_NUMBER {
+                    same.push(dataset);
+                }
             }
             let length = dataset.shape.first().copied().unwrap_or(0);
             scales.lengths.insert(dataset.address, length);

@@ -4,9 +4,10 @@ use super::Hdf5Reader;
 use super::index::External;
 use super::links::Followed;
 use super::{Spot, dimensions, variable_path};
+use crate::budget::{self, Budget};
 use crate::contents::{Attribute, Unreadable, Variable};
 use crate::error::FormatError;
-use crate::reader::OpenOptions;
+use crate::reader::{OpenOptions, Reader};
 use crate::siblings::Unresolved;
 use crate::source::ByteSource;
 use std::cell::RefCell;
@@ -132,10 +133,11 @@ impl Shown {
         &mut self,
         link: &External,
         named: &mut Named<'_>,
+        budget: &Budget,
     ) -> Result<(), FormatError> {
         let External { path, file, target } = link;
         let why = match named.open(file)? {
-            Ok(reader) if self.add(path, &reader, target) => return Ok(()),
+            Ok(reader) if self.add(path, &reader, target, budget)? => return Ok(()),
             Ok(_) => "there is no such object".to_owned(),
             Err(Unreached::Missing) => "there is no such file".to_owned(),
             Err(Unreached::Itself) => "the file refers to itself".to_owned(),
@@ -147,8 +149,14 @@ impl Shown {
     }
 
     /// Adds an object of another file, and what is in it; false if there is none.
-    fn add(&mut self, path: &str, reader: &Arc<Hdf5Reader>, target: &str) -> bool {
-        let Some(target) = reader.canonical(target) else { return false };
+    fn add(
+        &mut self,
+        path: &str,
+        reader: &Arc<Hdf5Reader>,
+        target: &str,
+        budget: &Budget,
+    ) -> Result<bool, FormatError> {
+        let Some(target) = reader.canonical(target) else { return Ok(false) };
         let prefix = format!("{}/", target.trim_end_matches('/'));
         // The path under which something of the other file shows up here.
         let shown = |other: &str| match other.strip_prefix(&prefix) {
@@ -158,6 +166,10 @@ impl Shown {
         let contents = &reader.contents;
         for variable in &contents.variables {
             let Some(path) = shown(&variable.path) else { continue };
+            let bytes = budget::of_attributes(&variable.attributes)
+                .saturating_add(budget::of_dimensions(&variable.dimensions))
+                .saturating_add(path.len() as u64 * 4);
+            budget.take(reader.location(), &path, bytes)?;
             let mut variable = variable.clone();
             let spot = Spot::Other(Arc::clone(reader), variable.path);
             dimensions::variable_name(&path).clone_into(&mut variable.name);
@@ -170,15 +182,18 @@ impl Shown {
         }
         for (group, attributes) in &contents.groups {
             if let Some(path) = shown(group) {
+                budget.take(reader.location(), &path, budget::of_attributes(attributes))?;
                 self.groups.push((path, attributes.clone()));
             }
         }
         for unreadable in &contents.unreadable {
             if let Some(path) = shown(&unreadable.path) {
+                let bytes = path.len().saturating_add(unreadable.reason.len());
+                budget.take(reader.location(), &path, bytes as u64)?;
                 self.unreadable.push(Unreadable { path, reason: unreadable.reason.clone() });
             }
         }
-        true
+        Ok(true)
     }
 }
 

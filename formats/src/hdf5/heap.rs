@@ -11,6 +11,8 @@ use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+/// Collections that are looked at together.
+const AT_ONCE: usize = 1024;
 /// Usual size of a collection: read at once, the rest if there is more.
 const WINDOW: u64 = 4096;
 
@@ -89,14 +91,19 @@ impl Heap {
             starts.push(address);
             windows.push(start..start.saturating_add(WINDOW).min(source.len()));
         }
-        let mut parts: Vec<Bytes> = source.read_ranges(&windows)?;
+        let mut parts: Vec<Bytes> = Vec::with_capacity(windows.len());
         let mut total = 0_u64;
         let mut longer = Vec::new();
-        for (at, (part, window)) in parts.iter().zip(&windows).enumerate() {
-            let size = collection_size(part, frame).map_err(|Damaged(problem)| corrupt(problem))?;
-            total = total.saturating_add(size);
-            if size > WINDOW {
-                longer.push((at, window.start..window.start.saturating_add(size)));
+        // What is no heap ends it before much is read.
+        for batch in windows.chunks(AT_ONCE) {
+            for (part, window) in source.read_ranges(batch)?.into_iter().zip(batch) {
+                let size = collection_size(&part, frame).map_err(|damaged| corrupt(damaged.0))?;
+                total = total.saturating_add(size.max(WINDOW));
+                if size > WINDOW {
+                    let end = window.start.saturating_add(size);
+                    longer.push((parts.len(), window.start..end));
+                }
+                parts.push(part);
             }
         }
         if total > MAX_REGION_BYTES {

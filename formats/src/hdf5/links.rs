@@ -44,8 +44,8 @@ const MAX_STEPS: usize = 256;
 pub(super) struct Links {
     /// Address of the root group.
     pub(super) root: u64,
-    /// The links of each group, by its address.
-    pub(super) members: HashMap<u64, Vec<Link>>,
+    /// The links of each group by name, by its address.
+    members: HashMap<u64, Vec<Link>>,
 }
 
 /// Where a path leads.
@@ -61,6 +61,17 @@ pub(super) enum Followed {
 }
 
 impl Links {
+    /// No links yet of a file with this root.
+    pub(super) fn new(root: u64) -> Self {
+        Self { root, members: HashMap::new() }
+    }
+
+    /// Adds those of a group, which are different by name.
+    pub(super) fn add(&mut self, group: u64, mut links: Vec<Link>) {
+        links.sort_by(|a, b| a.name.cmp(&b.name));
+        self.members.insert(group, links);
+    }
+
     /// Where a path leads, from the group at `from` or from the root.
     pub(super) fn follow(&self, from: u64, path: &str) -> Followed {
         self.walk(from, path, &mut { MAX_STEPS })
@@ -70,8 +81,9 @@ impl Links {
         let mut at = if path.starts_with('/') { self.root } else { from };
         let mut parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
         while let Some(part) = parts.next() {
-            let links = self.members.get(&at);
-            let Some(link) = links.and_then(|links| links.iter().find(|l| l.name == part)) else {
+            let links = self.members.get(&at).map(Vec::as_slice).unwrap_or_default();
+            let found = links.binary_search_by(|link| link.name.as_str().cmp(part));
+            let Some(link) = found.ok().and_then(|place| links.get(place)) else {
                 return Followed::Nothing;
             };
             let Some(left) = steps.checked_sub(1) else { return Followed::Nothing };

@@ -10,6 +10,7 @@ use crate::elements;
 use hdf5_reader::checksum::jenkins_lookup3;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Entries of the second version of the block share names, or have none.
 const SHARED_FILE: u8 = 1;
@@ -20,9 +21,9 @@ const SAME_FILE: u8 = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mapping {
     /// Name of the source's file.
-    pub(super) file: String,
+    pub(super) file: Arc<str>,
     /// Path of the source in it.
-    pub(super) dataset: String,
+    pub(super) dataset: Arc<str>,
     pub(super) source: Selection,
     pub(super) target: Selection,
 }
@@ -44,14 +45,14 @@ pub(super) fn parse(bytes: &[u8], length_size: u8) -> Option<Vec<Mapping>> {
             mappings.get(place)
         };
         let file = match flags {
-            _ if flags & SAME_FILE != 0 => ".".to_owned(),
-            _ if flags & SHARED_FILE != 0 => earlier(&mut cursor)?.file.clone(),
-            _ => elements::text(cursor.until_nul()?),
+            _ if flags & SAME_FILE != 0 => ".".into(),
+            _ if flags & SHARED_FILE != 0 => Arc::clone(&earlier(&mut cursor)?.file),
+            _ => elements::text(cursor.until_nul()?).into(),
         };
         let dataset = if flags & SHARED_DATASET != 0 {
-            earlier(&mut cursor)?.dataset.clone()
+            Arc::clone(&earlier(&mut cursor)?.dataset)
         } else {
-            elements::text(cursor.until_nul()?)
+            elements::text(cursor.until_nul()?).into()
         };
         let (source, target) = (Selection::parse(&mut cursor)?, Selection::parse(&mut cursor)?);
         mappings.push(Mapping { file, dataset, source, target });

@@ -28,6 +28,7 @@ mod sources;
 mod storage;
 mod values;
 
+use crate::budget::{self, Budget};
 use crate::cache::FileChunks;
 use crate::contents::{Attribute, AttributeValue, Contents, Format, Unreadable, Variable};
 use crate::error::FormatError;
@@ -45,6 +46,7 @@ use family::{Family, Named, Shown};
 use index::{H5Attribute, H5Dataset, H5Index, H5Value, Layout};
 use read::Read;
 use sources::Assembly;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -86,8 +88,9 @@ impl Hdf5Reader {
     }
 
     fn parse(source: Arc<dyn ByteSource>, family: &Family<'_>) -> Result<Self, FormatError> {
-        let index = parse::index(&source)?;
-        Self::with(source, index, family)
+        let budget = Budget::new(source.len());
+        let index = parse::index(&source, &budget)?;
+        Self::with(source, index, family, &budget)
     }
 
     /// A file whose metadata are known.
@@ -96,13 +99,15 @@ impl Hdf5Reader {
         index: H5Index,
         options: &OpenOptions,
     ) -> Result<Self, FormatError> {
-        Self::with(source, index, &Family::new(options))
+        let budget = Budget::new(source.len());
+        Self::with(source, index, &Family::new(options), &budget)
     }
 
     fn with(
         source: Arc<dyn ByteSource>,
         mut index: H5Index,
         family: &Family<'_>,
+        budget: &Budget,
     ) -> Result<Self, FormatError> {
         let netcdf = dimensions::is_netcdf4(&index);
         if netcdf {
@@ -114,7 +119,7 @@ impl Hdf5Reader {
         let location = source.location().to_owned();
         let mut named = family.named_in(&location);
         let assemblies = assemblies(&mut index, &mut named)?;
-        let (variables, spots) = variables(&index, &assemblies, netcdf);
+        let (variables, spots) = variables(&location, &index, &assemblies, netcdf, budget)?;
         let mut groups: Vec<_> = index
             .groups
             .iter()
@@ -124,7 +129,7 @@ impl Hdf5Reader {
         let unreadable = index.unreadable.clone();
         let mut shown = Shown { variables, spots, groups, unreadable };
         for link in &index.externals {
-            shown.link(link, &mut named)?;
+            shown.link(link, &mut named, budget)?;
         }
         let Shown { variables, spots, groups, unreadable } = shown;
         let contents = Contents {
@@ -157,8 +162,9 @@ impl Reader for Hdf5Reader {
         let listed = self.contents.variable(path).is_none().then(|| self.canonical(path)).flatten();
         let path = listed.as_deref().unwrap_or(path);
         let variable = checked(self.location(), &self.contents, path, region)?;
+        let left = Cell::new(assemble::most_read(region));
         let read = match self.spots.get(&variable.path) {
-            Some(Spot::Own(place)) => Read::of(self, *place, 0),
+            Some(Spot::Own(place)) => Read::of(self, *place, 0, &left),
             Some(Spot::Other(reader, path)) => return reader.read(path, region),
             None => None,
         };
@@ -212,10 +218,12 @@ fn characters(datatype: &mut Datatype) {
 }
 
 fn variables(
+    location: &str,
     index: &H5Index,
     assemblies: &HashMap<usize, Vec<Part>>,
     netcdf: bool,
-) -> (Vec<Variable>, HashMap<String, Spot>) {
+    budget: &Budget,
+) -> Result<(Vec<Variable>, HashMap<String, Spot>), FormatError> {
     let scales = Scales::new(index);
     let mut variables: Vec<Variable> = Vec::new();
     let mut spots = HashMap::new();
@@ -228,7 +236,10 @@ fn variables(
         let Ok(data_type) = dataset.datatype.data_type() else { continue };
         let path = variable_path(&dataset.path);
         spots.insert(path.clone(), Spot::Own(place));
-        variables.push(variable(dataset, path, data_type, &scales, netcdf, &index.objects));
+        let variable = variable(dataset, path, data_type, &scales, netcdf, &index.objects);
+        let bytes = budget::of_dimensions(&variable.dimensions);
+        budget.take(location, &variable.path, bytes)?;
+        variables.push(variable);
     }
     // A scale that is no variable here holds no coordinates.
     for variable in &mut variables {
@@ -237,7 +248,7 @@ fn variables(
             dimension.coordinate = coordinate.filter(|path| spots.contains_key(path));
         }
     }
-    (variables, spots)
+    Ok((variables, spots))
 }
 
 fn variable_path(path: &str) -> String {

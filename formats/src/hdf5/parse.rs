@@ -10,6 +10,7 @@ use super::layout;
 use super::links::{Followed, Links, Target, links};
 use super::mapping::{self, Mapping};
 use super::storage::PagedStorage;
+use crate::budget::Budget;
 use crate::contents::Unreadable;
 use crate::error::FormatError;
 use crate::filters::Filter;
@@ -65,8 +66,9 @@ fn reason(error: &Error) -> String {
 ///
 /// # Errors
 /// [`FormatError::Corrupt`] if the superblock or the root group cannot be read, or the file is
-/// shorter than its superblock says. What is wrong with one object goes to `unreadable`.
-pub(super) fn index(source: &Arc<dyn ByteSource>) -> Result<H5Index, FormatError> {
+/// shorter than its superblock says; [`FormatError::TooLarge`] for more metadata than fit the
+/// budget. What is wrong with one object goes to `unreadable`.
+pub(super) fn index(source: &Arc<dyn ByteSource>, budget: &Budget) -> Result<H5Index, FormatError> {
     let location = source.location();
     let storage = Arc::new(PagedStorage::new(Arc::clone(source), 0));
     let options = OpenOptions {
@@ -93,6 +95,7 @@ pub(super) fn index(source: &Arc<dyn ByteSource>) -> Result<H5Index, FormatError
     }
     let mut walk = Walk {
         source,
+        budget,
         storage: &storage,
         file: &file,
         frame,
@@ -102,7 +105,7 @@ pub(super) fn index(source: &Arc<dyn ByteSource>) -> Result<H5Index, FormatError
             datasets: vec![],
             unreadable: vec![],
             objects: HashMap::new(),
-            links: Links { root: root.address(), members: HashMap::new() },
+            links: Links::new(root.address()),
             externals: vec![],
         },
         aliases: vec![],
@@ -115,6 +118,7 @@ pub(super) fn index(source: &Arc<dyn ByteSource>) -> Result<H5Index, FormatError
 /// A walk over the groups of a file.
 struct Walk<'a> {
     source: &'a Arc<dyn ByteSource>,
+    budget: &'a Budget,
     storage: &'a PagedStorage,
     file: &'a Hdf5File,
     frame: Frame,
@@ -173,7 +177,9 @@ impl Walk<'_> {
                 }
             };
             let attributes = match self.guarded(&path, || group.raw_attributes()) {
-                Ok(raw) => attribute::decode(self.source.as_ref(), self.frame, &path, raw)?,
+                Ok(raw) => {
+                    attribute::decode(self.source.as_ref(), self.frame, &path, raw, self.budget)?
+                }
                 Err(error) => {
                     self.note(path.clone(), error)?;
                     vec![]
@@ -182,6 +188,9 @@ impl Walk<'_> {
             self.index.groups.push(H5Group { path: path.clone(), attributes });
             let mut inner = Vec::new();
             for link in &listed {
+                // The path is kept in some places.
+                let length = path.len().saturating_add(link.name.len()) as u64;
+                self.budget.take(self.source.location(), &path, length.saturating_mul(4))?;
                 let child = format!("{}/{}", path.trim_end_matches('/'), link.name);
                 match &link.target {
                     Target::Hard(target) => {
@@ -199,7 +208,7 @@ impl Walk<'_> {
                     }
                 }
             }
-            self.index.links.members.insert(address, listed);
+            self.index.links.add(address, listed);
             stack.extend(inner.into_iter().rev());
         }
         self.soft_links()
@@ -342,7 +351,7 @@ impl Walk<'_> {
             fill: fill.finished(&datatype),
             datatype,
             filters,
-            attributes: attribute::decode(source, self.frame, path, raw_attributes)?,
+            attributes: attribute::decode(source, self.frame, path, raw_attributes, self.budget)?,
         })
     }
 

@@ -13,6 +13,7 @@ use crate::region::Region;
 use crate::source::ByteSource;
 use arrow::array::ArrayRef;
 use arrow::buffer::MutableBuffer;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(super) struct Read<'a> {
     pub(super) dataset: &'a H5Dataset,
     /// Virtual datasets that this one is read for.
     pub(super) depth: u8,
+    /// Cells that may yet be read for the parts of virtual datasets.
+    pub(super) left: &'a Cell<u64>,
 }
 
 /// A region of a dataset.
@@ -57,10 +60,15 @@ pub(super) struct Block {
 
 impl<'a> Read<'a> {
     /// `None` if there is no such dataset.
-    pub(super) fn of(reader: &'a Hdf5Reader, place: usize, depth: u8) -> Option<Self> {
+    pub(super) fn of(
+        reader: &'a Hdf5Reader,
+        place: usize,
+        depth: u8,
+        left: &'a Cell<u64>,
+    ) -> Option<Self> {
         let (source, frame) = (&reader.source, reader.index.frame);
         let dataset = reader.index.datasets.get(place)?;
-        Some(Self { reader, source, frame, place, dataset, depth })
+        Some(Self { reader, source, frame, place, dataset, depth, left })
     }
 
     /// The values of a region, which may reach past the stored extent of unlimited dimensions:

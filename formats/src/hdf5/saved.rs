@@ -263,7 +263,7 @@ impl Metadata {
             unreadable: unreadable.map(|(path, reason)| Unreadable { path, reason }).collect(),
             objects: addresses.iter().copied().zip(self.objects).collect(),
             // Only other files are led along these.
-            links: Links { root: 0, members: HashMap::new() },
+            links: Links::new(0),
             externals: vec![],
         })
     }

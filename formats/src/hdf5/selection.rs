@@ -119,6 +119,9 @@ fn steps(cursor: &mut Cursor<'_>, width: usize) -> Option<Selection> {
         let limited = |number: u64| (number != unlimited).then_some(number);
         let (count, block) = (limited(cursor.uint_le(width)?), limited(cursor.uint_le(width)?));
         // Blocks do not overlap, and the last of them ends somewhere.
+        if block == Some(0) {
+            return None;
+        }
         let apart = count == Some(1) || count == Some(0) || block.is_some_and(|b| b <= stride);
         let ends = || {
             let blocks =

@@ -7,6 +7,8 @@ use super::links::Followed;
 use super::mapping::{Axis, Mapping, substituted};
 use crate::error::FormatError;
 
+/// Parts of a virtual dataset, at most.
+const MOST_PARTS: usize = 1 << 18;
 /// Blocks of a mapping without end, at most.
 const MOST_BLOCKS: u64 = 65_536;
 
@@ -46,6 +48,9 @@ pub(super) fn assembly(
                 Err(reason) => Err(reason),
             },
         };
+        if assembly.parts.len() > MOST_PARTS {
+            return Ok(Err(format!("a virtual dataset of more than {MOST_PARTS} parts")));
+        }
         if let Err(reason) = found {
             return Ok(Err(format!("a virtual dataset: {reason}")));
         }

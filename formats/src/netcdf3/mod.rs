@@ -9,6 +9,7 @@ mod header;
 mod rows;
 pub(crate) mod saved;
 
+use crate::budget::Budget;
 use crate::contents::{
     Attribute, AttributeValue, Contents, Dimension, Format, Variable as ContentsVariable,
 };
@@ -48,7 +49,8 @@ impl NetCdf3Reader {
     ///
     /// # Errors
     /// [`FormatError::Corrupt`] with the byte where the header breaks its rules, or with the
-    /// variable whose values lie past the end of the file.
+    /// variable whose values lie past the end of the file; [`FormatError::TooLarge`] for names that
+    /// take too much memory where they are referred to.
     pub fn open(source: Arc<dyn ByteSource>) -> Result<Self, FormatError> {
         let header = Header::read(source.as_ref())?;
         Self::with(source, &header)
@@ -67,7 +69,12 @@ impl NetCdf3Reader {
                 _ => None,
             })
             .collect();
+        let budget = Budget::new(source.len());
         for raw in &header.variables {
+            let names = raw.dimensions.iter().filter_map(|id| header.dimensions.get(*id));
+            let bytes = names.map(|(name, _)| 2 * name.len() as u64 + 64);
+            let bytes = bytes.fold(raw.name.len() as u64, u64::saturating_add);
+            budget.take(source.location(), &raw.name, bytes)?;
             let variable = variable(source.location(), header, &coordinates, raw)?;
             let record = header.is_record(raw).then_some(header.record_bytes);
             stored

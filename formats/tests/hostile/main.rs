@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod allocator;
 #[cfg(test)]
+mod bombs;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 #[path = "../common/keys.rs"]

@@ -10,6 +10,7 @@ use crate::provider::work::{Piece, Work};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Float32Type, Float64Type};
+use datafusion::physical_expr::DynamicFilterTracker;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_expr::utils::split_conjunction;
@@ -58,7 +59,7 @@ impl Watch {
         }
         let mut changed = self.current.is_none();
         for (_, tracking) in &mut self.filters {
-            changed |= tracking.watcher().is_some_and(|watcher| watcher.changed());
+            changed |= tracking.watcher().is_some_and(DynamicFilterTracker::changed);
         }
         if changed {
             self.current = Some(self.conditions(work));

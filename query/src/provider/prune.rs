@@ -143,8 +143,8 @@ impl Known<'_> {
         };
         let data_type = self.work.table.schema().fields().get(column)?.data_type();
         let (least, greatest) = extremes(&runs, data_type)?;
-        let nulls: usize = runs.iter().map(|run| run.null_count()).sum();
-        let rows: usize = runs.iter().map(|run| run.len()).sum();
+        let nulls: usize = runs.iter().map(Array::null_count).sum();
+        let rows: usize = runs.iter().map(Array::len).sum();
         let nulls = if nulls == 0 { Some(false) } else { (nulls == rows).then_some(true) };
         Some(Span { least, greatest, nulls })
     }

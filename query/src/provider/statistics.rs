@@ -3,7 +3,7 @@
 use crate::provider::axis::{all_of, is_short};
 use crate::provider::prune::extremes;
 use crate::provider::work::Work;
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use datafusion::common::stats::Precision;
@@ -124,6 +124,8 @@ fn of_cells(work: &Work, column: usize) -> Option<(u64, Option<(ScalarValue, Sca
     Some((nulls, span.filter(|_| !nan)))
 }
 
+type Half = <Float16Type as ArrowPrimitiveType>::Native;
+
 fn has_nan(values: &ArrayRef) -> bool {
     if let Some(values) = values.as_primitive_opt::<Float64Type>() {
         return values.iter().flatten().any(f64::is_nan);
@@ -131,7 +133,7 @@ fn has_nan(values: &ArrayRef) -> bool {
     if let Some(values) = values.as_primitive_opt::<Float32Type>() {
         return values.iter().flatten().any(f32::is_nan);
     }
-    values.as_primitive_opt::<Float16Type>().is_some_and(|v| v.iter().flatten().any(|v| v.is_nan()))
+    values.as_primitive_opt::<Float16Type>().is_some_and(|v| v.iter().flatten().any(Half::is_nan))
 }
 
 /// Reads the axes that planning asks for, several files at once: axes of files in a store take a
@@ -164,7 +166,9 @@ pub(crate) fn load(parts: &[&Part], columns: &[usize]) {
     };
     let share = parts.len().div_ceil(AT_ONCE).max(1);
     if share == 1 {
-        parts.iter().for_each(|part| one(part));
+        for part in parts {
+            one(part);
+        }
         return;
     }
     std::thread::scope(|scope| {
