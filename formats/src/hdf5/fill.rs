@@ -9,6 +9,7 @@ use crate::hyperslab::Runs;
 use arrow::buffer::MutableBuffer;
 use arrow::datatypes::DataType;
 use hdf5_reader::messages::fill_value::{FillTime, FillValueMessage};
+use std::ops::Range;
 
 /// The fills of a dataset: each one element as it is stored, `None` for zeros.
 #[derive(Debug, Default)]
@@ -80,7 +81,7 @@ impl Read<'_> {
             return Ok(repeated(inside.as_deref(), wanted.bytes));
         }
         let mut values = repeated(past.as_deref(), wanted.bytes);
-        if inside == past || wanted.stored.iter().any(|range| range.is_empty()) {
+        if inside == past || wanted.stored.iter().any(Range::is_empty) {
             return Ok(values);
         }
         let size = self.dataset.datatype.size();
