@@ -261,7 +261,7 @@ fn step<'a>(
         SCALEOFFSET => taken(scaleoffset::decompress_with_limit(input, parameters, limit), back)?,
         BZIP2 => Codecs::bunzip2(input, room(back, limit)).ok_or_else(damaged)?,
         BLOSC => blosc::undo(input, room(back, limit), block, codecs).ok_or_else(damaged)?,
-        LZF => lzf::decompress(input, room(back, size)).ok_or_else(damaged)?,
+        LZF => lzf::decompress(input, room(back, limit)).ok_or_else(damaged)?,
         LZ4 => lz4::decompress(input, room(back, limit)).ok_or_else(damaged)?,
         BITSHUFFLE => {
             let width = filter.width(2, element);

@@ -78,6 +78,8 @@ def plain(file, **options):
         f.create_dataset("all_three", data=a.astype(">f4"), chunks=(10, 17), compression="gzip", shuffle=True, fletcher32=True)
         f.create_dataset("odd_fletcher", data=np.arange(7, dtype="u1"), chunks=(7,), fletcher32=True)
         f.create_dataset("lzf", data=a.astype("i4"), chunks=(23, 17), compression="lzf", shuffle=True)
+        # LZF behind a filter that changes the size.
+        f.create_dataset("scaled_lzf", data=a.astype("i4"), chunks=(23, 17), scaleoffset=0, compression="lzf")
         f.create_dataset("scaleoffset_int", data=a.astype("i4"), chunks=(6, 6), scaleoffset=0)
         f.create_dataset("scaleoffset_float", data=a.astype("f4"), chunks=(6, 6), scaleoffset=2)
         try:
