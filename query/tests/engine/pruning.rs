@@ -2,7 +2,7 @@
 //! bounds of joins and of ORDER BY … LIMIT, and limits.
 
 use crate::memory::{Axis, Cube, axis, context, plan, predicate, runtime, texts, typed, values};
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array};
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ async fn measured(context: &SessionContext, sql: &str, metrics: &[&str]) -> (usi
     state.write().config_mut().options_mut().execution.target_partitions = 1;
     let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
     let batches = collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
-    let rows = batches.iter().map(|batch| batch.num_rows()).sum();
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
     let own = find(&plan).unwrap().metrics().unwrap();
     let sum = |name: &&str| own.sum_by_name(name).map_or(0, |value| value.as_usize());
     (rows, metrics.iter().map(sum).collect())
