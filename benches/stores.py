@@ -46,7 +46,7 @@ def main():
     args = parser.parse_args()
     binary = os.environ["TARN_BIN"]
     made = subprocess.run(
-        [sys.executable, HERE / "grid.py", HERE / "data", str(args.cells)], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, HERE / "files.py", "grid", HERE / "data", str(args.cells)], stdout=subprocess.PIPE, text=True, check=True
     )
     path = Path(made.stdout.strip())
     lines = [f"{path.name}, {path.stat().st_size} bytes, {args.delay:g} ms a request, load {os.getloadavg()[0]:.1f}"]
