@@ -8,6 +8,7 @@ mod output;
 mod planner;
 mod session;
 mod statement;
+mod times;
 mod veil;
 
 pub use answer::{Answer, Prepared, Sites};

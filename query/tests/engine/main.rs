@@ -23,5 +23,7 @@ mod sessions;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod times;
+#[cfg(test)]
 #[path = "../../../connectors/tests/common/weed.rs"]
 mod weed;
