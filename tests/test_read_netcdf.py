@@ -1,5 +1,7 @@
 """`tarn sql` over files it has never seen, beside netCDF4, xarray and h5py."""
 
+import csv
+import json
 import subprocess
 
 import h5py
@@ -263,3 +265,28 @@ def test_a_detectors_master_file_is_read_with_the_files_beside_it(tarn, tmp_path
     reasons = {row["path"]: row["unreadable"] for row in listed}
     assert "there is no such file" in reasons["/entry/data/data_000003"], reasons
     assert "may not be opened" in reasons["/entry/out"], reasons
+
+
+def test_every_nan_is_one_nan(tarn, tmp_path):
+    """Processors make a negative NaN of 0/0, and SQL orders NaNs by their bits."""
+    values = np.array([np.nan, 1, np.nan, 2, -np.inf, np.nan], "f8")
+    values.view("u8")[[0, 2, 5]] = [0xFFF8000000000000, 0x7FF8000000000000, 0x7FF4000000000001]
+    path = tmp_path / "nan.h5"
+    singles = values.astype("f4")
+    singles.view("u4")[[0, 2, 5]] = [0xFFC00000, 0x7FC00000, 0x7FA00001]
+    with h5py.File(path, "w") as file:
+        file["double"], file["single"] = values, singles
+    for name in ["double", "single"]:
+        rows = arrow(
+            tarn, f"SELECT {name} AS v, count(*) AS n FROM read_hdf5('{path}') GROUP BY 1 ORDER BY 1", tmp_path / "out.arrow"
+        )
+        np.testing.assert_array_equal(rows["v"], [-np.inf, 1, 2, np.nan])
+        assert rows["n"].to_pylist() == [1, 1, 1, 3]
+
+
+def test_nested_columns_are_json_in_csv(tarn, tmp_path):
+    done = tarn.run("sql", "--format", "csv", "SELECT make_array(1, NULL, 3) AS a, named_struct('b', 'x') AS s, 2 AS n")
+    lines = list(csv.reader(done.out.splitlines()))
+    assert lines[0] == ["a", "s", "n"]
+    assert json.loads(lines[1][0]) == [1, None, 3] and lines[1][2] == "2"
+    assert json.loads(lines[1][1]) == {"b": "x"}

@@ -3,7 +3,7 @@
 use super::characters::{Texts, is_characters};
 use super::mask::{self, Mask};
 use super::scale::Scale;
-use super::{TimeAxis, from_integer, reinterpreted, to_integer};
+use super::{TimeAxis, from_integer, kernels, reinterpreted, to_integer};
 use crate::contents::Variable;
 use arrow::array::{
     Array, ArrayRef, AsArray, PrimitiveArray, TimestampMicrosecondArray, TimestampNanosecondArray,
@@ -115,7 +115,11 @@ impl Arrow {
             None => masked,
         };
         match &self.scale {
-            Some(scale) => scale.apply(&masked),
+            Some(scale) => {
+                let nan = masked.data_type().is_floating() || scale.makes_nan();
+                let unpacked = scale.apply(&masked)?;
+                Ok(if nan { kernels::one_nan(&unpacked) } else { unpacked })
+            }
             None => Ok(masked),
         }
     }

@@ -1,11 +1,11 @@
 //! Loops over values: one pass through memory, in blocks that stay in the processor's cache.
 
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, Float64Array};
 use arrow::buffer::{BooleanBuffer, Buffer};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::error::ArrowError;
 use std::sync::Arc;
@@ -32,6 +32,31 @@ pub(super) fn kept<T: Copy>(values: &[T], is_fill: impl Fn(T) -> bool) -> Option
 /// Whether any value is one that `is_fill` names.
 pub(super) fn any<T: Copy>(values: &[T], is_fill: impl Fn(T) -> bool) -> bool {
     first_block(values, is_fill).is_some()
+}
+
+/// The values with NumPy's NaN in place of every other. Processors make a negative NaN of 0/0, and SQL
+/// orders NaNs by their bits: negative ones below every number, and each kind a group of its own.
+pub(super) fn one_nan(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float16 => {
+            one_nan_of::<Float16Type>(array, <Float16Type as ArrowPrimitiveType>::Native::NAN)
+        }
+        DataType::Float32 => one_nan_of::<Float32Type>(array, f32::NAN),
+        DataType::Float64 => one_nan_of::<Float64Type>(array, f64::NAN),
+        _ => Arc::clone(array),
+    }
+}
+
+fn one_nan_of<T: ArrowPrimitiveType>(array: &ArrayRef, nan: T::Native) -> ArrayRef
+where
+    T::Native: PartialOrd,
+{
+    let is_nan = |value: T::Native| value.partial_cmp(&value).is_none();
+    let floats = array.as_primitive::<T>();
+    if !any(floats.values(), is_nan) {
+        return Arc::clone(array);
+    }
+    Arc::new(floats.unary::<_, T>(|value| if is_nan(value) { nan } else { value }))
 }
 
 /// The first block with a fill. Without an early exit the inner loop compiles to vector instructions.
@@ -212,6 +237,27 @@ mod tests {
         let bits = kept(&late, |value| value == 2).unwrap();
         assert_eq!((bits.len(), bits.count_set_bits()), (5_000, 4_999));
         assert!(!bits.value(4_999));
+    }
+
+    #[test]
+    fn there_is_one_nan() {
+        let kinds = [0x7fc0_0000_u32, 0xffc0_0000, 0x7f80_0001, 0xffff_ffff];
+        let singles = Float32Array::from_iter_values(kinds.map(f32::from_bits));
+        let (of_singles, of_halves) = (one_nan(&(Arc::new(singles.clone()) as ArrayRef)), {
+            let halves = cast(&singles, &DataType::Float16).unwrap();
+            one_nan(&halves)
+        });
+        let of_singles = of_singles.as_primitive::<Float32Type>().values();
+        assert!(of_singles.iter().all(|value| value.to_bits() == 0x7fc0_0000));
+        let of_halves = of_halves.as_primitive::<Float16Type>().values();
+        assert!(of_halves.iter().all(|value| value.to_bits() == 0x7e00));
+        let doubles: ArrayRef =
+            Arc::new(Float64Array::from(vec![Some(-f64::NAN), None, Some(-0.0)]));
+        let of_doubles = one_nan(&doubles);
+        let of_doubles = of_doubles.as_primitive::<Float64Type>();
+        assert_eq!(of_doubles.value(0).to_bits(), f64::NAN.to_bits());
+        assert_eq!(of_doubles.value(2).to_bits(), (-0.0_f64).to_bits());
+        assert!(of_doubles.is_null(1) && of_doubles.null_count() == 1);
     }
 
     #[test]

@@ -85,11 +85,12 @@ impl Mask {
         self.nan && self.fills.len() == 1
     }
 
-    /// The stored values with NULL where they are a fill. The values are not copied, and where none
-    /// is a fill there is no bitmap.
+    /// The stored values with NULL where they are a fill, and with one NaN, see [`kernels::one_nan`].
+    /// The values are not copied unless there is another NaN, and where none is a fill there is no
+    /// bitmap.
     pub(crate) fn apply(&self, stored: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         if self.fills.is_empty() {
-            return Ok(Arc::clone(stored));
+            return Ok(kernels::one_nan(stored));
         }
         macro_rules! masked {
             ($($variant:ident => $kind:ty),*) => {
@@ -121,6 +122,12 @@ impl Mask {
         let values: &[T::Native] = array.values();
         // NaN is the one value that does not compare with itself.
         let is_nan = |value: T::Native| value.partial_cmp(&value).is_none();
+        // Most data have neither, and one pass tells.
+        if let ([fill], false) = (&fills[..], self.nan)
+            && !kernels::any(values, |value| (value == *fill) | is_nan(value))
+        {
+            return Ok(Arc::clone(stored));
+        }
         let kept = match (&fills[..], self.nan) {
             ([_], true) => kernels::kept(values, is_nan),
             ([fill], false) => kernels::kept(values, |value| value == *fill),
@@ -129,9 +136,11 @@ impl Mask {
                 kernels::kept(values, |value| fills.contains(&value) | (nan & is_nan(value)))
             }
         };
-        let Some(kept) = kept else { return Ok(Arc::clone(stored)) };
+        let Some(kept) = kept else { return Ok(kernels::one_nan(stored)) };
         let nulls = NullBuffer::union(array.nulls(), Some(&NullBuffer::new(kept)));
-        Ok(Arc::new(PrimitiveArray::<T>::try_new(array.values().clone(), nulls)?))
+        let masked: ArrayRef =
+            Arc::new(PrimitiveArray::<T>::try_new(array.values().clone(), nulls)?);
+        Ok(kernels::one_nan(&masked))
     }
 }
 

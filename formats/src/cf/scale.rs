@@ -73,6 +73,11 @@ impl Scale {
         }))
     }
 
+    /// Whether numbers that are no NaN may become one: an infinite factor makes NaN of 0.
+    pub(crate) fn makes_nan(&self) -> bool {
+        [self.factor, self.offset].into_iter().flatten().any(|number| !number.is_finite())
+    }
+
     /// Type of the result.
     pub(crate) fn target(&self) -> &DataType {
         &self.target
@@ -141,7 +146,7 @@ fn multiply<T: ArrowPrimitiveType>(
 }
 
 /// The attribute as one number, also from a vector of one.
-fn single(variable: &Variable, name: &str) -> Result<Option<ArrayRef>, String> {
+pub(super) fn single(variable: &Variable, name: &str) -> Result<Option<ArrayRef>, String> {
     match variable.attribute(name) {
         None => Ok(None),
         Some(AttributeValue::Numbers(numbers)) if numbers.len() == 1 => {

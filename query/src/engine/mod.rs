@@ -6,6 +6,7 @@ mod explain;
 mod names;
 mod output;
 mod planner;
+mod rewrite;
 mod session;
 mod statement;
 mod times;

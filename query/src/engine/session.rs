@@ -5,7 +5,7 @@ use crate::engine::catalogs::{Catalogs, OwnLab, ResolvingLab};
 use crate::engine::names::{self, NO_DATASET, Names, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
-use crate::engine::{Engine, Veil, explain, runtime, times};
+use crate::engine::{Engine, Veil, explain, rewrite, runtime, times};
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
 use crate::functions::{FileFunction, FileTables, unknown_table_function};
@@ -194,6 +194,7 @@ impl Session {
             .with_allow_statements(false)
             .verify_plan(&plan)?;
         times::check(&plan)?;
+        let plan = rewrite::rewrite(plan)?;
         if let LogicalPlan::Explain(explain) = &plan
             && self.who != Principal::Owner
         {

@@ -19,6 +19,8 @@ mod pushdown;
 #[cfg(test)]
 mod remote;
 #[cfg(test)]
+mod rewrites;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod support;

@@ -3,8 +3,8 @@
 use super::streams::Stdout;
 use crate::cli::SqlFormat;
 use crate::failure::{Failure, io};
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::pretty::pretty_format_batches_with_options;
 use std::collections::HashSet;
 use std::fs::File;
@@ -148,7 +148,8 @@ impl BatchWriter {
                     .map_err(|e| io(&self.target.place, &e))
             }
             Kind::Csv(writer) => {
-                writer.write(&RecordBatch::new_empty(self.schema.clone())).map_err(|e| {
+                let empty = flat(&RecordBatch::new_empty(self.schema.clone()));
+                empty.and_then(|empty| writer.write(&empty)).map_err(|e| {
                     let problem = format!("{}: {e}", self.target.place);
                     Failure::new(ErrorCode::Unavailable, problem)
                 })
@@ -174,7 +175,9 @@ impl BatchWriter {
                 }
                 Ok(())
             }
-            Kind::Csv(writer) => writer.write(batch).map_err(|e| failed(&e)),
+            Kind::Csv(writer) => {
+                flat(batch).and_then(|batch| writer.write(&batch)).map_err(|e| failed(&e))
+            }
             Kind::Json { out, first } => {
                 let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
                 let columns = batch.columns().to_vec();
@@ -283,10 +286,36 @@ pub(crate) fn write_json_rows(
     Ok(())
 }
 
+/// The batch with lists, structures and maps as the text of their JSON, which a cell of CSV can hold.
+fn flat(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let options = arrow::json::writer::EncoderOptions::default().with_explicit_nulls(true);
+    let mut fields = Vec::with_capacity(batch.num_columns());
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        if !field.data_type().is_nested() {
+            fields.push(Arc::clone(field));
+            columns.push(Arc::clone(column));
+            continue;
+        }
+        let mut encoder = arrow::json::writer::make_encoder(field, column.as_ref(), &options)?;
+        let texts = (0..column.len()).map(|row| {
+            let mut text = Vec::new();
+            if !encoder.is_null(row) {
+                encoder.encode(row, &mut text);
+                return Some(String::from_utf8_lossy(&text).into_owned());
+            }
+            None
+        });
+        columns.push(Arc::new(texts.collect::<StringArray>()) as ArrayRef);
+        fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+    }
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::datatypes::DataType;
 
     #[test]
     fn columns_of_one_name_stay_columns() {

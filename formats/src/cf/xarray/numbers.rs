@@ -2,7 +2,7 @@
 
 use super::dtypes::{Step, astype, in_place, promote, size};
 use crate::cf::kernels::{self, Unpack};
-use crate::cf::{attributes, mask, reinterpreted};
+use crate::cf::{mask, reinterpreted, scale};
 use crate::contents::{AttributeValue, Variable};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array};
 use arrow::compute::cast;
@@ -74,8 +74,8 @@ impl Numbers {
             DataType::Boolean => DataType::Int8,
             other => other.clone(),
         };
-        let factor = operand(variable, "scale_factor")?;
-        let offset = operand(variable, "add_offset")?;
+        let factor = scale::single(variable, "scale_factor")?;
+        let offset = scale::single(variable, "add_offset")?;
         let reinterpreted = reinterpreted(variable);
         let mut fills = Fills::new(variable, &stored)?;
         let data = reinterpreted.clone().unwrap_or_else(|| stored.clone());
@@ -340,20 +340,6 @@ fn packed_type(data: &DataType, factor: Option<&ArrayRef>, offset: Option<&Array
         }
         (Some(factor), None) => factor.clone(),
         _ => DataType::Float64,
-    }
-}
-
-/// `scale_factor` or `add_offset` as an array of one.
-fn operand(variable: &Variable, name: &str) -> Result<Option<ArrayRef>, String> {
-    match variable.attribute(name) {
-        None => Ok(None),
-        Some(AttributeValue::Numbers(numbers)) if numbers.len() == 1 => {
-            Ok(Some(Arc::clone(numbers)))
-        }
-        Some(other) => Err(format!(
-            "{name} {} (it must be one number)",
-            attributes::text(other).unwrap_or_default()
-        )),
     }
 }
 

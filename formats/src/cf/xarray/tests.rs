@@ -1,7 +1,7 @@
 //! Every row of the golden tables that xarray wrote (`shared/data-decode`), dtype and value.
 
 use super::*;
-use crate::cf::tests::{numbers, of_type, shared, text, variable};
+use crate::cf::tests::{numbers, of_type, packed, shared, text, variable};
 use crate::contents::AttributeValue;
 use arrow::array::*;
 use arrow::datatypes::{Float64Type, Int64Type, TimeUnit};
@@ -171,29 +171,7 @@ fn same(found: Result<ArrayRef, FormatError>, expected: Option<ArrayRef>, line: 
 /// Stored `[1, 2, 7]`, `scale_factor` 2, `add_offset` 1, `_FillValue` 7: each in every dtype.
 #[test]
 fn every_row_of_the_golden_table_has_xarrays_dtype_and_values() {
-    let Some(path) = shared("../data-decode/xarray-decode-golden.tsv") else { return };
-    let table = std::fs::read_to_string(path).unwrap();
-    let mut seen = 0;
-    for line in table.lines().skip(1) {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [stored, scale, offset, fill, result] = fields[..] else { panic!("{line}") };
-        let mut attributes = vec![];
-        for (name, kind, value) in [("scale_factor", scale, 2), ("add_offset", offset, 1)] {
-            if kind != "-" {
-                attributes.push((name, AttributeValue::Numbers(of_type(kind, value))));
-            }
-        }
-        if fill == "same" {
-            attributes.push(("_FillValue", AttributeValue::Numbers(of_type(stored, 7))));
-        }
-        let values: Vec<ArrayRef> = [1, 2, 7].iter().map(|v| of_type(stored, *v)).collect();
-        let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
-        let values = arrow::compute::concat(&values).unwrap();
-        let variable = variable(values.data_type().clone(), &attributes);
-        same(decode(&variable, &values, 1), expected(result), line);
-        seen += 1;
-    }
-    assert_eq!(seen, 352);
+    packed(|row| same(decode(&row.variable, &row.values, 1), expected(row.result), row.line));
 }
 
 /// `missing_value=int16([-8, -9]); units=str('days')`.

@@ -1,0 +1,222 @@
+//! Dates that nanoseconds do not hold, those before 1677-09-21 and after 2262-04-11.
+//!
+//! DataFusion reads `TIMESTAMP '…'` in nanoseconds, and moves whatever is compared with nanoseconds to
+//! nanoseconds: an error for a date beyond them, also where the answer is plain, as in `time < '9999-12-31'`.
+//! Here such a constant is in microseconds, and a comparison of nanoseconds with it becomes one with the
+//! last or first nanosecond there is, which says the same.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{
+    Between, BinaryExpr, Expr, ExprSchemable, Join, Operator, TryCast, binary_expr, lit,
+};
+use std::sync::Arc;
+
+/// One expression, the ones inside it not again.
+pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expression {
+        Expr::Cast(cast) => match far_text(&cast.expr, cast.field.data_type()) {
+            Some(far) => Ok(Transformed::yes(lit(far))),
+            None => Ok(Transformed::no(Expr::Cast(cast))),
+        },
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let turned = match op.swap() {
+                Some(swapped) if is_nanoseconds(&right, schema).is_some() => {
+                    compared(&right, swapped, &left, schema)
+                }
+                _ => None,
+            };
+            Ok(match compared(&left, op, &right, schema).or(turned) {
+                Some(compared) => Transformed::yes(compared),
+                None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+            })
+        }
+        Expr::Between(between) => Ok(between_instants(between, schema)),
+        Expr::InList(InList { expr, list, negated }) => {
+            let far = |value: &Expr| beyond(&expr, value, schema).is_some();
+            if !list.iter().any(far) {
+                return Ok(Transformed::no(Expr::InList(InList { expr, list, negated })));
+            }
+            let mut near = list.clone();
+            near.retain(|value| !far(value));
+            Ok(Transformed::yes(match (near.is_empty(), last(&expr, schema)) {
+                (true, Some(last)) if negated => binary_expr(*expr, Operator::LtEq, last),
+                (true, Some(last)) => binary_expr(*expr, Operator::Gt, last),
+                _ => Expr::InList(InList { expr, list: near, negated }),
+            }))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// A join on nanoseconds and a coarser unit: a time that nanoseconds do not hold equals none of them,
+/// and is not an error.
+pub(super) fn of_join(mut join: Join) -> Result<Join> {
+    let (left, right) = (Arc::clone(&join.left), Arc::clone(&join.right));
+    for (on_left, on_right) in &mut join.on {
+        let in_left = is_nanoseconds(on_left, left.schema());
+        let in_right = is_nanoseconds(on_right, right.schema());
+        let (coarse, data_type) = match (in_left, in_right) {
+            (Some(data_type), None) if is_coarse(on_right, right.schema()) => (on_right, data_type),
+            (None, Some(data_type)) if is_coarse(on_left, left.schema()) => (on_left, data_type),
+            _ => continue,
+        };
+        let inner = Box::new(std::mem::take(coarse));
+        *coarse = Expr::TryCast(TryCast::new(inner, data_type));
+    }
+    Ok(join)
+}
+
+/// On which side of all nanoseconds a constant is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beyond {
+    Before,
+    After,
+}
+
+/// The type of an expression that is a timestamp in nanoseconds.
+fn is_nanoseconds(expression: &Expr, schema: &DFSchema) -> Option<DataType> {
+    let data_type = expression.get_type(schema).ok()?;
+    matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _)).then_some(data_type)
+}
+
+fn is_coarse(expression: &Expr, schema: &DFSchema) -> bool {
+    expression.get_type(schema).is_ok_and(|data_type| {
+        matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
+    })
+}
+
+/// The constant text of a date that is cast to nanoseconds which do not hold it, in microseconds.
+fn far_text(inner: &Expr, to: &DataType) -> Option<ScalarValue> {
+    let (Expr::Literal(text, _), DataType::Timestamp(TimeUnit::Nanosecond, zone)) = (inner, to)
+    else {
+        return None;
+    };
+    if !text.data_type().is_string() || text.cast_to(to).is_ok() {
+        return None;
+    }
+    let far = text.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, zone.clone())).ok()?;
+    (!far.is_null()).then_some(far)
+}
+
+/// The value of a constant: a literal, or the cast of one, as `DATE '…'` is before it is simplified.
+fn value_of(constant: &Expr) -> Option<ScalarValue> {
+    match constant {
+        Expr::Literal(value, _) => Some(value.clone()),
+        Expr::Cast(cast) => match cast.expr.as_ref() {
+            Expr::Literal(value, _) => value.cast_to(cast.field.data_type()).ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Where a constant lies that is compared with nanoseconds which do not hold it.
+fn beyond(nanoseconds: &Expr, constant: &Expr, schema: &DFSchema) -> Option<Beyond> {
+    let value = value_of(constant)?;
+    let date = value.data_type();
+    let is_date = date.is_string()
+        || matches!(date, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
+    if !is_date || value.is_null() {
+        return None;
+    }
+    let to = is_nanoseconds(nanoseconds, schema)?;
+    if value.cast_to(&to).is_ok_and(|value| !value.is_null()) {
+        return None;
+    }
+    let DataType::Timestamp(_, zone) = to else { return None };
+    let coarse = [TimeUnit::Microsecond, TimeUnit::Second].into_iter().find_map(|unit| {
+        value
+            .cast_to(&DataType::Timestamp(unit, zone.clone()))
+            .ok()
+            .filter(|value| !value.is_null())
+    })?;
+    let after = match coarse {
+        ScalarValue::TimestampMicrosecond(Some(value), _)
+        | ScalarValue::TimestampSecond(Some(value), _) => value > 0,
+        _ => return None,
+    };
+    Some(if after { Beyond::After } else { Beyond::Before })
+}
+
+/// The last nanosecond of the type of an expression.
+fn last(expression: &Expr, schema: &DFSchema) -> Option<Expr> {
+    extreme(expression, i64::MAX, schema)
+}
+
+fn first(expression: &Expr, schema: &DFSchema) -> Option<Expr> {
+    extreme(expression, i64::MIN, schema)
+}
+
+fn extreme(expression: &Expr, value: i64, schema: &DFSchema) -> Option<Expr> {
+    match is_nanoseconds(expression, schema)? {
+        DataType::Timestamp(_, zone) => {
+            Some(lit(ScalarValue::TimestampNanosecond(Some(value), zone)))
+        }
+        _ => None,
+    }
+}
+
+/// A comparison of nanoseconds with a constant beyond them.
+fn compared(value: &Expr, op: Operator, constant: &Expr, schema: &DFSchema) -> Option<Expr> {
+    use Beyond::{After, Before};
+    let beyond = beyond(value, constant, schema)?;
+    // `<= last` is true of every time and NULL of NULL, `> last` is false and NULL.
+    let everywhere = match (op, beyond) {
+        (Operator::Lt | Operator::LtEq, After)
+        | (Operator::Gt | Operator::GtEq, Before)
+        | (Operator::NotEq, _) => true,
+        (Operator::Lt | Operator::LtEq, Before)
+        | (Operator::Gt | Operator::GtEq, After)
+        | (Operator::Eq, _) => false,
+        (Operator::IsDistinctFrom, _) => return Some(lit(true)),
+        (Operator::IsNotDistinctFrom, _) => return Some(lit(false)),
+        _ => return None,
+    };
+    let op = if everywhere { Operator::LtEq } else { Operator::Gt };
+    Some(binary_expr(value.clone(), op, last(value, schema)?))
+}
+
+fn between_instants(between: Between, schema: &DFSchema) -> Transformed<Expr> {
+    use Beyond::{After, Before};
+    let low = beyond(&between.expr, &between.low, schema);
+    let high = beyond(&between.expr, &between.high, schema);
+    let (Some(first), Some(last)) = (first(&between.expr, schema), last(&between.expr, schema))
+    else {
+        return Transformed::no(Expr::Between(between));
+    };
+    let Between { expr, negated, low: low_value, high: high_value } = between;
+    match (low, high) {
+        (None, None) => Transformed::no(Expr::Between(Between {
+            expr,
+            negated,
+            low: low_value,
+            high: high_value,
+        })),
+        // An interval that holds no nanosecond.
+        (Some(After), _) | (_, Some(Before)) => {
+            let op = if negated { Operator::LtEq } else { Operator::Gt };
+            Transformed::yes(binary_expr(*expr, op, last))
+        }
+        (low, high) => {
+            let low = if low.is_some() { Box::new(first) } else { low_value };
+            let high = if high.is_some() { Box::new(last) } else { high_value };
+            Transformed::yes(Expr::Between(Between { expr, negated, low, high }))
+        }
+    }
+}
+
+/// A coarser time between bounds of which one is in nanoseconds: each bound is compared on its own, so
+/// that the other does not have to be one of nanoseconds.
+fn apart(between: Between, schema: &DFSchema) -> Transformed<Expr> {
+    let bounds = [&between.low, &between.high];
+    let mixed = bounds.iter().any(|bound| is_nanoseconds(bound, schema).is_some());
+    if !mixed || !is_coarse(&between.expr, schema) || between.expr.is_volatile() {
+        return Transformed::no(Expr::Between(between));
+    }
+    let Between { expr, negated, low, high } = between;
+    let inside = expr.clone().gt_eq(*low).and(expr.lt_eq(*high));
+    Transformed::yes(if negated { Expr::Not(Box::new(inside)) } else { inside })
+}

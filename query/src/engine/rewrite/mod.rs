@@ -1,0 +1,39 @@
+//! What is written anew in a statement before DataFusion plans it, where DataFusion would answer
+//! wrongly or not at all.
+
+mod instants;
+mod zeros;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+/// The plan with every expression in it written anew. Columns keep their names.
+pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        let mut schema = DFSchema::empty();
+        for input in plan.inputs() {
+            schema.merge(input.schema());
+        }
+        let plan = if let LogicalPlan::Join(join) = plan {
+            LogicalPlan::Join(instants::of_join(join)?)
+        } else {
+            plan
+        };
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expression| {
+            let name = names.save(&expression);
+            let expression =
+                expression.transform_up(|expression| of_expression(expression, &schema))?;
+            Ok(expression.update_data(|expression| name.restore(expression)))
+        })?
+        .map_data(LogicalPlan::recompute_schema)
+    })?;
+    Ok(plan.data)
+}
+
+fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    instants::of_expression(expression, schema)?
+        .transform_data(|expression| zeros::of_expression(expression, schema))
+}
