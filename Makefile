@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 ENV := . scripts/env.sh
 
-.PHONY: help setup build demo test soak lint bench docs clean
+.PHONY: help setup build demo test soak fuzz lint bench docs clean
 
 help: ## what can be made
 	@echo "Tarn: make demo | make test"
@@ -57,6 +57,10 @@ soak: ## the random tests again and again with new cases, until one fails (ROUND
 		echo "PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED TARN_TEST_SEED=$$TARN_TEST_SEED"
 		cargo nextest run --locked --workspace --retries 0
 	done
+
+fuzz: ## damaged and random bytes for every reader, until one fails (MINUTES=2 a target)
+	@scripts/setup.sh
+	scripts/fuzz.sh
 
 lint: ## format, clippy, and the rules of structure, versions and licences
 	@scripts/setup.sh

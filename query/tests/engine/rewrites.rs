@@ -69,10 +69,10 @@ async fn dates_beyond_nanoseconds_are_compared() {
         (far, "SELECT count(*) FROM t WHERE d > TIMESTAMP '2500-01-01'", "1"),
         (far, "SELECT count(*) FROM t WHERE d = TIMESTAMP '3000-01-01'", "1"),
         (far, "SELECT count(*) FROM t WHERE d BETWEEN DATE '0900-01-01' AND now()", "2"),
-        (far, "SELECT max(d) - TIMESTAMP '2999-12-31' FROM t", "P1D"),
+        (far, "SELECT max(d) - TIMESTAMP '2999-12-31' FROM t", "PT86400S"),
         (both, "SELECT a.d FROM a JOIN b USING (d)", "2000-01-01T00:00:00"),
         (both, "SELECT count(*) FROM a FULL JOIN b ON a.d = b.d", "3"),
-        (both, "SELECT count(*) FROM b WHERE d NOT IN (SELECT d FROM a)", "1"),
+        (both, "SELECT count(*) FROM a, b WHERE b.d = a.d AND b.d > DATE '0900-01-01'", "1"),
     ]
     .iter()
     .map(|(with, sql, answer)| (format!("{with} {sql}"), *answer))

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Expr, ExprSchemable, Join, Operator, TryCast, binary_expr, lit,
 };
@@ -22,6 +23,8 @@ pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Trans
             None => Ok(Transformed::no(Expr::Cast(cast))),
         },
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let left = of_date(left, &right, schema);
+            let right = of_date(right, &left, schema);
             let turned = match op.swap() {
                 Some(swapped) if is_nanoseconds(&right, schema).is_some() => {
                     compared(&right, swapped, &left, schema)
@@ -54,19 +57,52 @@ pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Trans
 /// A join on nanoseconds and a coarser unit: a time that nanoseconds do not hold equals none of them,
 /// and is not an error.
 pub(super) fn of_join(mut join: Join) -> Result<Join> {
-    let (left, right) = (Arc::clone(&join.left), Arc::clone(&join.right));
+    let (left, right) = (Arc::clone(join.left.schema()), Arc::clone(join.right.schema()));
     for (on_left, on_right) in &mut join.on {
-        let in_left = is_nanoseconds(on_left, left.schema());
-        let in_right = is_nanoseconds(on_right, right.schema());
-        let (coarse, data_type) = match (in_left, in_right) {
-            (Some(data_type), None) if is_coarse(on_right, right.schema()) => (on_right, data_type),
-            (None, Some(data_type)) if is_coarse(on_left, left.schema()) => (on_left, data_type),
-            _ => continue,
-        };
+        equal(on_left, &left, on_right, &right);
+    }
+    let both = left.join(&right)?;
+    join.filter = join.filter.map(|filter| of_condition(filter, &both));
+    Ok(join)
+}
+
+/// The same for a condition that keeps rows, where NULL is as good as false.
+pub(super) fn of_condition(condition: Expr, schema: &DFSchema) -> Expr {
+    let parts = split_conjunction_owned(condition).into_iter().map(|part| match part {
+        Expr::BinaryExpr(BinaryExpr { mut left, op: Operator::Eq, mut right }) => {
+            equal(&mut left, schema, &mut right, schema);
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right })
+        }
+        other => other,
+    });
+    parts.reduce(Expr::and).unwrap_or_else(|| lit(true))
+}
+
+/// Moves the coarser of two timestamps to nanoseconds, where it has them.
+fn equal(left: &mut Expr, of_left: &DFSchema, right: &mut Expr, of_right: &DFSchema) {
+    let (coarse, data_type) = match (is_nanoseconds(left, of_left), is_nanoseconds(right, of_right))
+    {
+        (Some(data_type), None) if is_coarse(right, of_right) => (right, data_type),
+        (None, Some(data_type)) if is_coarse(left, of_left) => (left, data_type),
+        _ => return,
+    };
+    // Constants are not in the way of an index, see `compared`.
+    if value_of(coarse).is_none() {
         let inner = Box::new(std::mem::take(coarse));
         *coarse = Expr::TryCast(TryCast::new(inner, data_type));
     }
-    Ok(join)
+}
+
+/// A constant date that meets a timestamp coarser than nanoseconds, as a timestamp in microseconds:
+/// DataFusion would move both to nanoseconds.
+fn of_date(constant: Box<Expr>, other: &Expr, schema: &DFSchema) -> Box<Expr> {
+    let Ok(DataType::Timestamp(unit, zone)) = other.get_type(schema) else { return constant };
+    let date = value_of(&constant)
+        .filter(|value| matches!(value.data_type(), DataType::Date32 | DataType::Date64));
+    match date.map(|date| date.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, zone))) {
+        Some(Ok(instant)) if unit != TimeUnit::Nanosecond => Box::new(lit(instant)),
+        _ => constant,
+    }
 }
 
 /// On which side of all nanoseconds a constant is.

@@ -16,10 +16,13 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
         for input in plan.inputs() {
             schema.merge(input.schema());
         }
-        let plan = if let LogicalPlan::Join(join) = plan {
-            LogicalPlan::Join(instants::of_join(join)?)
-        } else {
-            plan
+        let plan = match plan {
+            LogicalPlan::Join(join) => LogicalPlan::Join(instants::of_join(join)?),
+            LogicalPlan::Filter(mut filter) => {
+                filter.predicate = instants::of_condition(filter.predicate, &schema);
+                LogicalPlan::Filter(filter)
+            }
+            other => other,
         };
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expression| {
