@@ -8,7 +8,7 @@ const CELLS: u64 = 1 << 16;
 
 pub fn read_all(bytes: &[u8]) {
     let source = Arc::new(MemorySource::new("memory", bytes.to_vec()));
-    let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(1 << 20)), siblings: None };
+    let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(1 << 20)), siblings: None, fallback: None };
     let Ok(reader) = tarn_formats::open_with(source, &options) else { return };
     for variable in &reader.contents().variables {
         let mut left = CELLS;

@@ -10,7 +10,7 @@ use serde_json::json;
 use std::sync::Arc;
 use tarn_connectors::{FileStat, Found, Stores};
 use tarn_formats::{
-    AttributeValue, Contents, FormatError, OpenOptions, Reader, Variable, contents,
+    AttributeValue, Contents, FormatError, Reader, Variable, contents,
 };
 use tarn_schemas::ErrorCode;
 
@@ -74,7 +74,7 @@ pub(crate) async fn open(
 ) -> Result<Arc<dyn Reader>, Unopened> {
     let source = stores.source(file).await.map_err(|error| Unopened::Failed(error.into()))?;
     let siblings = with_siblings.then(|| Stores::siblings(file)).flatten();
-    let options = OpenOptions { siblings, ..OpenOptions::default() };
+    let options = stores.open_options(siblings);
     let opened = tokio::task::spawn_blocking(move || source.open(&options)).await;
     match opened {
         Ok(Ok(reader)) => Ok(reader),
