@@ -18,12 +18,18 @@ pub const MOST_BYTES: u64 = 128 << 20;
 /// Path of the one dataset of [`ChunkFile::image`].
 pub const DATASET: &str = "chunk";
 
+/// The number of a filter that is none: it lets through what has the size it is told (the low and the
+/// high half of 64 bits) and refuses the rest. It stands before a chunk's own filters, and whoever runs
+/// the library gives it to it. Some versions of the library take what comes out of a plugin for a whole
+/// chunk, whatever its size.
+pub const GUARD: u16 = u16::MAX;
+
 /// A chunk, as a file for the library.
 #[derive(Debug)]
 pub struct ChunkFile<'a> {
     /// The file that the chunk is of: a process that has seen bytes of one file sees none of another.
     pub file: &'a str,
-    /// The filters that the library needs a plugin for.
+    /// The filters that the library needs, itself or by a plugin.
     pub filters: &'a [u16],
     /// An HDF5 file whose dataset [`DATASET`] are the bytes of the chunk.
     pub image: Vec<u8>,

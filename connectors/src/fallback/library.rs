@@ -1,4 +1,4 @@
-//! libhdf5, loaded while the program runs, and the thirteen functions of it that are used.
+//! libhdf5, loaded while the program runs, and the few functions of it that are used.
 //!
 //! This is the only module with `unsafe` code in this crate. What each call relies on:
 //!
@@ -26,9 +26,10 @@
 
 use libloading::os::unix::{Library as Shared, RTLD_GLOBAL, RTLD_NOW};
 use std::cell::Cell;
+use std::error::Error;
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;
-use tarn_formats::fallback::DATASET;
+use tarn_formats::fallback::{DATASET, GUARD};
 
 /// `hid_t`
 type Id = i64;
@@ -71,6 +72,22 @@ struct Message {
 
 type Visit = extern "C" fn(c_uint, *const Message, *mut c_void) -> Status;
 
+/// `H5Z_class2_t`
+#[repr(C)]
+struct Filter {
+    version: c_int,
+    id: c_int,
+    encodes: c_uint,
+    decodes: c_uint,
+    name: *const c_char,
+    can_apply: *const c_void,
+    set_local: *const c_void,
+    filter: Work,
+}
+
+type Work =
+    extern "C" fn(c_uint, usize, *const c_uint, usize, *mut usize, *mut *mut c_void) -> usize;
+
 /// The functions, under their own names.
 #[expect(non_snake_case, reason = "these are the library's names")]
 struct Functions {
@@ -88,6 +105,7 @@ struct Functions {
     H5Sget_simple_extent_npoints: unsafe extern "C" fn(Id) -> i64,
     H5Dread: unsafe extern "C" fn(Id, Id, Id, Id, Id, *mut c_void) -> Status,
     H5Zfilter_avail: unsafe extern "C" fn(c_int) -> Status,
+    H5Zregister: unsafe extern "C" fn(*const Filter) -> Status,
     H5Idec_ref: unsafe extern "C" fn(Id) -> c_int,
     /// The class of property lists for opening files: a variable that `H5open` sets.
     H5P_CLS_FILE_ACCESS_ID_g: *const Id,
@@ -129,7 +147,7 @@ impl Library {
             unsafe { Shared::open(Some(name), RTLD_NOW | RTLD_GLOBAL) }
         };
         let shared = match named {
-            Some(name) => open(name).map_err(|error| error.to_string())?,
+            Some(name) => open(name).map_err(|error| said(&error))?,
             None => NAMES
                 .iter()
                 .find_map(|name| open(OsStr::new(name)).ok())
@@ -142,7 +160,7 @@ impl Library {
             let [major, minor, _] = version;
             return Err(format!("it is HDF5 {major}.{minor}, which is older than 1.10"));
         }
-        let missing = |error: libloading::Error| error.to_string();
+        let missing = |error: libloading::Error| said(&error);
         /// The functions by the names of their fields.
         macro_rules! symbols {
             ($($name:ident),*) => {
@@ -167,17 +185,31 @@ impl Library {
             H5Sget_simple_extent_npoints,
             H5Dread,
             H5Zfilter_avail,
+            H5Zregister,
             H5Idec_ref,
             H5P_CLS_FILE_ACCESS_ID_g
         );
-        let library =
-            Self { functions, version, files: Cell::new(0), one_thread: PhantomData };
+        let library = Self { functions, version, files: Cell::new(0), one_thread: PhantomData };
         // SAFETY: without arguments; and no function that prints messages, which takes no data.
         let status = unsafe {
-            (library.functions.H5open)()
-                .min((library.functions.H5Eset_auto2)(DEFAULT, std::ptr::null(), std::ptr::null_mut()))
+            (library.functions.H5open)().min((library.functions.H5Eset_auto2)(
+                DEFAULT,
+                std::ptr::null(),
+                std::ptr::null_mut(),
+            ))
         };
-        if status < 0 {
+        let guard = Filter {
+            version: 1,
+            id: GUARD.into(),
+            encodes: 0,
+            decodes: 1,
+            name: c"tarn's guard".as_ptr(),
+            can_apply: std::ptr::null(),
+            set_local: std::ptr::null(),
+            filter: guard,
+        };
+        // SAFETY: a class as the library wants it, which it copies; its name is a constant.
+        if status < 0 || unsafe { (library.functions.H5Zregister)(&raw const guard) } < 0 {
             return Err("it does not start".to_owned());
         }
         Ok(library)
@@ -190,8 +222,9 @@ impl Library {
 
     /// Whether it has a filter, which loads the plugin.
     pub(super) fn has(&self, filter: u16) -> bool {
+        // The guard is no filter of a file's.
         // SAFETY: a number.
-        unsafe { (self.functions.H5Zfilter_avail)(c_int::from(filter)) > 0 }
+        filter != GUARD && unsafe { (self.functions.H5Zfilter_avail)(c_int::from(filter)) > 0 }
     }
 
     /// All values of the dataset [`DATASET`] of a file, in the file's own type, which have exactly
@@ -202,7 +235,8 @@ impl Library {
     pub(super) fn read(&self, image: &mut [u8], size: usize) -> Result<Vec<u8>, String> {
         let functions = &self.functions;
         // SAFETY: the class is a variable of the library, set by `H5open`.
-        let access = self.handle(unsafe { (functions.H5Pcreate)(*functions.H5P_CLS_FILE_ACCESS_ID_g) })?;
+        let access =
+            self.handle(unsafe { (functions.H5Pcreate)(*functions.H5P_CLS_FILE_ACCESS_ID_g) })?;
         // SAFETY: an open property list; 0: nothing is written back.
         self.done(unsafe { (functions.H5Pset_fapl_core)(access.id, INCREMENT, 0) })?;
         // SAFETY: so many bytes of ours, which the library copies.
@@ -278,8 +312,7 @@ fn version(shared: &Shared) -> Result<[c_uint; 3], String> {
     let [mut major, mut minor, mut release] = [0; 3];
     // SAFETY: three places for three numbers, as in all versions of the library.
     let status = unsafe {
-        let get: Version =
-            *shared.get(b"H5get_libversion\0").map_err(|error| error.to_string())?;
+        let get: Version = *shared.get(b"H5get_libversion\0").map_err(|error| said(&error))?;
         get(&raw mut major, &raw mut minor, &raw mut release)
     };
     if status < 0 { Err("it has no version".to_owned()) } else { Ok([major, minor, release]) }
@@ -287,6 +320,30 @@ fn version(shared: &Shared) -> Result<[c_uint; 3], String> {
 
 fn text(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|error| error.to_string())
+}
+
+/// What a loader said, with what the system said to it.
+fn said(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// Lets through what has the size that its parameters say, and nothing else. The last filter that is
+/// undone.
+extern "C" fn guard(
+    _: c_uint,
+    count: usize,
+    parameters: *const c_uint,
+    bytes: usize,
+    _: *mut usize,
+    _: *mut *mut c_void,
+) -> usize {
+    if count != 2 || parameters.is_null() {
+        return 0;
+    }
+    // SAFETY: the library gives `count` parameters that live through this call.
+    let [low, high] = unsafe { *parameters.cast::<[c_uint; 2]>() };
+    let size = u64::from(low) | (u64::from(high) << 32);
+    if usize::try_from(size) == Ok(bytes) { bytes } else { 0 }
 }
 
 /// Notes a message.

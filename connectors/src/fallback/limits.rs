@@ -6,8 +6,8 @@
 //! other processes (Landlock, Linux 5.13; newer kernels take more of these away).
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, Compatible, CompatLevel, Ruleset, RulesetAttr,
-    RulesetError, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetError,
+    Scope,
 };
 use nix::errno::Errno;
 use nix::sys::prctl;

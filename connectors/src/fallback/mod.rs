@@ -17,6 +17,8 @@ mod child;
 mod library;
 mod limits;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use child::serve;

@@ -152,6 +152,12 @@ impl ChildFallback {
         }
     }
 
+    /// Sets how long a child may take to start.
+    #[cfg(test)]
+    pub(super) fn shorten(&mut self, start: Duration) {
+        self.limits.start = start;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,8 +202,9 @@ impl ChildFallback {
     }
 
     fn start(&self) -> Result<Helper, FallbackError> {
-        let broken =
-            |error: io::Error| FallbackError::Broken { problem: format!("does not start: {error}") };
+        let broken = |error: io::Error| FallbackError::Broken {
+            problem: format!("does not start: {error}"),
+        };
         let (channel, other) = UnixStream::pair().map_err(broken)?;
         let mut command = Command::new(&self.launch.program);
         command
@@ -229,7 +236,7 @@ impl ChildFallback {
     }
 
     fn ask(&self, filter: u16) -> Result<(), FallbackError> {
-        let (turn, mut helper) = self.helper(None)?;
+        let (turn, helper) = self.helper(None)?;
         let until = Instant::now() + self.limits.start;
         let answer = helper
             .send(until, wire::FILTER, &[&filter.to_le_bytes()])

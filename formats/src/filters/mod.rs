@@ -170,9 +170,9 @@ fn applied(filters: &[Filter], mask: u32) -> impl DoubleEndedIterator<Item = (us
     })
 }
 
-/// The filters of a chunk that there is no code for here.
-pub(crate) fn foreign(filters: &[Filter], mask: u32) -> impl Iterator<Item = &Filter> {
-    applied(filters, mask).map(|(_, filter)| filter).filter(|filter| filter.is_foreign())
+/// Whether there is no code here for one of the filters of a chunk.
+pub(crate) fn are_foreign(filters: &[Filter], mask: u32) -> bool {
+    applied(filters, mask).any(|(_, filter)| filter.is_foreign())
 }
 
 /// Where the bytes are that have been undone so far.

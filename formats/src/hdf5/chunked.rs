@@ -256,7 +256,7 @@ impl Read<'_> {
     ) -> Result<R, FormatError> {
         let filters = &self.dataset.filters;
         let element = self.dataset.datatype.size();
-        if filters::foreign(filters, piece.chunk.mask).next().is_some() {
+        if filters::are_foreign(filters, piece.chunk.mask) {
             let bytes = self.by_library(piece, stored, size)?;
             return take(Values::Plain { bytes: &bytes, element });
         }

@@ -86,10 +86,13 @@ fn dataset_header(
     // Fill value (type 5): version 2, allocated early, written never, none defined.
     let fill = vec![2, 1, 1, 0];
     // Layout (type 8): version 4, chunked, one chunk behind filters; two dimensions (the elements
-    // and their bytes) of eight bytes each; the index of a single chunk: length, mask, address.
-    let mut layout = vec![4, 2, 2, 2, 8];
-    layout.extend(size.to_le_bytes());
-    layout.extend(1_u64.to_le_bytes());
+    // and their bytes), each in as few bytes as hold the larger, which HDF5 2 insists on; the index of
+    // a single chunk: length, mask, address.
+    let width = size.checked_ilog2().unwrap_or(0) / 8 + 1;
+    let mut layout = vec![4, 2, 2, 2, u8::try_from(width).ok()?];
+    for dimension in [size, 1] {
+        layout.extend(dimension.to_le_bytes().iter().take(usize::try_from(width).ok()?));
+    }
     layout.push(1);
     layout.extend(length.to_le_bytes());
     layout.extend(mask.to_le_bytes());

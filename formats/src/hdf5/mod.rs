@@ -4,8 +4,8 @@
 //! when a dataset is first read. Reading, filters and values are ours: byte ranges of the chunks
 //! that a region touches → values → the region cut out → Arrow.
 
-mod ahead;
 mod abroad;
+mod ahead;
 mod assemble;
 mod attribute;
 mod chunked;
