@@ -3,6 +3,8 @@
 use super::child::LIBRARY;
 use super::limits::by_the_clock;
 use super::wire::{self, Chunk};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -94,8 +96,11 @@ type Owner = (String, Vec<u16>);
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        // It may have ended by itself. Waiting for it leaves no zombie.
-        let _ = self.process.kill();
+        // It may have ended by itself, and what a plugin started may live on: all of its group goes.
+        if let Ok(group) = i32::try_from(self.process.id()) {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        // Waiting for it leaves no zombie.
         let _ = self.process.wait();
     }
 }
@@ -215,6 +220,7 @@ impl ChildFallback {
             // Threads of a plugin would only be in each other's way.
             .env("OMP_NUM_THREADS", "1")
             .current_dir("/")
+            .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(other)))
             .stdout(Stdio::null())
             .stderr(Stdio::null());

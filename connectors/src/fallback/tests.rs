@@ -85,6 +85,24 @@ fn children_that_end_hang_or_talk_nonsense_are_errors_and_leave_nothing_behind()
 }
 
 #[test]
+fn what_a_child_started_ends_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let number = folder.path().join("number");
+    let fallback = fallback(&format!("/bin/sleep 1000 & echo $! > {}; exit 3", number.display()));
+    assert!(matches!(
+        fallback.read(&chunk("a")),
+        Err(FallbackError::Died { .. } | FallbackError::Broken { .. })
+    ));
+    let number = std::fs::read_to_string(number).unwrap();
+    let stat = format!("/proc/{}/stat", number.trim());
+    let until = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(Instant::now() < until, "it lives on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
 fn a_program_that_is_not_there_is_an_error() {
     let launch = Launch { program: "/nowhere/tarn".into(), arguments: vec![] };
     let fallback = ChildFallback::new(launch, Limits::default());
@@ -99,7 +117,7 @@ fn a_program_that_is_not_there_is_an_error() {
 fn a_child_answers_again_for_its_own_file_and_another_is_started_for_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("starts");
-    // Two answers, whatever is asked. What is asked is 9 + 19 + 10 bytes; taken by pieces of them.
+    // Two answers, whatever is asked.
     let answers = r"printf 'B\4\0\0\0\0\0\0\0abcd' >&0; ".repeat(2);
     let script = format!("echo >> {}; {READY} {answers} exec /bin/sleep 1000", log.display());
     let fallback = fallback(&script);
@@ -116,10 +134,13 @@ fn a_child_answers_again_for_its_own_file_and_another_is_started_for_the_next() 
 
 #[test]
 fn a_child_that_dies_between_two_chunks_is_replaced_and_one_that_dies_of_its_first_is_not() {
+    // What is asked is 38 bytes long.
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("starts");
-    let script =
-        format!(r"echo >> {}; {READY} printf 'B\4\0\0\0\0\0\0\0abcd' >&0; exit 1", log.display());
+    let script = format!(
+        r"echo >> {}; {READY} head -c 38 > /dev/null; printf 'B\4\0\0\0\0\0\0\0abcd' >&0; exit 1",
+        log.display()
+    );
     let fallback = fallback(&script);
     for _ in 0..3 {
         assert_eq!(fallback.read(&chunk("a")).unwrap(), b"abcd");
