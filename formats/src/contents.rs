@@ -105,6 +105,9 @@ pub struct Variable {
     pub chunk_shape: Option<Vec<u64>>,
     /// Names of the filters in the order they were applied when writing.
     pub filters: Vec<String>,
+    /// Whether Tarn has no code for one of them, so that the fall-back reads it: slowly, and exactly
+    /// as the C library does.
+    pub fallback: bool,
     /// Bytes the values take in the file, where known.
     pub stored_bytes: Option<u64>,
     /// Attributes.

@@ -1,5 +1,6 @@
 //! Why a file, or a part of it, cannot be read.
 
+use crate::fallback::FallbackError;
 use crate::source::SourceError;
 use tarn_schemas::code::{Coded, ErrorCode};
 use thiserror::Error;
@@ -83,6 +84,18 @@ pub enum FormatError {
         /// Bytes allowed.
         limit: u64,
     },
+    /// The C library was asked to undo a filter that Tarn has no code for, and did not.
+    #[error("{location}: {place}: its filter {filter}: {source}")]
+    Fallback {
+        /// The file.
+        location: String,
+        /// Variable, and the first cell of the chunk.
+        place: String,
+        /// Number and name of the filter, or of all of them.
+        filter: String,
+        /// What happened.
+        source: FallbackError,
+    },
     /// The bytes cannot be fetched.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -125,6 +138,7 @@ impl Coded for FormatError {
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Options { .. } => ErrorCode::InvalidArgument,
             Self::TooLarge { .. } => ErrorCode::ResourceExhausted,
+            Self::Fallback { source, .. } => source.code(),
             Self::Source(SourceError::Changed { .. }) => ErrorCode::DataLoss,
             Self::Source(SourceError::Pending { .. }) => ErrorCode::Internal,
             Self::Source(SourceError::Io { source, .. }) => source

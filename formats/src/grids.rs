@@ -114,6 +114,7 @@ mod tests {
             data_type: DataType::Float32,
             chunk_shape: None,
             filters: vec![],
+            fallback: false,
             stored_bytes: None,
             attributes: vec![],
             default_fill: false,

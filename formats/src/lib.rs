@@ -14,6 +14,7 @@ mod cursor;
 mod default_fill;
 mod elements;
 pub mod error;
+pub mod fallback;
 mod fetch;
 mod filters;
 mod grids;
@@ -39,6 +40,7 @@ pub use contents::{
     Attribute, AttributeValue, Contents, Dimension, Format, Grid, Unreadable, Variable,
 };
 pub use error::FormatError;
+pub use fallback::{ChunkFile, Fallback, FallbackError};
 pub use keys::{KeySource, LocalKeys, Span};
 pub use reader::{Ahead, OpenOptions, Reader, Source, open, open_store, open_with};
 pub use region::{Region, Selection};

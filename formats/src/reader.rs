@@ -4,6 +4,7 @@ use crate::cache::ChunkCache;
 use crate::contents::{Contents, Variable};
 use crate::elements::MAX_REGION_BYTES;
 use crate::error::FormatError;
+use crate::fallback::Fallback;
 use crate::keys::KeySource;
 use crate::recognise::{Recognised, is_log, recognise};
 use crate::region::Region;
@@ -75,12 +76,15 @@ pub struct OpenOptions {
     pub chunk_cache: Arc<ChunkCache>,
     /// What opens the other files that a file refers to; without it they are listed as unreadable.
     pub siblings: Option<Arc<dyn SourceResolver>>,
+    /// What undoes the filters of HDF5 that Tarn has no code for; without it the variables behind
+    /// them are listed as unreadable.
+    pub fallback: Option<Arc<dyn Fallback>>,
 }
 
 impl Default for OpenOptions {
-    /// The cache of the process, and no other files.
+    /// The cache of the process, no other files, and no fall-back.
     fn default() -> Self {
-        Self { chunk_cache: ChunkCache::of_process(), siblings: None }
+        Self { chunk_cache: ChunkCache::of_process(), siblings: None, fallback: None }
     }
 }
 

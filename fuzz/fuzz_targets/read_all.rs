@@ -8,7 +8,7 @@ use tarn_formats::{ChunkCache, KeySource, MemorySource, OpenOptions, Reader, Reg
 const CELLS: u64 = 1 << 16;
 
 fn options() -> OpenOptions {
-    OpenOptions { chunk_cache: Arc::new(ChunkCache::new(1 << 20)), siblings: None }
+    OpenOptions { chunk_cache: Arc::new(ChunkCache::new(1 << 20)), siblings: None, fallback: None }
 }
 
 pub fn read_all(bytes: &[u8]) {

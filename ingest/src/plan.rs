@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tarn_connectors::{FileStat, Found, Stores};
-use tarn_formats::{FormatError, OpenOptions, Reader};
+use tarn_formats::{FormatError, Reader};
 use tarn_schemas::{TableName, TableOptions};
 
 /// Files that are opened at the same time.
@@ -94,7 +94,8 @@ pub(crate) async fn open_found(
 pub(crate) async fn open(stores: &Stores, stat: FileStat) -> Result<SourceFile, IngestError> {
     let stat = stores.whole(&stat).await?;
     let source = stores.source(&stat).await?;
-    let reader = crate::blocking(move || Ok(source.open(&OpenOptions::default())?)).await?;
+    let options = stores.open_options(None);
+    let reader = crate::blocking(move || Ok(source.open(&options)?)).await?;
     let sha256 = stores.sha256(&stat).await?;
     Ok(SourceFile { stat, sha256, reader })
 }

@@ -1,6 +1,7 @@
 //! `tarn.toml` and its environment variables.
 
 use crate::failure::{Failure, io};
+use crate::fallback::fallback;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -172,7 +173,7 @@ impl Config {
 
     /// The stores.
     pub(crate) fn stores(&self) -> Stores {
-        Stores::new(self.stores.values().cloned().collect())
+        Stores::new(self.stores.values().cloned().collect()).with_fallback(fallback())
     }
 
     /// Where the lab's tables are.

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::failure::{Failure, io};
+use crate::fallback::fallback;
 use std::path::{Path, PathBuf};
 use tarn_catalog::Catalog;
 use tarn_connectors::{Location, Stores};
@@ -94,5 +95,6 @@ pub(crate) async fn engine_or_files(said: Option<&Path>) -> Result<Engine, Failu
     }
     let config =
         EngineConfig { memory_bytes: MEMORY_WITHOUT_HOME, partitions: 0, peer_seconds: 30 };
-    Ok(Engine::new(None, Stores::default(), config)?)
+    let stores = Stores::default().with_fallback(fallback());
+    Ok(Engine::new(None, stores, config)?)
 }

@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod config;
 mod failure;
+mod fallback;
 mod home;
 mod http;
 
@@ -19,6 +20,10 @@ use std::process::ExitCode;
 use tarn_schemas::ErrorCode;
 
 fn main() -> ExitCode {
+    // Before any thread, log or configuration: a child has none.
+    if fallback::is_child() {
+        return tarn_connectors::fallback::serve();
+    }
     let cli = Cli::parse();
     start_logging(cli.verbose, cli.quiet);
     let json = cli.json;

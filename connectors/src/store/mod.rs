@@ -28,7 +28,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_formats::{
-    ByteSource, LocalFile, LocalSiblings, Source, SourceError, SourceResolver, Traffic,
+    ByteSource, Fallback, LocalFile, LocalSiblings, OpenOptions, Source, SourceError,
+    SourceResolver, Traffic,
 };
 
 /// A found file: where it is and how to tell whether it changed. A Zarr store counts as one file.
@@ -72,6 +73,7 @@ pub struct Stores {
     /// What is kept of objects, and how many requests there were.
     ranges: Arc<Ranges>,
     open_files: Arc<OpenFiles>,
+    fallback: Option<Arc<dyn Fallback>>,
 }
 
 impl fmt::Debug for Stores {
@@ -84,6 +86,17 @@ impl Stores {
     /// Stores with the settings of the configuration.
     pub fn new(configs: Vec<StoreConfig>) -> Self {
         Self { configs: Arc::new(configs), ..Self::default() }
+    }
+
+    /// The same stores, with what reads chunks that Tarn has no code for.
+    #[must_use]
+    pub fn with_fallback(self, fallback: Arc<dyn Fallback>) -> Self {
+        Self { fallback: Some(fallback), ..self }
+    }
+
+    /// How their files are opened, with the files beside one that it refers to, or without.
+    pub fn open_options(&self, siblings: Option<Arc<dyn SourceResolver>>) -> OpenOptions {
+        OpenOptions { siblings, fallback: self.fallback.clone(), ..OpenOptions::default() }
     }
 
     /// The options to use for a location: those of the longest configured prefix. What they leave

@@ -171,6 +171,7 @@ mod tests {
             data_type,
             chunk_shape: None,
             filters: vec![],
+            fallback: false,
             stored_bytes: None,
             attributes: vec![],
             default_fill: true,

@@ -15,6 +15,7 @@ pub(super) fn variable(data_type: DataType, attributes: &[(&str, AttributeValue)
         data_type,
         chunk_shape: None,
         filters: vec![],
+        fallback: false,
         stored_bytes: None,
         attributes: attributes
             .iter()

@@ -13,6 +13,7 @@ mod blosclz;
 pub(crate) mod fletcher32;
 pub(crate) mod lz4;
 mod lzf;
+mod names;
 pub(crate) mod shuffle;
 pub(crate) mod tools;
 
@@ -45,29 +46,20 @@ pub(crate) struct Filter {
 impl Filter {
     /// Name as registered with The HDF Group.
     pub(crate) fn name(&self) -> String {
-        let name = match self.id {
-            DEFLATE => "deflate",
-            SHUFFLE => "shuffle",
-            FLETCHER32 => "fletcher32",
-            SZIP => "szip",
-            NBIT => "nbit",
-            SCALEOFFSET => "scaleoffset",
-            305 => "lzo",
-            BZIP2 => "bzip2",
-            LZF => "lzf",
-            BLOSC => "blosc",
-            LZ4 => "lz4",
-            BITSHUFFLE => "bitshuffle",
-            32_012 => "jpeg-ls",
-            32_013 => "zfp",
-            ZSTD => "zstd",
-            32_017 => "sz",
-            32_024 => "sz3",
-            32_026 => "blosc2",
-            32_028 => "sperr",
-            other => return format!("filter {other}"),
-        };
-        name.to_owned()
+        names::registered(self.id).map_or_else(|| format!("filter {}", self.id), str::to_owned)
+    }
+
+    /// Number and name, for messages.
+    pub(crate) fn number_and_name(&self) -> String {
+        match names::registered(self.id) {
+            Some(name) => format!("{} ({name})", self.id),
+            None => self.id.to_string(),
+        }
+    }
+
+    /// Whether there is no code for it here. The library may have a plugin.
+    pub(crate) fn is_foreign(&self) -> bool {
+        !self.is_supported() && self.id != SCALEOFFSET
     }
 
     /// Whether it can be undone. Nothing writes scale-offset's second way for floats (E-scaling):
@@ -170,6 +162,19 @@ pub(crate) fn undo<R>(
     })
 }
 
+/// The filters that a mask leaves, with their places.
+fn applied(filters: &[Filter], mask: u32) -> impl DoubleEndedIterator<Item = (usize, &Filter)> {
+    filters.iter().enumerate().filter(move |(place, _)| {
+        let bit = u32::try_from(*place).ok().and_then(|place| mask.checked_shr(place));
+        bit.unwrap_or(0) & 1 == 0
+    })
+}
+
+/// Whether there is no code here for one of the filters of a chunk.
+pub(crate) fn are_foreign(filters: &[Filter], mask: u32) -> bool {
+    applied(filters, mask).any(|(_, filter)| filter.is_foreign())
+}
+
 /// Where the bytes are that have been undone so far.
 #[derive(Clone, Copy)]
 enum Now<'a> {
@@ -189,11 +194,7 @@ fn values<'a>(
 ) -> Result<Values<'a>, String> {
     let mut now = Now::Stored(stored);
     let mut shuffled = false;
-    let left_out = |place: usize| {
-        let bit = u32::try_from(place).ok().and_then(|place| mask.checked_shr(place));
-        bit.unwrap_or(0) & 1 == 1
-    };
-    let applied = || filters.iter().enumerate().filter(|(place, _)| !left_out(*place));
+    let applied = || applied(filters, mask);
     let most = applied().fold(stored.len(), |most, (_, filter)| most.saturating_mul(filter.most()));
     if size > most {
         return Err(format!("{} bytes cannot become {size}", stored.len()));

@@ -17,14 +17,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const MAX_CHUNK_BYTES: u64 = 512 * 1024 * 1024;
 
 /// A chunk that a region touches.
-struct Piece {
-    chunk: Chunk,
+pub(super) struct Piece {
+    pub(super) chunk: Chunk,
     /// The chunk's box in the array, past its extent too.
     inside: Vec<Range<u64>>,
     /// What of the chunk is wanted.
     common: Vec<Range<u64>>,
     /// Whether that is all of it that lies inside the extent.
     whole: bool,
+}
+
+impl Piece {
+    /// Its first cell.
+    pub(super) fn first(&self) -> Vec<u64> {
+        self.inside.iter().map(|range| range.start).collect()
+    }
 }
 
 impl Read<'_> {
@@ -249,12 +256,15 @@ impl Read<'_> {
     ) -> Result<R, FormatError> {
         let filters = &self.dataset.filters;
         let element = self.dataset.datatype.size();
+        if filters::are_foreign(filters, piece.chunk.mask) {
+            let bytes = self.by_library(piece, stored, size)?;
+            return take(Values::Plain { bytes: &bytes, element });
+        }
         let undo = || filters::undo(filters, piece.chunk.mask, stored, element, size, take);
         catch_unwind(AssertUnwindSafe(undo))
             .unwrap_or_else(|_| Err("its filters cannot be undone".to_owned()))
             .map_err(|problem| {
-                let first: Vec<u64> = piece.inside.iter().map(|range| range.start).collect();
-                self.corrupt(format!("the chunk at {first:?}: {problem}"))
+                self.corrupt(format!("the chunk at {:?}: {problem}", piece.first()))
             })?
     }
 }

@@ -19,10 +19,25 @@ pub(crate) struct H5Index {
     pub(crate) groups: Vec<H5Group>,
     pub(crate) datasets: Vec<H5Dataset>,
     pub(crate) unreadable: Vec<Unreadable>,
+    /// Datasets behind filters that neither Tarn nor, here and now, the C library can undo, with the
+    /// reason. Nothing is wrong with the file: what reads it later may have a plugin.
+    pub(super) refused: Vec<(H5Dataset, String)>,
     /// The first path of each object, by its address.
     pub(crate) objects: HashMap<u64, String>,
     pub(super) links: Links,
     pub(super) externals: Vec<External>,
+}
+
+impl H5Index {
+    /// Why the object at an address cannot be read, where it cannot.
+    pub(super) fn reason_of(&self, address: u64) -> Option<&str> {
+        if let Some((_, reason)) = self.refused.iter().find(|(own, _)| own.address == address) {
+            return Some(reason);
+        }
+        let path = self.objects.get(&address)?;
+        let found = self.unreadable.iter().find(|unreadable| unreadable.path == *path);
+        found.map(|unreadable| unreadable.reason.as_str())
+    }
 }
 
 /// A link to an object of another file.

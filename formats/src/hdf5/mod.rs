@@ -4,6 +4,7 @@
 //! when a dataset is first read. Reading, filters and values are ours: byte ranges of the chunks
 //! that a region touches → values → the region cut out → Arrow.
 
+mod abroad;
 mod ahead;
 mod assemble;
 mod attribute;
@@ -16,6 +17,7 @@ mod fill;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod heap;
+mod image;
 mod index;
 mod layout;
 mod links;
@@ -32,6 +34,8 @@ use crate::budget::{self, Budget};
 use crate::cache::FileChunks;
 use crate::contents::{Attribute, AttributeValue, Contents, Format, Unreadable, Variable};
 use crate::error::FormatError;
+use crate::fallback::Fallback;
+use crate::filters::Filter;
 use crate::grids::{grids, group_of};
 use crate::reader::{Ahead, OpenOptions, Reader, checked};
 use crate::region::Region;
@@ -61,6 +65,7 @@ pub struct Hdf5Reader {
     /// The parts of virtual datasets, by their place in the index.
     assemblies: HashMap<usize, Vec<Part>>,
     chunks: FileChunks,
+    fallback: Option<Arc<dyn Fallback>>,
 }
 
 /// Where a variable is.
@@ -117,6 +122,8 @@ impl Hdf5Reader {
             }
         }
         let location = source.location().to_owned();
+        let fallback = family.options.fallback.clone();
+        abroad::refuse(&mut index, fallback.as_deref());
         let mut named = family.named_in(&location);
         let assemblies = assemblies(&mut index, &mut named)?;
         let (variables, spots) = variables(&location, &index, &assemblies, netcdf, budget)?;
@@ -126,7 +133,11 @@ impl Hdf5Reader {
             .map(|g| (g.path.clone(), visible(&g.attributes, netcdf, &index.objects)))
             .collect();
         let root = if groups.is_empty() { vec![] } else { groups.remove(0).1 };
-        let unreadable = index.unreadable.clone();
+        let mut unreadable = index.unreadable.clone();
+        unreadable.extend(index.refused.iter().map(|(dataset, reason)| Unreadable {
+            path: variable_path(&dataset.path),
+            reason: reason.clone(),
+        }));
         let mut shown = Shown { variables, spots, groups, unreadable };
         for link in &index.externals {
             shown.link(link, &mut named, budget)?;
@@ -141,7 +152,7 @@ impl Hdf5Reader {
             unreadable,
         };
         let chunks = Arc::clone(&family.options.chunk_cache).file();
-        Ok(Self { source, index, contents, spots, assemblies, chunks })
+        Ok(Self { source, index, contents, spots, assemblies, chunks, fallback })
     }
 }
 
@@ -277,7 +288,8 @@ fn variable(
         dimensions: scales.dimensions(dataset),
         data_type,
         chunk_shape,
-        filters: dataset.filters.iter().map(crate::filters::Filter::name).collect(),
+        filters: dataset.filters.iter().map(Filter::name).collect(),
+        fallback: dataset.filters.iter().any(Filter::is_foreign),
         stored_bytes,
         attributes: visible(&dataset.attributes, netcdf || dataset.is_scale(), objects),
         default_fill: netcdf,

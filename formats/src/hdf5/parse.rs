@@ -104,6 +104,7 @@ pub(super) fn index(source: &Arc<dyn ByteSource>, budget: &Budget) -> Result<H5I
             groups: vec![],
             datasets: vec![],
             unreadable: vec![],
+            refused: vec![],
             objects: HashMap::new(),
             links: Links::new(root.address()),
             externals: vec![],
@@ -322,8 +323,10 @@ impl Walk<'_> {
                 _ => {}
             }
         }
-        if let Some(filter) = filters.iter().find(|filter| !filter.is_supported()) {
-            return Err(unsupported(format!("its filter {} ({})", filter.id, filter.name())));
+        let known = |filter: &&Filter| filter.is_supported() || filter.is_foreign();
+        if let Some(filter) = filters.iter().find(|filter| !known(filter)) {
+            let name = filter.number_and_name();
+            return Err(unsupported(format!("its filter {name} with these parameters")));
         }
         let space = space.ok_or_else(|| corrupt("it has no dataspace"))?;
         let (shape, max_shape) = shape(space).ok_or_else(|| corrupt("its shape is damaged"))?;

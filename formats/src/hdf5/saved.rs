@@ -152,7 +152,8 @@ impl Hdf5Reader {
             offsets: std::iter::once(index.frame.base).chain(addresses).collect(),
             ..Entry::default()
         }];
-        for dataset in &index.datasets {
+        let refused = index.refused.iter().map(|(dataset, _)| dataset);
+        for dataset in index.datasets.iter().chain(refused) {
             match self.row(dataset, &objects)? {
                 Some(entry) => entries.push(entry),
                 None => return Ok(None),
@@ -261,6 +262,7 @@ impl Metadata {
             groups,
             datasets: datasets.collect::<Option<_>>()?,
             unreadable: unreadable.map(|(path, reason)| Unreadable { path, reason }).collect(),
+            refused: vec![],
             objects: addresses.iter().copied().zip(self.objects).collect(),
             // Only other files are led along these.
             links: Links::new(0),

@@ -109,7 +109,10 @@ impl Find<'_, '_> {
             Followed::Object(address) => {
                 let mut datasets = self.index.datasets.iter();
                 let place = datasets.position(|dataset| dataset.address == address);
-                Ok(Ok(place.map(Source::Own)))
+                Ok(match (place, self.index.reason_of(address)) {
+                    (None, Some(reason)) => Err(format!("its source {path}: {reason}")),
+                    (place, _) => Ok(place.map(Source::Own)),
+                })
             }
             Followed::External { file, path } => match links.checked_sub(1) {
                 Some(links) => self.elsewhere(&file, &path, links),

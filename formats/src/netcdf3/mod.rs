@@ -177,6 +177,7 @@ fn variable(
         data_type: raw.kind.data_type(),
         chunk_shape,
         filters: vec![],
+        fallback: false,
         stored_bytes: Some(bytes),
         attributes: raw.attributes.iter().map(attribute).collect::<Result<_, _>>()?,
         default_fill: true,

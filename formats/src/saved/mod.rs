@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 /// Version of the rows. Rows of another one are not read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Most bytes of the values of one coordinate or time that are kept.
 const MOST_VALUES: u64 = 512 << 10;

@@ -75,6 +75,7 @@ impl SpecReader {
                 data_type: values.data_type().clone(),
                 chunk_shape: None,
                 filters: vec![],
+                fallback: false,
                 stored_bytes: None,
                 attributes: vec![],
                 default_fill: false,

@@ -154,6 +154,14 @@ impl Column {
         Self { source, rebase, data_type, tensor, kept: Arc::default() }
     }
 
+    /// Path of its variable, if it is one.
+    pub(super) fn path(&self) -> Option<&str> {
+        match &self.source {
+            Source::Variable(reading) => Some(&reading.path),
+            Source::Value(_) | Source::Index(_) => None,
+        }
+    }
+
     pub(super) fn dependence(&self) -> Dependence {
         match &self.source {
             Source::Value(_) => Dependence::Constant,

@@ -54,6 +54,13 @@ impl Part {
         self.columns.get(column).map_or(Dependence::Cells, Column::dependence)
     }
 
+    /// Whether column `column` of the table's schema is read by the fall-back.
+    pub fn is_fallback(&self, column: usize) -> bool {
+        let path = self.columns.get(column).and_then(Column::path);
+        let variable = path.and_then(|path| self.reader.contents().variable(path));
+        variable.is_some_and(|variable| variable.fallback)
+    }
+
     /// The values of a column that depends on one dimension (one per index of it), or of a constant
     /// one (a single value), in the table's type.
     ///

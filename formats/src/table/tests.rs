@@ -89,6 +89,7 @@ impl File {
             data_type: values.data_type().clone(),
             chunk_shape: None,
             filters: vec![],
+            fallback: false,
             stored_bytes: None,
             attributes: texts(attributes),
             default_fill: false,

@@ -193,6 +193,7 @@ fn variables(arrays: &[Array], version: u8) -> Vec<Variable> {
                 data_type: array.element.data_type().unwrap_or(arrow::datatypes::DataType::Null),
                 chunk_shape: Some(array.chunk.clone()),
                 filters: array.chain.names().map(str::to_owned).collect(),
+                fallback: false,
                 stored_bytes: None,
                 attributes: attributes::of_array(array, version),
                 default_fill: false,

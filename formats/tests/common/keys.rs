@@ -36,8 +36,11 @@ impl MemoryKeys {
     }
 
     pub(crate) fn open(self) -> Result<Arc<dyn Reader>, FormatError> {
-        let options =
-            OpenOptions { chunk_cache: Arc::new(ChunkCache::new(1 << 20)), siblings: None };
+        let options = OpenOptions {
+            chunk_cache: Arc::new(ChunkCache::new(1 << 20)),
+            siblings: None,
+            fallback: None,
+        };
         tarn_formats::open_store(Arc::new(self), &options)
     }
 }

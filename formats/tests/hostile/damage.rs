@@ -14,7 +14,11 @@ pub(crate) const MOST: usize = 96 << 20;
 const CASES: usize = 1500;
 
 fn open(bytes: Vec<u8>) -> Result<Arc<dyn Reader>, FormatError> {
-    let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(1 << 20)), siblings: None };
+    let options = OpenOptions {
+        chunk_cache: Arc::new(ChunkCache::new(1 << 20)),
+        siblings: None,
+        fallback: None,
+    };
     tarn_formats::open_with(Arc::new(MemorySource::new("memory", bytes)), &options)
 }
 

@@ -116,7 +116,11 @@ pub(crate) fn contract(opened: &Opened<'_>) {
         Access { gap: 30, run: 100, batch: 250, head: 600 },
         Access { gap: 1 << 40, run: 1 << 40, batch: 1 << 40, head: 1 },
     ] {
-        let options = OpenOptions { chunk_cache: Arc::new(ChunkCache::new(0)), siblings: None };
+        let options = OpenOptions {
+            chunk_cache: Arc::new(ChunkCache::new(0)),
+            siblings: None,
+            fallback: None,
+        };
         let asked = (opened.asked)(access, &options);
         let found = asked.contents();
         assert_eq!(found.variables, contents.variables, "{name}: {access:?}");

@@ -234,7 +234,7 @@ fn a_chunk_that_is_read_in_parts_is_fetched_once() {
     let file = LocalFile::open(folder.path().join("plugins.h5")).unwrap();
     let source = Arc::new(Counting(file, AtomicU64::new(0)));
     let cache = Arc::new(ChunkCache::new(1 << 20));
-    let options = OpenOptions { chunk_cache: Arc::clone(&cache), siblings: None };
+    let options = OpenOptions { chunk_cache: Arc::clone(&cache), siblings: None, fallback: None };
     let shared = Arc::clone(&source) as Arc<dyn ByteSource>;
     let reader = tarn_formats::open_with(shared, &options).unwrap();
     let part = |range: Range<u64>| {

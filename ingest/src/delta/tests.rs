@@ -51,6 +51,7 @@ fn made(location: &str, length: u64, variables: &[(&str, ArrayRef, &[(&str, &str
         data_type: values.data_type().clone(),
         chunk_shape: Some(vec![3]),
         filters: vec![],
+        fallback: false,
         stored_bytes: None,
         attributes: attributes
             .iter()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tarn_connectors::Stores;
 use tarn_connectors::store::FileStat;
 use tarn_formats::cf::Decoder;
-use tarn_formats::{AttributeValue, Contents, FormatError, OpenOptions, Reader, Region, Variable};
+use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Region, Variable};
 use tarn_schemas::facts::{FileFacts, VariableFacts};
 
 /// Files with more bytes are described without statistics of their cells.
@@ -29,8 +29,9 @@ pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, Inge
     let sha256 = stores.sha256(file).await?;
     let source = stores.source(file).await?;
     let (location, bytes) = (file.location.clone(), file.bytes);
+    let options = stores.open_options(None);
     crate::blocking(move || {
-        let reader = source.open(&OpenOptions::default())?;
+        let reader = source.open(&options)?;
         let contents = reader.contents();
         let mut finder = Finder::default();
         let mut variables = Vec::with_capacity(contents.variables.len());

@@ -2,7 +2,8 @@
 
 use crate::error::QueryError;
 use arrow::array::{
-    ArrayRef, Int64Array, Int64Builder, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    ArrayRef, BooleanArray, Int64Array, Int64Builder, ListBuilder, RecordBatch, StringArray,
+    StringBuilder,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::sync::Arc;
@@ -82,6 +83,7 @@ pub(super) fn variables(readers: &[Arc<dyn Reader>]) -> Result<RecordBatch, Quer
             number_lists(rows.iter().map(|row| row.variable.and_then(|v| v.chunk_shape.clone()))),
         ),
         ("filters", text_lists(filters)),
+        ("fallback", booleans(rows.iter().map(|row| row.variable.map(|v| v.fallback)))),
         ("stored_bytes", numbers(rows.iter().map(|row| row.variable.and_then(|v| v.stored_bytes)))),
         ("units", text("units")),
         ("standard_name", text("standard_name")),
@@ -145,6 +147,10 @@ fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
 
 fn numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(values.map(|value| value.and_then(|v| i64::try_from(v).ok())).collect::<Int64Array>())
+}
+
+fn booleans(values: impl Iterator<Item = Option<bool>>) -> ArrayRef {
+    Arc::new(values.collect::<BooleanArray>())
 }
 
 fn text_lists<'a>(lists: impl Iterator<Item = impl Iterator<Item = &'a str>>) -> ArrayRef {

@@ -16,7 +16,7 @@ use tarn_catalog::{ChunkIndex, PinnedFile, TableEntry, TableStorage, schema_text
 use tarn_connectors::store::FileStat;
 use tarn_connectors::{Location, StoreError, Stores};
 use tarn_formats::saved::Entry;
-use tarn_formats::{ByteSource, FormatError, OpenOptions, Reader, Table};
+use tarn_formats::{ByteSource, FormatError, Reader, Table};
 use tarn_schemas::{Layout, TableOptions};
 
 /// Files that are opened at once.
@@ -201,10 +201,10 @@ impl Opener {
         for file in files {
             sources.push((file.sha256.clone(), self.stores.source_later(&file.stat)?));
         }
+        let options = self.stores.open_options(None);
         blocking(move || {
             let checksums: Vec<&str> = sources.iter().map(|(sha256, _)| sha256.as_str()).collect();
             let Some(shelf) = index.load(&checksums).map(Arc::new) else { return Ok(None) };
-            let options = OpenOptions::default();
             // The index is one of files: Zarr stores are opened.
             let reader = |(sha256, source): &(String, Option<Arc<dyn ByteSource>>)| {
                 shelf.reader(sha256, Arc::clone(source.as_ref()?), &options)
@@ -299,7 +299,7 @@ impl Opener {
     ) -> Result<Arc<dyn Reader>, QueryError> {
         let source = self.stores.source(stat).await?;
         let siblings = with_siblings.then(|| Stores::siblings(stat)).flatten();
-        let options = OpenOptions { siblings, ..OpenOptions::default() };
+        let options = self.stores.open_options(siblings);
         blocking(move || Ok(source.open(&options)?)).await
     }
 }

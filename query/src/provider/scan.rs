@@ -11,7 +11,7 @@ use crate::provider::statistics::columns;
 use crate::provider::work::{Piece, Work};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -118,8 +118,13 @@ impl GridScanExec {
 
 impl DisplayAs for GridScanExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns: Vec<&str> =
-            self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let parts = self.work.table.parts();
+        let column = |(field, place): (&FieldRef, &usize)| {
+            let by_library = parts.iter().any(|part| part.is_fallback(*place));
+            format!("{}{}", field.name(), if by_library { " (by libhdf5)" } else { "" })
+        };
+        let columns: Vec<String> =
+            self.schema.fields().iter().zip(self.projection.iter()).map(column).collect();
         let what = self.work.describe();
         match format {
             DisplayFormatType::Default | DisplayFormatType::Verbose => write!(

@@ -106,6 +106,7 @@ impl Cube {
                 data_type: values.data_type().clone(),
                 chunk_shape: chunk,
                 filters: vec![],
+                fallback: false,
                 stored_bytes: None,
                 attributes: if values.null_count() > 0 { vec![fill] } else { vec![] },
                 default_fill: false,

@@ -9,9 +9,7 @@ use crate::output::text_table;
 use serde_json::json;
 use std::sync::Arc;
 use tarn_connectors::{FileStat, Found, Stores};
-use tarn_formats::{
-    AttributeValue, Contents, FormatError, OpenOptions, Reader, Variable, contents,
-};
+use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Variable, contents};
 use tarn_schemas::ErrorCode;
 
 /// Says what is in files. A file that cannot be read is said at its place; the others go on.
@@ -74,7 +72,7 @@ pub(crate) async fn open(
 ) -> Result<Arc<dyn Reader>, Unopened> {
     let source = stores.source(file).await.map_err(|error| Unopened::Failed(error.into()))?;
     let siblings = with_siblings.then(|| Stores::siblings(file)).flatten();
-    let options = OpenOptions { siblings, ..OpenOptions::default() };
+    let options = stores.open_options(siblings);
     let opened = tokio::task::spawn_blocking(move || source.open(&options)).await;
     match opened {
         Ok(Ok(reader)) => Ok(reader),
@@ -145,6 +143,11 @@ fn shape_text(variable: &Variable) -> String {
     dimensions.join(", ")
 }
 
+fn filters_text(variable: &Variable) -> String {
+    let by = if variable.fallback { " (by libhdf5)" } else { "" };
+    format!("{}{by}", variable.filters.join(", "))
+}
+
 fn print(file: &FileStat, contents: &Contents) {
     say!("{}  {}  {} bytes", file.location, contents.format, file.bytes);
     for attribute in &contents.attributes {
@@ -164,7 +167,7 @@ fn print(file: &FileStat, contents: &Contents) {
             variable.chunk_shape.as_ref().map_or_else(String::new, |chunks| {
                 chunks.iter().map(ToString::to_string).collect::<Vec<_>>().join("×")
             }),
-            variable.filters.join(", "),
+            filters_text(variable),
         ]
     });
     say_part!(
@@ -209,6 +212,7 @@ fn as_json(file: &FileStat, contents: &Contents) -> serde_json::Value {
             "shape": v.shape(),
             "chunks": v.chunk_shape,
             "filters": v.filters,
+            "fallback": v.fallback,
             "stored_bytes": v.stored_bytes,
             "attributes": attributes(&v.attributes),
         })).collect::<Vec<_>>(),

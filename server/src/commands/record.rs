@@ -3,6 +3,7 @@
 use super::{Context, Outcome};
 use crate::cli::Record as Args;
 use crate::failure::Failure;
+use crate::fallback::fallback;
 use crate::home::{Home, folder, is_home};
 use tarn_catalog::LabDefaults;
 use tarn_connectors::{Found, Stores};
@@ -38,7 +39,7 @@ async fn settings(context: &Context) -> Result<(Stores, LabDefaults), Failure> {
         let home = Home::open(Some(&folder)).await?;
         return Ok((home.stores, home.config.defaults));
     }
-    Ok((Stores::default(), LabDefaults::default()))
+    Ok((Stores::default().with_fallback(fallback()), LabDefaults::default()))
 }
 
 /// All files that the arguments stand for.
