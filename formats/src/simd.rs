@@ -13,7 +13,7 @@
 ///
 /// `run` must be `#[inline(always)]`, as must everything it calls in its loop: a function that is
 /// called, and not inlined, is compiled without the instructions.
-pub(crate) trait Kernel {
+pub trait Kernel {
     /// What comes out.
     type Output;
 
@@ -23,7 +23,7 @@ pub(crate) trait Kernel {
 
 /// Runs a kernel with the best instructions there are.
 #[inline]
-pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
+pub fn run<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: `avx2` is a safe function in all but one respect: it must not be called on a
