@@ -1,6 +1,6 @@
 //! Work compiled for the vector instructions of the machine it runs on.
 //!
-//! The crate is compiled for the least processor of its architecture (on x86-64 that means SSE2).
+//! Everything is compiled for the least processor of its architecture (on x86-64 that means SSE2).
 //! A [`Kernel`] is a plain, safe loop that the compiler turns into vector instructions by itself;
 //! [`run`] has a second copy of it compiled for AVX2 and takes that one where the processor has
 //! AVX2. Measured on loops that put bytes together into numbers: 38 GB/s against 1.5 to 5 GB/s,
@@ -10,6 +10,8 @@
 #![expect(unsafe_code, reason = "calling a function that is compiled for AVX2, see `run`")]
 
 /// A loop worth compiling for the machine's vector instructions.
+///
+/// Readers, decoding and the aggregates of queries have some.
 ///
 /// `run` must be `#[inline(always)]`, as must everything it calls in its loop: a function that is
 /// called, and not inlined, is compiled without the instructions.

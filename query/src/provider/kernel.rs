@@ -477,7 +477,6 @@ pub(crate) fn words(valid: &BooleanBuffer, cells: &Range<usize>) -> impl Iterato
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::buffer::BooleanBuffer;
     use proptest::prelude::*;
 
     fn words(valid: &[bool]) -> Vec<u64> {
@@ -490,19 +489,41 @@ mod tests {
             8 => (-1_000_i16..1_000).prop_map(f32::from),
             1 => prop::sample::select(vec![0.0, -0.0, f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MIN, f32::MAX]),
         ];
-        prop::collection::vec((value, prop::bool::weighted(0.9)), 0..300)
+        // Words without a value, with a few and with all but a few.
+        let share = prop::sample::select(vec![0.0, 0.02, 0.5, 0.98]);
+        share.prop_flat_map(move |share| {
+            prop::collection::vec((value.clone(), prop::bool::weighted(share)), 0..300)
+        })
     }
 
     proptest! {
         #[test]
-        fn runs_and_rows_agree_with_a_loop(values in values(), all in any::<bool>()) {
+        fn runs_and_rows_agree_with_a_loop(
+            values in values(),
+            all in any::<bool>(),
+            cut in any::<(prop::sample::Index, prop::sample::Index)>(),
+        ) {
             let (numbers, mut valid): (Vec<f32>, Vec<bool>) = values.into_iter().unzip();
             if all {
                 valid.fill(true);
             }
             let kept: Vec<f32> =
                 numbers.iter().zip(&valid).filter(|(_, valid)| **valid).map(|(v, _)| *v).collect();
-            let moments = run::<Float32Type, f64, true>(&numbers, words(&valid).into_iter());
+            let (from, to) = cut;
+            let (from, to) = (from.index(numbers.len() + 1), to.index(numbers.len() + 1));
+            let cells = from.min(to)..from.max(to);
+            let bits = BooleanBuffer::from(&valid[..]);
+            // A run from any bit on.
+            let part = extremes::<Float32Type>(
+                &numbers[cells.clone()],
+                Some(&bits.slice(cells.start, cells.len())),
+            );
+            let left = cells.clone().filter(|at| valid[*at]).map(|at| numbers[at]);
+            prop_assert_eq!(part.count, left.clone().count() as u64);
+            if let Some(least) = left.min_by(f32::total_cmp) {
+                prop_assert_eq!(Float32Type::of_key(part.least).to_bits(), least.to_bits());
+            }
+            let moments = run::<Float32Type, f64, true>(&numbers, super::words(&bits, &(0..numbers.len())));
             prop_assert_eq!(moments.count, kept.len() as u64);
             // Sums of whole numbers are exact in any order.
             let sum: f64 = kept.iter().map(|v| f64::from(*v)).sum();
