@@ -28,7 +28,7 @@ pub mod region;
 mod replay;
 pub mod saved;
 pub mod siblings;
-mod simd;
+pub mod simd;
 pub mod source;
 pub mod spec;
 pub mod table;

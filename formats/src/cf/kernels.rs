@@ -1,5 +1,10 @@
 //! Loops over values: one pass through memory, in blocks that stay in the processor's cache.
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has to be inlined to be compiled for the machine's vector instructions"
+)]
 
+use crate::simd::{self, Kernel};
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Float32Array, Float64Array};
 use arrow::buffer::{BooleanBuffer, Buffer};
 use arrow::compute::cast;
@@ -15,23 +20,59 @@ const BLOCK: usize = 1_024;
 
 /// A bit per value, whether it is none that `is_fill` names; `None` where no value is.
 pub(super) fn kept<T: Copy>(values: &[T], is_fill: impl Fn(T) -> bool) -> Option<BooleanBuffer> {
-    // Most data have no fill: no memory is taken before the first one is found.
-    let first = first_block(values, &is_fill)?;
-    let mut words = Vec::with_capacity(values.len().div_ceil(64));
-    words.resize(first * (BLOCK / 64), u64::MAX);
-    for values in values.get(first * BLOCK..).unwrap_or_default().chunks(64) {
-        let mut flags = [0_u8; 64];
-        for (flag, value) in flags.iter_mut().zip(values) {
-            *flag = u8::from(!is_fill(*value));
-        }
-        words.push(packed(&flags));
-    }
+    let words = simd::run(Kept { values, is_fill })?;
     Some(BooleanBuffer::new(Buffer::from_vec(words), 0, values.len()))
+}
+
+/// The work of [`kept`]: words of bits.
+struct Kept<'a, T, F> {
+    values: &'a [T],
+    is_fill: F,
+}
+
+impl<T: Copy, F: Fn(T) -> bool> Kernel for Kept<'_, T, F> {
+    type Output = Option<Vec<u64>>;
+
+    #[inline(always)]
+    fn run(self) -> Option<Vec<u64>> {
+        let Self { values, is_fill } = self;
+        // Most data have no fill: no memory is taken before the first one is found.
+        let first = first_block(values, &is_fill)?;
+        let mut words = Vec::with_capacity(values.len().div_ceil(64));
+        words.resize(first * (BLOCK / 64), u64::MAX);
+        let (whole, rest) = values.get(first * BLOCK..).unwrap_or_default().as_chunks::<64>();
+        for values in whole {
+            words.push(packed(&values.map(|value| u8::from(!is_fill(value)))));
+        }
+        if !rest.is_empty() {
+            let mut flags = [0_u8; 64];
+            for (flag, value) in flags.iter_mut().zip(rest) {
+                *flag = u8::from(!is_fill(*value));
+            }
+            words.push(packed(&flags));
+        }
+        Some(words)
+    }
 }
 
 /// Whether any value is one that `is_fill` names.
 pub(super) fn any<T: Copy>(values: &[T], is_fill: impl Fn(T) -> bool) -> bool {
-    first_block(values, is_fill).is_some()
+    simd::run(Any { values, is_fill })
+}
+
+/// The work of [`any`].
+struct Any<'a, T, F> {
+    values: &'a [T],
+    is_fill: F,
+}
+
+impl<T: Copy, F: Fn(T) -> bool> Kernel for Any<'_, T, F> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        first_block(self.values, self.is_fill).is_some()
+    }
 }
 
 /// The values with NumPy's NaN in place of every other. Processors make a negative NaN of 0/0, and SQL
@@ -60,12 +101,14 @@ where
 }
 
 /// The first block with a fill. Without an early exit the inner loop compiles to vector instructions.
+#[inline(always)]
 fn first_block<T: Copy>(values: &[T], is_fill: impl Fn(T) -> bool) -> Option<usize> {
     let any = |block: &[T]| block.iter().fold(false, |any, value| any | is_fill(*value));
     values.chunks(BLOCK).position(any)
 }
 
 /// 64 flags of 0 or 1 as bits, the first one lowest.
+#[inline(always)]
 fn packed(flags: &[u8; 64]) -> u64 {
     let (eights, _) = flags.as_chunks::<8>();
     eights.iter().rev().fold(0, |word, eight| {
@@ -99,13 +142,13 @@ macro_rules! stored {
     ($($stored:ty),*) => {
         $(
             impl Stored<f32> for $stored {
-                #[inline]
+                #[inline(always)]
                 fn convert(self) -> f32 {
                     self as f32
                 }
             }
             impl Stored<f64> for $stored {
-                #[inline]
+                #[inline(always)]
                 fn convert(self) -> f64 {
                     self as f64
                 }
@@ -151,22 +194,38 @@ impl<M: Target> Unpack<M> {
 
     /// Each value converted, NaN where it is a fill, multiplied, then added to: each step rounds.
     pub(super) fn apply<S: Stored<M>>(&self, stored: &[S]) -> Vec<M> {
+        simd::run(Steps { unpack: self, stored })
+    }
+}
+
+/// The work of [`Unpack::apply`].
+struct Steps<'a, M, S> {
+    unpack: &'a Unpack<M>,
+    stored: &'a [S],
+}
+
+impl<M: Target, S: Stored<M>> Kernel for Steps<'_, M, S> {
+    type Output = Vec<M>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<M> {
+        let Self { unpack, stored } = self;
         let mut unpacked: Vec<M> = Vec::with_capacity(stored.len());
         for block in stored.chunks(BLOCK) {
             let start = unpacked.len();
             unpacked.extend(block.iter().map(|value| value.convert()));
             let block = unpacked.get_mut(start..).unwrap_or_default();
-            for fill in &self.fills {
+            for fill in &unpack.fills {
                 for value in &mut *block {
                     *value = if *value == *fill { M::NAN } else { *value };
                 }
             }
-            if let Some(factor) = self.factor {
+            if let Some(factor) = unpack.factor {
                 for value in &mut *block {
                     *value *= factor;
                 }
             }
-            if let Some(offset) = self.offset {
+            if let Some(offset) = unpack.offset {
                 for value in block {
                     *value += offset;
                 }

@@ -5,13 +5,13 @@
 //! Figures belong to the pinned content of the table's files: they are kept beside the open table
 //! and forgotten with it.
 
-use crate::provider::kernel::{Value, run};
+use crate::provider::kernel::{Value, extremes};
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow::util::bit_chunk_iterator::BitChunks;
 use datafusion::common::ScalarValue;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -55,14 +55,7 @@ impl Figure {
 
 fn of<T: Value>(values: &ArrayRef) -> Option<Figure> {
     let values = values.as_primitive_opt::<T>()?;
-    let moments = match values.nulls() {
-        None => run::<T, (), true>(values.values(), std::iter::repeat(u64::MAX)),
-        Some(nulls) => {
-            let chunks = BitChunks::new(nulls.validity(), nulls.offset(), nulls.len());
-            let words = chunks.iter().chain(std::iter::once(chunks.remainder_bits()));
-            run::<T, (), true>(values.values(), words)
-        }
-    };
+    let moments = extremes::<T>(values.values(), values.nulls().map(NullBuffer::inner));
     let scalar = |key: T::Key| {
         let value = (moments.count > 0).then(|| T::of_key(key));
         let array: PrimitiveArray<T> = std::iter::once(value).collect();

@@ -1,20 +1,27 @@
 //! Loops over decoded values: count, sum and extremes of runs, and element by element.
 //!
-//! Validity comes as words of 64 bits. Words of ones, which most are, take a loop without a test;
-//! others select in lanes of eight, which compiles to vector code without any instruction set beyond
-//! the baseline of the target.
+//! Validity comes as words of 64 bits. No loop has a test for a cell: where a few of 64 values are
+//! missing, a copy of them is mended and takes the same vector code as the others (measured on one
+//! missing value in a hundred: 0.27 ns a cell against 1.1 for selecting by bits). The loops are
+//! inlined into kernels, which are compiled for the machine's vector instructions.
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has to be inlined to be compiled for the machine's vector instructions"
+)]
 
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
+use arrow::util::bit_chunk_iterator::BitChunks;
 use std::fmt::Debug;
+use std::ops::Range;
+use tarn_formats::simd::{self, Kernel};
 
 const LANES: usize = 8;
 /// Values of a word of validity.
 const WORD: usize = 64;
-/// The bit of each lane in a byte of validity.
-const BITS: [u8; LANES] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// A number as the kernels see it.
 pub(crate) trait Value: ArrowPrimitiveType {
@@ -45,27 +52,27 @@ macro_rules! integer {
             const LOWEST: $native = <$native>::MIN;
             const HIGHEST: $native = <$native>::MAX;
 
-            #[inline]
+            #[inline(always)]
             fn key(value: $native) -> $native {
                 value
             }
 
-            #[inline]
+            #[inline(always)]
             fn of_key(key: $native) -> $native {
                 key
             }
 
-            #[inline]
+            #[inline(always)]
             fn double(value: $native) -> f64 {
                 $double(value)
             }
 
-            #[inline]
+            #[inline(always)]
             fn whole(value: $native) -> i128 {
                 i128::from(value)
             }
 
-            #[inline]
+            #[inline(always)]
             fn narrow(value: $native) -> i64 {
                 $narrow(value)
             }
@@ -89,29 +96,29 @@ macro_rules! float {
             const LOWEST: $key = <$key>::MIN;
             const HIGHEST: $key = <$key>::MAX;
 
-            #[inline]
+            #[inline(always)]
             fn key(value: $native) -> $key {
                 let bits = value.to_bits().cast_signed();
                 bits ^ ((bits >> (<$bits>::BITS - 1)).cast_unsigned() >> 1).cast_signed()
             }
 
-            #[inline]
+            #[inline(always)]
             fn of_key(key: $key) -> $native {
                 let bits = key ^ ((key >> (<$bits>::BITS - 1)).cast_unsigned() >> 1).cast_signed();
                 <$native>::from_bits(bits.cast_unsigned())
             }
 
-            #[inline]
+            #[inline(always)]
             fn double(value: $native) -> f64 {
                 f64::from(value)
             }
 
-            #[inline]
+            #[inline(always)]
             fn whole(_value: $native) -> i128 {
                 0
             }
 
-            #[inline]
+            #[inline(always)]
             fn narrow(_value: $native) -> i64 {
                 0
             }
@@ -134,12 +141,12 @@ pub(crate) trait Total<T: Value>: Copy + Default + Debug + Send + Sync + 'static
 
 /// Values as doubles.
 impl<T: Value> Total<T> for f64 {
-    #[inline]
+    #[inline(always)]
     fn plus(self, value: T::Native) -> Self {
         self + T::double(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn and(self, other: Self) -> Self {
         self + other
     }
@@ -147,12 +154,12 @@ impl<T: Value> Total<T> for f64 {
 
 /// Integers of up to 32 bits. Of a block, which has fewer than 2^31 cells, the sum is exact.
 impl<T: Value> Total<T> for i64 {
-    #[inline]
+    #[inline(always)]
     fn plus(self, value: T::Native) -> Self {
         self.wrapping_add(T::narrow(value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn and(self, other: Self) -> Self {
         self.wrapping_add(other)
     }
@@ -160,12 +167,12 @@ impl<T: Value> Total<T> for i64 {
 
 /// Integers of any width, of which no number of cells fills 128 bits.
 impl<T: Value> Total<T> for i128 {
-    #[inline]
+    #[inline(always)]
     fn plus(self, value: T::Native) -> Self {
         self.wrapping_add(T::whole(value))
     }
 
-    #[inline]
+    #[inline(always)]
     fn and(self, other: Self) -> Self {
         self.wrapping_add(other)
     }
@@ -173,10 +180,10 @@ impl<T: Value> Total<T> for i128 {
 
 /// No sum.
 impl<T: Value> Total<T> for () {
-    #[inline]
+    #[inline(always)]
     fn plus(self, _value: T::Native) {}
 
-    #[inline]
+    #[inline(always)]
     fn and(self, _other: Self) {}
 }
 
@@ -208,98 +215,135 @@ impl<T: Value, S: Total<T>> Moments<T, S> {
     }
 }
 
-/// Lanes of a run.
+/// Sums and extremes of a run.
 struct Lanes<T: Value, S> {
     sums: [S; LANES],
-    least: [T::Key; LANES],
-    greatest: [T::Key; LANES],
+    least: T::Key,
+    greatest: T::Key,
 }
 
 impl<T: Value, S: Total<T>> Lanes<T, S> {
-    #[inline]
-    fn all<const EXTREMES: bool>(&mut self, values: &[T::Native; LANES]) {
-        for (sum, value) in self.sums.iter_mut().zip(values) {
-            *sum = sum.plus(*value);
-        }
-        if EXTREMES {
-            let extremes = self.least.iter_mut().zip(&mut self.greatest);
-            for ((least, greatest), value) in extremes.zip(values) {
-                let key = T::key(*value);
-                *least = if key < *least { key } else { *least };
-                *greatest = if key > *greatest { key } else { *greatest };
-            }
-        }
+    #[inline(always)]
+    fn new() -> Self {
+        Self { sums: [S::default(); LANES], least: T::HIGHEST, greatest: T::LOWEST }
     }
 
-    #[inline]
-    fn some<const EXTREMES: bool>(&mut self, values: &[T::Native; LANES], valid: u8) {
-        for ((sum, value), bit) in self.sums.iter_mut().zip(values).zip(BITS) {
-            let value = if valid & bit == 0 { T::Native::default() } else { *value };
-            *sum = sum.plus(value);
+    /// Adds values, of which all are valid.
+    #[inline(always)]
+    fn sum(&mut self, values: &[T::Native]) {
+        // Kept in registers.
+        let mut sums = self.sums;
+        let (eights, rest) = values.as_chunks::<LANES>();
+        for eight in eights {
+            for (sum, value) in sums.iter_mut().zip(eight) {
+                *sum = sum.plus(*value);
+            }
         }
+        for (sum, value) in sums.iter_mut().zip(rest) {
+            *sum = sum.plus(*value);
+        }
+        self.sums = sums;
+    }
+
+    /// Widens the extremes by values, of which all are valid.
+    #[inline(always)]
+    fn widen(&mut self, values: &[T::Native]) {
+        let (mut least, mut greatest) = (self.least, self.greatest);
+        for value in values {
+            let key = T::key(*value);
+            least = least.min(key);
+            greatest = greatest.max(key);
+        }
+        (self.least, self.greatest) = (least, greatest);
+    }
+
+    /// Adds the valid ones of up to 64 values.
+    #[inline(always)]
+    fn word<const EXTREMES: bool>(&mut self, values: &[T::Native], valid: u64) {
+        let mut mended = [T::Native::default(); WORD];
+        let mended = mended.get_mut(..values.len()).unwrap_or_default();
+        mended.copy_from_slice(values);
+        fill(mended, valid, T::Native::default());
+        self.sum(mended);
         if EXTREMES {
-            let extremes = self.least.iter_mut().zip(&mut self.greatest);
-            for (((least, greatest), value), bit) in extremes.zip(values).zip(BITS) {
-                let key = T::key(*value);
-                let (low, high) =
-                    if valid & bit == 0 { (T::HIGHEST, T::LOWEST) } else { (key, key) };
-                *least = if low < *least { low } else { *least };
-                *greatest = if high > *greatest { high } else { *greatest };
+            // A value that counts anyway widens nothing.
+            if let Some(other) =
+                usize::try_from(valid.trailing_zeros()).ok().and_then(|at| values.get(at))
+            {
+                fill(mended, valid, *other);
+                self.widen(mended);
             }
         }
     }
 }
 
+/// Puts a value where none is valid.
+#[inline(always)]
+fn fill<V: Copy>(values: &mut [V], valid: u64, value: V) {
+    for place in missing(valid, values.len()) {
+        if let Some(own) = values.get_mut(place) {
+            *own = value;
+        }
+    }
+}
+
+/// The places below `length` whose bits are not set.
+#[inline(always)]
+fn missing(valid: u64, length: usize) -> impl Iterator<Item = usize> {
+    let mut rest = !valid & ones(length);
+    std::iter::from_fn(move || {
+        let place = rest.trailing_zeros();
+        rest &= rest.wrapping_sub(1);
+        usize::try_from(place).ok().filter(|place| *place < WORD)
+    })
+}
+
+/// So many bits of a word.
+#[inline(always)]
+fn ones(length: usize) -> u64 {
+    if length < WORD { !(u64::MAX << length) } else { u64::MAX }
+}
+
 /// Count, sum and (with `EXTREMES`) least and greatest of the valid values of a run.
-#[inline]
+#[inline(always)]
 pub(crate) fn run<T: Value, S: Total<T>, const EXTREMES: bool>(
     values: &[T::Native],
     validity: impl Iterator<Item = u64>,
 ) -> Moments<T, S> {
-    let mut lanes: Lanes<T, S> = Lanes {
-        sums: [S::default(); LANES],
-        least: [T::HIGHEST; LANES],
-        greatest: [T::LOWEST; LANES],
-    };
+    let mut lanes: Lanes<T, S> = Lanes::new();
     let mut count = 0_u64;
     for (values, valid) in values.chunks(WORD).zip(validity) {
-        let (eights, rest) = values.as_chunks::<LANES>();
-        if valid == u64::MAX && rest.is_empty() {
-            count += values.len() as u64;
-            for eight in eights {
-                lanes.all::<EXTREMES>(eight);
-            }
-            continue;
-        }
-        let valid = if values.len() < WORD { valid & !(u64::MAX << values.len()) } else { valid };
+        let valid = valid & ones(values.len());
         if valid == 0 {
             continue;
         }
         count += u64::from(valid.count_ones());
-        let bytes = valid.to_le_bytes();
-        for (eight, byte) in eights.iter().zip(bytes) {
-            lanes.some::<EXTREMES>(eight, byte);
+        if valid != ones(values.len()) {
+            lanes.word::<EXTREMES>(values, valid);
+            continue;
         }
-        if let (false, Some(byte)) = (rest.is_empty(), bytes.get(eights.len())) {
-            let mut padded = [T::Native::default(); LANES];
-            for (place, value) in padded.iter_mut().zip(rest) {
-                *place = *value;
+        // The same with a length that is known.
+        match values.as_chunks::<WORD>() {
+            ([whole], _) => {
+                lanes.sum(whole);
+                if EXTREMES {
+                    lanes.widen(whole);
+                }
             }
-            lanes.some::<EXTREMES>(&padded, *byte);
+            (_, values) => {
+                lanes.sum(values);
+                if EXTREMES {
+                    lanes.widen(values);
+                }
+            }
         }
     }
-    let mut moments: Moments<T, S> = Moments::none();
-    moments.count = count;
-    for ((sum, least), greatest) in lanes.sums.iter().zip(lanes.least).zip(lanes.greatest) {
-        moments.sum = moments.sum.and(*sum);
-        moments.least = moments.least.min(least);
-        moments.greatest = moments.greatest.max(greatest);
-    }
-    moments
+    let sum = lanes.sums.iter().fold(S::default(), |all, sum| all.and(*sum));
+    Moments { count, sum, least: lanes.least, greatest: lanes.greatest }
 }
 
 /// Adds the valid values of a row to sums and counts, element by element.
-#[inline]
+#[inline(always)]
 pub(crate) fn add_row<T: Value, S: Total<T>>(
     sums: &mut [S],
     counts: &mut [u64],
@@ -308,40 +352,49 @@ pub(crate) fn add_row<T: Value, S: Total<T>>(
 ) {
     let places = sums.chunks_mut(WORD).zip(counts.chunks_mut(WORD));
     for (((sums, counts), values), valid) in places.zip(values.chunks(WORD)).zip(validity) {
-        if valid == u64::MAX {
-            for ((sum, count), value) in sums.iter_mut().zip(counts).zip(values) {
-                *sum = sum.plus(*value);
-                *count += 1;
-            }
+        if valid == 0 {
             continue;
         }
-        let eights = sums.chunks_mut(LANES).zip(counts.chunks_mut(LANES));
-        for (((sums, counts), values), byte) in
-            eights.zip(values.chunks(LANES)).zip(valid.to_le_bytes())
-        {
-            for (((sum, count), value), bit) in sums.iter_mut().zip(counts).zip(values).zip(BITS) {
-                let keep = byte & bit != 0;
-                *sum = sum.plus(if keep { *value } else { T::Native::default() });
-                *count += u64::from(keep);
-            }
+        let mut mended = [T::Native::default(); WORD];
+        let values = if valid & ones(values.len()) == ones(values.len()) {
+            values
+        } else {
+            let mended = mended.get_mut(..values.len()).unwrap_or_default();
+            mended.copy_from_slice(values);
+            fill(mended, valid, T::Native::default());
+            mended
+        };
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = sum.plus(*value);
         }
+        count_word(counts, valid);
     }
 }
 
 /// Counts the valid elements of a row, element by element.
-#[inline]
+#[inline(always)]
 pub(crate) fn count_row(counts: &mut [u64], validity: impl Iterator<Item = u64>) {
     for (counts, valid) in counts.chunks_mut(WORD).zip(validity) {
-        for (counts, byte) in counts.chunks_mut(LANES).zip(valid.to_le_bytes()) {
-            for (count, bit) in counts.iter_mut().zip(BITS) {
-                *count += u64::from(byte & bit != 0);
-            }
+        count_word(counts, valid);
+    }
+}
+
+/// Counts the valid ones of up to 64 elements.
+#[inline(always)]
+fn count_word(counts: &mut [u64], valid: u64) {
+    if valid == 0 {
+        return;
+    }
+    counts.iter_mut().for_each(|count| *count = count.wrapping_add(1));
+    for place in missing(valid, counts.len()) {
+        if let Some(count) = counts.get_mut(place) {
+            *count = count.wrapping_sub(1);
         }
     }
 }
 
 /// Widens least and greatest by the valid values of a row, element by element.
-#[inline]
+#[inline(always)]
 pub(crate) fn widen_row<T: Value>(
     least: &mut [T::Key],
     greatest: &mut [T::Key],
@@ -350,26 +403,80 @@ pub(crate) fn widen_row<T: Value>(
 ) {
     let places = least.chunks_mut(WORD).zip(greatest.chunks_mut(WORD));
     for (((least, greatest), values), valid) in places.zip(values.chunks(WORD)).zip(validity) {
-        let eights = least.chunks_mut(LANES).zip(greatest.chunks_mut(LANES));
-        for (((least, greatest), values), byte) in
-            eights.zip(values.chunks(LANES)).zip(valid.to_le_bytes())
-        {
-            let extremes = least.iter_mut().zip(greatest);
-            for (((least, greatest), value), bit) in extremes.zip(values).zip(BITS) {
-                let key = T::key(*value);
-                let (low, high) =
-                    if byte & bit == 0 { (T::HIGHEST, T::LOWEST) } else { (key, key) };
-                *least = if low < *least { low } else { *least };
-                *greatest = if high > *greatest { high } else { *greatest };
+        if valid == 0 {
+            continue;
+        }
+        if valid & ones(values.len()) == ones(values.len()) {
+            widen_word::<T>(least, greatest, values);
+            continue;
+        }
+        let mut before = [(T::HIGHEST, T::LOWEST); WORD];
+        for place in missing(valid, values.len()) {
+            if let (Some(before), Some(least), Some(greatest)) =
+                (before.get_mut(place), least.get(place), greatest.get(place))
+            {
+                *before = (*least, *greatest);
+            }
+        }
+        widen_word::<T>(least, greatest, values);
+        // What is missing has widened nothing.
+        for place in missing(valid, values.len()) {
+            if let (Some(before), Some(least), Some(greatest)) =
+                (before.get(place), least.get_mut(place), greatest.get_mut(place))
+            {
+                (*least, *greatest) = *before;
             }
         }
     }
 }
 
+/// Widens least and greatest by values, element by element.
+#[inline(always)]
+fn widen_word<T: Value>(least: &mut [T::Key], greatest: &mut [T::Key], values: &[T::Native]) {
+    for ((least, greatest), value) in least.iter_mut().zip(greatest).zip(values) {
+        let key = T::key(*value);
+        *least = (*least).min(key);
+        *greatest = (*greatest).max(key);
+    }
+}
+
+/// A run with bits of validity, or without where all values are valid.
+struct Whole<'a, T: Value> {
+    values: &'a [T::Native],
+    valid: Option<&'a BooleanBuffer>,
+}
+
+impl<T: Value> Kernel for Whole<'_, T> {
+    type Output = Moments<T, ()>;
+
+    #[inline(always)]
+    fn run(self) -> Moments<T, ()> {
+        match self.valid {
+            None => run::<T, (), true>(self.values, std::iter::repeat(u64::MAX)),
+            Some(valid) => run::<T, (), true>(self.values, words(valid, &(0..valid.len()))),
+        }
+    }
+}
+
+/// Count and extremes of the valid ones of these values.
+pub(crate) fn extremes<T: Value>(
+    values: &[T::Native],
+    valid: Option<&BooleanBuffer>,
+) -> Moments<T, ()> {
+    simd::run(Whole { values, valid })
+}
+
+/// Words of validity of a range of cells.
+#[inline(always)]
+pub(crate) fn words(valid: &BooleanBuffer, cells: &Range<usize>) -> impl Iterator<Item = u64> {
+    let start = valid.offset().saturating_add(cells.start);
+    let chunks = BitChunks::new(valid.values(), start, cells.len());
+    chunks.iter().chain(std::iter::once(chunks.remainder_bits()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::buffer::BooleanBuffer;
     use proptest::prelude::*;
 
     fn words(valid: &[bool]) -> Vec<u64> {
@@ -382,19 +489,41 @@ mod tests {
             8 => (-1_000_i16..1_000).prop_map(f32::from),
             1 => prop::sample::select(vec![0.0, -0.0, f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MIN, f32::MAX]),
         ];
-        prop::collection::vec((value, prop::bool::weighted(0.9)), 0..300)
+        // Words without a value, with a few and with all but a few.
+        let share = prop::sample::select(vec![0.0, 0.02, 0.5, 0.98]);
+        share.prop_flat_map(move |share| {
+            prop::collection::vec((value.clone(), prop::bool::weighted(share)), 0..300)
+        })
     }
 
     proptest! {
         #[test]
-        fn runs_and_rows_agree_with_a_loop(values in values(), all in any::<bool>()) {
+        fn runs_and_rows_agree_with_a_loop(
+            values in values(),
+            all in any::<bool>(),
+            cut in any::<(prop::sample::Index, prop::sample::Index)>(),
+        ) {
             let (numbers, mut valid): (Vec<f32>, Vec<bool>) = values.into_iter().unzip();
             if all {
                 valid.fill(true);
             }
             let kept: Vec<f32> =
                 numbers.iter().zip(&valid).filter(|(_, valid)| **valid).map(|(v, _)| *v).collect();
-            let moments = run::<Float32Type, f64, true>(&numbers, words(&valid).into_iter());
+            let (from, to) = cut;
+            let (from, to) = (from.index(numbers.len() + 1), to.index(numbers.len() + 1));
+            let cells = from.min(to)..from.max(to);
+            let bits = BooleanBuffer::from(&valid[..]);
+            // A run from any bit on.
+            let part = extremes::<Float32Type>(
+                &numbers[cells.clone()],
+                Some(&bits.slice(cells.start, cells.len())),
+            );
+            let left = cells.clone().filter(|at| valid[*at]).map(|at| numbers[at]);
+            prop_assert_eq!(part.count, left.clone().count() as u64);
+            if let Some(least) = left.min_by(f32::total_cmp) {
+                prop_assert_eq!(Float32Type::of_key(part.least).to_bits(), least.to_bits());
+            }
+            let moments = run::<Float32Type, f64, true>(&numbers, super::words(&bits, &(0..numbers.len())));
             prop_assert_eq!(moments.count, kept.len() as u64);
             // Sums of whole numbers are exact in any order.
             let sum: f64 = kept.iter().map(|v| f64::from(*v)).sum();

@@ -2,10 +2,14 @@
 //!
 //! A block is added up in slots first, then the slots go to their groups. Sums of doubles are kept
 //! with what rounding lost (Knuth's TwoSum), so that the order in which blocks come does not show.
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has to be inlined to be compiled for the machine's vector instructions"
+)]
 
 use super::slots::Slots;
 use crate::functions::{Integer, fit};
-use crate::provider::kernel::{Moments, Total, Value, add_row, count_row, run, widen_row};
+use crate::provider::kernel::{Moments, Total, Value, add_row, count_row, run, widen_row, words};
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, PrimitiveArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
@@ -13,10 +17,11 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow::util::bit_chunk_iterator::BitChunks;
 use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use std::any::Any;
+use std::marker::PhantomData;
 use std::ops::Range;
+use tarn_formats::simd::{self, Kernel};
 
 /// How the values of a channel are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +98,6 @@ pub(super) fn channel(
         DataType::Float64 => of::<Float64Type>(adding, extremes),
         _ => return None,
     })
-}
-
-/// Words of validity of a range of cells.
-fn words(valid: &BooleanBuffer, cells: &Range<usize>) -> impl Iterator<Item = u64> {
-    let start = valid.offset().saturating_add(cells.start);
-    let chunks = BitChunks::new(valid.values(), start, cells.len());
-    chunks.iter().chain(std::iter::once(chunks.remainder_bits()))
 }
 
 /// Counts cells.
@@ -339,17 +337,33 @@ impl<T: Value, S: Keeping<T>> Numbers<T, S> {
             *greatest = (*greatest).max(moments.greatest);
         }
     }
+}
 
-    fn by_run(
-        &self,
-        values: &[T::Native],
-        valid: Option<&BooleanBuffer>,
-        slots: &Slots,
-    ) -> Local<T, S> {
-        let mut local = Local::new(slots.len(), true);
-        for (slot, cells) in slots.runs() {
-            let values = values.get(cells.clone()).unwrap_or_default();
-            let moments = match (valid, self.extremes) {
+/// The cells of one block, which go to its slots.
+struct Cut<'a, T: Value, S> {
+    values: &'a [T::Native],
+    valid: Option<&'a BooleanBuffer>,
+    slots: &'a Slots,
+    extremes: bool,
+    sums: PhantomData<S>,
+}
+
+impl<T: Value, S: Total<T>> Kernel for Cut<'_, T, S> {
+    type Output = Local<T, S>;
+
+    #[inline(always)]
+    fn run(self) -> Local<T, S> {
+        if self.slots.is_by_element() { self.by_element() } else { self.by_run() }
+    }
+}
+
+impl<T: Value, S: Total<T>> Cut<'_, T, S> {
+    #[inline(always)]
+    fn by_run(&self) -> Local<T, S> {
+        let mut local = Local::new(self.slots.len(), true);
+        for (slot, cells) in self.slots.runs() {
+            let values = self.values.get(cells.clone()).unwrap_or_default();
+            let moments = match (self.valid, self.extremes) {
                 (None, false) => run::<T, S, false>(values, std::iter::repeat(u64::MAX)),
                 (None, true) => run::<T, S, true>(values, std::iter::repeat(u64::MAX)),
                 (Some(valid), false) => run::<T, S, false>(values, words(valid, &cells)),
@@ -360,16 +374,12 @@ impl<T: Value, S: Keeping<T>> Numbers<T, S> {
         local
     }
 
-    fn by_element(
-        &self,
-        values: &[T::Native],
-        valid: Option<&BooleanBuffer>,
-        slots: &Slots,
-    ) -> Local<T, S> {
-        let mut local = Local::new(slots.len(), self.extremes);
-        for (row, cells) in slots.rows() {
-            let values = values.get(cells.clone()).unwrap_or_default();
-            match valid {
+    #[inline(always)]
+    fn by_element(&self) -> Local<T, S> {
+        let mut local = Local::new(self.slots.len(), self.extremes);
+        for (row, cells) in self.slots.rows() {
+            let values = self.values.get(cells.clone()).unwrap_or_default();
+            match self.valid {
                 None => local.add_row(row, values, || std::iter::repeat(u64::MAX)),
                 Some(valid) => local.add_row(row, values, || words(valid, &cells)),
             }
@@ -421,6 +431,7 @@ impl<T: Value, S: Total<T>> Local<T, S> {
         }
     }
 
+    #[inline(always)]
     fn add_row<I: Iterator<Item = u64>>(
         &mut self,
         row: Range<usize>,
@@ -452,11 +463,9 @@ impl<T: Value, S: Keeping<T>> Channel for Numbers<T, S> {
         let Some(values) = values.and_then(|values| values.as_primitive_opt::<T>()) else {
             return internal_err!("an aggregate got values of another type than {}", T::DATA_TYPE);
         };
-        let local = if slots.is_by_element() {
-            self.by_element(values.values(), valid, slots)
-        } else {
-            self.by_run(values.values(), valid, slots)
-        };
+        let (values, extremes) = (values.values(), self.extremes);
+        let local: Local<T, S> =
+            simd::run(Cut { values, valid, slots, extremes, sums: PhantomData });
         self.grow(total);
         for (slot, group) in groups.iter().enumerate() {
             self.keep(*group, local.get(slot));
