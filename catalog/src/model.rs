@@ -20,6 +20,8 @@ pub struct LabDefaults {
     pub naan: Option<String>,
     /// For how many months data are held back at most; 24 if unset.
     pub longest_embargo_months: Option<u32>,
+    /// The fewest units behind a number that leaves data of the tier aggregates_only; 11 if unset.
+    pub smallest_cell: Option<u32>,
 }
 
 /// Where the rows of a table are.

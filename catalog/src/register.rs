@@ -16,6 +16,8 @@ use tarn_schemas::{DatasetName, Principal, Record, Tier};
 
 /// For how long data are held back at most where the lab does not say.
 const LONGEST_EMBARGO_MONTHS: u32 = 24;
+/// The fewest units behind a number that is shown where the lab does not say.
+const SMALLEST_CELL: u32 = 11;
 
 impl Catalog {
     /// What `register` would say: every violation, the FAIR score and what is missing. Changes nothing.
@@ -375,6 +377,7 @@ fn setting(defaults: &LabDefaults, tables: &[TableEntry], today: NaiveDate) -> S
     Setting {
         today,
         has_tables: !tables.is_empty(),
+        smallest_cell: defaults.smallest_cell.unwrap_or(SMALLEST_CELL),
         longest_embargo_months: defaults.longest_embargo_months.unwrap_or(LONGEST_EMBARGO_MONTHS),
     }
 }

@@ -10,8 +10,10 @@ pub mod principal;
 pub mod profile;
 pub mod record;
 pub mod site;
+pub mod standard_names;
 pub mod table;
 pub mod tier;
+pub mod time;
 pub mod units;
 
 pub use code::ErrorCode;

@@ -162,7 +162,7 @@ pub struct MarkingDetails {
     /// First day on which protection by `OUO`, `PROT`, `SBIR` or `STTR` ends, `YYYY-MM-DD`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release_date: Option<String>,
-    /// Number of the exemption of the Freedom of Information Act that `OUO` rests on, 3 to 9.
+    /// Number of the exemption of the Freedom of Information Act that `OUO` or `PDOUO` rests on, 3 to 9.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exemption: Option<u8>,
 }

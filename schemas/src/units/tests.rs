@@ -33,8 +33,8 @@ fn texts_mean_what_udunits_says() {
             |_| "-".to_owned(),
             |unit| match unit.scale {
                 Scale::Linear => unit.to_string(),
-                Scale::Moment => "moment".to_owned(),
-                Scale::Logarithmic => {
+                Scale::Moment { .. } => "moment".to_owned(),
+                Scale::Logarithmic { .. } => {
                     format!("log {}", Unit { scale: Scale::Linear, ..unit })
                 }
             },
