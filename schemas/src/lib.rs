@@ -4,6 +4,7 @@
 //! (`schemas ← formats ← connectors ← catalog ← ingest, query ← server`).
 
 pub mod code;
+pub mod export;
 pub mod facts;
 pub mod name;
 pub mod principal;

@@ -6,7 +6,6 @@
 //! contents are true is the business of [`validate`](super::validate).
 
 use super::license::check_spdx;
-use super::rights::is_uri;
 use super::standards;
 use crate::facts::FileFacts;
 use crate::record::Record;
@@ -55,8 +54,7 @@ pub fn score(record: &Record, files: &[FileFacts], has_tables: bool) -> Vec<Metr
                 .flatten()
                 .any(|text| filled(text))
     });
-    let license = record.license.as_deref().is_some_and(|license| check_spdx(license).is_ok())
-        || record.rights.as_deref().is_some_and(is_uri);
+    let license = record.license.as_deref().is_some_and(|license| check_spdx(license).is_ok());
     let sized = has_tables
         || (!files.is_empty()
             && files.iter().all(|file| file.bytes > 0 && filled(&file.media_type)));
