@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tarn_schemas::facts::FileFacts;
 use tarn_schemas::profile::identifier::is_orcid;
 use tarn_schemas::profile::license::from_words;
-use tarn_schemas::record::{Contact, Creator, Provenance};
+use tarn_schemas::record::{Contact, Creator, Organisation, Provenance};
 use tarn_schemas::{DatasetName, Record};
 
 /// Most keywords taken from standard names.
@@ -27,6 +27,15 @@ pub fn prefill(name: DatasetName, facts: &[FileFacts], defaults: &LabDefaults) -
         files: facts.iter().map(|file| file.location.clone()).collect(),
         ..Record::new(name)
     };
+    if defaults.publisher.is_none() {
+        record.publisher = publisher(facts);
+    }
+    if record.creators.is_empty()
+        && let Some(publisher) = defaults.publisher.clone().or_else(|| record.publisher.clone())
+    {
+        // What nobody signed was made by the lab that publishes it.
+        record.creators = vec![Creator { ror: publisher.ror, ..Creator::named(publisher.name) }];
+    }
     if defaults.contact.is_none() {
         record.contact = contact(facts, &record.creators);
     }
@@ -80,6 +89,12 @@ fn creators(facts: &[FileFacts]) -> Vec<Creator> {
         creators = institutions.filter(|name| name.chars().count() <= 200).map(Creator::named).collect();
     }
     creators
+}
+
+/// From ACDD's `publisher_name`, or the one institution.
+fn publisher(facts: &[FileFacts]) -> Option<Organisation> {
+    let name = only(facts, "publisher_name").or_else(|| only(facts, "institution"))?;
+    (name.chars().count() <= 200).then_some(Organisation { name, ror: None })
 }
 
 /// Name and mail address in texts such as `Ada Lovelace (ada@lab.gov)`.

@@ -118,7 +118,7 @@ fn fix(kind: &Kind, error: &ValidationError<'_>) -> String {
             Value::String(_) | Value::Number(_) | Value::Bool(_) => {
                 format!("{error}: quote texts in YAML, put lists into [ ], fields into {{ }}")
             }
-            _ => "something of another kind belongs here: see `tarn profile lab-core`".to_owned(),
+            _ => "something of another kind belongs here: see `tarn record profile`".to_owned(),
         },
         Kind::Pattern { pattern } => format!("write it in the form {pattern}"),
         Kind::MinItems { limit } => format!("give at least {limit}"),
