@@ -10,6 +10,9 @@ use std::sync::LazyLock;
 const TABLE: &str = include_str!("standard_names/cf.tsv");
 /// Longest text that is compared with the table.
 const LONGEST: usize = 200;
+/// Modifiers of standard names (CF 1.11, appendix C).
+const MODIFIERS: [&str; 4] =
+    ["detection_minimum", "number_of_observations", "standard_error", "status_flag"];
 /// Most suggestions.
 const SUGGESTIONS: usize = 3;
 
@@ -59,7 +62,7 @@ pub fn canonical_unit(name: &str) -> Option<&'static str> {
 /// What is wrong with a standard name and how to mend it; `None` if it is one. A modifier behind
 /// the name, such as `status_flag` (CF 1.11, appendix C), does not count.
 pub fn problem(text: &str) -> Option<String> {
-    let name = text.split(' ').next().unwrap_or_default();
+    let name = without_modifier(text);
     match resolve(name) {
         Some(target) if target == name => None,
         Some(target) => Some(format!("the name is {target} now: write that")),
@@ -67,6 +70,14 @@ pub fn problem(text: &str) -> Option<String> {
             [] => "this is no CF standard name (table version 93): use `long_name` for words of your own".to_owned(),
             close => format!("this is no CF standard name; did you mean {}?", close.join(" or ")),
         }),
+    }
+}
+
+/// The name without a modifier behind it.
+pub fn without_modifier(text: &str) -> &str {
+    match text.trim().split_once(' ') {
+        Some((name, modifier)) if MODIFIERS.contains(&modifier.trim()) => name,
+        _ => text,
     }
 }
 

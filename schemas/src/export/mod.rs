@@ -212,10 +212,6 @@ impl Source {
         format!("{}/datasets/{}/{}", self.base, self.lab, self.name)
     }
 
-    /// The page of this version.
-    fn version_page(&self) -> String {
-        format!("{}@{}", self.page(), self.version)
-    }
 
     /// The identifier as a URL that resolves: the DOI's, or the ARK at this node.
     pub fn identifier_url(&self) -> String {

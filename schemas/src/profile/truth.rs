@@ -50,8 +50,7 @@ pub fn truth(record: &Record, files: &[FileFacts]) -> Vec<Truth> {
     let units = with_units().filter(|(_, units)| Unit::parse(units).is_err());
     let units = units.map(|(variable, units)| format!("{}: {units:?}", variable.name)).collect();
     let names = named().filter(|(_, name)| {
-        let bare = name.split(' ').next().unwrap_or_default();
-        standard_names::resolve(bare).is_none()
+        standard_names::resolve(standard_names::without_modifier(name)).is_none()
     });
     let names = names.map(|(variable, name)| format!("{}: {name:?}", variable.name)).collect();
     let measured = || {
