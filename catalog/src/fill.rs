@@ -2,8 +2,8 @@
 
 use crate::model::LabDefaults;
 use chrono::{Months, NaiveDate};
-use tarn_schemas::{Record, Tier};
 use tarn_schemas::profile::{parse_date, review_months};
+use tarn_schemas::{Record, Tier};
 
 /// The record with everything filled in that the lab knows. Dates that an earlier version filled in
 /// stay as they are, so that registering the same record on another day changes nothing.

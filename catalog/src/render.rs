@@ -153,8 +153,17 @@ impl Page {
             };
         }
         written!(
-            marking_details, human_data, data_use, agreement, conditions, cui, export_control,
-            exposure, disclosure, reviewed, extent
+            marking_details,
+            human_data,
+            data_use,
+            agreement,
+            conditions,
+            cui,
+            export_control,
+            exposure,
+            disclosure,
+            reviewed,
+            extent
         );
         if !record.checksums.is_empty() {
             self.field("checksums", &record.checksums);

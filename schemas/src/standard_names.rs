@@ -41,7 +41,11 @@ static NAMES: LazyLock<Table> = LazyLock::new(|| {
 /// has neither.
 pub fn resolve(name: &str) -> Option<&'static str> {
     let names = &*NAMES;
-    names.units.get_key_value(name).map(|(name, _)| *name).or_else(|| names.aliases.get(name).copied())
+    names
+        .units
+        .get_key_value(name)
+        .map(|(name, _)| *name)
+        .or_else(|| names.aliases.get(name).copied())
 }
 
 /// Older names of a standard name, in the order of the alphabet.

@@ -57,10 +57,35 @@ fn context() -> Value {
         "name": {"@container": "@language"},
     });
     for term in [
-        "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field",
-        "fileObject", "fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset",
-        "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex",
-        "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform",
+        "arrayShape",
+        "citeAs",
+        "column",
+        "containedIn",
+        "equivalentProperty",
+        "extract",
+        "field",
+        "fileObject",
+        "fileProperty",
+        "fileSet",
+        "format",
+        "includes",
+        "isArray",
+        "isLiveDataset",
+        "jsonPath",
+        "key",
+        "md5",
+        "parentField",
+        "path",
+        "recordSet",
+        "references",
+        "regex",
+        "repeated",
+        "replace",
+        "samplingRate",
+        "separator",
+        "source",
+        "subField",
+        "transform",
     ] {
         context[term] = json!(format!("cr:{term}"));
     }
@@ -69,7 +94,8 @@ fn context() -> Value {
 
 /// Creators, year, title, version, publisher and identifier, as DataCite recommends.
 pub(super) fn citation(source: &Source) -> String {
-    let names: Vec<&str> = source.record.creators.iter().map(|creator| creator.name.as_str()).collect();
+    let names: Vec<&str> =
+        source.record.creators.iter().map(|creator| creator.name.as_str()).collect();
     format!(
         "{} ({}): {}. Version {}. {}. {}",
         names.join("; "),
@@ -115,7 +141,10 @@ fn record_set(table: &Table) -> Value {
 /// A column; lists and structures are not columns of CSV.
 fn field(table: &Table, column: &Column) -> Option<Value> {
     let name = &column.name;
-    let words = [column.standard_name.as_ref().map(|name| name.replace('_', " ")), column.units.as_ref().map(|units| format!("in {units}"))];
+    let words = [
+        column.standard_name.as_ref().map(|name| name.replace('_', " ")),
+        column.units.as_ref().map(|units| format!("in {units}")),
+    ];
     let words: Vec<String> = words.into_iter().flatten().collect();
     let description = (!words.is_empty()).then(|| words.join(", "));
     Some(without_nulls(json!({

@@ -172,7 +172,8 @@ fn dates(source: &Source) -> Vec<Value> {
 fn alternates(source: &Source) -> Vec<Value> {
     let mut alternates = Vec::new();
     if source.doi.is_some() {
-        alternates.push(json!({"alternateIdentifier": source.ark, "alternateIdentifierType": "ARK"}));
+        alternates
+            .push(json!({"alternateIdentifier": source.ark, "alternateIdentifierType": "ARK"}));
     }
     let name = format!("{}.{}@{}", source.lab, source.name, source.version);
     alternates.push(json!({"alternateIdentifier": name, "alternateIdentifierType": "Tarn"}));
@@ -186,14 +187,16 @@ fn related(source: &Source) -> Vec<Value> {
     let links = source.record.related.iter();
     let links = links.map(|related| (related.relation.as_str(), related.identifier.as_str()));
     let samples = source.record.samples.iter().map(|sample| ("IsDerivedFrom", sample.as_str()));
-    let instrument = source.record.provenance.iter().filter_map(|origin| origin.instrument.as_deref());
+    let instrument =
+        source.record.provenance.iter().filter_map(|origin| origin.instrument.as_deref());
     let instrument = instrument
         .filter(|text| identifiers::kind_of(text).is_some())
         .map(|text| ("IsCollectedBy", text));
     let mut found: Vec<Value> = Vec::new();
     for (relation, text) in links.chain(inputs).chain(samples).chain(instrument) {
         let Some((kind, bare)) = identifiers::resolve(source, text) else { continue };
-        let bare = if kind == identifiers::IdentifierKind::Url { identifiers::iri(&bare) } else { bare };
+        let bare =
+            if kind == identifiers::IdentifierKind::Url { identifiers::iri(&bare) } else { bare };
         let value = json!({
             "relatedIdentifier": bare, "relatedIdentifierType": kind.as_str(), "relationType": relation,
         });
@@ -213,8 +216,12 @@ fn sizes(source: &Source) -> Vec<String> {
 }
 
 fn formats(source: &Source) -> Vec<String> {
-    let mut formats: Vec<String> =
-        source.files.iter().map(|file| file.media_type.clone()).filter(|kind| !kind.is_empty()).collect();
+    let mut formats: Vec<String> = source
+        .files
+        .iter()
+        .map(|file| file.media_type.clone())
+        .filter(|kind| !kind.is_empty())
+        .collect();
     formats.sort_unstable();
     formats.dedup();
     formats
@@ -242,8 +249,9 @@ fn rights(source: &Source) -> Vec<Value> {
 }
 
 fn descriptions(source: &Source) -> Vec<Value> {
-    let mut descriptions =
-        vec![json!({"description": source.record.description.trim(), "descriptionType": "Abstract"})];
+    let mut descriptions = vec![
+        json!({"description": source.record.description.trim(), "descriptionType": "Abstract"}),
+    ];
     if let Some(provenance) = &source.record.provenance {
         let parts = [
             provenance.activity.clone(),

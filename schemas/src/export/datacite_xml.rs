@@ -33,7 +33,8 @@ pub(super) fn oai(source: &Source) -> String {
 
 fn resource(xml: &mut Xml, source: &Source) {
     let value = datacite::json(source);
-    let attributes = [("xmlns", KERNEL), ("xmlns:xsi", XSI), ("xsi:schemaLocation", KERNEL_LOCATION)];
+    let attributes =
+        [("xmlns", KERNEL), ("xmlns:xsi", XSI), ("xsi:schemaLocation", KERNEL_LOCATION)];
     xml.element("resource", &attributes, |xml| {
         match &source.doi {
             Some(doi) => xml.text("identifier", &[("identifierType", "DOI")], doi),
@@ -41,21 +42,33 @@ fn resource(xml: &mut Xml, source: &Source) {
         }
         people(xml, &value, "creators", "creator", "creatorName");
         xml.element("titles", &[], |xml| xml.text("title", &[], &source.record.title));
-        identified(xml, "publisher", &value["publisher"], "name", &[
-            ("publisherIdentifier", "publisherIdentifier"),
-            ("publisherIdentifierScheme", "publisherIdentifierScheme"),
-            ("schemeURI", "schemeUri"),
-        ]);
+        identified(
+            xml,
+            "publisher",
+            &value["publisher"],
+            "name",
+            &[
+                ("publisherIdentifier", "publisherIdentifier"),
+                ("publisherIdentifierScheme", "publisherIdentifierScheme"),
+                ("schemeURI", "schemeUri"),
+            ],
+        );
         xml.text("publicationYear", &[], source.publication_year());
         let general = [("resourceTypeGeneral", text(&value["types"], "resourceTypeGeneral"))];
         xml.text("resourceType", &general, text(&value["types"], "resourceType"));
         people(xml, &value, "contributors", "contributor", "contributorName");
         list(xml, &value, "subjects", |xml, subject| {
-            identified(xml, "subject", subject, "subject", &[
-                ("subjectScheme", "subjectScheme"),
-                ("schemeURI", "schemeUri"),
-                ("valueURI", "valueUri"),
-            ]);
+            identified(
+                xml,
+                "subject",
+                subject,
+                "subject",
+                &[
+                    ("subjectScheme", "subjectScheme"),
+                    ("schemeURI", "schemeUri"),
+                    ("valueURI", "valueUri"),
+                ],
+            );
         });
         list(xml, &value, "dates", |xml, date| {
             identified(xml, "date", date, "date", &[("dateType", "dateType")]);
@@ -66,10 +79,16 @@ fn resource(xml: &mut Xml, source: &Source) {
             identified(xml, "alternateIdentifier", alternate, "alternateIdentifier", &kind);
         });
         list(xml, &value, "relatedIdentifiers", |xml, related| {
-            identified(xml, "relatedIdentifier", related, "relatedIdentifier", &[
-                ("relatedIdentifierType", "relatedIdentifierType"),
-                ("relationType", "relationType"),
-            ]);
+            identified(
+                xml,
+                "relatedIdentifier",
+                related,
+                "relatedIdentifier",
+                &[
+                    ("relatedIdentifierType", "relatedIdentifierType"),
+                    ("relationType", "relationType"),
+                ],
+            );
         });
         for (whole, one) in [("sizes", "size"), ("formats", "format")] {
             list(xml, &value, whole, |xml, item| {
@@ -78,12 +97,18 @@ fn resource(xml: &mut Xml, source: &Source) {
         }
         xml.text("version", &[], text(&value, "version"));
         list(xml, &value, "rightsList", |xml, rights| {
-            identified(xml, "rights", rights, "rights", &[
-                ("rightsURI", "rightsUri"),
-                ("rightsIdentifier", "rightsIdentifier"),
-                ("rightsIdentifierScheme", "rightsIdentifierScheme"),
-                ("schemeURI", "schemeUri"),
-            ]);
+            identified(
+                xml,
+                "rights",
+                rights,
+                "rights",
+                &[
+                    ("rightsURI", "rightsUri"),
+                    ("rightsIdentifier", "rightsIdentifier"),
+                    ("rightsIdentifierScheme", "rightsIdentifierScheme"),
+                    ("schemeURI", "schemeUri"),
+                ],
+            );
         });
         list(xml, &value, "descriptions", |xml, description| {
             let kind = [("descriptionType", "descriptionType")];
@@ -127,13 +152,7 @@ fn list(xml: &mut Xml, value: &Value, name: &str, each: impl Fn(&mut Xml, &Value
 }
 
 /// An element with the text of one field and attributes of others.
-fn identified(
-    xml: &mut Xml,
-    name: &str,
-    value: &Value,
-    field: &str,
-    attributes: &[(&str, &str)],
-) {
+fn identified(xml: &mut Xml, name: &str, value: &Value, field: &str, attributes: &[(&str, &str)]) {
     let attributes: Vec<(&str, &str)> = attributes
         .iter()
         .map(|(attribute, field)| (*attribute, text(value, field)))
@@ -152,17 +171,26 @@ fn people(xml: &mut Xml, value: &Value, whole: &str, one: &str, name: &str) {
             xml.text("givenName", &[], text(person, "givenName"));
             xml.text("familyName", &[], text(person, "familyName"));
             for id in person["nameIdentifiers"].as_array().into_iter().flatten() {
-                identified(xml, "nameIdentifier", id, "nameIdentifier", &[
-                    ("nameIdentifierScheme", "nameIdentifierScheme"),
-                    ("schemeURI", "schemeUri"),
-                ]);
+                identified(
+                    xml,
+                    "nameIdentifier",
+                    id,
+                    "nameIdentifier",
+                    &[("nameIdentifierScheme", "nameIdentifierScheme"), ("schemeURI", "schemeUri")],
+                );
             }
             for affiliation in person["affiliation"].as_array().into_iter().flatten() {
-                identified(xml, "affiliation", affiliation, "name", &[
-                    ("affiliationIdentifier", "affiliationIdentifier"),
-                    ("affiliationIdentifierScheme", "affiliationIdentifierScheme"),
-                    ("schemeURI", "schemeUri"),
-                ]);
+                identified(
+                    xml,
+                    "affiliation",
+                    affiliation,
+                    "name",
+                    &[
+                        ("affiliationIdentifier", "affiliationIdentifier"),
+                        ("affiliationIdentifierScheme", "affiliationIdentifierScheme"),
+                        ("schemeURI", "schemeUri"),
+                    ],
+                );
             }
         });
     });

@@ -36,7 +36,10 @@ pub(super) fn json(source: &Source) -> Value {
             "hasEmail": contact.map(|contact| format!("mailto:{}", contact.email)),
         }),
     );
-    put("publisher", organisation(source.publisher(), record.publisher.as_ref().and_then(|p| p.ror.as_ref())));
+    put(
+        "publisher",
+        organisation(source.publisher(), record.publisher.as_ref().and_then(|p| p.ror.as_ref())),
+    );
     if let Some(creator) = record.creators.first() {
         let id = creator.orcid.as_ref().map(|orcid| orcid_url(orcid));
         let id = id.or_else(|| creator.ror.as_ref().map(|ror| ror_url(ror)));
@@ -58,12 +61,23 @@ pub(super) fn json(source: &Source) -> Value {
     put("subject", json!(subjects.collect::<Vec<_>>()));
     // ISO 639-1, which has no regions.
     let language = record.language.as_deref().unwrap_or("en");
-    put("language", language.split('-').next().filter(|code| code.len() == 2).map_or(Value::Null, |code| json!(code)));
-    put("landingPage", json!({"@type": "Document", "title": record.title, "accessURL": source.page()}));
+    put(
+        "language",
+        language
+            .split('-')
+            .next()
+            .filter(|code| code.len() == 2)
+            .map_or(Value::Null, |code| json!(code)),
+    );
+    put(
+        "landingPage",
+        json!({"@type": "Document", "title": record.title, "accessURL": source.page()}),
+    );
     put("accessRights", json!(access.words));
     let rights: Vec<&String> = record.rights.iter().collect();
     put("rights", json!(rights));
-    let standards = record.conforms_to.iter().map(|name| json!({"@type": "Standard", "title": name}));
+    let standards =
+        record.conforms_to.iter().map(|name| json!({"@type": "Standard", "title": name}));
     put("conformsTo", json!(standards.collect::<Vec<_>>()));
     if let Some((first, last)) = source.times() {
         put("temporal", json!([{"@type": "PeriodOfTime", "startDate": first, "endDate": last}]));

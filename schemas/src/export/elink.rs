@@ -19,7 +19,8 @@ const KINDS: [IdentifierKind; 6] = [
 pub(super) fn json(source: &Source) -> Value {
     let record = &source.record;
     let details = record.marking_details.clone().unwrap_or_default();
-    let markings = if record.markings.is_empty() { vec!["UNL".to_owned()] } else { record.markings.clone() };
+    let markings =
+        if record.markings.is_empty() { vec!["UNL".to_owned()] } else { record.markings.clone() };
     let marked = |code: &str| markings.iter().any(|marking| marking == code);
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| {
@@ -48,9 +49,6 @@ pub(super) fn json(source: &Source) -> Value {
     }
     if marked("PDOUO") {
         put("pdouo_exemption_number", json!(details.exemption.map(|number| number.to_string())));
-    }
-    if marked("PROT") {
-        put("prot_flag", json!("CRADA"));
     }
     if marked("SBIR") || marked("STTR") {
         put("sbiz_flag", json!(if marked("SBIR") { "SBIR" } else { "STTR" }));
@@ -104,7 +102,8 @@ fn persons(source: &Source) -> Vec<Value> {
     let mut persons: Vec<Value> =
         source.record.creators.iter().filter(|one| one.is_person()).map(author).collect();
     if let Some(contact) = &source.record.contact {
-        persons.push(json!({"type": "CONTACT", "last_name": contact.name, "email": [contact.email]}));
+        persons
+            .push(json!({"type": "CONTACT", "last_name": contact.name, "email": [contact.email]}));
     }
     persons
 }

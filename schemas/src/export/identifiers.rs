@@ -41,9 +41,16 @@ impl IdentifierKind {
 /// `None` for words.
 pub fn kind_of(text: &str) -> Option<(IdentifierKind, String)> {
     let text = text.trim();
-    let bare = ["https://doi.org/", "http://doi.org/", "https://dx.doi.org/", "http://dx.doi.org/", "doi:", "DOI:"]
-        .into_iter()
-        .find_map(|prefix| text.strip_prefix(prefix));
+    let bare = [
+        "https://doi.org/",
+        "http://doi.org/",
+        "https://dx.doi.org/",
+        "http://dx.doi.org/",
+        "doi:",
+        "DOI:",
+    ]
+    .into_iter()
+    .find_map(|prefix| text.strip_prefix(prefix));
     if let Some(doi) = bare.or_else(|| text.starts_with("10.").then_some(text))
         && doi.starts_with("10.")
         && doi.contains('/')
@@ -97,7 +104,7 @@ pub(super) fn url(kind: IdentifierKind, bare: &str) -> String {
             let id = bare.strip_prefix("arXiv:").unwrap_or(bare);
             format!("https://arxiv.org/abs/{}", encode_path(id))
         }
-        IdentifierKind::Igsn => format!("https://doi.org/10.58052/{}", encode_path(bare)),
+        IdentifierKind::Igsn => format!("https://igsn.org/{}", encode_path(bare)),
         IdentifierKind::Url | IdentifierKind::Urn => iri(bare),
     }
 }

@@ -36,7 +36,9 @@ pub fn links(source: &Source) -> Vec<Link> {
     links.push(plain("type", "https://schema.org/Dataset".to_owned()));
     links.push(plain("type", "https://schema.org/AboutPage".to_owned()));
     let license = schema_org::license(source);
-    links.extend(license.into_iter().find(|href| href.contains("://")).map(|href| plain("license", href)));
+    links.extend(
+        license.into_iter().find(|href| href.contains("://")).map(|href| plain("license", href)),
+    );
     for (_, format) in Format::ALL {
         links.push(Link {
             rel: "describedby",

@@ -212,7 +212,6 @@ impl Source {
         format!("{}/datasets/{}/{}", self.base, self.lab, self.name)
     }
 
-
     /// The identifier as a URL that resolves: the DOI's, or the ARK at this node.
     pub fn identifier_url(&self) -> String {
         match &self.doi {
@@ -223,7 +222,13 @@ impl Source {
 
     /// Where a format of the dataset is.
     fn export_url(&self, format: Format) -> String {
-        format!("{}/api/v1/datasets/{}/{}/export/{}", self.base, self.lab, self.at(), format.as_str())
+        format!(
+            "{}/api/v1/datasets/{}/{}/export/{}",
+            self.base,
+            self.lab,
+            self.at(),
+            format.as_str()
+        )
     }
 
     /// Where the bytes of a file are.
@@ -307,12 +312,12 @@ fn file_name(file: &FileFacts) -> &str {
 
 fn coarse(extent: Extent) -> Extent {
     const YEAR: f64 = 31_556_952.0;
-    let bounding_box = extent.bounding_box.map(|[west, south, east, north]| {
-        [west.floor(), south.floor(), east.ceil(), north.ceil()]
-    });
-    let time = extent.time.map(|(first, last)| {
-        ((first / YEAR).floor() * YEAR, (last / YEAR).ceil() * YEAR)
-    });
+    let bounding_box = extent
+        .bounding_box
+        .map(|[west, south, east, north]| [west.floor(), south.floor(), east.ceil(), north.ceil()]);
+    let time = extent
+        .time
+        .map(|(first, last)| ((first / YEAR).floor() * YEAR, (last / YEAR).ceil() * YEAR));
     Extent { time, bounding_box }
 }
 

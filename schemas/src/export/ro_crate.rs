@@ -48,11 +48,12 @@ pub(super) fn json(source: &Source) -> Value {
         json!({"@id": id})
     };
     let creators = record.creators.iter().enumerate();
-    let creators: Vec<Value> = creators
-        .map(|(place, one)| refer(creator(one), format!("#creator-{place}")))
-        .collect();
-    let publisher =
-        refer(organisation_or(record.publisher.as_ref(), source.publisher()), "#publisher".to_owned());
+    let creators: Vec<Value> =
+        creators.map(|(place, one)| refer(creator(one), format!("#creator-{place}"))).collect();
+    let publisher = refer(
+        organisation_or(record.publisher.as_ref(), source.publisher()),
+        "#publisher".to_owned(),
+    );
     let rights = license(source).into_iter().next();
     let rights = refer(
         json!({

@@ -23,12 +23,14 @@ pub(super) fn json(source: &Source) -> Value {
 fn dataset(source: &Source) -> Value {
     let record = &source.record;
     let access = access_rights::of(source);
-    let mut identifiers = vec![identifier(&source.ark, "ARK", &format!("{}/{}", source.base, source.ark))];
+    let mut identifiers =
+        vec![identifier(&source.ark, "ARK", &format!("{}/{}", source.base, source.ark))];
     if let Some(doi) = &source.doi {
         identifiers.insert(0, identifier(&format!("doi:{doi}"), "DOI", &source.identifier_url()));
     }
     let links = |relations: &[&str]| -> Vec<String> {
-        let found = record.related.iter().filter(|related| relations.contains(&related.relation.as_str()));
+        let found =
+            record.related.iter().filter(|related| relations.contains(&related.relation.as_str()));
         found.filter_map(|related| link(source, &related.identifier)).collect()
     };
     let inputs = record.provenance.iter().flat_map(|origin| &origin.derived_from);
@@ -175,7 +177,9 @@ fn distributions(source: &Source) -> Vec<Value> {
 pub(super) fn usage(source: &Source) -> Vec<Value> {
     let given = source.record.data_use.iter();
     let codes = given.flat_map(|given| {
-        [given.permission.as_str()].into_iter().chain(given.modifiers.iter().map(|m| m.code.as_str()))
+        [given.permission.as_str()]
+            .into_iter()
+            .chain(given.modifiers.iter().map(|m| m.code.as_str()))
     });
     let terms = codes.filter_map(|code| Some((code, data_use_term(code)?)));
     let terms = terms.map(|(code, term)| {
@@ -185,7 +189,8 @@ pub(super) fn usage(source: &Source) -> Vec<Value> {
         })
     });
     let agreement = source.record.agreement.iter();
-    let agreement = agreement.map(|agreement| json!({"@type": "CreativeWork", "name": agreement.id}));
+    let agreement =
+        agreement.map(|agreement| json!({"@type": "CreativeWork", "name": agreement.id}));
     terms.chain(agreement).collect()
 }
 

@@ -312,12 +312,7 @@ fn check_modifier(
     }
 }
 
-fn disclosure(
-    record: &Record,
-    files: &[FileFacts],
-    setting: &Setting,
-    findings: &mut Findings,
-) {
+fn disclosure(record: &Record, files: &[FileFacts], setting: &Setting, findings: &mut Findings) {
     let Some(given) = &record.disclosure else {
         if record.tier == Some(Tier::AggregatesOnly) {
             findings.add(
@@ -329,8 +324,15 @@ fn disclosure(
         }
         return;
     };
-    let Disclosure { unit, minimum_cell, dominance_percent, rounding, epsilon, functions, group_by } =
-        given;
+    let Disclosure {
+        unit,
+        minimum_cell,
+        dominance_percent,
+        rounding,
+        epsilon,
+        functions,
+        group_by,
+    } = given;
     if unit.trim().is_empty() {
         findings.add(
             "/disclosure/unit",
@@ -383,9 +385,9 @@ fn disclosure(
     }
     let known = |column: &String| {
         let variables = files.iter().flat_map(|file| &file.variables);
-        variables.into_iter().any(|variable| {
-            variable.name == *column || variable.dimensions.contains(column)
-        })
+        variables
+            .into_iter()
+            .any(|variable| variable.name == *column || variable.dimensions.contains(column))
     };
     let has_variables = files.iter().any(|file| !file.variables.is_empty());
     for (place, column) in group_by.iter().enumerate() {

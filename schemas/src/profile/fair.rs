@@ -158,7 +158,8 @@ fn whole(name: &'static str, points: f64, met: bool, fix: &str) -> Metric {
 
 /// A metric of several parts; each part earns its points if all it asks for is there.
 fn parts(name: &'static str, parts: &[(&[(bool, &str)], f64)]) -> Metric {
-    let mut metric = Metric { name, title: title(name), points: 0.0, earned: 0.0, fix: String::new() };
+    let mut metric =
+        Metric { name, title: title(name), points: 0.0, earned: 0.0, fix: String::new() };
     let mut absent: Vec<&str> = Vec::new();
     for (wanted, points) in parts {
         metric.points += points;

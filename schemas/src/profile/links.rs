@@ -1,9 +1,9 @@
 //! Rules on dates of care, provenance, funding and links to other resources.
 
+use super::agents::ror;
 use super::date::{in_months, parse_date};
 use super::rights::is_uri;
 use super::vocabulary::RELATION_TYPES;
-use super::agents::ror;
 use super::{Findings, NOTHING, Setting, shown, standards};
 use crate::facts::FileFacts;
 use crate::record::Record;
@@ -162,7 +162,11 @@ fn subjects(record: &Record, findings: &mut Findings) {
         let pointer = format!("/subjects/{place}");
         for (field, text, fix) in [
             ("term", &subject.term, "write the term, or leave the entry out"),
-            ("scheme", &subject.scheme, "name the vocabulary that the term is from, such as CF Standard Name Table"),
+            (
+                "scheme",
+                &subject.scheme,
+                "name the vocabulary that the term is from, such as CF Standard Name Table",
+            ),
         ] {
             if text.trim().is_empty() {
                 findings.add(

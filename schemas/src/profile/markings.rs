@@ -1,8 +1,8 @@
 //! Rules on markings: the access limitation codes of OSTI E-Link 2.0 against each other, against the
 //! tier, and against what they need besides; controlled unclassified information (CUI); export control.
 
-use super::vocabulary::LIMITED;
 use super::date::parse_date;
+use super::vocabulary::LIMITED;
 use super::{Findings, NOTHING, Setting, shown};
 use crate::record::{Cui, ExportControl, Record};
 use crate::tier::Tier;
@@ -16,9 +16,8 @@ const STRICTEST: [&str; 4] = ["CUI", "ECI", "NNPI", "SSI"];
 /// Codes that protect until a date.
 const UNTIL: [&str; 3] = ["PROT", "SBIR", "STTR"];
 /// Limited dissemination controls of the CUI registry; `REL TO` is followed by countries.
-const DISSEMINATION: [&str; 9] = [
-    "NOFORN", "FED ONLY", "FEDCON", "NOCON", "DL ONLY", "RELIDO", "DISPLAY ONLY", "AC", "AWP",
-];
+const DISSEMINATION: [&str; 9] =
+    ["NOFORN", "FED ONLY", "FEDCON", "NOCON", "DL ONLY", "RELIDO", "DISPLAY ONLY", "AC", "AWP"];
 const REGIMES: [&str; 4] = ["EAR", "ITAR", "10CFR810", "10CFR110"];
 
 pub(super) fn check(record: &Record, setting: &Setting, findings: &mut Findings) {
@@ -198,7 +197,10 @@ fn check_cui(record: &Record, cui: &Cui, findings: &mut Findings) {
                 format!("/cui/dissemination/{place}"),
                 "cui.dissemination",
                 shown(control),
-                format!("use a control of the CUI registry: {}, REL TO …", DISSEMINATION.join(", ")),
+                format!(
+                    "use a control of the CUI registry: {}, REL TO …",
+                    DISSEMINATION.join(", ")
+                ),
             );
         }
     }
@@ -257,7 +259,10 @@ fn check_export(record: &Record, export: &ExportControl, findings: &mut Findings
             "an export classification needs the tier controlled or a stricter one",
         );
     }
-    if is_strict(record.tier) && classification != "EAR99" && !export.us_persons && export.countries.is_empty()
+    if is_strict(record.tier)
+        && classification != "EAR99"
+        && !export.us_persons
+        && export.countries.is_empty()
     {
         findings.add(
             "/export_control/countries",

@@ -58,7 +58,7 @@ fn explain(schema: &Value, error: &ValidationError<'_>, prefix: &str) -> Vec<Vio
             let name = property.as_str().unwrap_or_default();
             vec![one(child(&path, name), "nothing".to_owned(), format!("write {name}"))]
         }
-        kind => vec![one(path, text(error.instance()), fix(kind, error))],
+        kind => vec![one(path, text(error.instance()), fix(kind))],
     }
 }
 
@@ -106,7 +106,7 @@ fn unknown(node: &Value, name: &str) -> String {
     }
 }
 
-fn fix(kind: &Kind, error: &ValidationError<'_>) -> String {
+fn fix(kind: &Kind) -> String {
     match kind {
         Kind::Enum { options } => {
             let words = options.as_array().into_iter().flatten();
@@ -114,12 +114,7 @@ fn fix(kind: &Kind, error: &ValidationError<'_>) -> String {
                 words.map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned)).collect();
             format!("use one of {}", words.join(", "))
         }
-        Kind::Type { .. } => match error.instance().as_ref() {
-            Value::String(_) | Value::Number(_) | Value::Bool(_) => {
-                format!("{error}: quote texts in YAML, put lists into [ ], fields into {{ }}")
-            }
-            _ => "something of another kind belongs here: see `tarn record profile`".to_owned(),
-        },
+        Kind::Type { .. } => "a value of another kind belongs here (see `tarn record profile`): in YAML quote texts, put lists into [ ], fields into { }".to_owned(),
         Kind::Pattern { pattern } => format!("write it in the form {pattern}"),
         Kind::MinItems { limit } => format!("give at least {limit}"),
         Kind::MaxItems { limit } => format!("give at most {limit}"),

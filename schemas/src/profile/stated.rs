@@ -23,7 +23,10 @@ pub(super) fn check(record: &Record, files: &[FileFacts], findings: &mut Finding
 
 /// First and last second that text stands for.
 fn seconds(text: &str) -> Option<(f64, f64)> {
-    #[expect(clippy::cast_precision_loss, reason = "whole seconds of any date are exact in a double")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "whole seconds of any date are exact in a double"
+    )]
     let float = |seconds: i64| seconds as f64;
     if let Some(day) = super::parse_date(text) {
         let days = day.signed_duration_since(NaiveDate::default()).num_seconds();

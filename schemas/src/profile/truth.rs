@@ -73,10 +73,11 @@ pub fn truth(record: &Record, files: &[FileFacts]) -> Vec<Truth> {
         .chain(record.funding.iter().map(|funding| funding.ror.as_deref()))
         .flatten();
     let (orcids, rors): (Vec<&str>, Vec<&str>) = (orcids.collect(), rors.collect());
-    let wrong_ids = orcids.iter().filter(|id| !is_orcid(id)).chain(rors.iter().filter(|id| !is_ror(id)));
+    let wrong_ids =
+        orcids.iter().filter(|id| !is_orcid(id)).chain(rors.iter().filter(|id| !is_ror(id)));
     let wrong_ids = wrong_ids.map(|id| (*id).to_owned()).collect();
-    let contradicts = record.tier == Some(Tier::Restricted)
-        && record.license.as_deref().is_some_and(is_open);
+    let contradicts =
+        record.tier == Some(Tier::Restricted) && record.license.as_deref().is_some_and(is_open);
     let license = if contradicts { vec!["license".to_owned()] } else { Vec::new() };
 
     let stated_extents = usize::from(record.extent.is_some());
@@ -119,7 +120,8 @@ pub fn truth(record: &Record, files: &[FileFacts]) -> Vec<Truth> {
             "an open licence contradicts the tier restricted",
         ),
     ];
-    let looked = checks.into_iter().filter(|(_, checked, wrong, _)| *checked > 0 || !wrong.is_empty());
+    let looked =
+        checks.into_iter().filter(|(_, checked, wrong, _)| *checked > 0 || !wrong.is_empty());
     looked
         .map(|(name, checked, wrong, fix): (&str, usize, Vec<String>, &str)| Truth {
             name: name.to_owned(),

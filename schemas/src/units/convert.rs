@@ -10,7 +10,10 @@ pub struct Conversion(Way);
 enum Way {
     Linear(Linear),
     /// Out of a logarithm or into one, through base units.
-    Through { from: Unit, to: Unit },
+    Through {
+        from: Unit,
+        to: Unit,
+    },
 }
 
 /// `y = (x × multiply / divide) + shift`, with as few roundings as the factors allow.
@@ -45,9 +48,9 @@ impl Conversion {
             (Scale::Moment { .. }, Scale::Moment { .. }) => Err(UnitError(
                 "one counts from a date that the standard calendar has not".to_owned(),
             )),
-            (Scale::Moment { .. }, _) | (_, Scale::Moment { .. }) => Err(UnitError(
-                "one counts time from a moment and the other does not".to_owned(),
-            )),
+            (Scale::Moment { .. }, _) | (_, Scale::Moment { .. }) => {
+                Err(UnitError("one counts time from a moment and the other does not".to_owned()))
+            }
             (Scale::Logarithmic { reference: None, .. }, _)
             | (_, Scale::Logarithmic { reference: None, .. })
                 if from != to =>
@@ -70,9 +73,8 @@ impl Conversion {
         let unit = |text: &str| {
             Unit::parse(text).map_err(|error| UnitError(format!("{text:?} is no unit: {error}")))
         };
-        Self::between(unit(from)?, unit(to)?).map_err(|error| {
-            UnitError(format!("{from:?} does not convert to {to:?}: {error}"))
-        })
+        Self::between(unit(from)?, unit(to)?)
+            .map_err(|error| UnitError(format!("{from:?} does not convert to {to:?}: {error}")))
     }
 
     /// A number in the other unit. NaN stays NaN; the logarithm of a negative number is NaN.
@@ -89,9 +91,8 @@ impl Linear {
         let (up, down) = (from.up * to.down, from.down * to.up);
         let (quotient, reciprocal) = (up / down, down / up);
         // A whole factor multiplies, a whole reciprocal divides; only a true fraction does both.
-        let whole = |x: f64| {
-            (0.5..1e15).contains(&x) && (x - x.round()).abs() <= 4.0 * f64::EPSILON * x
-        };
+        let whole =
+            |x: f64| (0.5..1e15).contains(&x) && (x - x.round()).abs() <= 4.0 * f64::EPSILON * x;
         let (multiply, divide) = if whole(quotient) {
             (quotient.round(), 1.0)
         } else if whole(reciprocal) {

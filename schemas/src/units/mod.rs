@@ -142,7 +142,10 @@ impl Unit {
     fn number(up: f64, down: f64) -> Result<Self, UnitError> {
         let negative = up < 0.0;
         let factor = Factor { up: up.abs(), down }.checked()?;
-        Ok(Self { factor: Factor { up: if negative { -factor.up } else { factor.up }, ..factor }, ..Self::ONE })
+        Ok(Self {
+            factor: Factor { up: if negative { -factor.up } else { factor.up }, ..factor },
+            ..Self::ONE
+        })
     }
 
     fn is_linear(self) -> bool {
@@ -161,14 +164,10 @@ impl Unit {
         let scale = match (self.scale, other.scale) {
             (Scale::Linear, Scale::Linear) => Scale::Linear,
             (level @ Scale::Logarithmic { .. }, Scale::Linear) if other.is_number() => level,
-            (Scale::Linear, level @ Scale::Logarithmic { .. })
-                if self.is_number() && sign > 0 =>
-            {
+            (Scale::Linear, level @ Scale::Logarithmic { .. }) if self.is_number() && sign > 0 => {
                 level
             }
-            (Scale::Logarithmic { base, .. }, Scale::Linear)
-                if self.exponents == [0; BASES] =>
-            {
+            (Scale::Logarithmic { base, .. }, Scale::Linear) if self.exponents == [0; BASES] => {
                 Scale::Logarithmic { base, reference: None }
             }
             _ => {

@@ -45,11 +45,8 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> Option<f64> {
     let f = (h - 1 + 12) % 12;
     let e = (1461 * g).div_euclid(4) + day - 1 - 1402;
     let number = e + (153 * f + 2).div_euclid(5);
-    let number = if julian {
-        number
-    } else {
-        number - (3 * (g + 184).div_euclid(100)).div_euclid(4) + 38
-    };
+    let number =
+        if julian { number } else { number - (3 * (g + 184).div_euclid(100)).div_euclid(4) + 38 };
     i32::try_from(number - EPOCH).ok().map(f64::from)
 }
 
@@ -114,7 +111,6 @@ fn parse_clock(text: &str) -> Option<f64> {
 
 /// The number that text is, if it is one of at most so many digits in a range.
 fn within(text: &str, digits: usize, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
-    let fits =
-        (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = (1..=digits).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| fits && range.contains(number))
 }

@@ -109,8 +109,7 @@ impl<'a> Parser<'a> {
             if !reference.is_linear() {
                 return Err(UnitError("a logarithm of a logarithm".to_owned()));
             }
-            let scale =
-                Scale::Logarithmic { base, reference: Some(reference.factor.value()) };
+            let scale = Scale::Logarithmic { base, reference: Some(reference.factor.value()) };
             let unit = Unit { factor: Factor::ONE, offset: 0.0, scale, ..reference };
             return Ok((unit, false));
         }

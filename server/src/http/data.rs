@@ -31,7 +31,9 @@ pub(crate) async fn table(
     let (wanted, format) = match table.rsplit_once('.') {
         Some((table, "csv")) => (table, (SqlFormat::Csv, "text/csv; charset=utf-8")),
         Some((table, "json")) => (table, (SqlFormat::Json, "application/json")),
-        Some((table, "arrow")) => (table, (SqlFormat::Arrow, "application/vnd.apache.arrow.stream")),
+        Some((table, "arrow")) => {
+            (table, (SqlFormat::Arrow, "application/vnd.apache.arrow.stream"))
+        }
         _ => {
             let problem = format!("no {table:?}: write TABLE.csv, TABLE.json or TABLE.arrow");
             return Err(Failure::new(ErrorCode::NotFound, problem).into());
@@ -75,9 +77,8 @@ pub(crate) async fn file(
     if let Decision::Deny { reason } = door.catalog.decide(&who, Action::Read, &dataset) {
         return Err(Failure::new(ErrorCode::PermissionDenied, reason).into());
     }
-    let missing = || {
-        Failure::new(ErrorCode::NotFound, format!("dataset {lab}.{name} has no file {place}"))
-    };
+    let missing =
+        || Failure::new(ErrorCode::NotFound, format!("dataset {lab}.{name} has no file {place}"));
     let file = dataset.files.get(place).ok_or_else(missing)?;
     // Where files lie is for those who may write; a refusal does not say it.
     let bytes = match Location::parse(&file.location) {
@@ -87,7 +88,12 @@ pub(crate) async fn file(
     let bytes = bytes.map_err(|error| {
         let failure = Failure::from(error);
         tracing::warn!(%lab, %name, place, error = %failure, "a file cannot be read");
-        Failure::new(failure.code(), format!("file {place} of {lab}.{name} cannot be read, or is not the one that was registered"))
+        Failure::new(
+            failure.code(),
+            format!(
+                "file {place} of {lab}.{name} cannot be read, or is not the one that was registered"
+            ),
+        )
     })?;
     let mut response = Body::from_stream(bytes).into_response();
     let headers = response.headers_mut();

@@ -72,12 +72,8 @@ fn conditions_are_known() {
 
 #[test]
 fn modifiers_of_data_use_are_complete() {
-    let given = |code: &str| UseModifier {
-        code: code.to_owned(),
-        until: None,
-        place: None,
-        months: None,
-    };
+    let given =
+        |code: &str| UseModifier { code: code.to_owned(), until: None, place: None, months: None };
     let check = |modifiers: Vec<UseModifier>, expected: &[(&str, &str)]| {
         let permission = "GRU".to_owned();
         let data_use = DataUse { permission, disease: None, modifiers };
@@ -94,13 +90,13 @@ fn modifiers_of_data_use_are_complete() {
     check(vec![given("GS")], &[(&format!("{first}/place"), "data_use.place")]);
     check(vec![UseModifier { place: Some("US".to_owned()), ..given("GS") }], &[]);
     check(vec![given("TS")], &[(&format!("{first}/months"), "data_use.months")]);
-    check(vec![UseModifier { months: Some(u32::MAX), ..given("TS") }], &[(&format!("{first}/months"), "data_use.months")]);
+    check(
+        vec![UseModifier { months: Some(u32::MAX), ..given("TS") }],
+        &[(&format!("{first}/months"), "data_use.months")],
+    );
     check(vec![UseModifier { months: Some(24), ..given("TS") }], &[]);
     check(vec![given("ncu")], &[(&format!("{first}/code"), "data_use.modifier")]);
-    check(
-        vec![given("NCU"), given("NCU")],
-        &[("/data_use/modifiers/1/code", "data_use.once")],
-    );
+    check(vec![given("NCU"), given("NCU")], &[("/data_use/modifiers/1/code", "data_use.once")]);
     put(
         Tier::Controlled,
         "/data_use/permission",

@@ -19,7 +19,10 @@ fn wrong(value: &Value) -> Vec<(String, String)> {
 fn a_record_reads_back_by_the_schema() {
     let whole = record();
     assert_eq!(super::super::read(&json!(whole)).unwrap(), whole);
-    assert_eq!(super::super::read(&json!({"name": "x"})).unwrap(), Record::new("x".parse().unwrap()));
+    assert_eq!(
+        super::super::read(&json!({"name": "x"})).unwrap(),
+        Record::new("x".parse().unwrap())
+    );
 }
 
 #[test]
@@ -31,7 +34,12 @@ fn every_wrong_shape_is_found_at_once_with_its_place() {
     }));
     let pointers: Vec<&str> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
     for pointer in [
-        "/titel", "/keywords", "/tier", "/creators/0/nam", "/creators/0/name", "/embargo/until",
+        "/titel",
+        "/keywords",
+        "/tier",
+        "/creators/0/nam",
+        "/creators/0/name",
+        "/embargo/until",
         "/extent/bounding_box",
     ] {
         assert!(pointers.contains(&pointer), "{pointer}: {found:?}");

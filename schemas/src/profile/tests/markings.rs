@@ -5,7 +5,11 @@ use super::*;
 use crate::record::{Cui, ExportControl, MarkingDetails};
 
 /// Rules that markings break at a tier, by code in front.
-fn marked(tier: Tier, markings: &[&str], change: impl FnOnce(&mut Record)) -> Vec<(String, String)> {
+fn marked(
+    tier: Tier,
+    markings: &[&str],
+    change: impl FnOnce(&mut Record),
+) -> Vec<(String, String)> {
     broken(|r, _| {
         at(tier, r);
         r.markings = markings.iter().map(|&code| code.to_owned()).collect();
@@ -76,7 +80,10 @@ fn some_codes_need_more() {
     };
     let pointer = "/marking_details/release_date";
     for code in ["PROT", "SBIR", "STTR"] {
-        assert_eq!(marked(Tier::Controlled, &[code], |_| ()), one(pointer, "markings.release_date"));
+        assert_eq!(
+            marked(Tier::Controlled, &[code], |_| ()),
+            one(pointer, "markings.release_date")
+        );
         assert_eq!(
             marked(Tier::Controlled, &[code], |r| r.marking_details = Some(date("2030-01-01"))),
             []
@@ -110,7 +117,8 @@ fn controlled_unclassified_information_says_what_it_is() {
         marked(Tier::Restricted, &["OUO"], |r| r.cui = Some(cui())),
         one("/markings", "cui.marking")
     );
-    for (banner, rule) in [("CUI", "cui.banner"), ("CUI//NOFORN", "cui.banner"), ("", "cui.banner")] {
+    for (banner, rule) in [("CUI", "cui.banner"), ("CUI//NOFORN", "cui.banner"), ("", "cui.banner")]
+    {
         assert_eq!(
             marked(Tier::Restricted, &["CUI"], |r| {
                 r.cui = Some(Cui { banner: banner.to_owned(), ..cui() });
@@ -134,10 +142,7 @@ fn controlled_unclassified_information_says_what_it_is() {
         one("/cui/dissemination/0", "cui.dissemination")
     );
     let public = marked(Tier::Public, &["CUI"], |r| r.cui = Some(cui()));
-    assert_eq!(
-        public,
-        [one("/markings/0", "markings.tier"), one("/cui", "cui.tier")].concat()
-    );
+    assert_eq!(public, [one("/markings/0", "markings.tier"), one("/cui", "cui.tier")].concat());
 }
 
 #[test]

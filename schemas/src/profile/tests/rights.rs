@@ -79,4 +79,3 @@ fn an_embargo_ends_in_the_future_and_has_a_reason() {
     });
     passes(|r, _| r.embargo = None);
 }
-

@@ -27,7 +27,9 @@ fn a_stated_time_is_that_of_the_files() {
 fn a_stated_box_is_that_of_the_files() {
     let given = |bounds| Some(StatedExtent { time: None, bounding_box: Some(bounds) });
     passes(|r, _| r.extent = given([0.5, -89.5, 359.5, 89.50005]));
-    for wrong in [[0.5, -89.5, 359.5, 89.0], [f64::NAN, -89.5, 359.5, 89.5], [-180.0, -90.0, 180.0, 90.0]] {
+    for wrong in
+        [[0.5, -89.5, 359.5, 89.0], [f64::NAN, -89.5, 359.5, 89.5], [-180.0, -90.0, 180.0, 90.0]]
+    {
         breaks("/extent/bounding_box", "extent.box_differs", |r, _| r.extent = given(wrong));
     }
     breaks("/extent/bounding_box", "extent.box_unknown", |r, f| {

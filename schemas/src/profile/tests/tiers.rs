@@ -31,8 +31,7 @@ pub(super) fn at(tier: Tier, record: &mut Record) {
         Some(DataUse { permission: "GRU".to_owned(), disease: None, modifiers: Vec::new() });
     record.exposure = Some(Exposure::Redacted);
     if tier == Tier::Restricted {
-        record.reviewed =
-            Some(Reviewed { by: "Ann".to_owned(), on: "2026-11-20".to_owned() });
+        record.reviewed = Some(Reviewed { by: "Ann".to_owned(), on: "2026-11-20".to_owned() });
         record.review = Some("2027-11-01".to_owned());
     }
     if tier == Tier::AggregatesOnly {
@@ -58,8 +57,15 @@ fn without_enforced(found: Vec<(String, String)>) -> Vec<(String, String)> {
 /// Fields that a tier asks for, by the table of the profile.
 fn required(tier: Tier) -> Vec<&'static str> {
     let mut fields = vec![
-        "title", "description", "creators", "publisher", "contact", "issued", "resource_type",
-        "steward", "review",
+        "title",
+        "description",
+        "creators",
+        "publisher",
+        "contact",
+        "issued",
+        "resource_type",
+        "steward",
+        "review",
     ];
     fields.extend(match tier {
         Tier::Public => vec!["license", "keywords"],
@@ -68,10 +74,22 @@ fn required(tier: Tier) -> Vec<&'static str> {
             vec!["keywords", "terms", "rights", "agreement", "exposure", "data_use"]
         }
         Tier::Restricted => vec![
-            "terms", "agreement", "conditions", "exposure", "provenance", "reviewed", "data_use",
+            "terms",
+            "agreement",
+            "conditions",
+            "exposure",
+            "provenance",
+            "reviewed",
+            "data_use",
         ],
         Tier::AggregatesOnly => vec![
-            "keywords", "terms", "agreement", "conditions", "exposure", "provenance", "disclosure",
+            "keywords",
+            "terms",
+            "agreement",
+            "conditions",
+            "exposure",
+            "provenance",
+            "disclosure",
             "rights",
         ],
     });
@@ -86,7 +104,8 @@ fn a_record_of_each_tier_breaks_no_rule_and_each_field_it_lacks_is_named() {
         let mut whole = record();
         at(tier, &mut whole);
         let value = json!(whole);
-        let errors: Vec<String> = schema.iter_errors(&value).map(|error| error.to_string()).collect();
+        let errors: Vec<String> =
+            schema.iter_errors(&value).map(|error| error.to_string()).collect();
         assert_eq!(errors, [""; 0], "{tier}");
         for field in required(tier) {
             let mut value = json!(whole);
