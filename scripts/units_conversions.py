@@ -16,7 +16,7 @@ from pathlib import Path
 import cf_units
 
 LINES = 1500
-NEWER = {"electronvolt", "electron_volt", "eV", "amu", "u", "atomic_mass_unit", "atomicmassunit", "footcandle"}
+NEWER = {"bev", "electronvolt", "electron_volt", "eV", "amu", "u", "atomic_mass_unit", "atomicmassunit", "footcandle"}
 PREFIXES = ["", "", "", "k", "m", "M", "µ", "n", "h", "c", "kilo", "milli", "mega"]
 BY_HAND = [
     ("degF", "degC"),
@@ -86,7 +86,9 @@ def main(table):
     for _ in range(6000):
         factors = []
         for _ in range(choose.choice([1, 1, 2, 2, 3])):
-            name = choose.choice(PREFIXES) + choose.choice(known)
+            name = choose.choice(known)
+            # Signs take no prefix here: nobody writes millidegrees as m°.
+            name = (choose.choice(PREFIXES) if name.isascii() and name[0].isalpha() else "") + name
             factors.append(name + choose.choice(["", "", "2", "-1", "^-2", "**3"]))
         text = choose.choice([" ", ".", "/", " per ", " * "]).join(factors)
         text = choose.choice(["", "", "", "2.5e-3 ", "100 "]) + text

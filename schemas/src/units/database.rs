@@ -96,7 +96,7 @@ impl Database {
             });
             by_name
                 .chain(by_symbol)
-                .find_map(|(rest, factor)| factor.times(self.whole(rest)?, 1).ok())
+                .find_map(|(rest, factor)| self.whole(rest)?.prefixed(*factor).ok())
         })
     }
 

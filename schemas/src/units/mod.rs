@@ -200,6 +200,13 @@ impl Unit {
         Ok(unit)
     }
 
+    /// This unit with a prefix: unlike a product it keeps its zero, so that a thousandth of a degree
+    /// Celsius counts from 273.15 kelvin too.
+    fn prefixed(self, prefix: Self) -> Result<Self, UnitError> {
+        let factor = self.factor.times(prefix.factor)?;
+        Ok(Self { factor, offset: self.offset / prefix.factor.value(), ..self })
+    }
+
     /// Numbers in this unit count from another zero, such as degrees Celsius from 273.15 kelvin.
     fn shifted(self, offset: f64) -> Self {
         Self { offset: self.offset + offset, ..self }
