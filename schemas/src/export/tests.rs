@@ -103,8 +103,7 @@ fn boxes_lie_within_the_earth_and_may_cross_the_antimeridian() {
     assert_eq!(of([-280.0, -90.0, 80.0, 90.0]), Some([-180.0, -90.0, 180.0, 90.0]));
     assert_eq!(of([170.0, 0.0, 190.0, 5.0]), Some([170.0, 0.0, -170.0, 5.0]));
     assert_eq!(of([0.0, 0.0, 360.0, 5.0]), Some([-180.0, 0.0, 180.0, 5.0]));
-    let extent =
-        Extent { time: Some((0.0, 0.0)), bounding_box: Some([170.0, 0.0, 190.0, 5.0]) };
+    let extent = Extent { time: Some((0.0, 0.0)), bounding_box: Some([170.0, 0.0, 190.0, 5.0]) };
     let item: Value =
         serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac)).unwrap();
     assert_eq!(item["geometry"]["type"], "MultiPolygon");
@@ -115,8 +114,10 @@ fn data_without_time_are_a_collection() {
     let extent = Extent::default();
     let value: Value =
         serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac)).unwrap();
-    assert_eq!((&value["type"], value["extent"]["temporal"]["interval"][0][0].as_str()),
-        (&json!("Collection"), Some("2026-11-22T00:00:00Z")));
+    assert_eq!(
+        (&value["type"], value["extent"]["temporal"]["interval"][0][0].as_str()),
+        (&json!("Collection"), Some("2026-11-22T00:00:00Z"))
+    );
 }
 
 #[test]
@@ -183,7 +184,7 @@ fn well_formed(xml: &str) -> bool {
     let body = xml.split_once("?>").map_or(xml, |(_, body)| body);
     for piece in body.split('<').skip(1) {
         let Some((tag, text)) = piece.split_once('>') else { return false };
-        let legal = |c: char| !(c.is_control() && !"\t\n\r".contains(c)) && c != '\u{ffff}';
+        let legal = |c: char| ("\t\n\r".contains(c) || !c.is_control()) && c != '\u{ffff}';
         if text.contains('>') || !text.chars().all(legal) || tag.contains(['\r', '\0']) {
             return false;
         }

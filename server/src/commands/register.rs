@@ -109,6 +109,25 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
 /// Largest record: texts and names of files, not data.
 const LARGEST: u64 = 16 << 20;
 
+/// Deepest brackets. The reader of YAML takes time by the square of their depth.
+const DEEPEST: usize = 500;
+
+/// How deep brackets open in a text, wherever they stand.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => {
+                depth = depth.saturating_add(1);
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// The record of a file, or everything that has the wrong shape.
 fn read(path: &Path) -> Result<Result<Record, Vec<Violation>>, Failure> {
     let no_record = |what: &str| {
@@ -132,6 +151,13 @@ fn read(path: &Path) -> Result<Result<Record, Vec<Violation>>, Failure> {
         ErrorKind::IsADirectory => no_record("a folder"),
         _ => io(path.display(), &e),
     })?;
+    if nesting(&text) > DEEPEST {
+        let problem = format!(
+            "{}: brackets inside brackets, more than {DEEPEST} deep: a record has lists and fields, not more",
+            path.display()
+        );
+        return Err(Failure::new(ErrorCode::InvalidData, problem));
+    }
     let value: serde_json::Value = serde_yaml_ng::from_str(&text)
         .map_err(|e| Failure::new(ErrorCode::InvalidData, format!("{}: {e}", path.display())))?;
     if !value.is_object() {
