@@ -88,8 +88,13 @@ pub(crate) async fn file(
     let bytes = bytes.map_err(|error| {
         let failure = Failure::from(error);
         tracing::warn!(%lab, %name, place, error = %failure, "a file cannot be read");
+        // Other bytes than were registered are a conflict, and no fault of this node.
+        let code = match failure.code() {
+            ErrorCode::DataLoss => ErrorCode::Conflict,
+            code => code,
+        };
         Failure::new(
-            failure.code(),
+            code,
             format!(
                 "file {place} of {lab}.{name} cannot be read, or is not the one that was registered"
             ),
