@@ -93,12 +93,7 @@ async fn the_same_record_again_changes_nothing_and_a_change_makes_the_next_versi
 async fn a_record_that_breaks_rules_is_refused_with_all_of_them_and_nothing_is_stored() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    let bad = Record {
-        title: String::new(),
-        license: None,
-        tier: None,
-        ..record("sst")
-    };
+    let bad = Record { title: String::new(), license: None, tier: None, ..record("sst") };
     let error = catalog.register(&Principal::Owner, bad.clone(), data()).await.unwrap_err();
     let CatalogError::Invalid { dataset, violations } = &error else { panic!("{error}") };
     assert_eq!(error.code().exit_code(), 5);

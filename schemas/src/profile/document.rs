@@ -23,12 +23,26 @@ static SHAPE: LazyLock<Option<(Value, Validator)>> = LazyLock::new(|| {
     Some((shape, validator))
 });
 
+/// The document without fields that hold nothing: `tier:` in YAML is a field that is still to be
+/// filled in, and is missed like one that is not there.
+fn filled(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(_, field)| !field.is_null());
+            Value::Object(fields.map(|(name, field)| (name.clone(), filled(field))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(filled).collect()),
+        other => other.clone(),
+    }
+}
+
 /// Reads a record from JSON, or from YAML as JSON. What has the wrong shape (unknown fields, texts
 /// where lists belong, values outside closed lists) is found all at once.
 ///
 /// # Errors
 /// Every violation.
 pub fn read(value: &Value) -> Result<Record, Vec<Violation>> {
+    let value = &filled(value);
     if let Some((schema, validator)) = &*SHAPE {
         let found = violations(schema, validator, value, "record");
         if !found.is_empty() {

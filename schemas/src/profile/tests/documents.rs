@@ -26,6 +26,14 @@ fn a_record_reads_back_by_the_schema() {
 }
 
 #[test]
+fn a_field_that_is_still_empty_is_missed_like_one_that_is_not_there() {
+    let value = json!({"name": "x", "tier": null, "publisher": {"name": "y", "ror": null}});
+    let read = super::super::read(&value).unwrap();
+    assert_eq!((read.tier, read.publisher.unwrap().ror), (None, None));
+    assert!(!wrong(&json!({"name": null})).is_empty());
+}
+
+#[test]
 fn every_wrong_shape_is_found_at_once_with_its_place() {
     let found = wrong(&json!({
         "name": "x", "titel": "t", "keywords": "one, two", "tier": "open",
