@@ -222,7 +222,7 @@ impl Creator {
     }
 
     /// Whether this is a person: as stated, else with an ORCID iD, an affiliation or a name of the
-    /// form `Family, Given`, and no ROR.
+    /// form `Family, Given` that is not one of an institution, and no ROR.
     pub fn is_person(&self) -> bool {
         match self.kind {
             Some(kind) => kind == AgentKind::Person,
@@ -230,7 +230,7 @@ impl Creator {
                 self.ror.is_none()
                     && (self.orcid.is_some()
                         || self.affiliation.is_some()
-                        || self.name_parts().is_some())
+                        || self.name_parts().is_some_and(|_| !is_institution(&self.name)))
             }
         }
     }
@@ -242,6 +242,35 @@ impl Creator {
         let plain = !family.is_empty() && !given.is_empty() && !given.contains(',');
         plain.then_some((family, given))
     }
+}
+
+/// Whether a name is that of an institution and its part or place: `Meteorological Research
+/// Institute, Tsukuba`.
+fn is_institution(name: &str) -> bool {
+    const WORDS: [&str; 20] = [
+        "agency",
+        "association",
+        "bureau",
+        "center",
+        "centre",
+        "collaboration",
+        "college",
+        "company",
+        "consortium",
+        "council",
+        "department",
+        "facility",
+        "group",
+        "institut",
+        "laborator",
+        "office",
+        "organi",
+        "society",
+        "team",
+        "universi",
+    ];
+    let mut words = name.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    words.any(|word| WORDS.iter().any(|start| word.starts_with(start)))
 }
 
 /// Kind of a creator.
@@ -362,4 +391,32 @@ pub struct Terms {
     pub id: String,
     /// SHA-256 of their text, lower-case hexadecimal.
     pub sha256: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_and_institutions_are_told_apart() {
+        let person = |name: &str| Creator::named(name.to_owned()).is_person();
+        for name in ["Curie, Marie", "van der Waals, Johannes Diderik", "O'Neill, C."] {
+            assert!(person(name), "{name}");
+        }
+        for name in [
+            "Institut Pierre Simon Laplace",
+            "Centre for Climate Change Research, Indian Institute of Tropical Meteorology",
+            "Meteorological Research Institute, Tsukuba",
+            "ORNL",
+            "A, B, C",
+        ] {
+            assert!(!person(name), "{name}");
+        }
+        let known = |creator: Creator| creator.is_person();
+        let ada = Creator::named("Ada".to_owned());
+        assert!(known(Creator { orcid: Some("0000-0002-1825-0097".to_owned()), ..ada.clone() }));
+        assert!(known(Creator { kind: Some(AgentKind::Person), ..ada.clone() }));
+        let stated = Creator { kind: Some(AgentKind::Organization), ..ada };
+        assert!(!known(Creator { name: "Curie, Marie".to_owned(), ..stated }));
+    }
 }
