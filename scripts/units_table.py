@@ -3,7 +3,7 @@
     python scripts/units_table.py FOLDER_OF_udunits2-*.xml > schemas/src/units/udunits.txt
 
 A line is `definition TAB names TAB symbols`, in the order of the database: a definition uses what stands above
-it. Names are in lower case and have their plurals; a base unit defines itself with `!`. Prefixes come first, with `*`.
+it. Names are in lower case and have their plurals; a base unit defines itself with `!`. Prefixes come first, with `*` and their factor.
 """
 
 import re
@@ -41,7 +41,7 @@ def main(folder):
     for prefix in ET.parse(folder / "udunits2-prefixes.xml").getroot().iter("prefix"):
         names = [name.text.strip() for name in prefix.findall("name")]
         symbols = [symbol.text.strip() for symbol in prefix.findall("symbol")]
-        lines.append("\t".join(("*", " ".join(names), " ".join(symbols))))
+        lines.append("\t".join(("*" + prefix.findtext("value").strip(), " ".join(names), " ".join(symbols))))
     for part in ("base", "derived", "accepted", "common"):
         for unit in ET.parse(folder / f"udunits2-{part}.xml").getroot().iter("unit"):
             named = [unit, *unit.findall("aliases")]

@@ -2,8 +2,8 @@
 
 use crate::model::LabDefaults;
 use chrono::{Months, NaiveDate};
-use tarn_schemas::Record;
-use tarn_schemas::profile::parse_date;
+use tarn_schemas::profile::{parse_date, review_months};
+use tarn_schemas::{Record, Tier};
 
 /// The record with everything filled in that the lab knows. Dates that an earlier version filled in
 /// stay as they are, so that registering the same record on another day changes nothing.
@@ -25,9 +25,13 @@ pub(crate) fn fill(
     let coming = |review: &String| parse_date(review).is_some_and(|day| day >= today);
     record.review = record.review.or_else(|| earlier.filter(coming));
     record.review = record.review.or_else(|| {
-        today.checked_add_months(Months::new(24)).map(|in_two_years| in_two_years.to_string())
+        today.checked_add_months(Months::new(review_months(record.tier))).map(|day| day.to_string())
     });
     record.resource_type = record.resource_type.or_else(|| Some("Dataset".to_owned()));
+    if record.tier == Some(Tier::Registered) {
+        let conditions = record.conditions.get_or_insert_default();
+        conditions.assurance.get_or_insert_with(|| "low".to_owned());
+    }
     record.language = record.language.or_else(|| Some("en".to_owned()));
     record
 }

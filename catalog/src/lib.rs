@@ -10,12 +10,14 @@ mod database;
 mod datasets;
 pub mod decision;
 pub mod error;
+mod export;
 mod fill;
 mod inputs;
 mod invitations;
 pub mod model;
 mod peers;
 mod prefill;
+mod profiles;
 mod register;
 mod render;
 pub mod schema_text;
@@ -35,6 +37,7 @@ use database::Database;
 use sqlx::Row;
 use std::path::Path;
 use std::sync::Arc;
+use tarn_schemas::profile::community::Community;
 use tarn_schemas::{LabName, Principal};
 
 /// The catalog of one lab. Cheap to clone.
@@ -51,6 +54,7 @@ struct Inner {
     database: Database,
     index: Arc<search::Index>,
     chunks: ChunkIndex,
+    profiles: profiles::Profiles,
     lab: LabName,
 }
 
@@ -126,7 +130,8 @@ impl Catalog {
             .map_err(|error| database.unreadable("the name of the lab", &error))?;
         let index = search::Index::new(folder, text("catalog_id")?);
         let chunks = ChunkIndex::new(folder.join("chunks"));
-        Ok(Self { inner: Arc::new(Inner { database, index, chunks, lab }) })
+        let profiles = profiles::Profiles::new(folder.join("profiles"));
+        Ok(Self { inner: Arc::new(Inner { database, index, chunks, profiles, lab }) })
     }
 
     /// The metadata of registered files.
@@ -137,6 +142,14 @@ impl Catalog {
     /// The lab whose catalog this is.
     pub fn lab(&self) -> &LabName {
         &self.inner.lab
+    }
+
+    /// The community profiles that records of this lab may name, by name.
+    ///
+    /// # Errors
+    /// [`CatalogError::Argument`] if a file of the folder `profiles` is none.
+    pub fn profiles(&self) -> Result<Arc<[Community]>, CatalogError> {
+        self.inner.profiles.all()
     }
 
     /// What records of this lab may leave out.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tarn_connectors::store::FileStat;
 use tarn_schemas::facts::{Extent, FileFacts};
-use tarn_schemas::profile::Violation;
+use tarn_schemas::profile::{Truth, Violation};
 use tarn_schemas::record::{Contact, Embargo, Organisation};
 use tarn_schemas::{DatasetName, LabName, Record, TableName, TableOptions, Tier};
 
@@ -20,6 +20,12 @@ pub struct LabDefaults {
     pub naan: Option<String>,
     /// For how many months data are held back at most; 24 if unset.
     pub longest_embargo_months: Option<u32>,
+    /// The fewest units behind a number that leaves data of the tier aggregates_only; 11 if unset.
+    pub smallest_cell: Option<u32>,
+    /// Community profiles that every record of the lab has to satisfy.
+    pub profiles: Vec<String>,
+    /// The lab's site ownership code at OSTI.
+    pub site_ownership_code: Option<String>,
 }
 
 /// Where the rows of a table are.
@@ -142,6 +148,9 @@ pub struct Assessment {
     pub fair_score: f64,
     /// What would raise the score, by name of the metric.
     pub missing: Vec<MissingPoint>,
+    /// Whether what the record says is true, as far as bytes and numbers tell.
+    #[serde(default)]
+    pub truth: Vec<Truth>,
     /// What the steward should know although it breaks no rule.
     #[serde(default)]
     pub notices: Vec<String>,
@@ -152,6 +161,9 @@ pub struct Assessment {
 pub struct MissingPoint {
     /// Metric, such as `FsF-R1.1-01M`.
     pub metric: String,
+    /// What it asks, in a few words.
+    #[serde(default)]
+    pub title: String,
     /// Points that are missing.
     pub points: f64,
     /// What to add.

@@ -11,11 +11,13 @@ use chrono::{NaiveDate, Utc};
 use sqlx::{Sqlite, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::{Extent, FileFacts};
-use tarn_schemas::profile::{Setting, Violation, fair, validate};
+use tarn_schemas::profile::{Setting, Violation, community, fair, truth, validate};
 use tarn_schemas::{DatasetName, Principal, Record, Tier};
 
 /// For how long data are held back at most where the lab does not say.
 const LONGEST_EMBARGO_MONTHS: u32 = 24;
+/// The fewest units behind a number that is shown where the lab does not say.
+const SMALLEST_CELL: u32 = 11;
 
 impl Catalog {
     /// What `register` would say: every violation, the FAIR score and what is missing. Changes nothing.
@@ -45,11 +47,13 @@ impl Catalog {
             Vec::new()
         } else {
             let setting = setting(&defaults, tables, today);
-            self.violations(&mut read, &record, files, &setting).await?
+            self.violations(&mut read, &record, files, (&setting, &defaults)).await?
         };
         let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
         let notices = notices(before, record.tier);
+        let truth = truth(&record, files);
         Ok(Assessment {
+            truth,
             record,
             violations,
             fair_score: fair::per_cent(&metrics),
@@ -97,7 +101,7 @@ impl Catalog {
         }
         let setting = setting(&defaults, &tables, now.date_naive());
         let mut violations =
-            self.violations(&mut write.transaction, &record, &files, &setting).await?;
+            self.violations(&mut write.transaction, &record, &files, (&setting, &defaults)).await?;
         let Some(tier) = record.tier.filter(|_| violations.is_empty()) else {
             violations.sort_by(|one, other| one.pointer.cmp(&other.pointer));
             let dataset = format!("{}.{}", self.lab(), record.name);
@@ -218,9 +222,11 @@ impl Catalog {
         transaction: &mut Transaction<'static, Sqlite>,
         record: &Record,
         files: &[FileFacts],
-        setting: &Setting,
+        (setting, defaults): (&Setting, &LabDefaults),
     ) -> Result<Vec<Violation>, CatalogError> {
         let mut violations = validate(record, files, setting);
+        let known = self.profiles()?;
+        violations.extend(community::check(&known, &defaults.profiles, record, files));
         let database = &self.inner.database;
         violations.extend(inputs::check(database, self.lab(), transaction, record).await?);
         Ok(violations)
@@ -375,6 +381,7 @@ fn setting(defaults: &LabDefaults, tables: &[TableEntry], today: NaiveDate) -> S
     Setting {
         today,
         has_tables: !tables.is_empty(),
+        smallest_cell: defaults.smallest_cell.unwrap_or(SMALLEST_CELL),
         longest_embargo_months: defaults.longest_embargo_months.unwrap_or(LONGEST_EMBARGO_MONTHS),
     }
 }
@@ -414,6 +421,7 @@ fn missing(metrics: Vec<fair::Metric>) -> Vec<MissingPoint> {
         .filter(|metric| metric.earned < metric.points)
         .map(|metric| MissingPoint {
             metric: metric.name.to_owned(),
+            title: metric.title.to_owned(),
             points: metric.points - metric.earned,
             fix: metric.fix,
         })

@@ -41,7 +41,7 @@ pub fn render_yaml(record: &Record, files: &[FileFacts]) -> String {
         page.field("tier", tier);
     } else {
         page.note(
-            "TYPE who may read the data: public (everyone) or registered (everyone who is signed in)",
+            "TYPE who may read the data: public (everyone), registered (everyone who is signed in), …",
         );
         page.line("tier:");
     }
@@ -58,6 +58,15 @@ pub fn render_yaml(record: &Record, files: &[FileFacts]) -> String {
         "{derived_from: [], activity: …, software: …, instrument: …}",
     );
     page.optional_list("funding", &record.funding, "[{funder: …, award: …}]");
+    page.optional_list(
+        "subjects",
+        &record.subjects,
+        "[{term: sea_surface_temperature, scheme: CF Standard Name Table, uri: …}]",
+    );
+    page.option("facility", record.facility.as_ref(), "{name: …, ror: …}");
+    page.option("proposal", record.proposal.as_ref(), "number of the proposal");
+    page.optional_list("samples", &record.samples, "[IGSN of a sample]");
+    page.access(record);
     page.optional_list(
         "related",
         &record.related,
@@ -133,6 +142,34 @@ impl Page {
         match value {
             Some(value) => self.field(key, value),
             None => self.note(&format!("{key}: {hint}")),
+        }
+    }
+
+    /// Rows of the stricter tiers, where they are filled.
+    fn access(&mut self, record: &Record) {
+        macro_rules! written {
+            ($($field:ident),*) => {
+                $(if let Some(value) = &record.$field { self.field(stringify!($field), value); })*
+            };
+        }
+        written!(
+            marking_details,
+            human_data,
+            data_use,
+            agreement,
+            conditions,
+            cui,
+            export_control,
+            exposure,
+            disclosure,
+            reviewed,
+            extent
+        );
+        if !record.checksums.is_empty() {
+            self.field("checksums", &record.checksums);
+        }
+        if !record.profiles.is_empty() {
+            self.field("profiles", &record.profiles);
         }
     }
 

@@ -4,14 +4,17 @@
 //! (`schemas ← formats ← connectors ← catalog ← ingest, query ← server`).
 
 pub mod code;
+pub mod export;
 pub mod facts;
 pub mod name;
 pub mod principal;
 pub mod profile;
 pub mod record;
 pub mod site;
+pub mod standard_names;
 pub mod table;
 pub mod tier;
+pub mod time;
 pub mod units;
 
 pub use code::ErrorCode;

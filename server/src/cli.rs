@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use tarn_schemas::export::Format;
 use tarn_schemas::{ColumnSource, Layout, PartialMode};
 
 /// A federated lake of scientific files: register them under FAIR records, ask SQL over every lab,
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Show(Named),
     /// List the versions of a dataset
     Versions(Named),
+    /// Print a dataset in the formats of DataCite, data.gov, Croissant, RO-Crate, STAC, OSTI, …
+    Export(Export),
     /// Run SQL over files, this lab and its peers; without a query, a prompt
     Sql(Sql),
     /// Stream a table in training batches
@@ -102,6 +105,13 @@ pub(crate) enum Record {
         /// Name of the dataset [default: from the first file]
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+    },
+    /// Print a profile as JSON Schema: lab-core, or a community profile of the lab
+    #[command(after_help = "Example:\n  tarn record profile cf-acdd")]
+    Profile {
+        /// Name of the profile
+        #[arg(default_value = "lab-core", value_name = "NAME")]
+        name: String,
     },
 }
 
@@ -212,6 +222,25 @@ pub(crate) struct Named {
     /// name, lab.name or lab.name@version
     #[arg(value_name = "NAME")]
     pub name: String,
+}
+
+/// `tarn export`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tarn export sst --as datacite > sst.xml
+  tarn export sst@2 --as croissant --output croissant.json")]
+pub(crate) struct Export {
+    /// name, lab.name or lab.name@version, of this lab
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// datacite, datacite-json, dcat-us, schema.org, croissant, ro-crate, stac, elink, oai_dc or
+    /// oai_datacite
+    #[arg(long = "as", value_name = "FORMAT")]
+    pub format: Format,
+    /// Write to a file instead; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// `tarn sql`

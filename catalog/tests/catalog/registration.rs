@@ -93,18 +93,13 @@ async fn the_same_record_again_changes_nothing_and_a_change_makes_the_next_versi
 async fn a_record_that_breaks_rules_is_refused_with_all_of_them_and_nothing_is_stored() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    let bad = Record {
-        title: String::new(),
-        license: None,
-        tier: Some(Tier::Restricted),
-        ..record("sst")
-    };
+    let bad = Record { title: String::new(), license: None, tier: None, ..record("sst") };
     let error = catalog.register(&Principal::Owner, bad.clone(), data()).await.unwrap_err();
     let CatalogError::Invalid { dataset, violations } = &error else { panic!("{error}") };
     assert_eq!(error.code().exit_code(), 5);
     assert_eq!(dataset, "ornl.sst");
     let rules: Vec<_> = violations.iter().map(|v| v.rule.as_str()).collect();
-    assert_eq!(rules, ["license.required", "tier.enforced", "title.required"]);
+    assert_eq!(rules, ["license.required", "tier.required", "title.required"]);
     assert!(catalog.datasets(&Principal::Owner).await.unwrap().is_empty());
 
     let assessed = catalog.assess(&bad, &data()).await.unwrap();

@@ -14,7 +14,9 @@ pub use config::StoreConfig;
 pub use error::StoreError;
 pub use location::Location;
 
+use bytes::Bytes;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use later::{LaterFile, OpenFiles};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ranges::Ranges;
@@ -353,6 +355,30 @@ impl Stores {
             return blocking(&location, move || local_sha256(&path)).await;
         }
         self.sha256_of_object(&location, file).await
+    }
+
+    /// The bytes of a file as they come, if it still has as many as it had. A Zarr store is no file:
+    /// it is not found.
+    pub async fn stream(
+        &self,
+        location: &Location,
+        bytes: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, StoreError> {
+        let (store, path) = self.object_store(location)?;
+        self.ranges.count(bytes);
+        let failed = |error| StoreError::from_object_store(location, &error);
+        let answer = store.get(&path).await.map_err(failed)?;
+        if answer.meta.size != bytes {
+            return Err(StoreError::Changed {
+                location: location.to_string(),
+                was: format!("{bytes} bytes"),
+                now: format!("{} bytes", answer.meta.size),
+            });
+        }
+        let location = location.clone();
+        let stream = answer.into_stream();
+        let failed = move |error| StoreError::from_object_store(&location, &error);
+        Ok(stream.map(move |piece| piece.map_err(&failed)).boxed())
     }
 
     async fn sha256_of_object(

@@ -45,6 +45,9 @@ pub(super) fn check(record: &Record, findings: &mut Findings) {
         ),
         Some(publisher) => organisation(publisher, "/publisher", "publisher", findings),
     }
+    if let Some(facility) = &record.facility {
+        organisation(facility, "/facility", "facility", findings);
+    }
     match &record.contact {
         None => findings.add(
             "/contact",
@@ -81,7 +84,7 @@ fn organisation(organisation: &Organisation, pointer: &str, rule: &str, findings
     ror(organisation.ror.as_ref(), pointer, &format!("{rule}.ror"), findings);
 }
 
-fn ror(given: Option<&String>, pointer: &str, rule: &str, findings: &mut Findings) {
+pub(super) fn ror(given: Option<&String>, pointer: &str, rule: &str, findings: &mut Findings) {
     if let Some(ror) = given
         && !is_ror(ror)
     {

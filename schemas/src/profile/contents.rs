@@ -5,9 +5,10 @@
 //! there what their devices say (`eng`, `full st`): such units only have to be text.
 
 use super::rights::is_sha256;
-use super::{Findings, NOTHING, Setting, shown, standard_names, standards};
+use super::{Findings, NOTHING, Setting, shown, standards};
 use crate::facts::{Extent, FileFacts, Horizontal, VariableFacts};
 use crate::record::Record;
+use crate::standard_names;
 use crate::units::Unit;
 use std::collections::HashSet;
 
@@ -164,6 +165,13 @@ fn check_units(variable: &VariableFacts, strict: bool, pointer: &str, findings: 
                  not convert to; correct `units` or `standard_name` in the file"
             ),
         );
+    }
+}
+
+/// The axes of a file.
+pub(super) fn check_axes(file: &FileFacts, pointer: &str, findings: &mut Findings) {
+    for variable in &file.variables {
+        check_axis(variable, &file.extent, pointer, findings);
     }
 }
 

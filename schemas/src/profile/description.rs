@@ -5,6 +5,7 @@ use super::vocabulary::RESOURCE_TYPES;
 use super::{Findings, NOTHING, shown};
 use crate::facts::FileFacts;
 use crate::record::Record;
+use crate::tier::Tier;
 
 const LONGEST_KEYWORD: usize = 200;
 
@@ -87,7 +88,7 @@ fn description(record: &Record, findings: &mut Findings) {
 }
 
 fn keywords(record: &Record, findings: &mut Findings) {
-    if record.keywords.is_empty() {
+    if record.keywords.is_empty() && record.tier != Some(Tier::Restricted) {
         findings.add(
             "/keywords",
             "keywords.required",

@@ -18,6 +18,8 @@ pub const POINTS: f64 = 26.0;
 pub struct Metric {
     /// Name, such as `FsF-R1.1-01M`.
     pub name: &'static str,
+    /// What it asks, in a few words.
+    pub title: &'static str,
     /// Most points.
     pub points: f64,
     /// Points it gets.
@@ -41,7 +43,8 @@ pub fn score(record: &Record, files: &[FileFacts], has_tables: bool) -> Vec<Metr
     let discovery =
         [(filled(&record.description), "description"), (!record.keywords.is_empty(), "keywords")];
     let vocabulary =
-        files.iter().flat_map(|file| &file.variables).any(|v| v.standard_name.is_some());
+        files.iter().flat_map(|file| &file.variables).any(|v| v.standard_name.is_some())
+            || !record.subjects.is_empty();
     let references = !record.related.is_empty()
         || record.provenance.as_ref().is_some_and(|origin| !origin.derived_from.is_empty());
     let provenance = record.provenance.as_ref().is_some_and(|origin| {
@@ -60,7 +63,7 @@ pub fn score(record: &Record, files: &[FileFacts], has_tables: bool) -> Vec<Metr
 
     vec![
         given("FsF-F1-01MD", 1.0),
-        given("FsF-F2-01MD", 1.0),
+        given("FsF-F1-02MD", 1.0),
         parts("FsF-F2-01M", &[(&core, 1.0), (&discovery, 1.0)]),
         whole("FsF-F3-01M", 1.0, has_data, data),
         given("FsF-F4-01M", 2.0),
@@ -74,7 +77,7 @@ pub fn score(record: &Record, files: &[FileFacts], has_tables: bool) -> Vec<Metr
             "FsF-I2-01M",
             2.0,
             vocabulary,
-            "give at least one variable a CF `standard_name` in the files",
+            "give at least one variable a CF `standard_name` in the files, or a term under `subjects`",
         ),
         whole(
             "FsF-I3-01M",
@@ -118,19 +121,45 @@ pub fn per_cent(metrics: &[Metric]) -> f64 {
     earned / POINTS * 100.0
 }
 
+/// What the metrics ask, in a few words.
+const TITLES: [(&str, &str); 17] = [
+    ("FsF-F1-01MD", "unique identifier"),
+    ("FsF-F1-02MD", "persistent identifier"),
+    ("FsF-F2-01M", "core metadata"),
+    ("FsF-F3-01M", "link to the data"),
+    ("FsF-F4-01M", "found by search engines"),
+    ("FsF-A1-01M", "access level"),
+    ("FsF-A1-02MD", "metadata and data can be fetched"),
+    ("FsF-A1.1-01MD", "open protocol"),
+    ("FsF-A1.2-01MD", "protocol with authentication"),
+    ("FsF-I1-01M", "formal language"),
+    ("FsF-I2-01M", "registered vocabularies"),
+    ("FsF-I3-01M", "links to related resources"),
+    ("FsF-R1-01M", "description of the contents"),
+    ("FsF-R1.1-01M", "licence"),
+    ("FsF-R1.2-01M", "provenance"),
+    ("FsF-R1.3-01M", "community standard"),
+    ("FsF-R1.3-02D", "file format"),
+];
+
+fn title(name: &str) -> &'static str {
+    TITLES.iter().find(|(known, _)| *known == name).map_or("", |(_, title)| title)
+}
+
 /// What the catalog provides for every dataset.
 fn given(name: &'static str, points: f64) -> Metric {
-    Metric { name, points, earned: points, fix: String::new() }
+    Metric { name, title: title(name), points, earned: points, fix: String::new() }
 }
 
 fn whole(name: &'static str, points: f64, met: bool, fix: &str) -> Metric {
     let (earned, fix) = if met { (points, String::new()) } else { (0.0, fix.to_owned()) };
-    Metric { name, points, earned, fix }
+    Metric { name, title: title(name), points, earned, fix }
 }
 
 /// A metric of several parts; each part earns its points if all it asks for is there.
 fn parts(name: &'static str, parts: &[(&[(bool, &str)], f64)]) -> Metric {
-    let mut metric = Metric { name, points: 0.0, earned: 0.0, fix: String::new() };
+    let mut metric =
+        Metric { name, title: title(name), points: 0.0, earned: 0.0, fix: String::new() };
     let mut absent: Vec<&str> = Vec::new();
     for (wanted, points) in parts {
         metric.points += points;

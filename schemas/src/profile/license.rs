@@ -27,6 +27,23 @@ pub fn check_spdx(text: &str) -> Result<(), String> {
     }
 }
 
+/// Whether an SPDX expression has a licence that lets everyone use and pass on what it is for: one
+/// that the Open Source Initiative or the Free Software Foundation takes for free, or one of the
+/// families that were made for publishing data.
+pub fn is_open(text: &str) -> bool {
+    const FAMILIES: [&str; 10] =
+        ["CC-", "CC0-", "PDDL-", "ODbL-", "ODC-", "CDLA-", "OGL-", "NLOD-", "DL-DE-", "etalab-"];
+    let Ok(expression) = Expression::parse_mode(text, ParseMode::STRICT) else { return false };
+    expression.requirements().any(|requirement| match &requirement.req.license {
+        LicenseItem::Spdx { id, .. } => {
+            id.is_osi_approved()
+                || id.is_fsf_free_libre()
+                || FAMILIES.iter().any(|family| id.name.starts_with(family))
+        }
+        LicenseItem::Other { .. } => false,
+    })
+}
+
 /// The SPDX identifier of a licence that a file states in words or as a URL, if it is certain:
 /// an SPDX identifier itself, a Creative Commons licence with its version, or public domain by CC0.
 pub fn from_words(text: &str) -> Option<String> {
@@ -121,6 +138,16 @@ mod tests {
             "MIT AND NOASSERTION",
         ] {
             assert!(check_spdx(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn licences_for_everyone_are_open() {
+        for open in ["CC-BY-4.0", "CC0-1.0", "MIT OR Apache-2.0", "ODbL-1.0", "CC-BY-NC-ND-4.0"] {
+            assert!(is_open(open), "{open}");
+        }
+        for other in ["LicenseRef-dua", "", "free", "BUSL-1.1"] {
+            assert!(!is_open(other), "{other}");
         }
     }
 

@@ -1,11 +1,14 @@
 //! Rules on dates of care, provenance, funding and links to other resources.
 
+use super::agents::ror;
 use super::date::{in_months, parse_date};
 use super::rights::is_uri;
 use super::vocabulary::RELATION_TYPES;
 use super::{Findings, NOTHING, Setting, shown, standards};
 use crate::facts::FileFacts;
 use crate::record::Record;
+use crate::standard_names;
+use crate::tier::Tier;
 use chrono::{Datelike, Days, NaiveDate};
 
 /// Data were not issued before there were journals to issue them in.
@@ -19,41 +22,28 @@ pub(super) fn check(
 ) {
     dates(record, setting, findings);
     conforms_to(record, files, findings);
+    provenance(record, findings);
+    funding(record, findings);
+    subjects(record, findings);
     let mut filled = |pointer: String, rule: &str, text: &str, fix: &str| {
         if text.trim().is_empty() {
             findings.add(pointer, rule, NOTHING, fix);
         }
     };
-    if let Some(provenance) = &record.provenance {
-        for (place, source) in provenance.derived_from.iter().enumerate() {
-            filled(
-                format!("/provenance/derived_from/{place}"),
-                "provenance.derived_from",
-                source,
-                "name the dataset or identifier it was made from, or leave the entry out",
-            );
-        }
-        for (field, text) in [
-            ("activity", &provenance.activity),
-            ("software", &provenance.software),
-            ("instrument", &provenance.instrument),
-        ] {
-            if let Some(text) = text {
-                filled(
-                    format!("/provenance/{field}"),
-                    &format!("provenance.{field}"),
-                    text,
-                    "say it in words, or leave the field out",
-                );
-            }
-        }
-    }
-    for (place, funding) in record.funding.iter().enumerate() {
+    if let Some(proposal) = &record.proposal {
         filled(
-            format!("/funding/{place}/funder"),
-            "funding.funder",
-            &funding.funder,
-            "name the funder, or leave the entry out",
+            "/proposal".to_owned(),
+            "proposal",
+            proposal,
+            "write the number of the proposal, or leave the field out",
+        );
+    }
+    for (place, sample) in record.samples.iter().enumerate() {
+        filled(
+            format!("/samples/{place}"),
+            "samples",
+            sample,
+            "write the IGSN or another identifier of the sample, or leave the entry out",
         );
     }
     for (place, related) in record.related.iter().enumerate() {
@@ -82,6 +72,125 @@ pub(super) fn check(
                 shown(file),
                 "write a path or a URL, or leave the entry out",
             );
+        }
+    }
+}
+
+fn provenance(record: &Record, findings: &mut Findings) {
+    let Some(provenance) = &record.provenance else {
+        // Who may not see the data has only the record to judge them by.
+        if matches!(record.tier, Some(Tier::Restricted | Tier::AggregatesOnly)) {
+            findings.add(
+                "/provenance",
+                "provenance.required",
+                NOTHING,
+                "say where the data come from: {derived_from: […], activity: …, software: …, instrument: …}",
+            );
+        }
+        return;
+    };
+    let mut filled = |pointer: String, rule: &str, text: &str, fix: &str| {
+        if text.trim().is_empty() {
+            findings.add(pointer, rule, NOTHING, fix);
+        }
+    };
+    for (place, source) in provenance.derived_from.iter().enumerate() {
+        filled(
+            format!("/provenance/derived_from/{place}"),
+            "provenance.derived_from",
+            source,
+            "name the dataset or identifier it was made from, or leave the entry out",
+        );
+    }
+    for (field, text) in [
+        ("activity", &provenance.activity),
+        ("software", &provenance.software),
+        ("instrument", &provenance.instrument),
+    ] {
+        if let Some(text) = text {
+            filled(
+                format!("/provenance/{field}"),
+                &format!("provenance.{field}"),
+                text,
+                "say it in words, or leave the field out",
+            );
+        }
+    }
+}
+
+fn funding(record: &Record, findings: &mut Findings) {
+    for (place, funding) in record.funding.iter().enumerate() {
+        let pointer = format!("/funding/{place}");
+        if funding.funder.trim().is_empty() {
+            findings.add(
+                format!("{pointer}/funder"),
+                "funding.funder",
+                NOTHING,
+                "name the funder, or leave the entry out",
+            );
+        }
+        ror(funding.ror.as_ref(), &pointer, "funding.ror", findings);
+        if let Some(contract) = &funding.contract
+            && !is_contract(contract)
+        {
+            findings.add(
+                format!("{pointer}/contract"),
+                "funding.contract",
+                shown(contract),
+                "write a contract or award of the US Department of Energy, such as DE-AC05-00OR22725 or DE-SC0012704; others belong into `award`",
+            );
+        }
+    }
+}
+
+/// The forms of contracts and awards of the US Department of Energy: `DE-AC05-00OR22725`,
+/// `DE-SC0012704`, and by the numbering of all agencies (FAR 4.1603) `89233218CNA000001`.
+fn is_contract(text: &str) -> bool {
+    let matches = |pattern: &str| {
+        text.len() == pattern.len()
+            && text.chars().zip(pattern.chars()).all(|(character, kind)| match kind {
+                '9' => character.is_ascii_digit(),
+                'A' => character.is_ascii_uppercase(),
+                _ => character == kind,
+            })
+    };
+    ["DE-AA99-99AA99999", "DE-AA9999999", "89999999AAA999999"].into_iter().any(matches)
+}
+
+fn subjects(record: &Record, findings: &mut Findings) {
+    for (place, subject) in record.subjects.iter().enumerate() {
+        let pointer = format!("/subjects/{place}");
+        for (field, text, fix) in [
+            ("term", &subject.term, "write the term, or leave the entry out"),
+            (
+                "scheme",
+                &subject.scheme,
+                "name the vocabulary that the term is from, such as CF Standard Name Table",
+            ),
+        ] {
+            if text.trim().is_empty() {
+                findings.add(
+                    format!("{pointer}/{field}"),
+                    &format!("subjects.{field}"),
+                    NOTHING,
+                    fix,
+                );
+            }
+        }
+        if let Some(uri) = &subject.uri
+            && !is_uri(uri)
+        {
+            findings.add(
+                format!("{pointer}/uri"),
+                "subjects.uri",
+                shown(uri),
+                "write the URI of the term, or leave it out",
+            );
+        }
+        if subject.scheme.starts_with("CF Standard Name")
+            && let Some(fix) = standard_names::problem(&subject.term)
+        {
+            findings.add(format!("{pointer}/term"), "subjects.term", shown(&subject.term), fix);
         }
     }
 }
@@ -115,29 +224,37 @@ fn dates(record: &Record, setting: &Setting, findings: &mut Findings) {
             }
         }
     }
+    let months = review_months(record.tier);
     match record.review.as_deref() {
         None => findings.add(
             "/review",
             "review.required",
             NOTHING,
-            "say when the record is looked at again, as YYYY-MM-DD, at most 24 months from now",
+            format!(
+                "say when the record is looked at again, as YYYY-MM-DD, at most {months} months from now"
+            ),
         ),
         Some(review) => match parse_date(review) {
-            Some(day) if day >= setting.today && day <= latest_review(setting.today) => {}
+            Some(day) if day >= setting.today && day <= latest_review(setting.today, months) => {}
             _ => findings.add(
                 "/review",
                 "review.date",
                 shown(review),
-                "write a day within the next 24 months as YYYY-MM-DD",
+                format!("write a day within the next {months} months as YYYY-MM-DD"),
             ),
         },
     }
 }
 
+/// After how many months at most a record is looked at again.
+pub fn review_months(tier: Option<Tier>) -> u32 {
+    if tier == Some(Tier::Restricted) { 12 } else { 24 }
+}
+
 /// Last day on which a record registered today has to be looked at again.
-fn latest_review(today: NaiveDate) -> NaiveDate {
+fn latest_review(today: NaiveDate, months: u32) -> NaiveDate {
     // One day of grace, so that a record made before midnight passes after it.
-    in_months(today, 24).checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX)
+    in_months(today, months).checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX)
 }
 
 /// Standards that a record claims: only what the files say of themselves, and only versions that

@@ -3,24 +3,34 @@
 //! [`validate`] and [`fair::score`] are pure functions of a filled record, what was extracted from
 //! its files, and the date: a dry run and a registration give the same answer.
 
+mod access;
 mod agents;
+pub mod community;
 mod contents;
 mod date;
 mod description;
+mod document;
 pub mod fair;
 pub mod identifier;
 pub mod license;
 mod links;
+mod markings;
 mod rights;
-mod standard_names;
+mod shape;
 mod standards;
+mod stated;
 mod text;
+mod truth;
 mod violation;
 mod vocabulary;
 
 pub use date::parse_date;
+pub use document::{LAB_CORE, read};
+pub use links::review_months;
 pub use rights::is_identifier;
+pub use truth::{Truth, truth};
 pub use violation::Violation;
+pub use vocabulary::data_use_term;
 
 use crate::facts::FileFacts;
 use crate::record::Record;
@@ -35,6 +45,8 @@ pub struct Setting {
     pub has_tables: bool,
     /// For how long the lab holds data back at most.
     pub longest_embargo_months: u32,
+    /// The fewest units behind a number that leaves data of the tier aggregates_only.
+    pub smallest_cell: u32,
 }
 
 /// Every rule that a filled record breaks, in the order of the record; empty means it may be
@@ -45,8 +57,11 @@ pub fn validate(record: &Record, files: &[FileFacts], setting: &Setting) -> Vec<
     description::check(record, files, &mut findings);
     agents::check(record, &mut findings);
     rights::check(record, setting, &mut findings);
+    markings::check(record, setting, &mut findings);
+    access::check(record, files, setting, &mut findings);
     links::check(record, files, setting, &mut findings);
     contents::check(record, files, setting, &mut findings);
+    stated::check(record, files, &mut findings);
     text::check(record, &mut findings);
     findings.0
 }

@@ -1,8 +1,7 @@
-//! Rules on who may read: tier, licence, embargo, markings, terms.
+//! Rules on who may read: tier, licence, embargo.
 
 use super::date::{in_months, parse_date};
-use super::license::check_spdx;
-use super::vocabulary::LIMITED;
+use super::license::{check_spdx, is_open};
 use super::{Findings, NOTHING, Setting, shown};
 use crate::record::Record;
 use crate::tier::Tier;
@@ -11,8 +10,6 @@ pub(super) fn check(record: &Record, setting: &Setting, findings: &mut Findings)
     tier(record, findings);
     license(record, findings);
     embargo(record, setting, findings);
-    markings(record, findings);
-    terms(record, findings);
 }
 
 fn tier(record: &Record, findings: &mut Findings) {
@@ -56,16 +53,35 @@ fn license(record: &Record, findings: &mut Findings) {
             "write the URI of a rights statement, such as https://rightsstatements.org/vocab/InC/1.0/",
         );
     }
+    let stated = record.license.is_some() || record.rights.is_some();
     match record.tier {
-        Some(Tier::Registered) if record.license.is_none() && record.rights.is_none() => findings
-            .add(
-                "/license",
-                "license.required",
-                NOTHING,
-                "give an SPDX licence expression such as CC-BY-4.0 in `license`, or the URI of a rights statement in `rights`",
-            ),
-        Some(Tier::Registered) => {}
-        _ if record.license.is_none() => findings.add(
+        // Nobody outside sees restricted data; what they may do with them is in the agreement.
+        Some(Tier::Restricted) => {
+            if let Some(license) = &record.license
+                && is_open(license)
+            {
+                findings.add(
+                    "/license",
+                    "license.tier",
+                    shown(license),
+                    "an open licence lets everyone have the data, and the tier restricted nearly nobody: take the licence out, or choose another tier",
+                );
+            }
+        }
+        Some(Tier::Controlled) if record.rights.is_none() => findings.add(
+            "/rights",
+            "rights.required",
+            NOTHING,
+            "write the URI of the data use agreement: it says what readers may do",
+        ),
+        Some(Tier::Registered | Tier::AggregatesOnly) if !stated => findings.add(
+            "/license",
+            "license.required",
+            NOTHING,
+            "give an SPDX licence expression such as CC-BY-4.0 in `license`, or the URI of a rights statement in `rights`",
+        ),
+        Some(Tier::Controlled | Tier::Registered | Tier::AggregatesOnly) => {}
+        Some(Tier::Public) | None if record.license.is_none() => findings.add(
             "/license",
             "license.required",
             record.rights.as_ref().map_or_else(
@@ -74,7 +90,7 @@ fn license(record: &Record, findings: &mut Findings) {
             ),
             "give an SPDX licence expression such as CC-BY-4.0 or CC0-1.0: without a licence nobody may use public data",
         ),
-        _ => {}
+        Some(Tier::Public) | None => {}
     }
 }
 
@@ -136,57 +152,6 @@ fn embargo(record: &Record, setting: &Setting, findings: &mut Findings) {
             "embargo.reason",
             NOTHING,
             "say why the data are held back",
-        );
-    }
-}
-
-fn markings(record: &Record, findings: &mut Findings) {
-    for (place, marking) in record.markings.iter().enumerate() {
-        let pointer = format!("/markings/{place}");
-        if marking == "UNL" {
-            continue;
-        }
-        if LIMITED.contains(&marking.as_str()) {
-            findings.add(
-                pointer,
-                "markings.unlimited",
-                marking.clone(),
-                format!(
-                    "{marking} limits access, and this version of Tarn holds only data without limits (UNL): do not register them here; if the marking is wrong, correct it"
-                ),
-            );
-        } else {
-            findings.add(
-                pointer,
-                "markings.list",
-                shown(marking),
-                "use an access limitation code of OSTI E-Link; UNL means unlimited",
-            );
-        }
-    }
-}
-
-fn terms(record: &Record, findings: &mut Findings) {
-    let Some(terms) = &record.terms else {
-        if record.tier == Some(Tier::Registered) {
-            findings.add(
-                "/terms",
-                "terms.required",
-                NOTHING,
-                "name the terms that readers of a registered dataset accept: {id: name or URI, sha256: SHA-256 of their text}",
-            );
-        }
-        return;
-    };
-    if terms.id.trim().is_empty() {
-        findings.add("/terms/id", "terms.id", NOTHING, "write the name or URI of the terms");
-    }
-    if !is_sha256(&terms.sha256) {
-        findings.add(
-            "/terms/sha256",
-            "terms.sha256",
-            shown(&terms.sha256),
-            "write the SHA-256 of the terms' text as 64 lower-case hexadecimal digits (`sha256sum terms.txt`)",
         );
     }
 }

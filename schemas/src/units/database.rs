@@ -3,7 +3,7 @@
 //! `udunits.txt` is the database of UDUNITS-2 (`scripts/units_table.py` writes it). [`WORDS`] are
 //! read beside it.
 
-use super::{BASES, Unit, parse};
+use super::{BASES, Unit, UnitError, parse};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ const UDUNITS: &str = include_str!("udunits.txt");
 /// Words that UDUNITS does not know, all for plain numbers: the dimensionless vertical coordinates
 /// that CF allows (CF 1.11, section 3.1), and what files of observatories and beamlines write where
 /// a number has no unit.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 9] = [
     "level",
     "layer",
     "sigma_level",
@@ -21,11 +21,15 @@ const WORDS: [&str; 10] = [
     "dimensionless",
     // A number of things, as in `#/m^3`.
     "#",
-    // Decibels without a reference, and practical salinity (1e-3 as CF writes it).
-    "dB",
+    // Practical salinity.
     "psu",
     "PSU",
 ];
+
+/// Measured constants that the database has by older measurements: the electronvolt is exact since
+/// the SI of 2019, the atomic mass unit is that of CODATA 2018.
+const NEWER: [(&str, &str); 2] =
+    [("1.60217733e-19 J", "1.602176634e-19 J"), ("1.6605402e-27 kg", "1.66053906660e-27 kg")];
 
 /// The database.
 #[derive(Debug, Default)]
@@ -34,8 +38,8 @@ struct Database {
     names: HashMap<&'static str, Unit>,
     /// By symbol, whose letter case counts.
     symbols: HashMap<&'static str, Unit>,
-    name_prefixes: Vec<&'static str>,
-    symbol_prefixes: Vec<&'static str>,
+    name_prefixes: Vec<(&'static str, Unit)>,
+    symbol_prefixes: Vec<(&'static str, Unit)>,
 }
 
 static DATABASE: LazyLock<Database> = LazyLock::new(Database::load);
@@ -55,31 +59,44 @@ impl Database {
             let names = columns.next().unwrap_or_default().split(' ').filter(|n| !n.is_empty());
             let symbols = columns.next().unwrap_or_default().split(' ').filter(|s| !s.is_empty());
             let unit = match definition {
-                "*" => {
-                    database.name_prefixes.extend(names);
-                    database.symbol_prefixes.extend(symbols);
-                    continue;
-                }
                 "!" => bases.next().map(Unit::base),
                 // A definition uses what stands above it.
-                _ => parse::unit(definition, &|name| database.find(name)).ok(),
+                _ => Self::define(definition, &database).ok(),
             };
             let Some(unit) = unit else { continue };
+            if definition.starts_with('*') {
+                database.name_prefixes.extend(names.map(|name| (name, unit)));
+                database.symbol_prefixes.extend(symbols.map(|symbol| (symbol, unit)));
+                continue;
+            }
             database.names.extend(names.map(|name| (name, unit)));
             database.symbols.extend(symbols.map(|symbol| (symbol, unit)));
         }
         database
     }
 
+    fn define(definition: &str, database: &Self) -> Result<Unit, UnitError> {
+        if let Some(factor) = definition.strip_prefix('*') {
+            return parse::plain(factor);
+        }
+        let newer = NEWER.iter().find(|(older, _)| *older == definition);
+        let definition = newer.map_or(definition, |(_, newer)| *newer);
+        parse::unit(definition, &|name| database.find(name))
+    }
+
     fn find(&self, name: &str) -> Option<Unit> {
         self.whole(name).or_else(|| {
             let lower = name.to_lowercase();
-            let by_name = self.name_prefixes.iter().filter_map(|prefix| {
-                lower.starts_with(prefix).then(|| name.get(prefix.len()..)).flatten()
+            let by_name = self.name_prefixes.iter().filter_map(|(prefix, factor)| {
+                let rest = lower.starts_with(prefix).then(|| name.get(prefix.len()..)).flatten();
+                rest.map(|rest| (rest, factor))
             });
-            let by_symbol =
-                self.symbol_prefixes.iter().filter_map(|prefix| name.strip_prefix(prefix));
-            by_name.chain(by_symbol).find_map(|rest| self.whole(rest))
+            let by_symbol = self.symbol_prefixes.iter().filter_map(|(prefix, factor)| {
+                name.strip_prefix(prefix).map(|rest| (rest, factor))
+            });
+            by_name
+                .chain(by_symbol)
+                .find_map(|(rest, factor)| self.whole(rest)?.prefixed(*factor).ok())
         })
     }
 
@@ -97,7 +114,7 @@ mod tests {
     fn every_definition_of_the_database_is_read() {
         for line in UDUNITS.lines().filter(|line| !line.starts_with("# ")) {
             let mut columns = line.split('\t');
-            if columns.next() == Some("*") {
+            if columns.next().is_some_and(|definition| definition.starts_with('*')) {
                 continue;
             }
             for name in columns.flat_map(|column| column.split(' ')).filter(|n| !n.is_empty()) {

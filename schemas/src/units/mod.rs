@@ -1,12 +1,14 @@
-//! Units as UDUNITS-2 and CF write them: whether text is one, and what it measures.
+//! Units as UDUNITS-2 and CF write them: what they measure, and conversion between them.
 //!
-//! The grammar is that of the UDUNITS-2 manual ("Unit Syntax"), the names those of its database. CF
-//! adds a few words (CF 1.11, section 3.1), and so does practice; see [`database`]. Only dimensions are kept,
-//! no factors: nothing is converted here.
+//! The grammar is that of the UDUNITS-2 manual ("Unit Syntax"), the names and factors those of its
+//! database. CF adds a few words (CF 1.11, section 3.1), and so does practice; see [`database`].
 
+mod convert;
 mod database;
 mod moment;
 mod parse;
+
+pub use convert::Conversion;
 
 use std::fmt;
 use thiserror::Error;
@@ -20,31 +22,85 @@ const LARGEST_EXPONENT: i32 = 99;
 /// Longest text that is looked at, in bytes.
 const LONGEST: usize = 200;
 
-/// What a unit measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What a unit measures, and how its numbers relate to those of base units.
+///
+/// A number `x` in a linear unit is `(x + offset) × factor` in base units. In a logarithmic unit that
+/// is the exponent of `base`; in a moment it counts seconds from its origin.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Unit {
     exponents: [i32; BASES],
+    factor: Factor,
+    offset: f64,
     scale: Scale,
 }
 
+/// A factor as a fraction, so that a thousandth is 1/1000 and not the nearest double to 0.001.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Factor {
+    up: f64,
+    down: f64,
+}
+
 /// How numbers in a unit count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Scale {
     /// In steps of equal size.
     Linear,
     /// As a logarithm, such as decibels.
-    Logarithmic,
+    Logarithmic {
+        /// The number whose powers are counted.
+        base: f64,
+        /// What a level of zero stands for, in base units; unknown of such as `dB km-1`.
+        reference: Option<f64>,
+    },
     /// From a moment, such as `days since 1850-01-01`.
-    Moment,
+    Moment {
+        /// Seconds since 1970 in the standard calendar of CF (Julian before 15 October 1582); none
+        /// of a date that it has not, such as 30 February.
+        origin: Option<f64>,
+    },
 }
 
-/// Why text is no unit.
+/// Why text is no unit, or why numbers cannot be converted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct UnitError(String);
 
+impl Factor {
+    const ONE: Self = Self { up: 1.0, down: 1.0 };
+
+    /// The factor as one number.
+    fn value(self) -> f64 {
+        self.up / self.down
+    }
+
+    fn times(self, other: Self) -> Result<Self, UnitError> {
+        Self { up: self.up * other.up, down: self.down * other.down }.checked()
+    }
+
+    fn inverse(self) -> Self {
+        Self { up: self.down, down: self.up }
+    }
+
+    fn power(self, exponent: i32) -> Result<Self, UnitError> {
+        let whole = if exponent < 0 { self.inverse() } else { self };
+        let exponent = exponent.saturating_abs();
+        Self { up: whole.up.powi(exponent), down: whole.down.powi(exponent) }.checked()
+    }
+
+    /// Refuses what a double cannot hold, and a factor of zero.
+    fn checked(self) -> Result<Self, UnitError> {
+        if self.up.is_normal() && self.down.is_normal() && self.value().is_normal() {
+            Ok(self)
+        } else {
+            Err(UnitError("a factor beyond what numbers can hold, or zero".to_owned()))
+        }
+    }
+}
+
 impl Unit {
-    const ONE: Self = Self { exponents: [0; BASES], scale: Scale::Linear };
+    const ONE: Self =
+        Self { exponents: [0; BASES], factor: Factor::ONE, offset: 0.0, scale: Scale::Linear };
 
     /// Reads a unit. Padding at both ends does not count; empty text is a number without unit.
     ///
@@ -62,16 +118,16 @@ impl Unit {
         parse::unit(text, &|name| database::find(name))
     }
 
-    /// Whether numbers in one unit can be converted into the other by a factor and an offset. A
-    /// time since a moment goes with every unit of time; logarithms only with logarithms.
+    /// Whether both measure the same. A time since a moment goes with every unit of time;
+    /// logarithms only with logarithms.
     pub fn converts_to(self, other: Self) -> bool {
-        let logarithmic = |unit: Self| unit.scale == Scale::Logarithmic;
+        let logarithmic = |unit: Self| matches!(unit.scale, Scale::Logarithmic { .. });
         self.exponents == other.exponents && logarithmic(self) == logarithmic(other)
     }
 
     /// Whether this counts time from a moment.
     pub fn is_moment(self) -> bool {
-        self.scale == Scale::Moment
+        matches!(self.scale, Scale::Moment { .. })
     }
 
     fn base(index: usize) -> Self {
@@ -82,20 +138,47 @@ impl Unit {
         unit
     }
 
-    /// This unit times another one to the power of `sign` (1 or -1). Only plain numbers go with
-    /// logarithms, and nothing with moments.
+    /// A plain number, such as the `1e-3` of `1e-3 kg`.
+    fn number(up: f64, down: f64) -> Result<Self, UnitError> {
+        let negative = up < 0.0;
+        let factor = Factor { up: up.abs(), down }.checked()?;
+        Ok(Self {
+            factor: Factor { up: if negative { -factor.up } else { factor.up }, ..factor },
+            ..Self::ONE
+        })
+    }
+
+    fn is_linear(self) -> bool {
+        self.scale == Scale::Linear
+    }
+
+    /// Whether this is a multiple of one.
+    fn is_number(self) -> bool {
+        self.is_linear() && self.exponents == [0; BASES]
+    }
+
+    /// This unit times another one to the power of `sign` (1 or -1). A product has no offset: twice
+    /// a degree Celsius is two kelvin. Only plain numbers go with logarithms (every unit does with a
+    /// bare decibel, as in `dB km-1`), and nothing with moments.
     fn times(self, other: Self, sign: i32) -> Result<Self, UnitError> {
-        let linear = |unit: Self| unit.scale == Scale::Linear;
-        if !(linear(self) && linear(other)) {
-            let (number, scale) = if self == Self::ONE { (self, other) } else { (other, self) };
-            if number != Self::ONE || scale.scale == Scale::Moment || sign < 0 {
+        let scale = match (self.scale, other.scale) {
+            (Scale::Linear, Scale::Linear) => Scale::Linear,
+            (level @ Scale::Logarithmic { .. }, Scale::Linear) if other.is_number() => level,
+            (Scale::Linear, level @ Scale::Logarithmic { .. }) if self.is_number() && sign > 0 => {
+                level
+            }
+            (Scale::Logarithmic { base, .. }, Scale::Linear) if self.exponents == [0; BASES] => {
+                Scale::Logarithmic { base, reference: None }
+            }
+            _ => {
                 return Err(UnitError(
                     "a logarithm or a time since a moment goes with no other unit".to_owned(),
                 ));
             }
-            return Ok(scale);
-        }
-        let mut unit = self;
+        };
+        let other_factor = if sign < 0 { other.factor.inverse() } else { other.factor };
+        let mut unit =
+            Self { factor: self.factor.times(other_factor)?, offset: 0.0, scale, ..self };
         for (own, exponent) in unit.exponents.iter_mut().zip(other.exponents) {
             *own = bounded(own.checked_add(exponent.saturating_mul(sign)))?;
         }
@@ -104,14 +187,29 @@ impl Unit {
 
     /// This unit to a power.
     fn power(self, exponent: i32) -> Result<Self, UnitError> {
-        if self.scale != Scale::Linear && exponent != 1 {
+        if exponent == 1 {
+            return Ok(self);
+        }
+        if !self.is_linear() {
             return Err(UnitError("a logarithm has no powers".to_owned()));
         }
-        let mut unit = self;
+        let mut unit = Self { factor: self.factor.power(exponent)?, offset: 0.0, ..self };
         for own in &mut unit.exponents {
             *own = bounded(own.checked_mul(exponent))?;
         }
         Ok(unit)
+    }
+
+    /// This unit with a prefix: unlike a product it keeps its zero, so that a thousandth of a degree
+    /// Celsius counts from 273.15 kelvin too.
+    fn prefixed(self, prefix: Self) -> Result<Self, UnitError> {
+        let factor = self.factor.times(prefix.factor)?;
+        Ok(Self { factor, offset: self.offset / prefix.factor.value(), ..self })
+    }
+
+    /// Numbers in this unit count from another zero, such as degrees Celsius from 273.15 kelvin.
+    fn shifted(self, offset: f64) -> Self {
+        Self { offset: self.offset + offset, ..self }
     }
 }
 
@@ -121,7 +219,7 @@ fn bounded(exponent: Option<i32>) -> Result<i32, UnitError> {
         .ok_or_else(|| UnitError(format!("an exponent beyond {LARGEST_EXPONENT}")))
 }
 
-/// In base units, such as `m s-1`.
+/// What it measures in base units, without factors, such as `m s-1`.
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = ["m", "kg", "s", "A", "K", "mol", "cd"];
@@ -137,8 +235,8 @@ impl fmt::Display for Unit {
         let text = if parts.is_empty() { "1".to_owned() } else { parts.join(" ") };
         match self.scale {
             Scale::Linear => f.write_str(&text),
-            Scale::Logarithmic => write!(f, "a logarithm of {text}"),
-            Scale::Moment => write!(f, "{text} since a moment"),
+            Scale::Logarithmic { .. } => write!(f, "a logarithm of {text}"),
+            Scale::Moment { .. } => write!(f, "{text} since a moment"),
         }
     }
 }

@@ -9,8 +9,8 @@
 //!
 //! A blank between two units multiplies them, and blanks may stand around operators.
 
-use super::moment::is_moment;
-use super::{SECOND, Scale, Unit, UnitError};
+use super::moment::moment;
+use super::{Factor, SECOND, Scale, Unit, UnitError};
 
 /// Deepest brackets.
 const DEEPEST: usize = 20;
@@ -36,18 +36,16 @@ impl<'a> Parser<'a> {
         let unit = self.product()?;
         let Some(origin) = self.shift() else { return Ok(unit) };
         self.rest = "";
-        let is_number = number(origin).is_some_and(|(_, rest)| rest.is_empty());
-        if unit != Unit::base(SECOND) {
-            return if is_number {
-                Ok(unit)
-            } else {
-                Err(UnitError(format!("{origin:?} is no number to count {unit} from")))
+        if unit.exponents != Unit::base(SECOND).exponents || !unit.is_linear() {
+            let number = number(origin).filter(|(_, rest)| rest.is_empty() && !unit.is_moment());
+            return match number.and_then(|(number, _)| number.parse().ok()) {
+                Some(offset) if f64::is_finite(offset) => Ok(unit.shifted(offset)),
+                _ => Err(UnitError(format!("{origin:?} is no number to count {unit} from"))),
             };
         }
-        if !is_moment(origin) {
-            return Err(UnitError(format!("{origin:?} is no date and time to count from")));
-        }
-        Ok(Unit { scale: Scale::Moment, ..unit })
+        let origin = moment(origin)
+            .ok_or_else(|| UnitError(format!("{origin:?} is no date and time to count from")))?;
+        Ok(Unit { scale: Scale::Moment { origin: origin.seconds }, ..unit })
     }
 
     /// Takes a shift operator and what is behind it.
@@ -105,21 +103,23 @@ impl<'a> Parser<'a> {
     /// A unit without exponent, and whether it is a plain number.
     fn basic(&mut self) -> Result<(Unit, bool), UnitError> {
         let rest = self.rest.trim_start();
-        if let Some(inner) = logarithm(rest) {
+        if let Some((base, inner)) = logarithm(rest) {
             self.rest = inner;
             let reference = self.bracketed()?;
-            if reference.scale != Scale::Linear {
+            if !reference.is_linear() {
                 return Err(UnitError("a logarithm of a logarithm".to_owned()));
             }
-            return Ok((Unit { scale: Scale::Logarithmic, ..reference }, false));
+            let scale = Scale::Logarithmic { base, reference: Some(reference.factor.value()) };
+            let unit = Unit { factor: Factor::ONE, offset: 0.0, scale, ..reference };
+            return Ok((unit, false));
         }
         if let Some(inner) = rest.strip_prefix('(') {
             self.rest = inner;
             return Ok((self.bracketed()?, false));
         }
-        if let Some((_, behind)) = number(rest) {
+        if let Some((text, behind)) = number(rest) {
             self.rest = behind;
-            return Ok((Unit::ONE, true));
+            return Ok((plain(text)?, true));
         }
         let (name, behind) = name(rest);
         if name.is_empty() {
@@ -139,14 +139,34 @@ impl<'a> Parser<'a> {
         if self.depth > DEEPEST {
             return Err(UnitError("too many brackets".to_owned()));
         }
-        let unit = self.product()?;
+        let mut unit = self.product()?;
         self.depth -= 1;
+        // `(K @ 273.15)`; a time since a moment stands alone.
+        if let Some((offset, behind)) = shift_by(self.rest) {
+            unit = unit.shifted(offset);
+            self.rest = behind;
+        }
         let rest = self.rest.trim_start();
         self.rest = rest
             .strip_prefix(')')
             .ok_or_else(|| UnitError("a bracket is not closed".to_owned()))?;
         Ok(unit)
     }
+}
+
+/// The number behind a shift operator, and what is behind it.
+fn shift_by(text: &str) -> Option<(f64, &str)> {
+    let text = text.trim_start();
+    let origin = match text.strip_prefix('@') {
+        Some(origin) => origin,
+        None => {
+            let (word, origin) = text.split_once(char::is_whitespace)?;
+            Some(origin).filter(|_| is_shift(word))?
+        }
+    };
+    let (number, behind) = number(origin.trim_start())?;
+    let offset: f64 = number.parse().ok()?;
+    (offset.is_finite() && behind.trim_start().starts_with(')')).then_some((offset, behind))
 }
 
 fn is_shift(word: &str) -> bool {
@@ -161,18 +181,39 @@ fn word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     (head.eq_ignore_ascii_case(word) && ends).then_some(behind)
 }
 
-/// What is behind `lg(re`, `ln(re` or `lb(re`, and a colon if there is one.
-fn logarithm(text: &str) -> Option<&str> {
+/// The base of `lg(re`, `ln(re` or `lb(re`, and what is behind that and a colon if there is one.
+fn logarithm(text: &str) -> Option<(f64, &str)> {
     let (function, inner) = text.split_once('(')?;
-    if !["lg", "ln", "lb"].contains(&function.trim_end().to_ascii_lowercase().as_str()) {
-        return None;
-    }
+    let base = match function.trim_end().to_ascii_lowercase().as_str() {
+        "lg" => 10.0,
+        "ln" => std::f64::consts::E,
+        "lb" => 2.0,
+        _ => return None,
+    };
     let inner = inner.trim_start();
     let behind = inner
         .get(2..)
         .filter(|_| inner.get(..2).is_some_and(|re| re.eq_ignore_ascii_case("re")))?;
     let behind = behind.trim_start();
-    Some(behind.strip_prefix(':').unwrap_or(behind))
+    Some((base, behind.strip_prefix(':').unwrap_or(behind)))
+}
+
+/// A number as a fraction of two whole ones where that is exact: `2.54e-2` is 254/10000.
+pub(super) fn plain(text: &str) -> Result<Unit, UnitError> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}").parse::<f64>().ok();
+    let places = i32::try_from(fraction.len()).ok();
+    let scale = exponent.parse::<i32>().ok().zip(places);
+    let scale = scale.and_then(|(exponent, places)| exponent.checked_sub(places));
+    match (digits, scale) {
+        (Some(digits), Some(scale @ -22..=22)) if digits.abs() <= EXACT => {
+            let power = 10_f64.powi(scale.abs());
+            if scale < 0 { Unit::number(digits, power) } else { Unit::number(digits * power, 1.0) }
+        }
+        _ => Unit::number(text.parse().unwrap_or(f64::NAN), 1.0),
+    }
 }
 
 fn digit(text: &str) -> bool {

@@ -33,8 +33,8 @@ fn texts_mean_what_udunits_says() {
             |_| "-".to_owned(),
             |unit| match unit.scale {
                 Scale::Linear => unit.to_string(),
-                Scale::Moment => "moment".to_owned(),
-                Scale::Logarithmic => {
+                Scale::Moment { .. } => "moment".to_owned(),
+                Scale::Logarithmic { .. } => {
                     format!("log {}", Unit { scale: Scale::Linear, ..unit })
                 }
             },
@@ -44,6 +44,60 @@ fn texts_mean_what_udunits_says() {
         }
     }
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Conversions between random units and by hand, with the answers of UDUNITS-2: see
+/// `scripts/units_conversions.py`.
+const CONVERSIONS: &str = include_str!("conversions.tsv");
+
+#[test]
+fn numbers_convert_as_udunits_converts_them() {
+    let mut wrong = Vec::new();
+    for line in CONVERSIONS.lines().filter(|line| !line.starts_with("# ")) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let (from, to, number) = (columns[0], columns[1], columns[2].parse::<f64>().unwrap());
+        let own = Conversion::parse(from, to).map(|conversion| conversion.apply(number));
+        let expected: Option<f64> = columns[3].parse().ok();
+        let same = match (&own, expected) {
+            (Ok(own), Some(expected)) => {
+                let scale = expected.abs().max(own.abs()).max(f64::MIN_POSITIVE);
+                // UDUNITS loses digits where offsets cancel.
+                own.total_cmp(&expected).is_eq()
+                    || (own - expected).abs() <= 1e-9 * scale + 1e-10
+                    || (own.is_nan() && expected.is_nan())
+            }
+            (Err(_), None) => true,
+            _ => false,
+        };
+        if !same {
+            wrong.push(format!("{number} {from:?} in {to:?}: {own:?}, UDUNITS {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn conversions_of_everyday_are_exact() {
+    for (value, from, to, expected) in [
+        (0.0, "degC", "K", 273.15),
+        (1013.25, "hPa", "Pa", 101_325.0),
+        (0.3, "m", "mm", 300.0),
+        (7.0, "mm", "mm", 7.0),
+        (1.0, "day", "s", 86_400.0),
+        (3.0, "dBZ", "dBZ", 3.0),
+    ] {
+        let got = Conversion::parse(from, to).unwrap().apply(value);
+        assert!((got - expected).abs() <= f64::EPSILON * expected.abs(), "{from}: {got}");
+    }
+    for (from, to) in [
+        ("K", "Pa"),
+        ("days since 2000-02-30", "days since 2000-01-01"),
+        ("days since 2000-01-01", "days"),
+        ("dB/km", "km-1"),
+        ("bananas", "m"),
+    ] {
+        assert!(Conversion::parse(from, to).is_err(), "{from}, {to}");
+    }
 }
 
 #[test]

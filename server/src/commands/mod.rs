@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod datasets;
+mod export;
 mod ingest;
 mod init;
 mod inspect;
@@ -57,6 +58,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Search(args) => search::run(&context, args).await,
         Command::Show(args) => datasets::show(&context, &args).await,
         Command::Versions(args) => datasets::versions(&context, &args).await,
+        Command::Export(args) => export::run(&context, &args).await,
         Command::Sql(args) => sql::run(&context, &args).await,
         Command::Stream(args) => stream::run(&context, args).await,
         Command::Serve(_) => serve::run(&context).await,

@@ -10,11 +10,16 @@ use tarn_connectors::{Found, Stores};
 use tarn_formats::FormatError;
 use tarn_ingest::{IngestError, facts};
 use tarn_schemas::facts::FileFacts;
+use tarn_schemas::profile::LAB_CORE;
+use tarn_schemas::profile::community::{Community, SHIPPED};
 use tarn_schemas::{DatasetName, ErrorCode, TableName};
 
 /// Prints a record in YAML with what the files know.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Outcome> {
-    let Args::New { files, name } = args;
+    let (files, name) = match args {
+        Args::New { files, name } => (files, name),
+        Args::Profile { name } => return profile(context, &name).await,
+    };
     let (stores, defaults) = settings(context).await?;
     let found = expand(&stores, &files).await?;
     let name = name.map(DatasetName::new).transpose()?;
@@ -29,6 +34,31 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Outcome> {
     } else {
         say_part!("{}", tarn_catalog::render_yaml(&record, &facts));
     }
+    Ok(())
+}
+
+/// Prints a profile as JSON Schema.
+async fn profile(context: &Context, name: &str) -> Result<(), Outcome> {
+    if name == "lab-core" {
+        say_part!("{LAB_CORE}");
+        return Ok(());
+    }
+    let (folder, _) = folder(context.home.as_deref())?;
+    let own;
+    let shipped: Vec<Community>;
+    let known: &[Community] = if is_home(&folder) {
+        own = Home::open(Some(&folder)).await?.catalog.profiles()?;
+        &own
+    } else {
+        shipped = SHIPPED.iter().filter_map(|(_, text)| Community::read(text).ok()).collect();
+        &shipped
+    };
+    let Some(profile) = known.iter().find(|profile| profile.name() == name) else {
+        let names: Vec<&str> = known.iter().map(Community::name).collect();
+        let problem = format!("no profile {name:?}; there are lab-core, {}", names.join(", "));
+        return Err(Failure::new(ErrorCode::NotFound, problem).into());
+    };
+    say!("{:#}", profile.document());
     Ok(())
 }
 

@@ -13,13 +13,19 @@ use tarn_catalog::{Assessment, CatalogError, MissingPoint};
 use tarn_connectors::store::FileStat;
 use tarn_formats::Table;
 use tarn_ingest::{Cancel, IngestRequest, ingest};
-use tarn_schemas::profile::Violation;
+use tarn_schemas::profile::{Truth, Violation};
 use tarn_schemas::{ErrorCode, Principal, Record};
 
 /// Validates, decides, mints, stores; says every violation, the FAIR score and what is left.
 pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
-    let record = read(&args.record)?;
+    let record = match read(&args.record)? {
+        Ok(record) => record,
+        Err(violations) => {
+            say_violations(context, &args.record.display().to_string(), &violations);
+            return Err(Outcome::Exit(ErrorCode::InvalidData.exit_code()));
+        }
+    };
     let folder = args.record.parent().unwrap_or(Path::new("."));
     let mut files = Vec::new();
     for text in &record.files {
@@ -100,7 +106,30 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Record, Failure> {
+/// Largest record: texts and names of files, not data.
+const LARGEST: u64 = 16 << 20;
+
+/// Deepest brackets. The reader of YAML takes time by the square of their depth.
+const DEEPEST: usize = 500;
+
+/// How deep brackets open in a text, wherever they stand.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => {
+                depth = depth.saturating_add(1);
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// The record of a file, or everything that has the wrong shape.
+fn read(path: &Path) -> Result<Result<Record, Vec<Violation>>, Failure> {
     let no_record = |what: &str| {
         let problem = format!(
             "{}: this is {what} and no record, which is a text in YAML or JSON; make one with \
@@ -109,13 +138,32 @@ fn read(path: &Path) -> Result<Record, Failure> {
         );
         Failure::new(ErrorCode::InvalidData, problem)
     };
+    let length = std::fs::metadata(path).map_err(|e| io(path.display(), &e))?.len();
+    if length > LARGEST {
+        let problem = format!(
+            "{}: {length} bytes; a record has at most {LARGEST}: name folders under `files` instead of every file",
+            path.display()
+        );
+        return Err(Failure::new(ErrorCode::InvalidData, problem));
+    }
     let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
         ErrorKind::InvalidData => no_record("a binary file"),
         ErrorKind::IsADirectory => no_record("a folder"),
         _ => io(path.display(), &e),
     })?;
-    serde_yaml_ng::from_str(&text)
-        .map_err(|e| Failure::new(ErrorCode::InvalidData, format!("{}: {e}", path.display())))
+    if nesting(&text) > DEEPEST {
+        let problem = format!(
+            "{}: brackets inside brackets, more than {DEEPEST} deep: a record has lists and fields, not more",
+            path.display()
+        );
+        return Err(Failure::new(ErrorCode::InvalidData, problem));
+    }
+    let value: serde_json::Value = serde_yaml_ng::from_str(&text)
+        .map_err(|e| Failure::new(ErrorCode::InvalidData, format!("{}: {e}", path.display())))?;
+    if !value.is_object() {
+        return Err(no_record("a text"));
+    }
+    Ok(tarn_schemas::profile::read(&value))
 }
 
 /// Options under `tables:` that do not fit the files stop the registration before anything is stored.
@@ -146,6 +194,7 @@ fn say_assessment(context: &Context, assessment: &Assessment) -> Result<(), Outc
     } else if assessment.violations.is_empty() {
         say!("{} may be registered (dry run: nothing was stored).", assessment.record.name);
         say_score(assessment.fair_score, &assessment.missing);
+        say_truth(&assessment.truth);
         say_notices(context, &assessment.notices);
     } else {
         say_violations(context, assessment.record.name.as_str(), &assessment.violations);
@@ -184,9 +233,22 @@ fn say_notices(context: &Context, notices: &[String]) {
     }
 }
 
+/// What was compared with the bytes and numbers, and what does not agree.
+fn say_truth(truth: &[Truth]) {
+    for check in truth.iter().filter(|check| !check.wrong.is_empty()) {
+        say!("  not true: {}: {}; {}", check.name, check.wrong.join(", "), check.fix);
+    }
+    let agreed = truth.iter().filter(|check| check.wrong.is_empty());
+    let agreed: Vec<String> =
+        agreed.map(|check| format!("{} ({})", check.name, check.checked)).collect();
+    if !agreed.is_empty() {
+        say!("Compared with the files: {}", agreed.join(", "));
+    }
+}
+
 fn say_score(score: f64, missing: &[MissingPoint]) {
     say!("FAIR score {score:.0} %");
     for point in missing {
-        say!("  {:+.1}  {}  {}", point.points, point.metric, point.fix);
+        say!("  {:+.1}  {} {}: {}", point.points, point.metric, point.title, point.fix);
     }
 }

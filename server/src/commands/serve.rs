@@ -24,9 +24,17 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         home.config.http,
         home.config.flight
     ));
-    let pages = axum::serve(http_listener, http::router(engine.clone(), home.catalog.clone()))
-        .with_graceful_shutdown(stop.clone().cancelled_owned())
-        .into_future();
+    let pages = axum::serve(
+        http_listener,
+        http::router(
+            engine.clone(),
+            home.catalog.clone(),
+            home.stores.clone(),
+            home.config.public_http(),
+        ),
+    )
+    .with_graceful_shutdown(stop.clone().cancelled_owned())
+    .into_future();
     let streams = flight::serve(flight_listener, engine, stop.clone().cancelled_owned());
     let stopper = stop.clone();
     tokio::spawn(async move {

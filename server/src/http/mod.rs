@@ -1,7 +1,9 @@
 //! The HTTP door: REST under `/api/v1`, health, metrics, dataset pages and ARKs.
 
 mod auth;
+mod data;
 mod datasets;
+mod exports;
 mod health;
 mod openapi;
 mod page;
@@ -18,6 +20,7 @@ use axum::routing::{get, post};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tarn_catalog::Catalog;
+use tarn_connectors::Stores;
 use tarn_query::Engine;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -32,15 +35,20 @@ const QUERIES: usize = 32;
 pub(crate) struct Door {
     engine: Engine,
     catalog: Catalog,
+    stores: Stores,
+    /// Address that others reach this node at.
+    base: String,
     queries: Arc<Semaphore>,
     requests: Arc<AtomicU64>,
 }
 
 /// All routes.
-pub(crate) fn router(engine: Engine, catalog: Catalog) -> Router {
+pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: String) -> Router {
     let door = Door {
         engine,
         catalog,
+        stores,
+        base,
         queries: Arc::new(Semaphore::new(QUERIES)),
         requests: Arc::default(),
     };
@@ -54,7 +62,13 @@ pub(crate) fn router(engine: Engine, catalog: Catalog) -> Router {
         .route("/api/v1/datasets", get(datasets::list))
         .route("/api/v1/datasets/{lab}/{name}", get(datasets::one))
         .route("/api/v1/datasets/{lab}/{name}/versions", get(datasets::versions))
+        .route("/api/v1/datasets/{lab}/{name}/export/{format}", get(exports::one))
+        .route("/api/v1/datasets/{lab}/{name}/tables/{table}", get(data::table))
+        .route("/api/v1/datasets/{lab}/{name}/files/{place}/{file}", get(data::file))
+        .route("/api/v1/profiles", get(exports::profiles))
+        .route("/api/v1/profiles/{name}", get(exports::profile))
         .route("/datasets/{lab}/{name}", get(page::dataset))
+        .route("/datasets/{lab}/{name}/linkset", get(exports::linkset))
         .route("/ark:/{naan}/{name}", get(page::resolve))
         .fallback(problem::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES))

@@ -1,6 +1,6 @@
 //! The description of the API.
 
-use super::{datasets, health, problem, search, sql};
+use super::{data, datasets, exports, health, problem, search, sql};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -17,6 +17,11 @@ use utoipa::OpenApi;
         datasets::list,
         datasets::one,
         datasets::versions,
+        exports::one,
+        exports::profiles,
+        exports::profile,
+        data::table,
+        data::file,
         health::live,
         health::ready,
         health::metrics

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use tarn_query::{Answer, QueryError, SessionOptions};
-use tarn_schemas::{ErrorCode, PartialMode, SiteStatus};
+use tarn_schemas::{ErrorCode, PartialMode, Principal, SiteStatus};
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
@@ -51,29 +51,50 @@ pub(crate) async fn run(
     headers: HeaderMap,
     Json(request): Json<SqlRequest>,
 ) -> Result<Response, Refusal> {
+    let (format, media_type) = format(&headers)?;
+    let chunks = ask(&door, who, &request.query, request.partial, format).await?;
+    match request.partial {
+        PartialMode::Error => streamed(chunks, media_type).await,
+        PartialMode::Allow => whole(chunks, media_type).await,
+    }
+}
+
+/// Rows of one statement, as they come. Every lab has to answer.
+pub(super) async fn rows(
+    door: &Door,
+    who: Principal,
+    query: &str,
+    (format, media_type): (SqlFormat, &'static str),
+) -> Result<Response, Refusal> {
+    streamed(ask(door, who, query, PartialMode::Error, format).await?, media_type).await
+}
+
+async fn ask(
+    door: &Door,
+    who: Principal,
+    query: &str,
+    partial: PartialMode,
+    format: SqlFormat,
+) -> Result<Chunks, Refusal> {
     let permit = door.queries.clone().try_acquire_owned().map_err(|_| {
         Failure::new(
             ErrorCode::ResourceExhausted,
             "too many queries run at once; try again in a moment",
         )
     })?;
-    let (format, media_type) = format(&headers)?;
-    let options = SessionOptions { partial: request.partial, files: false };
-    let session = door.engine.session(who, options).await?;
-    let answer = session.sql(&request.query).await?;
-    let mut chunks = Chunks::new(format, answer, permit)?;
-    match request.partial {
-        PartialMode::Error => {
-            // A query that fails before its first row can still say so by its status.
-            let first = chunks.next().await.transpose()?;
-            let rest = futures::stream::unfold(chunks, |mut chunks| async move {
-                chunks.next().await.map(|chunk| (chunk, chunks))
-            });
-            let body = Body::from_stream(futures::stream::iter(first.map(Ok)).chain(rest));
-            Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
-        }
-        PartialMode::Allow => whole(chunks, media_type).await,
-    }
+    let session = door.engine.session(who, SessionOptions { partial, files: false }).await?;
+    let answer = session.sql(query).await?;
+    Ok(Chunks::new(format, answer, permit)?)
+}
+
+async fn streamed(mut chunks: Chunks, media_type: &'static str) -> Result<Response, Refusal> {
+    // A query that fails before its first row can still say so by its status.
+    let first = chunks.next().await.transpose()?;
+    let rest = futures::stream::unfold(chunks, |mut chunks| async move {
+        chunks.next().await.map(|chunk| (chunk, chunks))
+    });
+    let body = Body::from_stream(futures::stream::iter(first.map(Ok)).chain(rest));
+    Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
 }
 
 fn format(headers: &HeaderMap) -> Result<(SqlFormat, &'static str), Failure> {

@@ -1,0 +1,115 @@
+//! Data of a dataset: rows of its tables, bytes of its files. Each asks the policy of the data.
+
+use super::Door;
+use super::auth::Caller;
+use super::datasets::find;
+use super::problem::Refusal;
+use super::sql::rows;
+use crate::cli::SqlFormat;
+use crate::failure::Failure;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use tarn_catalog::{Action, Decision};
+use tarn_connectors::Location;
+use tarn_schemas::ErrorCode;
+
+/// All rows of a table: `TABLE.csv`, `TABLE.json` or `TABLE.arrow` (an IPC stream). Of CSV, columns
+/// that hold lists or structures are left out.
+#[utoipa::path(get, path = "/api/v1/datasets/{lab}/{name}/tables/{table}",
+    params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version"), ("table" = String, Path, description = "Name of the table with .csv, .json or .arrow")),
+    responses((status = 200, description = "The rows"),
+        (status = 403, description = "Refused by policy", body = super::problem::Problem),
+        (status = 404, description = "No such dataset or table", body = super::problem::Problem)))]
+pub(crate) async fn table(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path((lab, name, table)): Path<(String, String, String)>,
+) -> Result<Response, Refusal> {
+    let dataset = find(&door, &who, &lab, &name).await?;
+    let (wanted, format) = match table.rsplit_once('.') {
+        Some((table, "csv")) => (table, (SqlFormat::Csv, "text/csv; charset=utf-8")),
+        Some((table, "json")) => (table, (SqlFormat::Json, "application/json")),
+        Some((table, "arrow")) => {
+            (table, (SqlFormat::Arrow, "application/vnd.apache.arrow.stream"))
+        }
+        _ => {
+            let problem = format!("no {table:?}: write TABLE.csv, TABLE.json or TABLE.arrow");
+            return Err(Failure::new(ErrorCode::NotFound, problem).into());
+        }
+    };
+    let Some(entry) = dataset.tables.iter().find(|entry| entry.name.as_str() == wanted) else {
+        let problem = format!("dataset {lab}.{name} has no table {wanted:?}");
+        return Err(Failure::new(ErrorCode::NotFound, problem).into());
+    };
+    let nested = |kind: &str| {
+        ["List", "LargeList", "FixedSizeList", "Struct", "Map", "Union"]
+            .iter()
+            .any(|nested| kind.starts_with(nested))
+    };
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let columns: Vec<String> = entry
+        .columns
+        .iter()
+        .filter(|column| !(format.0 == SqlFormat::Csv && nested(&column.data_type)))
+        .map(|column| quoted(&column.name))
+        .collect();
+    let columns = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+    let at = format!("{}@{}", dataset.name, dataset.version);
+    let from = [quoted(&lab), quoted(&at), quoted(wanted)].join(".");
+    rows(&door, who, &format!("SELECT {columns} FROM {from}"), format).await
+}
+
+/// The bytes of a file of the record, by its place in it.
+#[utoipa::path(get, path = "/api/v1/datasets/{lab}/{name}/files/{place}/{file}",
+    params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version"), ("place" = usize, Path, description = "Place in the record, from 0"), ("file" = String, Path, description = "Name of the file; not looked at")),
+    responses((status = 200, description = "The bytes"),
+        (status = 403, description = "Refused by policy", body = super::problem::Problem),
+        (status = 404, description = "No such dataset or file", body = super::problem::Problem),
+        (status = 409, description = "The file has changed", body = super::problem::Problem)))]
+pub(crate) async fn file(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path((lab, name, place, _)): Path<(String, String, usize, String)>,
+) -> Result<Response, Refusal> {
+    let dataset = find(&door, &who, &lab, &name).await?;
+    if let Decision::Deny { reason } = door.catalog.decide(&who, Action::Read, &dataset) {
+        return Err(Failure::new(ErrorCode::PermissionDenied, reason).into());
+    }
+    let missing =
+        || Failure::new(ErrorCode::NotFound, format!("dataset {lab}.{name} has no file {place}"));
+    let file = dataset.files.get(place).ok_or_else(missing)?;
+    // Where files lie is for those who may write; a refusal does not say it.
+    let bytes = match Location::parse(&file.location) {
+        Ok(location) => door.stores.stream(&location, file.bytes).await,
+        Err(error) => Err(error),
+    };
+    let bytes = bytes.map_err(|error| {
+        let failure = Failure::from(error);
+        tracing::warn!(%lab, %name, place, error = %failure, "a file cannot be read");
+        // Other bytes than were registered are a conflict, and no fault of this node.
+        let code = match failure.code() {
+            ErrorCode::DataLoss => ErrorCode::Conflict,
+            code => code,
+        };
+        Failure::new(
+            code,
+            format!(
+                "file {place} of {lab}.{name} cannot be read, or is not the one that was registered"
+            ),
+        )
+    })?;
+    let mut response = Body::from_stream(bytes).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(file.bytes));
+    if let Ok(kind) = HeaderValue::from_str(&file.media_type) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    if let Ok(digest) = HeaderValue::from_str(&format!("\"{}\"", file.sha256)) {
+        headers.insert(header::ETAG, digest);
+    }
+    // A file of others is never shown as a page of this node.
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    Ok(response)
+}
