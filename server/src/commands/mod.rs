@@ -53,7 +53,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Init(args) => init::run(&context, &args).await,
         Command::Inspect(args) => inspect::run(&context, &args).await,
         Command::Record(args) => record::run(&context, args).await,
-        Command::Register(args) => register::run(&context, &args).await,
+        Command::Register(args) => Box::pin(register::run(&context, &args)).await,
         Command::Ingest(args) => ingest::run(&context, args).await,
         Command::Search(args) => search::run(&context, args).await,
         Command::Show(args) => datasets::show(&context, &args).await,
