@@ -221,7 +221,7 @@ fn between_instants(between: Between, schema: &DFSchema) -> Transformed<Expr> {
     let high = beyond(&between.expr, &between.high, schema);
     let (Some(first), Some(last)) = (first(&between.expr, schema), last(&between.expr, schema))
     else {
-        return Transformed::no(Expr::Between(between));
+        return apart(between, schema);
     };
     let Between { expr, negated, low: low_value, high: high_value } = between;
     match (low, high) {
