@@ -428,7 +428,7 @@ def test_wrong_records_are_told_everything_at_once(new_lab, tmp_path):
     # What `record new` leaves for the steward is missed by its own rule, with everything else.
     path.write_text("name: x\ntier:\n")
     done = lab.run("register", path, "--json", code=5)
-    rules = {violation["rule"] for violation in json.loads(done.err)["error"]["violations"]}
+    rules = {violation["rule"] for violation in json.loads(done.out)["violations"]}
     assert rules >= {"tier.required", "title.required", "license.required"}
     path.write_text("name: x\nkeywords: " + "[" * 100_000)
     assert lab.run("register", path, code=5).err.startswith("error: ")
