@@ -253,6 +253,7 @@ fn apart(between: Between, schema: &DFSchema) -> Transformed<Expr> {
         return Transformed::no(Expr::Between(between));
     }
     let Between { expr, negated, low, high } = between;
+    let (low, high) = (of_date(low, &expr, schema), of_date(high, &expr, schema));
     let inside = expr.clone().gt_eq(*low).and(expr.lt_eq(*high));
     Transformed::yes(if negated { Expr::Not(Box::new(inside)) } else { inside })
 }
