@@ -184,7 +184,8 @@ fn well_formed(xml: &str) -> bool {
     let body = xml.split_once("?>").map_or(xml, |(_, body)| body);
     for piece in body.split('<').skip(1) {
         let Some((tag, text)) = piece.split_once('>') else { return false };
-        let legal = |c: char| ("\t\n\r".contains(c) || !c.is_control()) && c != '\u{ffff}';
+        // The characters of XML 1.0, section 2.2: DEL and what follows it are among them.
+        let legal = |c: char| "\t\n\r".contains(c) || (c >= ' ' && c != '\u{ffff}');
         if text.contains('>') || !text.chars().all(legal) || tag.contains(['\r', '\0']) {
             return false;
         }
