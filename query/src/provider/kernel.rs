@@ -385,7 +385,9 @@ fn count_word(counts: &mut [u64], valid: u64) {
     if valid == 0 {
         return;
     }
-    counts.iter_mut().for_each(|count| *count = count.wrapping_add(1));
+    for count in &mut *counts {
+        *count = count.wrapping_add(1);
+    }
     for place in missing(valid, counts.len()) {
         if let Some(count) = counts.get_mut(place) {
             *count = count.wrapping_sub(1);

@@ -23,8 +23,8 @@ pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Trans
             None => Ok(Transformed::no(Expr::Cast(cast))),
         },
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let left = of_date(left, &right, schema);
-            let right = of_date(right, &left, schema);
+            let left = Box::new(of_date(*left, &right, schema));
+            let right = Box::new(of_date(*right, &left, schema));
             let turned = match op.swap() {
                 Some(swapped) if is_nanoseconds(&right, schema).is_some() => {
                     compared(&right, swapped, &left, schema)
@@ -95,12 +95,12 @@ fn equal(left: &mut Expr, of_left: &DFSchema, right: &mut Expr, of_right: &DFSch
 
 /// A constant date that meets a timestamp coarser than nanoseconds, as a timestamp in microseconds:
 /// DataFusion would move both to nanoseconds.
-fn of_date(constant: Box<Expr>, other: &Expr, schema: &DFSchema) -> Box<Expr> {
+fn of_date(constant: Expr, other: &Expr, schema: &DFSchema) -> Expr {
     let Ok(DataType::Timestamp(unit, zone)) = other.get_type(schema) else { return constant };
     let date = value_of(&constant)
         .filter(|value| matches!(value.data_type(), DataType::Date32 | DataType::Date64));
     match date.map(|date| date.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, zone))) {
-        Some(Ok(instant)) if unit != TimeUnit::Nanosecond => Box::new(lit(instant)),
+        Some(Ok(instant)) if unit != TimeUnit::Nanosecond => lit(instant),
         _ => constant,
     }
 }
@@ -253,7 +253,7 @@ fn apart(between: Between, schema: &DFSchema) -> Transformed<Expr> {
         return Transformed::no(Expr::Between(between));
     }
     let Between { expr, negated, low, high } = between;
-    let (low, high) = (of_date(low, &expr, schema), of_date(high, &expr, schema));
-    let inside = expr.clone().gt_eq(*low).and(expr.lt_eq(*high));
+    let (low, high) = (of_date(*low, &expr, schema), of_date(*high, &expr, schema));
+    let inside = expr.clone().gt_eq(low).and(expr.lt_eq(high));
     Transformed::yes(if negated { Expr::Not(Box::new(inside)) } else { inside })
 }

@@ -4,6 +4,7 @@
 //! `CASE x WHEN`, `nullif`, aggregates of DISTINCT values and windows compare bits. Adding 0.0 makes a
 //! positive zero of both and leaves every other float as it is.
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, InList, WindowFunction};
@@ -62,7 +63,7 @@ pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Trans
 fn may_be_zero(list: &[Expr], value: &Expr, schema: &DFSchema) -> bool {
     let zero = |value: &Expr| match value {
         Expr::Literal(value, _) => value
-            .cast_to(&arrow::datatypes::DataType::Float64)
+            .cast_to(&DataType::Float64)
             .is_ok_and(|value| matches!(value, ScalarValue::Float64(Some(value)) if value == 0.0)),
         _ => true,
     };
@@ -75,7 +76,7 @@ fn is_float(expression: &Expr, schema: &DFSchema) -> bool {
 
 /// The value with a positive zero in place of a negative one. Changes nothing but floats.
 fn one_zero(expression: Expr, schema: &DFSchema) -> Expr {
-    let zero = expression.get_type(schema).ok().filter(|data_type| data_type.is_floating());
+    let zero = expression.get_type(schema).ok().filter(DataType::is_floating);
     match zero.map(|data_type| ScalarValue::new_zero(&data_type)) {
         Some(Ok(zero)) => expression + lit(zero),
         _ => expression,
