@@ -1,11 +1,11 @@
 //! Reading datasets, versions and tables.
 
-use crate::database::Database;
+use crate::store::Database;
 use crate::decision::Action;
 use crate::model::{Dataset, TableEntry, TableStorage, VersionInfo};
 use crate::{Catalog, CatalogError, Decision, ark};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row, Transaction};
 use std::collections::BTreeMap;
 use tarn_schemas::facts::{Extent, FileFacts};
 use tarn_schemas::{DatasetName, DatasetRef, LabName, Principal, Record, TableName, Tier};
@@ -30,7 +30,7 @@ macro_rules! select_version {
 }
 
 /// A version of `select_version!`; the tables are read apart.
-fn from_row(database: &Database, lab: &LabName, row: &SqliteRow) -> Result<Stored, CatalogError> {
+fn from_row(database: &Database, lab: &LabName, row: &AnyRow) -> Result<Stored, CatalogError> {
     let text =
         |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));
     let name = text("dataset")?;
@@ -44,7 +44,7 @@ fn from_row(database: &Database, lab: &LabName, row: &SqliteRow) -> Result<Store
     let extent = files.iter().fold(Extent::default(), |all, file| all.union(file.extent));
     let dataset = Dataset {
         lab: lab.clone(),
-        version: row.try_get("version").map_err(|error| database.error(&error))?,
+        version: database.number(row, "version")?,
         ark: text("ark")?,
         tier,
         newest_embargo: None,
@@ -60,7 +60,7 @@ fn from_row(database: &Database, lab: &LabName, row: &SqliteRow) -> Result<Store
     Ok(Stored { dataset, content_hash: text("content_hash")?, notes: text("notes")? })
 }
 
-fn table_from_row(database: &Database, row: &SqliteRow) -> Result<TableEntry, CatalogError> {
+fn table_from_row(database: &Database, row: &AnyRow) -> Result<TableEntry, CatalogError> {
     let entry: String = row.try_get("entry").map_err(|error| database.error(&error))?;
     serde_json::from_str(&entry).map_err(|error| database.unreadable("a table entry", &error))
 }
@@ -69,24 +69,24 @@ fn table_from_row(database: &Database, row: &SqliteRow) -> Result<TableEntry, Ca
 pub(crate) async fn load(
     database: &Database,
     lab: &LabName,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     name: &DatasetName,
     version: Option<u32>,
 ) -> Result<Option<Stored>, CatalogError> {
-    let query = select_version!("WHERE d.name = ?1 AND v.version = coalesce(?2, d.newest)");
+    let query = select_version!("WHERE d.name = $1 AND v.version = coalesce($2, d.newest)");
     let row = sqlx::query(query)
         .bind(name.as_str())
-        .bind(version)
+        .bind(version.map(i64::from))
         .fetch_optional(&mut **transaction)
         .await
         .map_err(|error| database.error(&error))?;
     let Some(row) = row else { return Ok(None) };
     let mut stored = from_row(database, lab, &row)?;
     let tables = sqlx::query(
-        "SELECT entry FROM data_table WHERE dataset = ?1 AND version = ?2 ORDER BY name",
+        "SELECT entry FROM data_table WHERE dataset = $1 AND version = $2 ORDER BY name",
     )
     .bind(name.as_str())
-    .bind(stored.dataset.version)
+    .bind(i64::from(stored.dataset.version))
     .fetch_all(&mut **transaction)
     .await
     .map_err(|error| database.error(&error))?;
@@ -177,7 +177,7 @@ impl Catalog {
             hint: "; look for a typing error: the last character is a check character".to_owned(),
         };
         let parsed = ark::parse(ark).ok_or_else(unknown)?;
-        let row = sqlx::query("SELECT name FROM dataset WHERE ark = ?1")
+        let row = sqlx::query("SELECT name FROM dataset WHERE ark = $1")
             .bind(&parsed)
             .fetch_optional(self.inner.database.pool())
             .await
@@ -207,30 +207,29 @@ impl Catalog {
             .ok_or_else(|| no_dataset(dataset.as_str()))?;
         let rows = sqlx::query(
             "SELECT version, created_at, created_by, notes, content_hash FROM version
-             WHERE dataset = ?1 ORDER BY version",
+             WHERE dataset = $1 ORDER BY version",
         )
         .bind(dataset.as_str())
         .fetch_all(&mut *read)
         .await
         .map_err(|error| database.error(&error))?;
-        let tables = sqlx::query("SELECT version, entry FROM data_table WHERE dataset = ?1")
+        let tables = sqlx::query("SELECT version, entry FROM data_table WHERE dataset = $1")
             .bind(dataset.as_str())
             .fetch_all(&mut *read)
             .await
             .map_err(|error| database.error(&error))?;
         let mut by_version: BTreeMap<u32, BTreeMap<String, String>> = BTreeMap::new();
         for row in &tables {
-            let version: u32 = row.try_get("version").map_err(|error| database.error(&error))?;
+            let version: u32 = database.number(row, "version")?;
             let table = table_from_row(database, row)?;
             by_version.entry(version).or_default().insert(table.name.to_string(), pin(&table));
         }
-        let text = |row: &SqliteRow, column: &str| {
+        let text = |row: &AnyRow, column: &str| {
             row.try_get::<String, _>(column).map_err(|error| database.error(&error))
         };
         rows.iter()
             .map(|row| {
-                let version: u32 =
-                    row.try_get("version").map_err(|error| database.error(&error))?;
+                let version: u32 = database.number(row, "version")?;
                 Ok(VersionInfo {
                     version,
                     created_at: text(row, "created_at")?,

@@ -45,6 +45,9 @@ pub enum CatalogError {
         /// What it said.
         problem: String,
     },
+    /// A backup cannot be written or read, or is damaged.
+    #[error("the backup: {0}")]
+    Backup(String),
     /// The search index fails.
     #[error("search index {place}: {problem}")]
     Index {
@@ -64,6 +67,7 @@ impl Coded for CatalogError {
             Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
             Self::Argument(_) => ErrorCode::InvalidArgument,
             Self::Conflict(_) => ErrorCode::Conflict,
+            Self::Backup(_) => ErrorCode::InvalidData,
             Self::Database { .. } | Self::Index { .. } => ErrorCode::Unavailable,
         }
     }

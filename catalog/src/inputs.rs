@@ -1,9 +1,9 @@
 //! What a dataset was made from: the inputs exist, and none is stricter than what was made of it.
 
-use crate::database::Database;
+use crate::store::Database;
 use crate::datasets::load;
 use crate::{CatalogError, ark};
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Any, Row, Transaction};
 use tarn_schemas::profile::{Violation, is_identifier};
 use tarn_schemas::{DatasetName, DatasetRef, LabName, Record, Tier};
 
@@ -11,7 +11,7 @@ use tarn_schemas::{DatasetName, DatasetRef, LabName, Record, Tier};
 pub(crate) async fn check(
     database: &Database,
     lab: &LabName,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     record: &Record,
 ) -> Result<Vec<Violation>, CatalogError> {
     let inputs = record.provenance.iter().flat_map(|origin| &origin.derived_from);
@@ -63,11 +63,11 @@ enum Input {
 async fn find(
     database: &Database,
     lab: &LabName,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     text: &str,
 ) -> Result<Input, CatalogError> {
     if let Some(ark) = ark::parse(text) {
-        let row = sqlx::query("SELECT name FROM dataset WHERE ark = ?1")
+        let row = sqlx::query("SELECT name FROM dataset WHERE ark = $1")
             .bind(&ark)
             .fetch_optional(&mut **transaction)
             .await
@@ -92,7 +92,7 @@ async fn find(
     };
     match &reference.lab {
         Some(other) if other != lab => {
-            let peer = sqlx::query("SELECT 1 FROM peer WHERE lab = ?1")
+            let peer = sqlx::query("SELECT 1 FROM peer WHERE lab = $1")
                 .bind(other.as_str())
                 .fetch_optional(&mut **transaction)
                 .await
@@ -111,7 +111,7 @@ async fn find(
 async fn here(
     database: &Database,
     lab: &LabName,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     name: &DatasetName,
     version: Option<u32>,
 ) -> Result<Input, CatalogError> {

@@ -131,6 +131,21 @@ pub struct VersionInfo {
     pub tables: BTreeMap<String, String>,
 }
 
+/// One entry of the feed of changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Place in the feed: later changes have higher ones. There may be gaps.
+    pub sequence: u64,
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// Its version at that moment.
+    pub version: u32,
+    /// What happened: `registered`, `tables`, …
+    pub kind: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
 /// What a record lacks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {

@@ -1,14 +1,14 @@
 //! Writing datasets: registration, versions, tables. Each is one transaction.
 
 use crate::content::{changes, hash, same_table};
-use crate::database::Write;
+use crate::store::Write;
 use crate::datasets::{Stored, load, no_dataset};
 use crate::decision::{may_write_here, visible_tiers};
 use crate::fill::fill;
 use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
 use crate::{Catalog, CatalogError, Decision, ark, inputs};
 use chrono::{NaiveDate, Utc};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::{Extent, FileFacts};
 use tarn_schemas::profile::{Setting, Violation, fair, validate};
@@ -71,12 +71,37 @@ impl Catalog {
         record: Record,
         files: Vec<FileFacts>,
     ) -> Result<Registered, CatalogError> {
+        self.register_from(who, record, files, None).await
+    }
+
+    /// As [`Catalog::register`], for a record that was edited from a version (0: that is new).
+    ///
+    /// # Errors
+    /// [`CatalogError::Conflict`] if the dataset is at another version by now: of two people who edit
+    /// one record at the same time, the second is told.
+    pub async fn register_from(
+        &self,
+        who: &Principal,
+        record: Record,
+        files: Vec<FileFacts>,
+        edited: Option<u32>,
+    ) -> Result<Registered, CatalogError> {
         writer(who)?;
         let database = &self.inner.database;
         let defaults = self.defaults().await?;
         let mut write = database.write().await?;
         let earlier =
             load(database, self.lab(), &mut write.transaction, &record.name, None).await?;
+        let newest = earlier.as_ref().map_or(0, |earlier| earlier.dataset.version);
+        if let Some(edited) = edited.filter(|edited| *edited != newest) {
+            let name = format!("{}.{}", self.lab(), record.name);
+            return Err(CatalogError::Conflict(format!(
+                "{name} is at version {newest} by now, and this record was edited from version \
+                 {edited}: nothing was stored. See what changed (`tarn versions {}`), bring it \
+                 into the record and register it with --from {newest}",
+                record.name
+            )));
+        }
         let now = Utc::now();
         let record = fill(
             record,
@@ -215,7 +240,7 @@ impl Catalog {
     /// Every rule that a record breaks, those on its inputs too.
     async fn violations(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut Transaction<'static, Any>,
         record: &Record,
         files: &[FileFacts],
         setting: &Setting,
@@ -249,7 +274,7 @@ impl Catalog {
         for _ in 0..8 {
             let ark = ark::mint(naan);
             let minted = sqlx::query(
-                "INSERT INTO ark (ark, dataset, minted_at) VALUES (?1, ?2, ?3)
+                "INSERT INTO ark (ark, dataset, minted_at) VALUES ($1, $2, $3)
                  ON CONFLICT DO NOTHING",
             )
             .bind(&ark)
@@ -277,12 +302,12 @@ impl Catalog {
         let wrong = |error: serde_json::Error| database.unreadable("the record", &error);
         let dataset = &stored.dataset;
         sqlx::query(
-            "INSERT INTO dataset (name, ark, newest, created_at) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO dataset (name, ark, newest, created_at) VALUES ($1, $2, $3, $4)
              ON CONFLICT (name) DO UPDATE SET newest = excluded.newest",
         )
         .bind(dataset.name.as_str())
         .bind(&dataset.ark)
-        .bind(dataset.version)
+        .bind(i64::from(dataset.version))
         .bind(&dataset.registered_at)
         .execute(&mut *write.transaction)
         .await
@@ -290,10 +315,10 @@ impl Catalog {
         sqlx::query(
             "INSERT INTO version (dataset, version, record, files, tier, fair_score, content_hash,
                                   notes, created_at, created_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(dataset.name.as_str())
-        .bind(dataset.version)
+        .bind(i64::from(dataset.version))
         .bind(serde_json::to_string(&dataset.record).map_err(wrong)?)
         .bind(serde_json::to_string(&dataset.files).map_err(wrong)?)
         .bind(dataset.tier.as_str())
@@ -314,11 +339,11 @@ impl Catalog {
         let database = &self.inner.database;
         let dataset = &stored.dataset;
         sqlx::query(
-            "UPDATE version SET fair_score = ?3, content_hash = ?4, notes = ?5
-             WHERE dataset = ?1 AND version = ?2",
+            "UPDATE version SET fair_score = $3, content_hash = $4, notes = $5
+             WHERE dataset = $1 AND version = $2",
         )
         .bind(dataset.name.as_str())
-        .bind(dataset.version)
+        .bind(i64::from(dataset.version))
         .bind(dataset.fair_score)
         .bind(&stored.content_hash)
         .bind(&stored.notes)
@@ -339,11 +364,11 @@ impl Catalog {
             let entry = serde_json::to_string(table)
                 .map_err(|error| database.unreadable("a table entry", &error))?;
             sqlx::query(
-                "INSERT INTO data_table (dataset, version, name, entry) VALUES (?1, ?2, ?3, ?4)
+                "INSERT INTO data_table (dataset, version, name, entry) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (dataset, version, name) DO UPDATE SET entry = excluded.entry",
             )
             .bind(dataset.name.as_str())
-            .bind(dataset.version)
+            .bind(i64::from(dataset.version))
             .bind(table.name.as_str())
             .bind(entry)
             .execute(&mut *write.transaction)
@@ -359,9 +384,9 @@ impl Catalog {
         dataset: &Dataset,
         kind: &str,
     ) -> Result<(), CatalogError> {
-        sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES (?1, ?2, ?3, ?4)")
+        sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES ($1, $2, $3, $4)")
             .bind(dataset.name.as_str())
-            .bind(dataset.version)
+            .bind(i64::from(dataset.version))
             .bind(kind)
             .bind(timestamp(Utc::now()))
             .execute(&mut *write.transaction)

@@ -70,6 +70,31 @@ pub(crate) enum Command {
     /// Connect labs
     #[command(subcommand)]
     Peer(Peer),
+    /// Write the catalog and the configuration to one file, while the node runs
+    Backup(Backup),
+    /// Make a home from a backup
+    Restore(Restore),
+}
+
+/// `tarn backup`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tarn backup /backups/ornl-$(date +%F).tarn")]
+pub(crate) struct Backup {
+    /// Where to write it; an existing file is not overwritten
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `tarn restore`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tarn --home /srv/tarn restore /backups/ornl-2026-11-22.tarn
+  TARN_DATABASE=postgres://tarn@db/catalog tarn --home /srv/tarn restore ornl.tarn")]
+pub(crate) struct Restore {
+    /// A file that `tarn backup` wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// `tarn init`
@@ -115,6 +140,9 @@ pub(crate) struct Register {
     /// Say what would happen and store nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// The version that the record was edited from (0: it is new); refused if there is a later one
+    #[arg(long, value_name = "VERSION")]
+    pub from: Option<u32>,
 }
 
 /// `tarn ingest`

@@ -14,13 +14,11 @@ mod query;
 
 pub(crate) use index::Index;
 
-use crate::database::Database;
 use crate::datasets::load;
 use crate::decision::Action;
 use crate::model::{Dataset, SearchAnswer, SearchHit, SearchRequest};
 use crate::{Catalog, CatalogError, Decision};
 use index::{Found, Lock, State};
-use sqlx::Row;
 use std::time::{Duration, Instant};
 use tarn_schemas::{DatasetName, DatasetRef, Principal};
 
@@ -88,7 +86,7 @@ impl Catalog {
         let index = &self.inner.index;
         if !anew {
             let state = index.blocking(Index::refresh).await?;
-            if state.holds(last_change(database).await?) {
+            if state.holds(database.last_change().await?) {
                 return Ok(());
             }
         }
@@ -99,7 +97,7 @@ impl Catalog {
         loop {
             // Whoever held the lock before may have done the work.
             let state = index.blocking(Index::refresh).await?;
-            let last = last_change(database).await?;
+            let last = database.last_change().await?;
             if !anew && state.holds(last) {
                 return Ok(());
             }
@@ -129,7 +127,7 @@ impl Catalog {
 
     /// The datasets that changed after a change, and the last change that they include.
     async fn changed_since(&self, sequence: u64) -> Result<(Vec<Dataset>, u64), CatalogError> {
-        let (names, to) = changed(&self.inner.database, sequence).await?;
+        let (names, to) = self.inner.database.changed(sequence, BATCH).await?;
         let mut documents = Vec::with_capacity(names.len());
         for name in names {
             let dataset = DatasetRef { lab: None, name, version: None };
@@ -179,40 +177,6 @@ fn hit(dataset: Dataset, score: f32) -> SearchHit {
         tables: dataset.tables.into_iter().map(|table| (table.name, table.columns)).collect(),
         score,
     }
-}
-
-/// Sequence of the last change, 0 if there is none.
-async fn last_change(database: &Database) -> Result<u64, CatalogError> {
-    sqlx::query("SELECT coalesce(max(sequence), 0) FROM change")
-        .try_map(|row: sqlx::sqlite::SqliteRow| row.try_get::<u64, _>(0))
-        .fetch_one(database.pool())
-        .await
-        .map_err(|error| database.error(&error))
-}
-
-/// Datasets that changed after a sequence, those that changed last at the end, and the sequence up
-/// to which these are all.
-async fn changed(database: &Database, after: u64) -> Result<(Vec<DatasetName>, u64), CatalogError> {
-    let after_signed = i64::try_from(after).unwrap_or(i64::MAX);
-    let rows = sqlx::query(
-        "SELECT dataset, max(sequence) AS last FROM change WHERE sequence > ?1
-         GROUP BY dataset ORDER BY last LIMIT ?2",
-    )
-    .bind(after_signed)
-    .bind(BATCH)
-    .fetch_all(database.pool())
-    .await
-    .map_err(|error| database.error(&error))?;
-    let (mut names, mut to) = (Vec::with_capacity(rows.len()), after);
-    for row in rows {
-        let name: String = row.try_get("dataset").map_err(|error| database.error(&error))?;
-        to = row.try_get("last").map_err(|error| database.error(&error))?;
-        names.push(
-            DatasetName::new(name)
-                .map_err(|error| database.unreadable("a dataset's name", &error))?,
-        );
-    }
-    Ok((names, to))
 }
 
 /// The first sentences of a description, 300 characters at most.

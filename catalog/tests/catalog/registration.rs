@@ -1,6 +1,6 @@
 //! Records, versions, identifiers.
 
-use crate::support::*;
+use super::support::*;
 use tarn_catalog::{Action, CatalogError, Decision, SearchRequest};
 use tarn_schemas::code::{Coded, ErrorCode};
 use tarn_schemas::record::Embargo;

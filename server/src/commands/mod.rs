@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod backup;
 mod datasets;
 mod ingest;
 mod init;
@@ -60,6 +61,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sql(args) => sql::run(&context, &args).await,
         Command::Stream(args) => stream::run(&context, args).await,
         Command::Serve(_) => serve::run(&context).await,
+        Command::Backup(args) => backup::backup(&context, &args).await,
+        Command::Restore(args) => backup::restore(&context, &args).await,
         Command::Token(args) => token::run(&context, args).await,
         Command::Peer(args) => peer::run(&context, args).await,
     }
