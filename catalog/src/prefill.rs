@@ -17,31 +17,15 @@ const MOST_KEYWORDS: usize = 12;
 /// lab's defaults tell. What only a person knows is left empty; the tier always is.
 pub fn prefill(name: DatasetName, facts: &[FileFacts], defaults: &LabDefaults) -> Record {
     let mut record = Record {
-        name,
         title: only(facts, "title").unwrap_or_default(),
         description: only(facts, "summary").unwrap_or_default(),
         creators: creators(facts),
-        publisher: None,
-        contact: None,
-        issued: None,
-        resource_type: None,
         license: license(facts),
-        rights: None,
         keywords: keywords(facts),
-        tier: None,
-        embargo: None,
-        markings: Vec::new(),
         provenance: provenance(facts),
-        funding: Vec::new(),
-        related: Vec::new(),
         conforms_to: conventions(facts),
-        language: None,
-        steward: None,
-        review: None,
-        terms: None,
-        version_notes: None,
         files: facts.iter().map(|file| file.location.clone()).collect(),
-        tables: std::collections::BTreeMap::new(),
+        ..Record::new(name)
     };
     if defaults.contact.is_none() {
         record.contact = contact(facts, &record.creators);
@@ -82,18 +66,18 @@ fn license(facts: &[FileFacts]) -> Option<String> {
 
 /// From ACDD's `creator_name`, or names in `contact`; institutions where nobody is named.
 fn creators(facts: &[FileFacts]) -> Vec<Creator> {
-    let creator = |name: String| Creator { name, orcid: None, ror: None, affiliation: None };
-    let mut creators: Vec<Creator> = all(facts, "creator_name").into_iter().map(creator).collect();
+    let names = all(facts, "creator_name").into_iter();
+    let mut creators: Vec<Creator> = names.map(Creator::named).collect();
     if let [creator] = creators.as_mut_slice() {
         creator.orcid = only(facts, "creator_url").filter(|url| is_orcid(url));
     }
     if creators.is_empty() {
         let people = all(facts, "contact").into_iter().filter_map(|text| person(&text).0);
-        creators = people.map(creator).collect();
+        creators = people.map(Creator::named).collect();
     }
     if creators.is_empty() {
         let institutions = all(facts, "institution").into_iter();
-        creators = institutions.filter(|name| name.chars().count() <= 200).map(creator).collect();
+        creators = institutions.filter(|name| name.chars().count() <= 200).map(Creator::named).collect();
     }
     creators
 }

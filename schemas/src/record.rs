@@ -1,5 +1,12 @@
 //! The record: what a steward says of a dataset. One key for every field of the lab-core profile.
 
+mod access;
+
+pub use access::{
+    Agreement, Conditions, Cui, DataUse, Disclosure, ExportControl, Exposure, MarkingDetails,
+    Reviewed, UseModifier,
+};
+
 use crate::name::{DatasetName, TableName};
 use crate::table::TableOptions;
 use crate::tier::Tier;
@@ -76,6 +83,57 @@ pub struct Record {
     /// Terms of use that readers of a registered dataset accept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
+    /// Terms of registered vocabularies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<Subject>,
+    /// Where it was measured or computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facility: Option<Organisation>,
+    /// Proposal or experiment that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<String>,
+    /// Samples, by IGSN or another identifier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<String>,
+    /// What E-Link asks for besides the codes under `markings`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marking_details: Option<MarkingDetails>,
+    /// Whether it is about people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub human_data: Option<bool>,
+    /// What data about people may be used for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_use: Option<DataUse>,
+    /// Agreement that readers of a controlled or stricter dataset sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
+    /// What readers have to bring besides a grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Conditions>,
+    /// Controlled unclassified information.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cui: Option<Cui>,
+    /// Export control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_control: Option<ExportControl>,
+    /// Who may know of it; everyone by default where the tier is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
+    /// What leaves of data from which no rows leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disclosure: Option<Disclosure>,
+    /// Who has checked that the text of a restricted record gives nothing away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewed: Option<Reviewed>,
+    /// Where and when the data lie, to be compared with what the files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extent: Option<StatedExtent>,
+    /// SHA-256 of files as their source states it, by the entry of `files`; compared with the bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checksums: BTreeMap<String, String>,
+    /// Community profiles that it has to satisfy besides lab-core, such as `cf-acdd`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
     /// What changed since the version before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_notes: Option<String>,
@@ -87,12 +145,65 @@ pub struct Record {
     pub tables: BTreeMap<TableName, TableOptions>,
 }
 
+impl Record {
+    /// A record of which nothing is known yet.
+    pub fn new(name: DatasetName) -> Self {
+        Self {
+            name,
+            title: String::new(),
+            description: String::new(),
+            creators: Vec::new(),
+            publisher: None,
+            contact: None,
+            issued: None,
+            resource_type: None,
+            license: None,
+            rights: None,
+            keywords: Vec::new(),
+            tier: None,
+            embargo: None,
+            markings: Vec::new(),
+            provenance: None,
+            funding: Vec::new(),
+            related: Vec::new(),
+            conforms_to: Vec::new(),
+            language: None,
+            steward: None,
+            review: None,
+            terms: None,
+            subjects: Vec::new(),
+            facility: None,
+            proposal: None,
+            samples: Vec::new(),
+            marking_details: None,
+            human_data: None,
+            data_use: None,
+            agreement: None,
+            conditions: None,
+            cui: None,
+            export_control: None,
+            exposure: None,
+            disclosure: None,
+            reviewed: None,
+            extent: None,
+            checksums: BTreeMap::new(),
+            profiles: Vec::new(),
+            version_notes: None,
+            files: Vec::new(),
+            tables: BTreeMap::new(),
+        }
+    }
+}
+
 /// A person or organisation that made the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Creator {
     /// `Family, Given` for a person.
     pub name: String,
+    /// Whether this is a person; without it told by ORCID iD, ROR and the form of the name.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AgentKind>,
     /// ORCID iD of a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orcid: Option<String>,
@@ -102,6 +213,45 @@ pub struct Creator {
     /// Where a person works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affiliation: Option<Organisation>,
+}
+
+impl Creator {
+    /// A creator of whom only the name is known.
+    pub fn named(name: String) -> Self {
+        Self { name, kind: None, orcid: None, ror: None, affiliation: None }
+    }
+
+    /// Whether this is a person: as stated, else with an ORCID iD, an affiliation or a name of the
+    /// form `Family, Given`, and no ROR.
+    pub fn is_person(&self) -> bool {
+        match self.kind {
+            Some(kind) => kind == AgentKind::Person,
+            None => {
+                self.ror.is_none()
+                    && (self.orcid.is_some()
+                        || self.affiliation.is_some()
+                        || self.name_parts().is_some())
+            }
+        }
+    }
+
+    /// Family and given name of a name of the form `Family, Given`.
+    pub fn name_parts(&self) -> Option<(&str, &str)> {
+        let (family, given) = self.name.split_once(',')?;
+        let (family, given) = (family.trim(), given.trim());
+        let plain = !family.is_empty() && !given.is_empty() && !given.contains(',');
+        plain.then_some((family, given))
+    }
+}
+
+/// Kind of a creator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    /// A person.
+    Person,
+    /// An organisation.
+    Organization,
 }
 
 /// An organisation.
@@ -158,9 +308,40 @@ pub struct Provenance {
 pub struct Funding {
     /// Name of the funder.
     pub funder: String,
-    /// Award or contract number.
+    /// ROR of the funder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ror: Option<String>,
+    /// Award number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub award: Option<String>,
+    /// Contract of the US Department of Energy, such as `DE-AC05-00OR22725`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
+}
+
+/// A term of a registered vocabulary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// The term.
+    pub term: String,
+    /// Name of the vocabulary, such as `CF Standard Name Table`.
+    pub scheme: String,
+    /// URI of the term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+}
+
+/// An extent as somebody states it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatedExtent {
+    /// First and last day or time, RFC 3339 or `YYYY-MM-DD`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<(String, String)>,
+    /// West, south, east, north in degrees; west is greater than east across the antimeridian.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounding_box: Option<[f64; 4]>,
 }
 
 /// A typed link.
