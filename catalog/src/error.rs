@@ -48,6 +48,9 @@ pub enum CatalogError {
     /// A backup cannot be written or read, or is damaged.
     #[error("the backup: {0}")]
     Backup(String),
+    /// The policies cannot be read, or fail. Nothing is allowed then.
+    #[error("the policies: {0}")]
+    Policy(String),
     /// The search index fails.
     #[error("search index {place}: {problem}")]
     Index {
@@ -68,6 +71,7 @@ impl Coded for CatalogError {
             Self::Argument(_) => ErrorCode::InvalidArgument,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::Backup(_) => ErrorCode::InvalidData,
+            Self::Policy(_) => ErrorCode::Internal,
             Self::Database { .. } | Self::Index { .. } => ErrorCode::Unavailable,
         }
     }

@@ -3,6 +3,7 @@
 //! One [`Catalog`] per lab node over SQLite. Everything that asks for data goes through
 //! [`Catalog::decide`]; every listing takes the [`Principal`](tarn_schemas::Principal) and shows only what it may know.
 
+mod access;
 mod ark;
 mod chunk_index;
 mod content;
@@ -12,8 +13,11 @@ pub mod error;
 mod fill;
 mod inputs;
 mod invitations;
+mod lineage;
 pub mod model;
+mod people;
 mod peers;
+mod policy;
 mod prefill;
 mod register;
 mod render;
@@ -24,9 +28,10 @@ mod store;
 mod tokens;
 
 pub use chunk_index::ChunkIndex;
-pub use decision::{Action, Decision};
+pub use decision::{Action, Decision, Obligation};
 pub use error::CatalogError;
 pub use model::*;
+pub use policy::subject;
 pub use prefill::prefill;
 pub use render::render_yaml;
 pub use secret::new_peer_secret;
@@ -35,7 +40,7 @@ use sqlx::Row;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Database, Engine};
-use tarn_schemas::{LabName, Principal};
+use tarn_schemas::LabName;
 
 /// The catalog of one lab. Cheap to clone.
 ///
@@ -52,6 +57,7 @@ struct Inner {
     index: Arc<search::Index>,
     chunks: ChunkIndex,
     lab: LabName,
+    policies: policy::Policies,
 }
 
 impl Catalog {
@@ -176,9 +182,12 @@ impl Catalog {
             |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));
         let lab = LabName::new(text("name")?)
             .map_err(|error| database.unreadable("the name of the lab", &error))?;
-        let index = search::Index::new(folder, text("catalog_id")?);
+        let policies = policy::Policies::load(folder)?;
+        // What the index says of who may know depends on the policies.
+        let id = format!("{}.{}", text("catalog_id")?, policies.fingerprint());
+        let index = search::Index::new(folder, id);
         let chunks = ChunkIndex::new(folder.join("chunks"));
-        Ok(Self { inner: Arc::new(Inner { database, index, chunks, lab }) })
+        Ok(Self { inner: Arc::new(Inner { database, index, chunks, lab, policies }) })
     }
 
     /// What happened after a place in the feed of changes, oldest first. The feed names every dataset,
@@ -224,10 +233,6 @@ impl Catalog {
         write.commit().await
     }
 
-    /// May `who` do `action` on this dataset, now?
-    pub fn decide(&self, who: &Principal, action: Action, dataset: &Dataset) -> Decision {
-        decision::decide(who, action, dataset, chrono::Utc::now())
-    }
 }
 
 fn open_backup(path: &Path) -> Result<std::io::BufReader<std::fs::File>, CatalogError> {

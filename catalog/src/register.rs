@@ -3,31 +3,37 @@
 use crate::content::{changes, hash, same_table};
 use crate::store::Write;
 use crate::datasets::{Stored, load, no_dataset};
-use crate::decision::{may_write_here, visible_tiers};
+use crate::decision::{Action, may_write_here};
 use crate::fill::fill;
 use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
-use crate::{Catalog, CatalogError, Decision, ark, inputs};
+use crate::inputs::Inputs;
+use crate::lineage::{join, passed_on};
+use crate::policy::{Rights, subject};
+use crate::{Catalog, CatalogError, ark};
 use chrono::{NaiveDate, Utc};
 use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::{Extent, FileFacts};
-use tarn_schemas::profile::{Setting, Violation, fair, validate};
+use tarn_schemas::profile::{Setting, fair, validate};
 use tarn_schemas::{DatasetName, Principal, Record, Tier};
 
 /// For how long data are held back at most where the lab does not say.
 const LONGEST_EMBARGO_MONTHS: u32 = 24;
 
 impl Catalog {
-    /// What `register` would say: every violation, the FAIR score and what is missing. Changes nothing.
+    /// What `register` would say to the owner: every violation, the FAIR score and what is missing.
+    /// Changes nothing.
     pub async fn assess(
         &self,
         record: &Record,
         files: &[FileFacts],
     ) -> Result<Assessment, CatalogError> {
         let database = &self.inner.database;
+        let rights = self.rights(&Principal::Owner).await?;
         let defaults = self.defaults().await?;
         let mut read = database.read().await?;
         let earlier = load(database, self.lab(), &mut read, &record.name, None).await?;
+        self.check_writer(&rights, earlier.as_ref())?;
         let today = Utc::now().date_naive();
         let record = fill(
             record.clone(),
@@ -45,7 +51,7 @@ impl Catalog {
             Vec::new()
         } else {
             let setting = setting(&defaults, tables, today);
-            self.violations(&mut read, &record, files, &setting).await?
+            self.violations(&rights, &mut read, &record, files, &setting).await?.violations
         };
         let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
         let notices = notices(before, record.tier);
@@ -86,12 +92,14 @@ impl Catalog {
         files: Vec<FileFacts>,
         edited: Option<u32>,
     ) -> Result<Registered, CatalogError> {
-        writer(who)?;
+        may_write_here(who)?;
+        let rights = self.rights(who).await?;
         let database = &self.inner.database;
         let defaults = self.defaults().await?;
         let mut write = database.write().await?;
         let earlier =
             load(database, self.lab(), &mut write.transaction, &record.name, None).await?;
+        self.check_writer(&rights, earlier.as_ref())?;
         let newest = earlier.as_ref().map_or(0, |earlier| earlier.dataset.version);
         if let Some(edited) = edited.filter(|edited| *edited != newest) {
             let name = format!("{}.{}", self.lab(), record.name);
@@ -120,9 +128,10 @@ impl Catalog {
             let (missing, notices) = (missing(metrics), Vec::new());
             return Ok(Registered { dataset, created: false, missing, notices });
         }
+        check_relaxing(who, earlier.as_ref(), &record)?;
         let setting = setting(&defaults, &tables, now.date_naive());
-        let mut violations =
-            self.violations(&mut write.transaction, &record, &files, &setting).await?;
+        let Inputs { mut violations, here, limits } =
+            self.violations(&rights, &mut write.transaction, &record, &files, &setting).await?;
         let Some(tier) = record.tier.filter(|_| violations.is_empty()) else {
             violations.sort_by(|one, other| one.pointer.cmp(&other.pointer));
             let dataset = format!("{}.{}", self.lab(), record.name);
@@ -145,7 +154,7 @@ impl Catalog {
                 (earlier.dataset.ark.clone(), next(earlier.dataset.version)?, changed)
             }
         };
-        let stored = Stored {
+        let mut stored = Stored {
             notes: record.version_notes.clone().unwrap_or(notes),
             content_hash,
             dataset: Dataset {
@@ -155,6 +164,14 @@ impl Catalog {
                 ark,
                 tier,
                 newest_embargo: None,
+                newest: None,
+                inherited: None,
+                withdrawn: None,
+                registrant: earlier.map_or_else(
+                    || Some(subject(who)),
+                    |earlier| earlier.dataset.registrant,
+                ),
+                redacted: false,
                 extent: files.iter().fold(Extent::default(), |all, file| all.union(file.extent)),
                 tables,
                 fair_score: fair::per_cent(&metrics),
@@ -164,6 +181,14 @@ impl Catalog {
             },
         };
         self.insert(&mut write, &stored, who, "registered").await?;
+        // What the record says by itself need not be taken over.
+        let own = passed_on(&stored.dataset);
+        if join(own.clone(), &limits) != own {
+            stored.dataset.inherited = Some(limits);
+        }
+        let inherited = stored.dataset.inherited.as_ref();
+        self.put_inherited(&mut write, &stored.dataset.name, inherited).await?;
+        self.hand_on(&mut write, &stored.dataset.name, &here).await?;
         write.commit().await?;
         let missing = missing(metrics);
         Ok(Registered { dataset: stored.dataset, created: true, missing, notices })
@@ -179,7 +204,8 @@ impl Catalog {
         dataset: &DatasetName,
         tables: Vec<TableEntry>,
     ) -> Result<u32, CatalogError> {
-        writer(who)?;
+        may_write_here(who)?;
+        let rights = self.rights(who).await?;
         let names: BTreeSet<_> = tables.iter().map(|table| &table.name).collect();
         if names.len() != tables.len() {
             return Err(CatalogError::Argument(format!(
@@ -188,11 +214,14 @@ impl Catalog {
         }
         let database = &self.inner.database;
         let mut write = database.write().await?;
-        let Stored { dataset: mut newest, content_hash: before, notes } =
-            load(database, self.lab(), &mut write.transaction, dataset, None)
-                .await?
-                .filter(|stored| visible_tiers(who).contains(&stored.dataset.tier))
-                .ok_or_else(|| no_dataset(dataset.as_str()))?;
+        let stored = load(database, self.lab(), &mut write.transaction, dataset, None)
+            .await?
+            .ok_or_else(|| no_dataset(dataset.as_str()))?;
+        if !self.decide_as(&rights, Action::Discover, &stored.dataset)?.allowed {
+            return Err(no_dataset(dataset.as_str()));
+        }
+        self.check_writer(&rights, Some(&stored))?;
+        let Stored { dataset: mut newest, content_hash: before, notes } = stored;
         let (mut added, mut replaced, mut touched) = (Vec::new(), false, false);
         for table in tables {
             match newest.tables.iter_mut().find(|entry| entry.name == table.name) {
@@ -240,15 +269,36 @@ impl Catalog {
     /// Every rule that a record breaks, those on its inputs too.
     async fn violations(
         &self,
+        rights: &Rights,
         transaction: &mut Transaction<'static, Any>,
         record: &Record,
         files: &[FileFacts],
         setting: &Setting,
-    ) -> Result<Vec<Violation>, CatalogError> {
+    ) -> Result<Inputs, CatalogError> {
         let mut violations = validate(record, files, setting);
-        let database = &self.inner.database;
-        violations.extend(inputs::check(database, self.lab(), transaction, record).await?);
-        Ok(violations)
+        let mut inputs = self.inputs(rights, transaction, record).await?;
+        violations.append(&mut inputs.violations);
+        Ok(Inputs { violations, ..inputs })
+    }
+
+    /// Whether what is there under a name may be written to. Names that are taken by what may not be
+    /// known of cannot be given out a second time, and this is all that is said of them.
+    fn check_writer(
+        &self,
+        rights: &Rights,
+        earlier: Option<&Stored>,
+    ) -> Result<(), CatalogError> {
+        let Some(Stored { dataset, .. }) = earlier else { return Ok(()) };
+        if !self.decide_as(rights, Action::Discover, dataset)?.allowed {
+            return Err(CatalogError::Denied(format!(
+                "the name {} cannot be given to a dataset by you: choose another",
+                dataset.name
+            )));
+        }
+        match self.decide_as(rights, Action::Write, dataset)?.refusal() {
+            Some(reason) => Err(CatalogError::Denied(reason)),
+            None => Ok(()),
+        }
     }
 
     fn hash(
@@ -302,13 +352,15 @@ impl Catalog {
         let wrong = |error: serde_json::Error| database.unreadable("the record", &error);
         let dataset = &stored.dataset;
         sqlx::query(
-            "INSERT INTO dataset (name, ark, newest, created_at) VALUES ($1, $2, $3, $4)
+            "INSERT INTO dataset (name, ark, newest, created_at, registrant)
+             VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (name) DO UPDATE SET newest = excluded.newest",
         )
         .bind(dataset.name.as_str())
         .bind(&dataset.ark)
         .bind(i64::from(dataset.version))
         .bind(&dataset.registered_at)
+        .bind(&dataset.registrant)
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
@@ -378,7 +430,7 @@ impl Catalog {
         Ok(())
     }
 
-    async fn note_change(
+    pub(crate) async fn note_change(
         &self,
         write: &mut Write<'_>,
         dataset: &Dataset,
@@ -415,11 +467,34 @@ fn notices(before: Option<Tier>, now: Option<Tier>) -> Vec<String> {
     }
 }
 
-fn writer(who: &Principal) -> Result<(), CatalogError> {
-    match may_write_here(who) {
-        Decision::Allow => Ok(()),
-        Decision::Deny { reason } => Err(CatalogError::Denied(reason)),
+/// Tightening is immediate, relaxing takes two people: who asks for it, and the owner, who looks at it
+/// and registers it.
+fn check_relaxing(
+    who: &Principal,
+    earlier: Option<&Stored>,
+    record: &Record,
+) -> Result<(), CatalogError> {
+    let Some(Stored { dataset, .. }) = earlier.filter(|_| *who != Principal::Owner) else {
+        return Ok(());
+    };
+    let mut after = dataset.clone();
+    after.inherited = None;
+    after.tier = record.tier.unwrap_or(dataset.tier);
+    after.record = record.clone();
+    let (before, now) = (passed_on(dataset), passed_on(&after));
+    let today = Utc::now().date_naive().to_string();
+    let until = |record: &Record| record.embargo.as_ref().map(|embargo| embargo.until.clone());
+    // An embargo that has ended holds nothing back.
+    let held = until(&dataset.record).filter(|until| *until > today);
+    let sooner = held > until(record);
+    if join(now.clone(), &before) == now && !sooner {
+        return Ok(());
     }
+    Err(CatalogError::Denied(format!(
+        "this opens {}.{} further (tier, exposure, markings or embargo), which takes two people: \
+         hand the record to the owner of the node, who registers it",
+        dataset.lab, dataset.name
+    )))
 }
 
 fn next(version: u32) -> Result<u32, CatalogError> {

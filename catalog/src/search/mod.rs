@@ -11,15 +11,19 @@ mod facets;
 mod fields;
 mod index;
 mod query;
+mod view;
 
 pub(crate) use index::Index;
 
 use crate::datasets::load;
-use crate::decision::Action;
 use crate::model::{Dataset, SearchAnswer, SearchHit, SearchRequest};
-use crate::{Catalog, CatalogError, Decision};
+use crate::policy::Rights;
+use crate::{Catalog, CatalogError};
+use chrono::Utc;
 use index::{Found, Lock, State};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use view::{Indexed, View};
 use tarn_schemas::{DatasetName, DatasetRef, Principal};
 
 /// Datasets that go into one commit of the index.
@@ -45,13 +49,14 @@ impl Catalog {
         who: &Principal,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, CatalogError> {
-        let query = query::Query::new(who, request)?;
+        let rights = Arc::new(self.rights(who).await?);
+        let query = query::Query::new(request)?;
         let limit = if request.limit == 0 { HITS } else { request.limit.min(MOST_HITS) };
-        let found = match self.search_once(false, query.clone(), limit).await {
+        let found = match self.search_once(false, &rights, query.clone(), limit).await {
             // Damage shows when it is read; a new index answers instead.
             Err(CatalogError::Index { problem, .. }) => {
                 tracing::warn!(problem, "the search index is made anew");
-                self.search_once(true, query, limit).await?
+                self.search_once(true, &rights, query, limit).await?
             }
             found => found?,
         };
@@ -61,9 +66,8 @@ impl Catalog {
         for (score, name) in found.hits {
             let Ok(name) = DatasetName::new(name) else { continue };
             let stored = load(&self.inner.database, self.lab(), &mut read, &name, None).await?;
-            let shown = stored
-                .map(|stored| stored.dataset)
-                .filter(|dataset| self.decide(who, Action::Discover, dataset) == Decision::Allow);
+            let Some(stored) = stored else { continue };
+            let shown = self.shown(&rights, stored.dataset)?;
             hits.extend(shown.map(|dataset| hit(dataset, score)));
         }
         Ok(SearchAnswer { hits, total: found.total, facets: found.facets })
@@ -72,12 +76,20 @@ impl Catalog {
     async fn search_once(
         &self,
         anew: bool,
+        rights: &Arc<Rights>,
         query: query::Query,
         limit: usize,
     ) -> Result<Found, CatalogError> {
         self.catch_up(anew).await?;
+        let (catalog, rights) = (self.clone(), Arc::clone(rights));
+        let now = Utc::now();
         let index = self.inner.index.clone();
-        index.blocking(move |index| index.search(&query, limit)).await?
+        index
+            .blocking(move |index| {
+                let visible = |view: &View| view.is_for(&catalog.inner.policies, &rights, now);
+                index.search(&query, limit, visible)
+            })
+            .await?
     }
 
     /// Brings the index up to the last change; `anew` throws it away first.
@@ -126,12 +138,14 @@ impl Catalog {
     }
 
     /// The datasets that changed after a change, and the last change that they include.
-    async fn changed_since(&self, sequence: u64) -> Result<(Vec<Dataset>, u64), CatalogError> {
+    async fn changed_since(&self, sequence: u64) -> Result<(Vec<Indexed>, u64), CatalogError> {
         let (names, to) = self.inner.database.changed(sequence, BATCH).await?;
         let mut documents = Vec::with_capacity(names.len());
         for name in names {
             let dataset = DatasetRef { lab: None, name, version: None };
-            documents.push(self.dataset(&Principal::Owner, &dataset).await?);
+            let dataset = self.dataset(&Principal::Owner, &dataset).await?;
+            let resource = self.inner.policies.resource(&dataset);
+            documents.push(Indexed { dataset, resource });
         }
         Ok((documents, to))
     }

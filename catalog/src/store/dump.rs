@@ -41,7 +41,18 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
         &[("only_row", Integer), ("name", Text), ("catalog_id", Text), ("defaults", Text)],
     ),
     ("ark", &[("ark", Text), ("dataset", Text), ("minted_at", Text)]),
-    ("dataset", &[("name", Text), ("ark", Text), ("newest", Integer), ("created_at", Text)]),
+    (
+        "dataset",
+        &[
+            ("name", Text),
+            ("ark", Text),
+            ("newest", Integer),
+            ("created_at", Text),
+            ("registrant", Text),
+            ("inherited", Text),
+            ("withdrawn", Text),
+        ],
+    ),
     (
         "version",
         &[
@@ -86,6 +97,40 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
     ),
     ("peer_tables", &[("lab", Text), ("tables", Text), ("at", Text)]),
     ("invitation", &[("secret_hash", Text), ("expires_at", Text)]),
+    ("person", &[("subject", Text), ("attributes", Text), ("changed_at", Text)]),
+    (
+        "access_grant",
+        &[
+            ("id", Text),
+            ("dataset", Text),
+            ("subject", Text),
+            ("purpose", Text),
+            ("agreement", Text),
+            ("granted_by", Text),
+            ("granted_at", Text),
+            ("expires_at", Text),
+            ("revoked_at", Text),
+        ],
+    ),
+    (
+        "access_request",
+        &[
+            ("id", Text),
+            ("dataset", Text),
+            ("subject", Text),
+            ("purpose", Text),
+            ("justification", Text),
+            ("agreement", Text),
+            ("intended_use", Text),
+            ("state", Text),
+            ("requested_at", Text),
+            ("decided_at", Text),
+            ("decided_by", Text),
+            ("reason", Text),
+            ("access_grant", Text),
+        ],
+    ),
+    ("derivation", &[("input", Text), ("dataset", Text)]),
 ];
 
 /// The first line of a backup.
@@ -209,7 +254,7 @@ impl Database {
             )));
         }
         self.apply(&mut write.transaction, 0, header.schema).await?;
-        let (mut into, mut rows) = (None, 0_u64);
+        let (mut into, mut rows) = (None::<(String, Vec<(&'static str, Kind)>)>, 0_u64);
         while let Some(line) = next()? {
             if line.starts_with('[') {
                 let (insert, columns) =

@@ -21,7 +21,7 @@ pub(crate) use engine::Engine;
 
 use crate::CatalogError;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{Any, AnyPool, Executor, Transaction};
+use sqlx::{Any, AnyPool, Connection, Executor, Transaction};
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
@@ -54,15 +54,21 @@ impl Database {
     pub(crate) async fn open(engine: Engine) -> Result<Self, CatalogError> {
         let options = engine.connect_options()?;
         let settings = engine.settings();
+        // A pool tries a connection that fails again and again and then says that it had no time. One
+        // connection by itself says why.
+        let first = async {
+            let mut connection = sqlx::AnyConnection::connect_with(&options).await?;
+            connection.execute(sqlx::raw_sql(settings)).await?;
+            connection.close().await
+        };
+        first.await.map_err(|error| problem::explain(&engine, &error))?;
         let pool = AnyPoolOptions::new()
             .max_connections(8)
             .acquire_timeout(Duration::from_secs(30))
             .after_connect(move |connection, _| {
                 Box::pin(async move { connection.execute(sqlx::raw_sql(settings)).await.map(drop) })
             })
-            .connect_with(options)
-            .await
-            .map_err(|error| problem::explain(&engine, &error))?;
+            .connect_lazy_with(options);
         Ok(Self { engine, pool, writing: Mutex::new(()) })
     }
 

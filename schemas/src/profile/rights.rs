@@ -21,17 +21,9 @@ fn tier(record: &Record, findings: &mut Findings) {
             "/tier",
             "tier.required",
             NOTHING,
-            "say who may read the data: public (everyone) or registered (everyone who is signed in); there is no default",
+            "say who may read the data: public, registered (everyone who is signed in), controlled or restricted (holders of a grant) or aggregates_only (no rows leave); there is no default",
         ),
-        Some(Tier::Public | Tier::Registered) => {}
-        Some(tier @ (Tier::Controlled | Tier::Restricted | Tier::AggregatesOnly)) => findings.add(
-            "/tier",
-            "tier.enforced",
-            tier.as_str(),
-            format!(
-                "the tier {tier} is not enforced yet by this version of Tarn, so the data would not be protected: do not register them here"
-            ),
-        ),
+        Some(_) => {}
     }
 }
 
@@ -143,24 +135,19 @@ fn embargo(record: &Record, setting: &Setting, findings: &mut Findings) {
 fn markings(record: &Record, findings: &mut Findings) {
     for (place, marking) in record.markings.iter().enumerate() {
         let pointer = format!("/markings/{place}");
-        if marking == "UNL" {
-            continue;
-        }
-        if LIMITED.contains(&marking.as_str()) {
-            findings.add(
-                pointer,
-                "markings.unlimited",
-                marking.clone(),
-                format!(
-                    "{marking} limits access, and this version of Tarn holds only data without limits (UNL): do not register them here; if the marking is wrong, correct it"
-                ),
-            );
-        } else {
+        if marking != "UNL" && !LIMITED.contains(&marking.as_str()) {
             findings.add(
                 pointer,
                 "markings.list",
                 shown(marking),
                 "use an access limitation code of OSTI E-Link; UNL means unlimited",
+            );
+        } else if marking != "UNL" && record.tier.is_some_and(|tier| tier <= Tier::Registered) {
+            findings.add(
+                pointer,
+                "markings.tier",
+                marking.clone(),
+                format!("{marking} limits access: give the record the tier restricted"),
             );
         }
     }

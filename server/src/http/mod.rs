@@ -1,5 +1,6 @@
 //! The HTTP door: REST under `/api/v1`, health, metrics, dataset pages and ARKs.
 
+mod access;
 mod auth;
 mod datasets;
 mod health;
@@ -54,6 +55,11 @@ pub(crate) fn router(engine: Engine, catalog: Catalog) -> Router {
         .route("/api/v1/datasets", get(datasets::list))
         .route("/api/v1/datasets/{lab}/{name}", get(datasets::one))
         .route("/api/v1/datasets/{lab}/{name}/versions", get(datasets::versions))
+        .route("/api/v1/datasets/{lab}/{name}/access", get(access::explain))
+        .route("/api/v1/access/requests", get(access::list).post(access::ask))
+        .route("/api/v1/access/requests/{id}/approve", post(access::approve))
+        .route("/api/v1/access/requests/{id}/deny", post(access::deny))
+        .route("/api/v1/access/grants/{id}/revoke", post(access::revoke))
         .route("/datasets/{lab}/{name}", get(page::dataset))
         .route("/ark:/{naan}/{name}", get(page::resolve))
         .fallback(problem::no_route)

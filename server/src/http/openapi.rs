@@ -1,6 +1,6 @@
 //! The description of the API.
 
-use super::{datasets, health, problem, search, sql};
+use super::{access, datasets, health, problem, search, sql};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -17,6 +17,12 @@ use utoipa::OpenApi;
         datasets::list,
         datasets::one,
         datasets::versions,
+        access::explain,
+        access::list,
+        access::ask,
+        access::approve,
+        access::deny,
+        access::revoke,
         health::live,
         health::ready,
         health::metrics

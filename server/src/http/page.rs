@@ -32,10 +32,16 @@ pub(crate) async fn dataset(
             columns.push_str(&format!("<tr>{}</tr>\n", cells.concat()));
         }
     }
+    let withdrawn = dataset.withdrawn.as_ref().map_or_else(String::new, |withdrawal| {
+        let instead = withdrawal.replaced_by.as_deref().map_or_else(String::new, |name| {
+            format!(" Use {} instead.", escape(name))
+        });
+        format!("<p><strong>Withdrawn: {}</strong>{instead}</p>\n", escape(&withdrawal.reason))
+    });
     let creators: Vec<&str> = record.creators.iter().map(|creator| creator.name.as_str()).collect();
     Ok(Html(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n\
-         <h1>{title}</h1>\n<p>{description}</p>\n\
+         <h1>{title}</h1>\n{withdrawn}<p>{description}</p>\n\
          <dl><dt>Identifier</dt><dd>{ark}</dd><dt>Version</dt><dd>{version}</dd><dt>Creators</dt><dd>{creators}</dd>\
          <dt>Licence</dt><dd>{license}</dd><dt>Tier</dt><dd>{tier}</dd></dl>\n\
          <table><tr><th>Table</th><th>Column</th><th>Type</th><th>Units</th></tr>\n{columns}</table></html>\n",

@@ -1,7 +1,11 @@
 //! The suite on PostgreSQL: one server for the process, one database for each folder.
 
+#[path = "../access.rs"]
+mod access;
 #[path = "../identity.rs"]
 mod identity;
+#[path = "../policy.rs"]
+mod policy;
 #[path = "../registration.rs"]
 mod registration;
 #[path = "../search.rs"]
@@ -22,10 +26,10 @@ pub(crate) fn url(folder: &Path) -> Option<String> {
 }
 
 /// Runs statements behind the catalog's back.
-pub(crate) async fn tamper(folder: &Path, statements: &[&'static str]) {
+pub(crate) async fn tamper(folder: &Path, statements: &[&str]) {
     let pool = sqlx::PgPool::connect(&server::database(folder)).await.unwrap();
     for statement in statements {
-        sqlx::query(*statement).execute(&pool).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe((*statement).to_owned())).execute(&pool).await.unwrap();
     }
     pool.close().await;
 }

@@ -2,8 +2,12 @@
 
 #[path = "../durability.rs"]
 mod durability;
+#[path = "../access.rs"]
+mod access;
 #[path = "../identity.rs"]
 mod identity;
+#[path = "../policy.rs"]
+mod policy;
 #[path = "../registration.rs"]
 mod registration;
 #[path = "../search.rs"]
@@ -23,11 +27,11 @@ pub(crate) fn url(_folder: &Path) -> Option<String> {
 }
 
 /// Runs statements behind the catalog's back.
-pub(crate) async fn tamper(folder: &Path, statements: &[&'static str]) {
+pub(crate) async fn tamper(folder: &Path, statements: &[&str]) {
     let url = format!("sqlite://{}", folder.join("catalog.sqlite").display());
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
     for statement in statements {
-        sqlx::query(*statement).execute(&pool).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe((*statement).to_owned())).execute(&pool).await.unwrap();
     }
     pool.close().await;
 }
