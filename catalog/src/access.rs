@@ -374,7 +374,8 @@ impl Catalog {
         let (database, rights) = (&self.inner.database, self.rights(who).await?);
         let mut write = database.write().await?;
         let stored = load(database, self.lab(), &mut write.transaction, dataset, None).await?;
-        let found = stored.map(|stored| stored.dataset).ok_or_else(|| no_dataset(dataset.as_str()))?;
+        let found =
+            stored.map(|stored| stored.dataset).ok_or_else(|| no_dataset(dataset.as_str()))?;
         if !self.decide_as(&rights, Action::Discover, &found)?.allowed {
             return Err(no_dataset(dataset.as_str()));
         }
@@ -415,9 +416,7 @@ impl Catalog {
 
 fn check_text(what: &str, text: &str) -> Result<(), CatalogError> {
     if text.trim().is_empty() || text.len() > LONGEST {
-        return Err(CatalogError::Argument(format!(
-            "{what} is a text of 1 to {LONGEST} bytes"
-        )));
+        return Err(CatalogError::Argument(format!("{what} is a text of 1 to {LONGEST} bytes")));
     }
     Ok(())
 }
@@ -453,8 +452,9 @@ fn check_ask(dataset: &Dataset, ask: &IntendedUse) -> Result<(), CatalogError> {
         )));
     }
     match &dataset.record.data_use {
-        Some(allowed) => fits(allowed, ask)
-            .map_err(|why| CatalogError::Argument(format!("{name}: {why}"))),
+        Some(allowed) => {
+            fits(allowed, ask).map_err(|why| CatalogError::Argument(format!("{name}: {why}")))
+        }
         None => Ok(()),
     }
 }
@@ -492,7 +492,10 @@ fn fits(allowed: &DataUse, ask: &IntendedUse) -> Result<(), String> {
             _ => false,
         };
         if broken {
-            return Err(format!("its use is limited by {}, and yours is not within that", modifier.code));
+            return Err(format!(
+                "its use is limited by {}, and yours is not within that",
+                modifier.code
+            ));
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! Reading datasets, versions and tables.
 
-use crate::store::Database;
 use crate::decision::{Action, Seen};
 use crate::model::{Dataset, Inherited, TableEntry, TableStorage, VersionInfo};
 use crate::policy::{Policies, Resource, Rights};
+use crate::store::Database;
 use crate::{Catalog, CatalogError, ark};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};

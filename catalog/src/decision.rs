@@ -72,7 +72,8 @@ impl FromStr for Obligation {
 
     /// `rows: CONDITION`, `mask: COLUMN, COLUMN`, `aggregates` or `aggregates: MINIMUM`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, rest) = text.split_once(':').map_or((text, ""), |(kind, rest)| (kind, rest.trim()));
+        let (kind, rest) =
+            text.split_once(':').map_or((text, ""), |(kind, rest)| (kind, rest.trim()));
         let unknown = || format!("the obligation {text:?} is not known");
         match (kind.trim(), rest) {
             ("aggregates", "") => Ok(Self::Aggregates { minimum_cell: None }),
@@ -214,13 +215,16 @@ fn reasons(
     let name = format!("{}.{}", dataset.lab, dataset.name);
     if action != Action::Read {
         let needed = match action {
-            Action::Write => "changing it needs a token of this lab with scope write: ask its operator for one (`tarn token create --scope write`)",
+            Action::Write => {
+                "changing it needs a token of this lab with scope write: ask its operator for one (`tarn token create --scope write`)"
+            }
             Action::Request => "it takes no requests from you: sign in first, or ask its contact",
             _ => "that is for the committee that decides about its access",
         };
         return vec![format!("{name}: {needed}")];
     }
-    let mut reasons: Vec<String> = policies.iter().map(|policy| forbidden(policy, &name, dataset)).collect();
+    let mut reasons: Vec<String> =
+        policies.iter().map(|policy| forbidden(policy, &name, dataset)).collect();
     if reasons.is_empty() {
         reasons.push(match resource.tier() {
             Tier::Public => format!("{name} may not be read"),

@@ -30,8 +30,7 @@ impl Catalog {
         transaction: &mut Transaction<'static, Any>,
         record: &Record,
     ) -> Result<Inputs, CatalogError> {
-        let mut found =
-            Inputs { violations: Vec::new(), here: BTreeSet::new(), limits: nothing() };
+        let mut found = Inputs { violations: Vec::new(), here: BTreeSet::new(), limits: nothing() };
         let texts = record.provenance.iter().flat_map(|origin| &origin.derived_from);
         for (place, text) in texts.enumerate() {
             let text = text.trim();
@@ -114,7 +113,8 @@ fn laxer(
         problems.push((
             "provenance.markings",
             format!("{text:?}, which is marked {}", missing.join(", ")),
-            "what is made from marked data carries its markings: add them to this record".to_owned(),
+            "what is made from marked data carries its markings: add them to this record"
+                .to_owned(),
         ));
     }
     if let Some(of_input) = &input.record.data_use {

@@ -15,8 +15,8 @@ mod inputs;
 mod invitations;
 mod lineage;
 pub mod model;
-mod people;
 mod peers;
+mod people;
 mod policy;
 mod prefill;
 mod register;
@@ -232,7 +232,6 @@ impl Catalog {
             .map_err(|error| database.error(&error))?;
         write.commit().await
     }
-
 }
 
 fn open_backup(path: &Path) -> Result<std::io::BufReader<std::fs::File>, CatalogError> {

@@ -104,9 +104,7 @@ impl Catalog {
             .fetch_all(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
-        rows.iter()
-            .map(|row| database.dataset_name(&database.text(row, "dataset")?))
-            .collect()
+        rows.iter().map(|row| database.dataset_name(&database.text(row, "dataset")?)).collect()
     }
 
     /// Stores what a dataset takes over.

@@ -1,7 +1,7 @@
 //! What the catalog holds, as plain data.
 
-use serde::{Deserialize, Serialize};
 use crate::policy::Resource;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tarn_connectors::store::FileStat;
 use tarn_schemas::facts::{Extent, FileFacts};

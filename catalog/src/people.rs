@@ -102,9 +102,7 @@ impl Catalog {
         .fetch_all(database.pool())
         .await
         .map_err(|error| database.error(&error))?;
-        rows.iter()
-            .map(|row| database.dataset_name(&database.text(row, "dataset")?))
-            .collect()
+        rows.iter().map(|row| database.dataset_name(&database.text(row, "dataset")?)).collect()
     }
 
     /// All grants for a dataset, those that ended as well, newest first.
@@ -173,9 +171,9 @@ pub(crate) async fn insert_grant(
 pub(crate) fn check_subject(subject: &str) -> Result<(), CatalogError> {
     let fits = match subject.split_once(':') {
         Some(("person", name)) => is_plain(name),
-        Some(("visitor", rest)) => rest.split_once(':').is_some_and(|(lab, name)| {
-            tarn_schemas::LabName::new(lab).is_ok() && is_plain(name)
-        }),
+        Some(("visitor", rest)) => rest
+            .split_once(':')
+            .is_some_and(|(lab, name)| tarn_schemas::LabName::new(lab).is_ok() && is_plain(name)),
         _ => false,
     };
     if fits {

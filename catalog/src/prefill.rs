@@ -77,7 +77,8 @@ fn creators(facts: &[FileFacts]) -> Vec<Creator> {
     }
     if creators.is_empty() {
         let institutions = all(facts, "institution").into_iter();
-        creators = institutions.filter(|name| name.chars().count() <= 200).map(Creator::named).collect();
+        creators =
+            institutions.filter(|name| name.chars().count() <= 200).map(Creator::named).collect();
     }
     creators
 }

@@ -1,14 +1,14 @@
 //! Writing datasets: registration, versions, tables. Each is one transaction.
 
 use crate::content::{changes, hash, same_table};
-use crate::store::Write;
 use crate::datasets::{Stored, load, no_dataset};
 use crate::decision::{Action, may_write_here};
 use crate::fill::fill;
-use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
 use crate::inputs::Inputs;
 use crate::lineage::{join, passed_on};
+use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
 use crate::policy::{Rights, subject};
+use crate::store::Write;
 use crate::{Catalog, CatalogError, ark};
 use chrono::{NaiveDate, Utc};
 use sqlx::{Any, Transaction};
@@ -167,10 +167,8 @@ impl Catalog {
                 newest: None,
                 inherited: None,
                 withdrawn: None,
-                registrant: earlier.map_or_else(
-                    || Some(subject(who)),
-                    |earlier| earlier.dataset.registrant,
-                ),
+                registrant: earlier
+                    .map_or_else(|| Some(subject(who)), |earlier| earlier.dataset.registrant),
                 redacted: false,
                 extent: files.iter().fold(Extent::default(), |all, file| all.union(file.extent)),
                 tables,
@@ -283,11 +281,7 @@ impl Catalog {
 
     /// Whether what is there under a name may be written to. Names that are taken by what may not be
     /// known of cannot be given out a second time, and this is all that is said of them.
-    fn check_writer(
-        &self,
-        rights: &Rights,
-        earlier: Option<&Stored>,
-    ) -> Result<(), CatalogError> {
+    fn check_writer(&self, rights: &Rights, earlier: Option<&Stored>) -> Result<(), CatalogError> {
         let Some(Stored { dataset, .. }) = earlier else { return Ok(()) };
         if !self.decide_as(rights, Action::Discover, dataset)?.allowed {
             return Err(CatalogError::Denied(format!(

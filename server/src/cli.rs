@@ -138,7 +138,9 @@ Example:
         months: Option<u32>,
     },
     /// Refuse what was asked for
-    #[command(after_help = "Example:\n  tarn access deny 0193… --reason 'not within the agreement'")]
+    #[command(
+        after_help = "Example:\n  tarn access deny 0193… --reason 'not within the agreement'"
+    )]
     Deny {
         /// Id of the request
         #[arg(value_name = "REQUEST")]
@@ -223,7 +225,9 @@ Example:
 
 /// `tarn retract`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tarn retract sst --reason 'wrong calibration' --replaced-by sst_v2")]
+#[command(
+    after_help = "Example:\n  tarn retract sst --reason 'wrong calibration' --replaced-by sst_v2"
+)]
 pub(crate) struct Retract {
     /// name of a dataset of this lab
     #[arg(value_name = "DATASET")]

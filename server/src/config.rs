@@ -151,7 +151,8 @@ impl Config {
         let mut table: toml::Table =
             text.parse().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
         for key in KEYS {
-            if let Some(value) = environment(key) {
+            // An empty variable is none, as in a shell.
+            if let Some(value) = environment(key).filter(|value| !value.is_empty()) {
                 let value =
                     value.parse::<i64>().map_or(toml::Value::String(value), toml::Value::Integer);
                 table.insert(key.to_owned(), value);

@@ -98,7 +98,8 @@ impl Policies {
                 return Err(failed(format!("the policies {name}: templates are not linked here")));
             }
             for policy in parsed.policies() {
-                let own = policy.annotation("id").map_or_else(|| policy.id().to_string(), str::to_owned);
+                let own =
+                    policy.annotation("id").map_or_else(|| policy.id().to_string(), str::to_owned);
                 let id = if name == "presets" { own } else { format!("{name}/{own}") };
                 for literal in policy.entity_literals() {
                     if literal.type_name().to_string() == "Dataset" {
@@ -111,8 +112,7 @@ impl Policies {
             }
         }
         let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
-        let problems: Vec<String> =
-            result.validation_errors().map(ToString::to_string).collect();
+        let problems: Vec<String> = result.validation_errors().map(ToString::to_string).collect();
         if !problems.is_empty() {
             return Err(failed(problems.join("; ")));
         }
@@ -121,7 +121,10 @@ impl Policies {
         let actions = Action::ALL
             .iter()
             .map(|one| {
-                (*one, EntityUid::from_type_name_and_id(action.clone(), EntityId::new(one.as_str())))
+                (
+                    *one,
+                    EntityUid::from_type_name_and_id(action.clone(), EntityId::new(one.as_str())),
+                )
             })
             .collect();
         Ok(Self {
@@ -157,7 +160,8 @@ impl Policies {
         };
         let who = uid(&self.person, &rights.id);
         let what = uid(&self.dataset, &resource.key);
-        let person = Entity::new(who.clone(), rights.attributes(), HashSet::new()).map_err(failed)?;
+        let person =
+            Entity::new(who.clone(), rights.attributes(), HashSet::new()).map_err(failed)?;
         let dataset =
             Entity::new(what.clone(), resource.attributes()?, HashSet::new()).map_err(failed)?;
         let entities = Entities::from_entities([person, dataset], None).map_err(failed)?;
@@ -181,12 +185,11 @@ impl Case<'_> {
     /// a refusal: Cedar would leave it out, and leaving out one that forbids would allow.
     pub(crate) fn ask(&self, action: Action) -> Result<Verdict, CatalogError> {
         let Policies { actions, set, authorizer, .. } = self.policies;
-        let action = actions
-            .get(&action)
-            .ok_or_else(|| failed(format!("no action {}", action.as_str())))?;
+        let action =
+            actions.get(&action).ok_or_else(|| failed(format!("no action {}", action.as_str())))?;
         let (who, what) = (self.who.clone(), self.what.clone());
-        let request = Request::new(who, action.clone(), what, self.context.clone(), None)
-            .map_err(failed)?;
+        let request =
+            Request::new(who, action.clone(), what, self.context.clone(), None).map_err(failed)?;
         let answer = authorizer.is_authorized(&request, set, &self.entities);
         let diagnostics = answer.diagnostics();
         if let Some(error) = diagnostics.errors().next() {

@@ -122,9 +122,7 @@ impl Resource {
     }
 
     /// The attributes of the entity.
-    pub(super) fn attributes(
-        &self,
-    ) -> Result<HashMap<String, RestrictedExpression>, CatalogError> {
+    pub(super) fn attributes(&self) -> Result<HashMap<String, RestrictedExpression>, CatalogError> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let exposure = match self.exposure {
             Exposure::Full => "full",
@@ -153,8 +151,7 @@ impl Resource {
 
 /// When an embargo ends: midnight UTC of its day. An end that cannot be read does not come.
 fn end_of(until: &str) -> i64 {
-    parse_date(until)
-        .map_or(NEVER, |day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
+    parse_date(until).map_or(NEVER, |day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
 }
 
 /// A set of texts.

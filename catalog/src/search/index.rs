@@ -245,9 +245,8 @@ impl Index {
             if dataset.withdrawn.is_some() {
                 continue;
             }
-            let of_policy = |error: CatalogError| {
-                tantivy::TantivyError::InternalError(error.to_string())
-            };
+            let of_policy =
+                |error: CatalogError| tantivy::TantivyError::InternalError(error.to_string());
             let whole = View::term(true, resource).map_err(of_policy)?;
             let known = View::term(false, resource).map_err(of_policy)?;
             // A term that is too long for the index would be left out of it with a warning, and a
@@ -307,8 +306,7 @@ impl Index {
             let best = TopDocs::with_limit(limit);
             let (hits, total, facets) = if query.ranks() {
                 let order = ((SortBySimilarityScore, Order::Desc), by_name);
-                let (hits, total, facets) =
-                    searcher.search_with_statistics_provider(
+                let (hits, total, facets) = searcher.search_with_statistics_provider(
                     &compiled,
                     &(best.order_by(order), Count, facets),
                     &Blind,

@@ -23,8 +23,8 @@ use chrono::Utc;
 use index::{Found, Lock, State};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use view::{Indexed, View};
 use tarn_schemas::{DatasetName, DatasetRef, Principal};
+use view::{Indexed, View};
 
 /// Datasets that go into one commit of the index.
 const BATCH: i64 = 500;

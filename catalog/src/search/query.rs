@@ -52,11 +52,7 @@ impl Query {
                 "a search text has at most {MOST_WORDS} words"
             )));
         }
-        Ok(Self {
-            words,
-            filters: request.filters.clone(),
-            facets: request.facets.clone(),
-        })
+        Ok(Self { words, filters: request.filters.clone(), facets: request.facets.clone() })
     }
 
     /// Whether hits are ranked by how well words fit.

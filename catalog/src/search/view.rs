@@ -47,7 +47,6 @@ impl View {
         now: DateTime<Utc>,
     ) -> Result<bool, CatalogError> {
         let case = policies.case(rights, &self.resource, now)?;
-        Ok(case.ask(Action::Discover)?.allowed
-            && case.ask(Action::Describe)?.allowed == self.whole)
+        Ok(case.ask(Action::Discover)?.allowed && case.ask(Action::Describe)?.allowed == self.whole)
     }
 }

@@ -36,10 +36,7 @@ use Kind::{Integer, Real, Text};
 
 /// Every table with its columns, referenced ones before those that refer to them.
 const TABLES: &[(&str, &[(&str, Kind)])] = &[
-    (
-        "lab",
-        &[("only_row", Integer), ("name", Text), ("catalog_id", Text), ("defaults", Text)],
-    ),
+    ("lab", &[("only_row", Integer), ("name", Text), ("catalog_id", Text), ("defaults", Text)]),
     ("ark", &[("ark", Text), ("dataset", Text), ("minted_at", Text)]),
     (
         "dataset",
@@ -91,10 +88,7 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("revoked_at", Text),
         ],
     ),
-    (
-        "peer",
-        &[("lab", Text), ("flight", Text), ("http", Text), ("secret", Text), ("since", Text)],
-    ),
+    ("peer", &[("lab", Text), ("flight", Text), ("http", Text), ("secret", Text), ("since", Text)]),
     ("peer_tables", &[("lab", Text), ("tables", Text), ("at", Text)]),
     ("invitation", &[("secret_hash", Text), ("expires_at", Text)]),
     ("person", &[("subject", Text), ("attributes", Text), ("changed_at", Text)]),
@@ -199,8 +193,7 @@ impl Database {
         let mut lines = Lines { to, hash: blake3::Hasher::new(), rows: 0 };
         let mut read = self.read().await?;
         let schema = self.schema_version(&mut read).await?;
-        let header =
-            Header { tarn_backup: FORMAT, schema, lab: lab.to_owned(), at, config };
+        let header = Header { tarn_backup: FORMAT, schema, lab: lab.to_owned(), at, config };
         lines.line(&header)?;
         for (table, columns) in TABLES {
             let names: Vec<String> = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -208,9 +201,7 @@ impl Database {
             lines.line(&TableLine { table: (*table).to_owned(), columns: names })?;
             // Made of names of this file alone.
             let mut rows = sqlx::query(sqlx::AssertSqlSafe(select)).fetch(&mut *read);
-            while let Some(row) =
-                rows.try_next().await.map_err(|error| self.error(&error))?
-            {
+            while let Some(row) = rows.try_next().await.map_err(|error| self.error(&error))? {
                 let values = columns
                     .iter()
                     .map(|(name, kind)| self.value(&row, name, *kind))
@@ -319,9 +310,7 @@ fn parse<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, CatalogError> {
 }
 
 /// The statement for rows of a table, and its columns. Only names that this file knows come into it.
-fn insert_into(
-    line: &TableLine,
-) -> Result<(String, Vec<(&'static str, Kind)>), CatalogError> {
+fn insert_into(line: &TableLine) -> Result<(String, Vec<(&'static str, Kind)>), CatalogError> {
     let unknown = |what: &str| {
         broken(format!("it has {what:?}, which this version does not know: use a newer tarn"))
     };
@@ -363,7 +352,8 @@ pub(crate) fn check(mut backup: impl BufRead) -> Result<Header, CatalogError> {
             continue;
         };
         if let Ok(EndLine { end }) = serde_json::from_str(&line) {
-            let same = blake3::Hash::from_hex(&end.blake3).is_ok_and(|said| said == hash.finalize());
+            let same =
+                blake3::Hash::from_hex(&end.blake3).is_ok_and(|said| said == hash.finalize());
             if !same || rows != end.rows {
                 return Err(broken("it was changed since it was made: its hash does not fit"));
             }
@@ -403,9 +393,9 @@ mod tests {
         let known: BTreeMap<String, BTreeSet<(String, String)>> = TABLES
             .iter()
             .map(|(table, columns)| {
-                let columns = columns.iter().map(|(name, kind)| {
-                    ((*name).to_owned(), format!("{kind:?}").to_uppercase())
-                });
+                let columns = columns
+                    .iter()
+                    .map(|(name, kind)| ((*name).to_owned(), format!("{kind:?}").to_uppercase()));
                 ((*table).to_owned(), columns.collect())
             })
             .collect();

@@ -47,10 +47,7 @@ impl Database {
                 Engine::Sqlite(_) => sqlite,
                 Engine::Postgres(_) => postgres,
             };
-            transaction
-                .execute(sqlx::raw_sql(script))
-                .await
-                .map_err(|error| self.error(&error))?;
+            transaction.execute(sqlx::raw_sql(script)).await.map_err(|error| self.error(&error))?;
         }
         let noted = match self.engine() {
             // Pragmas take no parameters; both values are numbers of this file.
@@ -86,8 +83,7 @@ impl Database {
             Engine::Sqlite(_) => {
                 let application = self.ask(transaction, "PRAGMA application_id").await?;
                 let version = self.ask(transaction, "PRAGMA user_version").await?;
-                let tables =
-                    self.ask(transaction, "SELECT count(*) FROM sqlite_schema").await?;
+                let tables = self.ask(transaction, "SELECT count(*) FROM sqlite_schema").await?;
                 let nothing = application == 0 && version == 0;
                 (application == APPLICATION, version, if nothing { tables } else { 1 })
             }

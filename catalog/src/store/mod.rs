@@ -94,10 +94,7 @@ impl Database {
         let begun = self.pool.begin_with(self.engine.begin_writing()).await;
         let mut transaction = begun.map_err(|error| self.error(&error))?;
         if let Some(lock) = self.engine.lock() {
-            transaction
-                .execute(sqlx::raw_sql(lock))
-                .await
-                .map_err(|error| self.error(&error))?;
+            transaction.execute(sqlx::raw_sql(lock)).await.map_err(|error| self.error(&error))?;
         }
         Ok(Write { transaction, database: self, _turn: turn })
     }
@@ -123,8 +120,7 @@ impl Database {
         row: &sqlx::any::AnyRow,
         column: &str,
     ) -> Result<T, CatalogError> {
-        let number: i64 =
-            sqlx::Row::try_get(row, column).map_err(|error| self.error(&error))?;
+        let number: i64 = sqlx::Row::try_get(row, column).map_err(|error| self.error(&error))?;
         T::try_from(number).map_err(|_| self.unreadable(column, &number))
     }
 

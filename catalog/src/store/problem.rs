@@ -18,10 +18,7 @@ pub(super) fn explain(engine: &Engine, error: &sqlx::Error) -> CatalogError {
         (Engine::Sqlite(_), _) => sqlite(code.as_deref()),
         (Engine::Postgres(_), _) => postgres(code.as_deref()),
     };
-    CatalogError::Database {
-        place: engine.place(),
-        problem: format!("{what_to_do} ({error})"),
-    }
+    CatalogError::Database { place: engine.place(), problem: format!("{what_to_do} ({error})") }
 }
 
 const BUSY: &str =

@@ -82,7 +82,10 @@ async fn a_request_becomes_a_grant_that_ends() {
     assert!(reads(&ada).await);
     catalog.revoke_access(&dan, &second.id).await.unwrap();
     assert!(!reads(&ada).await);
-    assert_eq!(catalog.revoke_access(&dan, &grant.id).await.unwrap_err().code(), ErrorCode::Conflict);
+    assert_eq!(
+        catalog.revoke_access(&dan, &grant.id).await.unwrap_err().code(),
+        ErrorCode::Conflict
+    );
     assert_eq!(catalog.grants(&"a".parse().unwrap()).await.unwrap().len(), 2);
     // The clock ends it as well.
     let third = catalog.request_access(&ada, None, &named("a"), &ask()).await.unwrap();

@@ -58,11 +58,8 @@ async fn a_token_expires_and_no_secret_is_stored() {
     let token = catalog.create_token("ada", Scope::Read, 1).await.unwrap();
     let secret = &token[16..];
     // A day later, as the database has it.
-    super::tamper(
-        folder.path(),
-        &["UPDATE token SET expires_at = '2020-01-01T00:00:00.000000Z'"],
-    )
-    .await;
+    super::tamper(folder.path(), &["UPDATE token SET expires_at = '2020-01-01T00:00:00.000000Z'"])
+        .await;
     let error = catalog.authenticate(&token).await.unwrap_err();
     assert!(error.to_string().contains("expired"), "{error}");
     let mut backup = Vec::new();

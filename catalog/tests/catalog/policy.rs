@@ -36,10 +36,8 @@ async fn put(folder: &Path, catalog: &Catalog, who: &Principal, wanted: Record) 
     let harmless = Record { keywords: wanted.keywords.clone(), ..record(wanted.name.as_str()) };
     let harmless = Record { title: wanted.title.clone(), ..harmless };
     catalog.register(who, harmless, vec![file("/data/x.nc", "ab")]).await.unwrap();
-    let mut stored = catalog
-        .dataset(&Principal::Owner, &named(wanted.name.as_str()))
-        .await
-        .unwrap();
+    let mut stored =
+        catalog.dataset(&Principal::Owner, &named(wanted.name.as_str())).await.unwrap();
     stored.record.tier = wanted.tier;
     let filled = Record {
         contact: stored.record.contact.clone(),
@@ -75,9 +73,8 @@ fn named_person(name: &str, scope: Scope) -> Principal {
 
 async fn grant(catalog: &Catalog, dataset: &str, subject: &str, hours: i64) {
     let now = chrono::Utc::now();
-    let text = |at: chrono::DateTime<chrono::Utc>| {
-        at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
-    };
+    let text =
+        |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     let grant = Grant {
         id: uuid::Uuid::new_v4().to_string(),
         dataset: dataset.parse().unwrap(),
@@ -103,7 +100,8 @@ async fn a_grant_opens_one_dataset_for_one_person_until_it_ends() {
     let catalog = catalog(folder.path()).await;
     let owner = Principal::Owner;
     for name in ["a", "b"] {
-        put(folder.path(), &catalog, &owner, tiered(name, Tier::Controlled, Exposure::Redacted)).await;
+        put(folder.path(), &catalog, &owner, tiered(name, Tier::Controlled, Exposure::Redacted))
+            .await;
     }
     grant(&catalog, "a", "person:ada", 1).await;
     grant(&catalog, "b", "person:ada", -1).await;
@@ -137,8 +135,14 @@ async fn conditions_hold_for_those_with_a_grant_too() {
     };
     let records = [
         Record { markings: vec!["OUO".to_owned(), "PROT".to_owned()], ..restricted("marked") },
-        conditions(Conditions { assurance: Some("medium".to_owned()), ..Default::default() }, "assured"),
-        conditions(Conditions { training: vec!["cui-2026".to_owned()], ..Default::default() }, "trained"),
+        conditions(
+            Conditions { assurance: Some("medium".to_owned()), ..Default::default() },
+            "assured",
+        ),
+        conditions(
+            Conditions { training: vec!["cui-2026".to_owned()], ..Default::default() },
+            "trained",
+        ),
         conditions(
             Conditions { affiliations: vec!["ornl.gov".to_owned()], ..Default::default() },
             "affiliated",
@@ -215,10 +219,7 @@ async fn conditions_hold_for_those_with_a_grant_too() {
             without(|p| p.countries.extend(["CN".to_owned()])),
             vec!["marked", "assured", "trained", "affiliated"],
         ),
-        (
-            without(|p| p.countries.clear()),
-            vec!["marked", "assured", "trained", "affiliated"],
-        ),
+        (without(|p| p.countries.clear()), vec!["marked", "assured", "trained", "affiliated"]),
         (
             without(|p| p.countries.extend(["CA".to_owned()])),
             vec!["marked", "assured", "trained", "affiliated", "country"],
@@ -248,7 +249,13 @@ async fn conditions_hold_for_those_with_a_grant_too() {
 async fn aggregates_only_owes_what_no_door_can_meet_yet() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    put(folder.path(), &catalog, &Principal::Owner, tiered("a", Tier::AggregatesOnly, Exposure::Full)).await;
+    put(
+        folder.path(),
+        &catalog,
+        &Principal::Owner,
+        tiered("a", Tier::AggregatesOnly, Exposure::Full),
+    )
+    .await;
     grant(&catalog, "a", "person:ada", 1).await;
     let dataset = catalog.dataset(&person(Scope::Read), &named("a")).await.unwrap();
     let decision = catalog.decide(&person(Scope::Read), Action::Read, &dataset).await.unwrap();
@@ -313,7 +320,8 @@ async fn a_policy_that_fails_while_it_is_asked_allows_nothing() {
     let policies = folder.path().join("policies");
     std::fs::create_dir(&policies).unwrap();
     // An overflow passes validation, and Cedar leaves out a policy that fails: a forbid as well.
-    let text = "forbid (principal, action, resource) when { principal.scope + 9223372036854775807 > 0 };";
+    let text =
+        "forbid (principal, action, resource) when { principal.scope + 9223372036854775807 > 0 };";
     std::fs::write(policies.join("own.cedar"), text).unwrap();
     let catalog = Catalog::open(folder.path()).await.unwrap();
     let registered = catalog.register(&Principal::Owner, record("a"), data()).await;
@@ -424,7 +432,8 @@ async fn markings_and_tiers_reach_what_was_made_from_the_data() {
 async fn what_is_hidden_cannot_be_written_over_or_added_to() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    put(folder.path(), &catalog, &Principal::Owner, tiered("a", Tier::Restricted, Exposure::None)).await;
+    put(folder.path(), &catalog, &Principal::Owner, tiered("a", Tier::Restricted, Exposure::None))
+        .await;
     let writer = person(Scope::Write);
     let error = catalog.register(&writer, record("a"), data()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::PermissionDenied);
@@ -446,20 +455,25 @@ async fn what_is_hidden_cannot_be_written_over_or_added_to() {
 async fn answers(catalog: &Catalog, who: &Principal) -> Vec<String> {
     let mut answers = Vec::new();
     let facets: Vec<String> = [
-        "lab", "tier", "keyword", "standard_name", "variable", "units", "format", "creator",
+        "lab",
+        "tier",
+        "keyword",
+        "standard_name",
+        "variable",
+        "units",
+        "format",
+        "creator",
         "license",
     ]
     .iter()
     .map(|&key| key.to_owned())
     .collect();
-    for text in ["", "study", "study of", "means", "hidden", "glacier", "tos", "sea_surface_temperature"] {
+    for text in
+        ["", "study", "study of", "means", "hidden", "glacier", "tos", "sea_surface_temperature"]
+    {
         for filters in [vec![], vec![("tier".to_owned(), "restricted".to_owned())]] {
-            let request = SearchRequest {
-                text: text.to_owned(),
-                filters,
-                facets: facets.clone(),
-                limit: 3,
-            };
+            let request =
+                SearchRequest { text: text.to_owned(), filters, facets: facets.clone(), limit: 3 };
             answers.push(format!("{:?}", catalog.search(who, &request).await));
         }
     }
@@ -484,7 +498,9 @@ async fn a_hidden_record_changes_no_byte_of_any_answer() {
         let place = [with.path(), without.path()][number];
         for name in ["a", "b", "c", "d", "e"] {
             if number == 0 && name == "c" {
-                for (round, exposure) in [Exposure::None, Exposure::Existence].into_iter().enumerate() {
+                for (round, exposure) in
+                    [Exposure::None, Exposure::Existence].into_iter().enumerate()
+                {
                     let mut hidden = tiered("hidden", Tier::Restricted, exposure);
                     hidden.title = format!("A study of glaciers study study {round}");
                     hidden.keywords = vec!["hidden".to_owned(), "climate".to_owned()];
@@ -562,8 +578,8 @@ fn any_record() -> impl Strategy<Value = (Record, bool)> {
         |(tier, exposure, until, markings, committee, by_writer)| {
             let mut record = tiered("x", tier, Exposure::Full);
             record.exposure = exposure;
-            record.embargo = until
-                .map(|until| Embargo { until: until.to_owned(), reason: "paper".to_owned() });
+            record.embargo =
+                until.map(|until| Embargo { until: until.to_owned(), reason: "paper".to_owned() });
             record.markings = markings.into_iter().map(str::to_owned).collect();
             match COMMITTEES.get(committee) {
                 Some(name) => record.agreement.as_mut().unwrap().committee = (*name).to_owned(),
@@ -673,4 +689,3 @@ async fn attributes_of_people_are_checked() {
     assert!(catalog.remove_person("visitor:anl:ada").await.unwrap());
     assert!(!catalog.remove_person("visitor:anl:ada").await.unwrap());
 }
-

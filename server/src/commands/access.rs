@@ -40,7 +40,8 @@ pub(crate) async fn run(context: &Context, args: Access) -> Result<(), Outcome> 
                 collaboration,
             };
             let whom = subject(&principal(&whom)?);
-            let request = catalog.request_access(&owner, Some(&whom), &dataset, &ask).await?;
+            let request =
+                catalog.request_access(&owner, Some(whom.as_str()), &dataset, &ask).await?;
             if context.json {
                 say!("{}", serde_json::json!(request));
             } else {
@@ -68,7 +69,9 @@ pub(crate) async fn run(context: &Context, args: Access) -> Result<(), Outcome> 
             catalog.revoke_access(&owner, &grant).await?;
             context.note("Revoked; running streams end within seconds.");
         }
-        Access::List { dataset: None } => say_requests(context, &catalog.access_requests(&owner).await?),
+        Access::List { dataset: None } => {
+            say_requests(context, &catalog.access_requests(&owner).await?)
+        }
         Access::List { dataset: Some(dataset) } => {
             let dataset: DatasetRef = dataset.parse()?;
             let found = catalog.dataset(&owner, &dataset).await?;
@@ -80,7 +83,14 @@ pub(crate) async fn run(context: &Context, args: Access) -> Result<(), Outcome> 
             let rows = grants.into_iter().map(|grant| {
                 let ends = grant.revoked_at.map(|at| format!("revoked {at}"));
                 let ends = ends.unwrap_or_else(|| grant.expires_at.clone());
-                vec![grant.id, grant.subject, grant.purpose, grant.granted_by, grant.granted_at, ends]
+                vec![
+                    grant.id,
+                    grant.subject,
+                    grant.purpose,
+                    grant.granted_by,
+                    grant.granted_at,
+                    ends,
+                ]
             });
             say_part!("{}", text_table(&["grant", "who", "purpose", "by", "since", "until"], rows));
         }
@@ -140,10 +150,8 @@ pub(crate) async fn retract(context: &Context, args: &Retract) -> Result<(), Out
     let dataset: DatasetRef = args.dataset.parse()?;
     let found = home.catalog.dataset(&Principal::Owner, &dataset).await?;
     let replaced_by = args.replaced_by.as_deref();
-    let made = home
-        .catalog
-        .withdraw(&Principal::Owner, &found.name, &args.reason, replaced_by)
-        .await?;
+    let made =
+        home.catalog.withdraw(&Principal::Owner, &found.name, &args.reason, replaced_by).await?;
     if context.json {
         say!("{}", serde_json::json!({"dataset": found.name, "derived": made}));
         return Ok(());

@@ -33,9 +33,10 @@ pub(crate) async fn dataset(
         }
     }
     let withdrawn = dataset.withdrawn.as_ref().map_or_else(String::new, |withdrawal| {
-        let instead = withdrawal.replaced_by.as_deref().map_or_else(String::new, |name| {
-            format!(" Use {} instead.", escape(name))
-        });
+        let instead = withdrawal
+            .replaced_by
+            .as_deref()
+            .map_or_else(String::new, |name| format!(" Use {} instead.", escape(name)));
         format!("<p><strong>Withdrawn: {}</strong>{instead}</p>\n", escape(&withdrawal.reason))
     });
     let creators: Vec<&str> = record.creators.iter().map(|creator| creator.name.as_str()).collect();

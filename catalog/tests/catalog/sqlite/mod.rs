@@ -1,9 +1,9 @@
 //! The suite on SQLite, and what is particular to files.
 
-#[path = "../durability.rs"]
-mod durability;
 #[path = "../access.rs"]
 mod access;
+#[path = "../durability.rs"]
+mod durability;
 #[path = "../identity.rs"]
 mod identity;
 #[path = "../policy.rs"]
