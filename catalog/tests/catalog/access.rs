@@ -11,7 +11,7 @@ fn controlled(name: &str, exposure: Exposure) -> Record {
         tier: Some(Tier::Restricted),
         exposure: Some(exposure),
         rights: Some("https://lab.gov/agreement".to_owned()),
-        license: Some("LicenseRef-Lab".to_owned()),
+        license: None,
         reviewed: Some(Reviewed { by: "rev".to_owned(), on: "2026-11-01".to_owned() }),
         agreement: Some(Agreement {
             id: "https://lab.gov/agreement".to_owned(),
@@ -138,7 +138,7 @@ async fn what_may_not_be_known_of_takes_requests_only_where_existence_is_open() 
     for name in ["known", "hidden", "absent"] {
         assert_eq!(told(&Principal::Anonymous, name).await.unwrap_err(), absent, "{name}");
     }
-    assert!(told(&ada, "open").await.unwrap_err().contains("nobody has to ask"));
+    assert!(told(&ada, "open").await.unwrap_err().contains("takes no requests"));
     // Nobody asks in another's name but the owner.
     let error = catalog.request_access(&ada, Some("person:bob"), &named("known"), &ask()).await;
     assert_eq!(error.unwrap_err().code(), ErrorCode::PermissionDenied);

@@ -26,6 +26,7 @@ fn tiered(name: &str, tier: Tier, exposure: Exposure) -> Record {
             months: 12,
             purposes: vec!["research".to_owned()],
         }),
+        reviewed: Some(Reviewed { by: "rev".to_owned(), on: "2026-11-01".to_owned() }),
         ..registered(name)
     }
 }
@@ -398,8 +399,6 @@ async fn markings_and_tiers_reach_what_was_made_from_the_data() {
     // The source is tightened: all that was made from it is, at once and in search too.
     let tightened = Record {
         markings: vec!["OUO".to_owned()],
-        license: Some("LicenseRef-Lab".to_owned()),
-        reviewed: Some(Reviewed { by: "rev".to_owned(), on: "2026-11-01".to_owned() }),
         ..tiered("a", Tier::Restricted, Exposure::None)
     };
     catalog.register(&owner, tightened, data()).await.unwrap();
@@ -446,7 +445,7 @@ async fn what_is_hidden_cannot_be_written_over_or_added_to() {
     let mine = tiered("mine", Tier::Restricted, Exposure::None);
     put(folder.path(), &catalog, &writer, mine.clone()).await;
     let again = Record { title: "Another title".to_owned(), ..mine };
-    put(folder.path(), &catalog, &writer, again).await;
+    catalog.register(&writer, again, data()).await.unwrap();
     assert!(may(&catalog, &writer, Action::Read, "mine").await);
     assert!(!may(&catalog, &named_person("bob", Scope::Admin), Action::Discover, "mine").await);
 }

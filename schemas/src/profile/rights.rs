@@ -49,14 +49,14 @@ fn license(record: &Record, findings: &mut Findings) {
         );
     }
     match record.tier {
-        Some(Tier::Registered) if record.license.is_none() && record.rights.is_none() => findings
+        Some(tier) if tier > Tier::Public && record.license.is_none() && record.rights.is_none() => findings
             .add(
                 "/license",
                 "license.required",
                 NOTHING,
                 "give an SPDX licence expression such as CC-BY-4.0 in `license`, or the URI of a rights statement in `rights`",
             ),
-        Some(Tier::Registered) => {}
+        Some(tier) if tier > Tier::Public => {}
         _ if record.license.is_none() => findings.add(
             "/license",
             "license.required",
