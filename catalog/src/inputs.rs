@@ -106,7 +106,7 @@ fn laxer(
     let missing: Vec<&str> = limits
         .markings
         .iter()
-        .filter(|code| !record.markings.contains(code) && !(*code == "CUI" && record.cui.is_some()))
+        .filter(|code| !record.markings.contains(code) && (*code != "CUI" || record.cui.is_none()))
         .map(String::as_str)
         .collect();
     if !missing.is_empty() {

@@ -77,7 +77,8 @@ impl Catalog {
         record: Record,
         files: Vec<FileFacts>,
     ) -> Result<Registered, CatalogError> {
-        self.register_from(who, record, files, None).await
+        // A large future: on the heap it is no burden to those of callers.
+        Box::pin(self.register_from(who, record, files, None)).await
     }
 
     /// As [`Catalog::register`], for a record that was edited from a version (0: that is new).
