@@ -31,6 +31,7 @@ LIST
   if [ "${1:-all}" = all ]; then
     cat <<'LIST'
 python3|python3|the demo's story, the end-to-end tests, the benchmarks
+postgresql|/usr/lib/postgresql|the second store of the catalog, in tests
 LIST
   fi
 }

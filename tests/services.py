@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
 from story.labs import die_with_parent, free_ports
 
 # READER may read the bucket and nothing else.
@@ -131,3 +132,25 @@ def s3_environment(url):
         "AWS_REGION": "us-east-1",
         "AWS_ALLOW_HTTP": "true",
     }
+
+
+@contextlib.contextmanager
+def postgres():
+    """A throw-away PostgreSQL; gives the URL of an empty database, with a password that it does not ask for."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.fail("PostgreSQL is missing: apt-get install postgresql (scripts/setup.sh does)")
+    [port] = free_ports(1)
+    script = """set -e; cd /; D=$(mktemp -d)
+"$1/initdb" -D "$D/data" -U lab -A trust -E UTF8 --locale=C.UTF-8 -N >/dev/null
+"$1/postgres" -D "$D/data" -p "$2" -k "$D" -c listen_addresses=127.0.0.1 -c fsync=off >"$D/log" 2>&1 </dev/null &
+for i in $(seq 300); do "$1/pg_isready" -q -h 127.0.0.1 -p "$2" && break; sleep 0.1; done
+"$1/createdb" -h 127.0.0.1 -p "$2" -U lab catalog; echo ready
+cat >/dev/null; kill -QUIT $!; wait $! || true; rm -rf "$D"
+"""
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    command = [*user, "sh", "-c", script, "sh", str(found[-1].parent), str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().strip() == "ready", "PostgreSQL did not start"
+        yield f"postgres://lab:secret-word@127.0.0.1:{port}/catalog"
+        process.stdin.close()

@@ -1,12 +1,13 @@
 //! Reading datasets, versions and tables.
 
-use crate::database::Database;
-use crate::decision::Action;
-use crate::model::{Dataset, TableEntry, TableStorage, VersionInfo};
-use crate::{Catalog, CatalogError, Decision, ark};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
-use std::collections::BTreeMap;
+use crate::decision::{Action, Seen};
+use crate::model::{Dataset, Inherited, TableEntry, TableStorage, VersionInfo};
+use crate::policy::{Policies, Resource, Rights};
+use crate::store::Database;
+use crate::{Catalog, CatalogError, ark};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row, Transaction};
+use std::collections::{BTreeMap, BTreeSet};
 use tarn_schemas::facts::{Extent, FileFacts};
 use tarn_schemas::{DatasetName, DatasetRef, LabName, Principal, Record, TableName, Tier};
 
@@ -21,7 +22,7 @@ pub(crate) struct Stored {
 macro_rules! select_version {
     ($rest:literal) => {
         concat!(
-            "SELECT d.ark, v.dataset, v.version, v.record, v.files, v.tier, v.fair_score, ",
+            "SELECT d.ark, d.registrant, d.inherited, d.withdrawn, v.dataset, v.version, v.record, v.files, v.tier, v.fair_score, ",
             "v.content_hash, v.notes, v.created_at FROM dataset d ",
             "JOIN version v ON v.dataset = d.name ",
             $rest
@@ -30,7 +31,7 @@ macro_rules! select_version {
 }
 
 /// A version of `select_version!`; the tables are read apart.
-fn from_row(database: &Database, lab: &LabName, row: &SqliteRow) -> Result<Stored, CatalogError> {
+fn from_row(database: &Database, lab: &LabName, row: &AnyRow) -> Result<Stored, CatalogError> {
     let text =
         |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));
     let name = text("dataset")?;
@@ -41,13 +42,28 @@ fn from_row(database: &Database, lab: &LabName, row: &SqliteRow) -> Result<Store
         .map_err(|error| database.unreadable(&what("the files"), &error))?;
     let tier: Tier = serde_json::from_value(text("tier")?.into())
         .map_err(|error| database.unreadable(&what("the tier"), &error))?;
+    let json = |column: &str| database.optional_text(row, column);
+    let inherited: Option<Inherited> = json("inherited")?
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| database.unreadable(&what("what is taken over"), &error))?;
+    let withdrawn = json("withdrawn")?
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| database.unreadable(&what("the withdrawal"), &error))?;
+    let tier = inherited.as_ref().map_or(tier, |inherited| tier.max(inherited.tier));
     let extent = files.iter().fold(Extent::default(), |all, file| all.union(file.extent));
     let dataset = Dataset {
         lab: lab.clone(),
-        version: row.try_get("version").map_err(|error| database.error(&error))?,
+        version: database.number(row, "version")?,
         ark: text("ark")?,
         tier,
         newest_embargo: None,
+        newest: None,
+        inherited,
+        withdrawn,
+        registrant: json("registrant")?,
+        redacted: false,
         extent,
         tables: Vec::new(),
         fair_score: row.try_get("fair_score").map_err(|error| database.error(&error))?,
@@ -60,7 +76,7 @@ fn from_row(database: &Database, lab: &LabName, row: &SqliteRow) -> Result<Store
     Ok(Stored { dataset, content_hash: text("content_hash")?, notes: text("notes")? })
 }
 
-fn table_from_row(database: &Database, row: &SqliteRow) -> Result<TableEntry, CatalogError> {
+fn table_from_row(database: &Database, row: &AnyRow) -> Result<TableEntry, CatalogError> {
     let entry: String = row.try_get("entry").map_err(|error| database.error(&error))?;
     serde_json::from_str(&entry).map_err(|error| database.unreadable("a table entry", &error))
 }
@@ -69,24 +85,24 @@ fn table_from_row(database: &Database, row: &SqliteRow) -> Result<TableEntry, Ca
 pub(crate) async fn load(
     database: &Database,
     lab: &LabName,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     name: &DatasetName,
     version: Option<u32>,
 ) -> Result<Option<Stored>, CatalogError> {
-    let query = select_version!("WHERE d.name = ?1 AND v.version = coalesce(?2, d.newest)");
+    let query = select_version!("WHERE d.name = $1 AND v.version = coalesce($2, d.newest)");
     let row = sqlx::query(query)
         .bind(name.as_str())
-        .bind(version)
+        .bind(version.map(i64::from))
         .fetch_optional(&mut **transaction)
         .await
         .map_err(|error| database.error(&error))?;
     let Some(row) = row else { return Ok(None) };
     let mut stored = from_row(database, lab, &row)?;
     let tables = sqlx::query(
-        "SELECT entry FROM data_table WHERE dataset = ?1 AND version = ?2 ORDER BY name",
+        "SELECT entry FROM data_table WHERE dataset = $1 AND version = $2 ORDER BY name",
     )
     .bind(name.as_str())
-    .bind(stored.dataset.version)
+    .bind(i64::from(stored.dataset.version))
     .fetch_all(&mut **transaction)
     .await
     .map_err(|error| database.error(&error))?;
@@ -97,9 +113,10 @@ pub(crate) async fn load(
 
 /// An older version under what holds for the newest: closing a dataset closes its past, while
 /// opening it opens nothing that was closed when it was made.
-fn held_like(mut older: Dataset, newest: &Dataset) -> Dataset {
+fn held_like(policies: &Policies, mut older: Dataset, newest: &Dataset) -> Dataset {
     older.tier = older.tier.max(newest.tier);
     older.newest_embargo.clone_from(&newest.record.embargo);
+    older.newest = Some(Box::new(policies.resource(newest)));
     older
 }
 
@@ -110,32 +127,51 @@ impl Catalog {
         who: &Principal,
         dataset: &DatasetRef,
     ) -> Result<Dataset, CatalogError> {
+        let rights = self.rights(who).await?;
+        self.dataset_as(&rights, dataset).await
+    }
+
+    /// As [`Catalog::dataset`], for a principal that was looked up.
+    pub(crate) async fn dataset_as(
+        &self,
+        rights: &Rights,
+        dataset: &DatasetRef,
+    ) -> Result<Dataset, CatalogError> {
         self.own(dataset)?;
         let mut read = self.inner.database.read().await?;
         let stored = load(&self.inner.database, self.lab(), &mut read, &dataset.name, None).await?;
-        let newest = stored
-            .map(|stored| stored.dataset)
-            .filter(|newest| self.decide(who, Action::Discover, newest) == Decision::Allow)
-            .ok_or_else(|| no_dataset(&dataset.to_string()))?;
+        let newest = stored.map(|stored| stored.dataset);
+        let newest = match &newest {
+            Some(newest) => self.shown(rights, newest.clone())?.map(|shown| (shown, newest)),
+            None => None,
+        };
+        let (shown, newest) = newest.ok_or_else(|| no_dataset(&dataset.to_string()))?;
         match dataset.version {
-            None => Ok(newest),
-            Some(version) if version == newest.version => Ok(newest),
+            None => Ok(shown),
+            Some(version) if version == newest.version => Ok(shown),
             Some(version) => {
-                load(&self.inner.database, self.lab(), &mut read, &dataset.name, Some(version))
-                    .await?
-                    .map(|stored| held_like(stored.dataset, &newest))
-                    .filter(|older| self.decide(who, Action::Discover, older) == Decision::Allow)
-                    .ok_or_else(|| CatalogError::NotFound {
-                        kind: "version",
-                        name: dataset.to_string(),
-                        hint: format!("; the newest is {}", newest.version),
-                    })
+                let older =
+                    load(&self.inner.database, self.lab(), &mut read, &dataset.name, Some(version))
+                        .await?;
+                let older = match older {
+                    Some(older) => {
+                        let older = held_like(&self.inner.policies, older.dataset, newest);
+                        self.shown(rights, older)?
+                    }
+                    None => None,
+                };
+                older.ok_or_else(|| CatalogError::NotFound {
+                    kind: "version",
+                    name: dataset.to_string(),
+                    hint: format!("; the newest is {}", newest.version),
+                })
             }
         }
     }
 
     /// The newest version of every dataset the principal may know of, by name.
     pub async fn datasets(&self, who: &Principal) -> Result<Vec<Dataset>, CatalogError> {
+        let rights = self.rights(who).await?;
         let database = &self.inner.database;
         let mut read = database.read().await?;
         let rows = sqlx::query(select_version!("WHERE v.version = d.newest ORDER BY d.name"))
@@ -155,12 +191,18 @@ impl Catalog {
             by_dataset.entry(name).or_default().push(table_from_row(database, row)?);
         }
         let mut datasets = Vec::with_capacity(rows.len());
+        // Datasets that are one to the policies are decided once.
+        let mut decided: BTreeMap<Resource, Seen> = BTreeMap::new();
         for row in &rows {
             let mut dataset = from_row(database, self.lab(), row)?.dataset;
-            if self.decide(who, Action::Discover, &dataset) == Decision::Allow {
-                dataset.tables = by_dataset.remove(dataset.name.as_str()).unwrap_or_default();
-                datasets.push(dataset);
-            }
+            dataset.tables = by_dataset.remove(dataset.name.as_str()).unwrap_or_default();
+            let resource = self.inner.policies.resource(&dataset);
+            let seen = match decided.get(&resource) {
+                Some(seen) => *seen,
+                None => self.seen(&rights, &dataset)?,
+            };
+            decided.insert(resource, seen);
+            datasets.extend(seen.of(dataset));
         }
         Ok(datasets)
     }
@@ -177,7 +219,7 @@ impl Catalog {
             hint: "; look for a typing error: the last character is a check character".to_owned(),
         };
         let parsed = ark::parse(ark).ok_or_else(unknown)?;
-        let row = sqlx::query("SELECT name FROM dataset WHERE ark = ?1")
+        let row = sqlx::query("SELECT name FROM dataset WHERE ark = $1")
             .bind(&parsed)
             .fetch_optional(self.inner.database.pool())
             .await
@@ -202,45 +244,60 @@ impl Catalog {
         let database = &self.inner.database;
         let mut read = database.read().await?;
         let newest = load(database, self.lab(), &mut read, dataset, None).await?;
-        newest
-            .filter(|newest| self.decide(who, Action::Discover, &newest.dataset) == Decision::Allow)
-            .ok_or_else(|| no_dataset(dataset.as_str()))?;
+        let rights = self.rights(who).await?;
+        let newest = newest.map(|newest| newest.dataset);
+        let newest = match newest {
+            Some(newest) if self.decide_as(&rights, Action::Discover, &newest)?.allowed => newest,
+            _ => return Err(no_dataset(dataset.as_str())),
+        };
+        // A version that may not be seen whole is not listed.
+        let mut seen = BTreeSet::new();
+        for version in 1..=newest.version {
+            let older = load(database, self.lab(), &mut read, dataset, Some(version)).await?;
+            let Some(older) = older.map(|older| older.dataset) else { continue };
+            let older = held_like(&self.inner.policies, older, &newest);
+            if self.decide_as(&rights, Action::Describe, &older)?.allowed {
+                seen.insert(version);
+            }
+        }
         let rows = sqlx::query(
             "SELECT version, created_at, created_by, notes, content_hash FROM version
-             WHERE dataset = ?1 ORDER BY version",
+             WHERE dataset = $1 ORDER BY version",
         )
         .bind(dataset.as_str())
         .fetch_all(&mut *read)
         .await
         .map_err(|error| database.error(&error))?;
-        let tables = sqlx::query("SELECT version, entry FROM data_table WHERE dataset = ?1")
+        let tables = sqlx::query("SELECT version, entry FROM data_table WHERE dataset = $1")
             .bind(dataset.as_str())
             .fetch_all(&mut *read)
             .await
             .map_err(|error| database.error(&error))?;
         let mut by_version: BTreeMap<u32, BTreeMap<String, String>> = BTreeMap::new();
         for row in &tables {
-            let version: u32 = row.try_get("version").map_err(|error| database.error(&error))?;
+            let version: u32 = database.number(row, "version")?;
             let table = table_from_row(database, row)?;
             by_version.entry(version).or_default().insert(table.name.to_string(), pin(&table));
         }
-        let text = |row: &SqliteRow, column: &str| {
+        let text = |row: &AnyRow, column: &str| {
             row.try_get::<String, _>(column).map_err(|error| database.error(&error))
         };
-        rows.iter()
-            .map(|row| {
-                let version: u32 =
-                    row.try_get("version").map_err(|error| database.error(&error))?;
-                Ok(VersionInfo {
-                    version,
-                    created_at: text(row, "created_at")?,
-                    created_by: text(row, "created_by")?,
-                    notes: text(row, "notes")?,
-                    content_hash: text(row, "content_hash")?,
-                    tables: by_version.remove(&version).unwrap_or_default(),
-                })
-            })
-            .collect()
+        let mut versions = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let version: u32 = database.number(row, "version")?;
+            if !seen.contains(&version) {
+                continue;
+            }
+            versions.push(VersionInfo {
+                version,
+                created_at: text(row, "created_at")?,
+                created_by: text(row, "created_by")?,
+                notes: text(row, "notes")?,
+                content_hash: text(row, "content_hash")?,
+                tables: by_version.remove(&version).unwrap_or_default(),
+            });
+        }
+        Ok(versions)
     }
 
     /// A table of the newest version (or of `dataset.version`) with the dataset it belongs to.

@@ -1,110 +1,338 @@
 //! One decision for everything.
 
 use crate::model::Dataset;
-use chrono::{DateTime, NaiveTime, Utc};
-use tarn_schemas::profile::parse_date;
+use crate::policy::{Policies, Resource, Rights};
+use crate::{Catalog, CatalogError};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::str::FromStr;
 use tarn_schemas::{Principal, Scope, Tier};
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Know that it exists, see its record.
+    /// Know that it exists, see its identifier, title and whom to ask.
     Discover,
+    /// See its whole record, its tables and their columns.
+    Describe,
+    /// Ask for access.
+    Request,
     /// Read its data: SQL, streams, previews, files.
     Read,
     /// Change its record or its data.
     Write,
+    /// Decide about requests for access.
+    Review,
 }
 
-/// The answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Yes.
-    Allow,
-    /// No, with a reason that may be shown to the caller.
-    Deny {
-        /// Why, and what to do.
-        reason: String,
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Discover, Self::Describe, Self::Request, Self::Read, Self::Write, Self::Review];
+
+    /// The name that policies use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Discover => "discover",
+            Self::Describe => "describe",
+            Self::Request => "request",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Review => "review",
+        }
+    }
+}
+
+/// What has to be done to data before they leave. A door that cannot do it keeps them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Obligation {
+    /// Only rows for which this SQL condition holds.
+    Rows {
+        /// The condition.
+        condition: String,
+    },
+    /// Without the values of these columns.
+    Mask {
+        /// The columns.
+        columns: BTreeSet<String>,
+    },
+    /// No rows, only aggregates over enough units; the record's `disclosure` says of what and how.
+    Aggregates {
+        /// Smallest number of units behind a number, where the policy names one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        minimum_cell: Option<u32>,
     },
 }
 
-fn deny(reason: impl Into<String>) -> Decision {
-    Decision::Deny { reason: reason.into() }
-}
+impl FromStr for Obligation {
+    type Err = String;
 
-/// Tiers whose records this principal may see. Embargoed records are seen as well: an embargo holds
-/// back data, not the record.
-pub(crate) fn visible_tiers(who: &Principal) -> &'static [Tier] {
-    if *who == Principal::Owner {
-        &[Tier::Public, Tier::Registered, Tier::Controlled, Tier::Restricted, Tier::AggregatesOnly]
-    } else {
-        // Metadata of both are open to everyone; the others are not enforced yet, so not shown.
-        &[Tier::Public, Tier::Registered]
+    /// `rows: CONDITION`, `mask: COLUMN, COLUMN`, `aggregates` or `aggregates: MINIMUM`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, rest) =
+            text.split_once(':').map_or((text, ""), |(kind, rest)| (kind, rest.trim()));
+        let unknown = || format!("the obligation {text:?} is not known");
+        match (kind.trim(), rest) {
+            ("aggregates", "") => Ok(Self::Aggregates { minimum_cell: None }),
+            ("aggregates", number) => {
+                let minimum_cell = Some(number.parse().map_err(|_| unknown())?);
+                Ok(Self::Aggregates { minimum_cell })
+            }
+            ("rows", condition) if !condition.is_empty() => {
+                Ok(Self::Rows { condition: condition.to_owned() })
+            }
+            ("mask", columns) if !columns.is_empty() => Ok(Self::Mask {
+                columns: columns.split(',').map(|column| column.trim().to_owned()).collect(),
+            }),
+            _ => Err(unknown()),
+        }
     }
 }
 
-/// The decision at a moment. Time is an input: an embargo ends by the clock, not by a job.
-pub(crate) fn decide(
-    who: &Principal,
-    action: Action,
-    dataset: &Dataset,
-    now: DateTime<Utc>,
-) -> Decision {
-    if *who == Principal::Owner {
-        return Decision::Allow;
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Whether it is allowed, if the obligations are met.
+    pub allowed: bool,
+    /// Why not and what to do, in words that may be shown to the caller.
+    pub reasons: Vec<String>,
+    /// The policies that decided.
+    pub policies: BTreeSet<String>,
+    /// What has to be done to data before they leave.
+    pub obligations: BTreeSet<Obligation>,
+}
+
+impl Decision {
+    fn deny(reason: impl Into<String>) -> Self {
+        Self {
+            allowed: false,
+            reasons: vec![reason.into()],
+            policies: BTreeSet::new(),
+            obligations: BTreeSet::new(),
+        }
     }
-    let name = format!("{}.{}", dataset.lab, dataset.name);
-    match action {
-        Action::Discover if visible_tiers(who).contains(&dataset.tier) => Decision::Allow,
-        Action::Discover => deny(format!("no dataset {name}")),
-        Action::Write => may_write(who, dataset.tier, &name),
-        Action::Read => may_read(who, dataset, &name, now),
+
+    /// The refusal, if it is one.
+    pub fn refusal(&self) -> Option<String> {
+        if self.allowed { None } else { Some(self.reasons.join("; ")) }
+    }
+
+    /// The refusal of a door that hands out rows as they are: it can meet no obligation, so owing one
+    /// is a refusal too.
+    pub fn refusal_of_rows(&self) -> Option<String> {
+        if self.allowed && !self.obligations.is_empty() {
+            return Some(
+                "your access to these data is limited to what this door cannot enforce yet (masked \
+                 or filtered rows, or aggregates only), so no data leave"
+                    .to_owned(),
+            );
+        }
+        self.refusal()
     }
 }
 
 /// Whether this principal may change records and data of the lab at all.
-pub(crate) fn may_write_here(who: &Principal) -> Decision {
+pub(crate) fn may_write_here(who: &Principal) -> Result<(), CatalogError> {
     if who.has_scope(Scope::Write) {
-        Decision::Allow
+        Ok(())
     } else {
-        deny(
+        Err(CatalogError::Denied(
             "writing needs a token of this lab with scope write: ask its operator for one \
-             (`tarn token create --scope write`)",
-        )
+             (`tarn token create --scope write`)"
+                .to_owned(),
+        ))
     }
 }
 
-fn may_write(who: &Principal, tier: Tier, name: &str) -> Decision {
-    if visible_tiers(who).contains(&tier) {
-        may_write_here(who)
-    } else {
-        deny(format!("no dataset {name}"))
+/// The decision at a moment. Time is an input: an embargo ends by the clock, not by a job.
+///
+/// What may not be known of may not be read, changed or reviewed either, whatever policies say; and
+/// what may not be seen whole may not be read. An older version is held by what holds the newest.
+pub(crate) fn decide(
+    policies: &Policies,
+    rights: &Rights,
+    action: Action,
+    dataset: &Dataset,
+    now: DateTime<Utc>,
+) -> Result<Decision, CatalogError> {
+    // What is left of a redacted dataset says too little to decide more about it.
+    if dataset.redacted && !matches!(action, Action::Discover | Action::Request) {
+        return Ok(Decision::deny(format!(
+            "{0}.{1} is shown in part: the rest is for those who were granted access; ask for it \
+             with `tarn access request {0}.{1}`",
+            dataset.lab, dataset.name
+        )));
     }
-}
-
-fn may_read(who: &Principal, dataset: &Dataset, name: &str, now: DateTime<Utc>) -> Decision {
-    let embargoes = dataset.record.embargo.iter().chain(&dataset.newest_embargo);
-    for embargo in embargoes.filter(|_| !who.has_scope(Scope::Admin)) {
-        // An end that cannot be read has not come.
-        let over = parse_date(&embargo.until)
-            .is_some_and(|day| now >= day.and_time(NaiveTime::MIN).and_utc());
-        if !over {
-            return deny(format!(
-                "{name} is under embargo until {} ({}): its record is open, its data are not yet",
-                embargo.until, embargo.reason
-            ));
+    let own = policies.resource(dataset);
+    let name = format!("{}.{}", dataset.lab, dataset.name);
+    let mut decision = Decision {
+        allowed: true,
+        reasons: Vec::new(),
+        policies: BTreeSet::new(),
+        obligations: BTreeSet::new(),
+    };
+    for resource in dataset.newest.as_deref().into_iter().chain([&own]) {
+        let case = policies.case(rights, resource, now)?;
+        if action != Action::Request {
+            let known = case.ask(Action::Discover)?;
+            if !known.allowed {
+                return Ok(Decision::deny(format!("no dataset {name}")));
+            }
+        }
+        if action == Action::Read {
+            let seen = case.ask(Action::Describe)?;
+            if !seen.allowed {
+                return Ok(Decision::deny(format!(
+                    "the data of {name} are for those who were granted access: ask for it with \
+                     `tarn access request {name}`"
+                )));
+            }
+        }
+        let verdict = case.ask(action)?;
+        decision.policies.extend(verdict.policies.clone());
+        decision.obligations.extend(verdict.obligations.clone());
+        if !verdict.allowed {
+            decision.allowed = false;
+            decision.reasons = reasons(rights, action, dataset, resource, &verdict.policies);
+            decision.obligations.clear();
+            return Ok(decision);
         }
     }
-    match dataset.tier {
-        Tier::Public => Decision::Allow,
-        Tier::Registered if who.is_signed_in() => Decision::Allow,
-        Tier::Registered => deny(format!(
-            "{name} is a registered dataset: sign in with a token of {} (`tarn token create`) to read it",
-            dataset.lab
-        )),
-        tier @ (Tier::Controlled | Tier::Restricted | Tier::AggregatesOnly) => deny(format!(
-            "{name} has the tier {tier}, which this version of Tarn does not open to anyone"
-        )),
+    Ok(decision)
+}
+
+/// A refusal in words.
+fn reasons(
+    rights: &Rights,
+    action: Action,
+    dataset: &Dataset,
+    resource: &Resource,
+    policies: &BTreeSet<String>,
+) -> Vec<String> {
+    let name = format!("{}.{}", dataset.lab, dataset.name);
+    if action != Action::Read {
+        let needed = match action {
+            Action::Write => {
+                "changing it needs a token of this lab with scope write: ask its operator for one (`tarn token create --scope write`)"
+            }
+            Action::Request => "it takes no requests from you: sign in first, or ask its contact",
+            _ => "that is for the committee that decides about its access",
+        };
+        return vec![format!("{name}: {needed}")];
+    }
+    let mut reasons: Vec<String> =
+        policies.iter().map(|policy| forbidden(policy, &name, dataset)).collect();
+    if reasons.is_empty() {
+        reasons.push(match resource.tier() {
+            Tier::Public => format!("{name} may not be read"),
+            Tier::Registered => format!(
+                "{name} is a registered dataset: sign in with a token of {} (`tarn token create`) to read it",
+                dataset.lab
+            ),
+            tier if rights.who.is_signed_in() => format!(
+                "{name} has the tier {tier}: its data are for those who were granted access, and a \
+                 grant ends; ask for one with `tarn access request {name}`"
+            ),
+            tier => format!(
+                "{name} has the tier {tier}: sign in with a token of {} and ask for access \
+                 (`tarn access request {name}`)",
+                dataset.lab
+            ),
+        });
+    }
+    reasons
+}
+
+/// What a policy that forbids means.
+fn forbidden(policy: &str, name: &str, dataset: &Dataset) -> String {
+    match policy {
+        "withdrawn" => {
+            let why = dataset.withdrawn.as_ref().map(|withdrawal| withdrawal.reason.clone());
+            let instead = dataset.withdrawn.as_ref().and_then(|w| w.replaced_by.clone());
+            let instead = instead.map_or_else(String::new, |name| format!("; use {name}"));
+            format!("{name} was withdrawn ({}){instead}", why.unwrap_or_default())
+        }
+        "embargo" => {
+            let embargo = dataset.record.embargo.as_ref().or(dataset.newest_embargo.as_ref());
+            let (until, reason) = embargo
+                .map(|embargo| (embargo.until.clone(), embargo.reason.clone()))
+                .unwrap_or_default();
+            format!(
+                "{name} is under embargo until {until} ({reason}): its record is open, its data are \
+                 not yet"
+            )
+        }
+        "markings" => format!("{name} carries markings that you are not cleared for"),
+        "assurance" => format!("{name} asks for a higher assurance of who you are"),
+        "training" => format!("{name} asks for training that is not on record for you"),
+        "affiliation" => format!("{name} is for people of other institutions"),
+        "country" | "us-person" => format!("{name} may not be released to you under export rules"),
+        other => format!("{name}: the policy {other} of {} forbids it", dataset.lab),
+    }
+}
+
+/// How much of a dataset somebody may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Nothing,
+    Redacted,
+    Whole,
+}
+
+impl Seen {
+    /// What is seen of a dataset.
+    pub(crate) fn of(self, dataset: Dataset) -> Option<Dataset> {
+        match self {
+            Self::Nothing => None,
+            Self::Redacted => Some(dataset.redacted()),
+            Self::Whole => Some(dataset),
+        }
+    }
+}
+
+impl Catalog {
+    /// May `who` do `action` on this dataset, now? A failure to find out is no permission.
+    pub async fn decide(
+        &self,
+        who: &Principal,
+        action: Action,
+        dataset: &Dataset,
+    ) -> Result<Decision, CatalogError> {
+        let rights = self.rights(who).await?;
+        self.decide_as(&rights, action, dataset)
+    }
+
+    /// The decision for a principal that was looked up.
+    pub(crate) fn decide_as(
+        &self,
+        rights: &Rights,
+        action: Action,
+        dataset: &Dataset,
+    ) -> Result<Decision, CatalogError> {
+        decide(&self.inner.policies, rights, action, dataset, Utc::now())
+    }
+
+    /// How much of a dataset a principal may see.
+    pub(crate) fn seen(&self, rights: &Rights, dataset: &Dataset) -> Result<Seen, CatalogError> {
+        Ok(if !self.decide_as(rights, Action::Discover, dataset)?.allowed {
+            Seen::Nothing
+        } else if self.decide_as(rights, Action::Describe, dataset)?.allowed {
+            Seen::Whole
+        } else {
+            Seen::Redacted
+        })
+    }
+
+    /// The dataset as a principal may see it.
+    pub(crate) fn shown(
+        &self,
+        rights: &Rights,
+        dataset: Dataset,
+    ) -> Result<Option<Dataset>, CatalogError> {
+        Ok(self.seen(rights, &dataset)?.of(dataset))
     }
 }
 
@@ -112,6 +340,7 @@ fn may_read(who: &Principal, dataset: &Dataset, name: &str, now: DateTime<Utc>) 
 mod tests {
     use super::*;
     use crate::Dataset;
+    use std::sync::LazyLock;
     use tarn_schemas::record::Embargo;
     use tarn_schemas::{Extent, LabName};
 
@@ -128,12 +357,23 @@ mod tests {
             record,
             tier,
             newest_embargo: None,
+            newest: None,
+            inherited: None,
+            withdrawn: None,
+            registrant: None,
+            redacted: false,
             files: Vec::new(),
             extent: Extent::default(),
             tables: Vec::new(),
             fair_score: 0.0,
             registered_at: String::new(),
         }
+    }
+
+    fn ask(who: &Principal, action: Action, dataset: &Dataset, now: DateTime<Utc>) -> Decision {
+        static POLICIES: LazyLock<Policies> =
+            LazyLock::new(|| Policies::load(std::path::Path::new("/no/home")).unwrap());
+        decide(&POLICIES, &Rights::bare(who, "ornl"), action, dataset, now).unwrap()
     }
 
     fn people() -> [(&'static str, Principal); 8] {
@@ -163,7 +403,7 @@ mod tests {
         let now = DateTime::parse_from_rfc3339(now).unwrap().to_utc();
         people()
             .into_iter()
-            .filter(|(_, who)| decide(who, action, dataset, now) == Decision::Allow)
+            .filter(|(_, who)| ask(who, action, dataset, now).allowed)
             .map(|(name, _)| name)
             .collect()
     }
@@ -198,9 +438,9 @@ mod tests {
     }
 
     #[test]
-    fn tiers_that_are_not_enforced_yet_are_open_to_the_owner_only() {
+    fn stricter_tiers_are_for_the_owner_only_without_a_grant_and_not_known_unless_exposed() {
         for tier in [Tier::Controlled, Tier::Restricted, Tier::AggregatesOnly] {
-            for action in [Action::Discover, Action::Read, Action::Write] {
+            for action in Action::ALL {
                 assert_eq!(
                     allowed(action, &dataset(tier, None), NOW),
                     ["owner"],
@@ -251,11 +491,9 @@ mod tests {
     #[test]
     fn a_refusal_says_what_to_do() {
         let now = Utc::now();
-        let Decision::Deny { reason } =
-            decide(&Principal::Anonymous, Action::Read, &dataset(Tier::Registered, None), now)
-        else {
-            panic!("allowed");
-        };
+        let decision =
+            ask(&Principal::Anonymous, Action::Read, &dataset(Tier::Registered, None), now);
+        let reason = decision.refusal().unwrap();
         assert!(reason.contains("tarn token create"), "{reason}");
     }
 }

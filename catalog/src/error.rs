@@ -45,6 +45,12 @@ pub enum CatalogError {
         /// What it said.
         problem: String,
     },
+    /// A backup cannot be written or read, or is damaged.
+    #[error("the backup: {0}")]
+    Backup(String),
+    /// The policies cannot be read, or fail. Nothing is allowed then.
+    #[error("the policies: {0}")]
+    Policy(String),
     /// The search index fails.
     #[error("search index {place}: {problem}")]
     Index {
@@ -64,6 +70,8 @@ impl Coded for CatalogError {
             Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
             Self::Argument(_) => ErrorCode::InvalidArgument,
             Self::Conflict(_) => ErrorCode::Conflict,
+            Self::Backup(_) => ErrorCode::InvalidData,
+            Self::Policy(_) => ErrorCode::Internal,
             Self::Database { .. } | Self::Index { .. } => ErrorCode::Unavailable,
         }
     }

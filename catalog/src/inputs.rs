@@ -1,59 +1,151 @@
 //! What a dataset was made from: the inputs exist, and none is stricter than what was made of it.
 
-use crate::database::Database;
 use crate::datasets::load;
-use crate::{CatalogError, ark};
-use sqlx::{Row, Sqlite, Transaction};
+use crate::decision::Action;
+use crate::lineage::{join, nothing, passed_on};
+use crate::model::{Dataset, Inherited};
+use crate::policy::Rights;
+use crate::store::Database;
+use crate::{Catalog, CatalogError, ark};
+use sqlx::{Any, Row, Transaction};
+use std::collections::BTreeSet;
 use tarn_schemas::profile::{Violation, is_identifier};
 use tarn_schemas::{DatasetName, DatasetRef, LabName, Record, Tier};
 
-/// The rules that `derived_from` of a record breaks.
-pub(crate) async fn check(
-    database: &Database,
-    lab: &LabName,
-    transaction: &mut Transaction<'static, Sqlite>,
-    record: &Record,
-) -> Result<Vec<Violation>, CatalogError> {
-    let inputs = record.provenance.iter().flat_map(|origin| &origin.derived_from);
-    let mut violations = Vec::new();
-    for (place, text) in inputs.enumerate() {
-        let text = text.trim();
-        if text.is_empty() {
-            continue;
+/// What was found of the inputs of a record.
+pub(crate) struct Inputs {
+    /// The rules that `derived_from` breaks.
+    pub(crate) violations: Vec<Violation>,
+    /// Inputs that are datasets of this lab.
+    pub(crate) here: BTreeSet<DatasetName>,
+    /// The strictest of their limits.
+    pub(crate) limits: Inherited,
+}
+
+impl Catalog {
+    /// Looks up what a record was made from. Inputs that the principal may not know of are not there.
+    pub(crate) async fn inputs(
+        &self,
+        rights: &Rights,
+        transaction: &mut Transaction<'static, Any>,
+        record: &Record,
+    ) -> Result<Inputs, CatalogError> {
+        let mut found = Inputs { violations: Vec::new(), here: BTreeSet::new(), limits: nothing() };
+        let texts = record.provenance.iter().flat_map(|origin| &origin.derived_from);
+        for (place, text) in texts.enumerate() {
+            let text = text.trim();
+            if text.is_empty() {
+                continue;
+            }
+            let problems = match self.find(rights, transaction, text).await? {
+                Input::Elsewhere => Vec::new(),
+                Input::Missing(fix) => vec![("provenance.inputs", format!("{text:?}"), fix)],
+                Input::Here(input) if input.name == record.name && !text.contains('@') => vec![(
+                    "provenance.inputs",
+                    format!("{text:?}"),
+                    "a dataset is not made from itself: name the version that it was made from, \
+                     or leave the entry out"
+                        .to_owned(),
+                )],
+                Input::Here(input) => {
+                    let limits = passed_on(&input);
+                    let problems = laxer(record, &input, &limits, text);
+                    if input.name != record.name {
+                        found.here.insert(input.name.clone());
+                    }
+                    found.limits = join(found.limits, &limits);
+                    problems
+                }
+            };
+            for (rule, what, fix) in problems {
+                let pointer = format!("/provenance/derived_from/{place}");
+                let rule = rule.to_owned();
+                found.violations.push(Violation { pointer, rule, found: what, fix });
+            }
         }
-        let problem = match find(database, lab, transaction, text).await? {
-            Input::Elsewhere => None,
-            Input::Missing(fix) => Some(("provenance.inputs", format!("{text:?}"), fix)),
-            Input::Here(name, _) if name == record.name && !text.contains('@') => Some((
-                "provenance.inputs",
-                format!("{text:?}"),
-                "a dataset is not made from itself: name the version that it was made from, or \
-                 leave the entry out"
+        Ok(found)
+    }
+
+    async fn find(
+        &self,
+        rights: &Rights,
+        transaction: &mut Transaction<'static, Any>,
+        text: &str,
+    ) -> Result<Input, CatalogError> {
+        let (database, lab) = (&self.inner.database, self.lab());
+        let found = find(database, lab, transaction, text).await?;
+        let Input::Here(dataset) = found else { return Ok(found) };
+        if self.decide_as(rights, Action::Discover, &dataset)?.allowed {
+            return Ok(Input::Here(dataset));
+        }
+        // As if it did not exist: an ARK may be somebody else's then.
+        Ok(if ark::parse(text).is_some() { Input::Elsewhere } else { Input::Missing(missing(lab)) })
+    }
+}
+
+/// Where a record is laxer than an input.
+fn laxer(
+    record: &Record,
+    input: &Dataset,
+    limits: &Inherited,
+    text: &str,
+) -> Vec<(&'static str, String, String)> {
+    let mut problems = Vec::new();
+    let tier = limits.tier;
+    if record.tier.is_some_and(|own| own < tier) {
+        let own = record.tier.map(Tier::as_str).unwrap_or_default();
+        problems.push((
+            "provenance.tier",
+            format!("{text:?}, which is {tier}"),
+            format!(
+                "what is made from {tier} data is not {own}: give this record the tier {tier} or a \
+                 stricter one"
+            ),
+        ));
+    }
+    let missing: Vec<&str> = limits
+        .markings
+        .iter()
+        .filter(|code| !record.markings.contains(code) && (*code != "CUI" || record.cui.is_none()))
+        .map(String::as_str)
+        .collect();
+    if !missing.is_empty() {
+        problems.push((
+            "provenance.markings",
+            format!("{text:?}, which is marked {}", missing.join(", ")),
+            "what is made from marked data carries its markings: add them to this record"
+                .to_owned(),
+        ));
+    }
+    if let Some(of_input) = &input.record.data_use {
+        let own: BTreeSet<&str> = record
+            .data_use
+            .iter()
+            .flat_map(|data_use| data_use.modifiers.iter().map(|modifier| modifier.code.as_str()))
+            .collect();
+        let missing: Vec<&str> = of_input
+            .modifiers
+            .iter()
+            .map(|modifier| modifier.code.as_str())
+            .filter(|code| !own.contains(code))
+            .collect();
+        if !missing.is_empty() {
+            problems.push((
+                "provenance.data_use",
+                format!("{text:?}, whose use is limited by {}", missing.join(", ")),
+                "what is made from data about people may be used for no more than they: take its \
+                 modifiers over under `data_use`"
                     .to_owned(),
-            )),
-            Input::Here(_, tier) => record.tier.filter(|own| *own < tier).map(|own| {
-                (
-                    "provenance.tier",
-                    format!("{text:?}, which is {tier}"),
-                    format!(
-                        "what is made from {tier} data is not {own}: give this record the tier \
-                         {tier} or a stricter one"
-                    ),
-                )
-            }),
-        };
-        if let Some((rule, found, fix)) = problem {
-            let pointer = format!("/provenance/derived_from/{place}");
-            violations.push(Violation { pointer, rule: rule.to_owned(), found, fix });
+            ));
         }
     }
-    Ok(violations)
+    problems
 }
 
 /// An input by what is known of it.
 enum Input {
     /// A dataset of this lab.
-    Here(DatasetName, Tier),
+    Here(Box<Dataset>),
     /// Something with an identifier that others resolve, or a dataset of a peer.
     Elsewhere,
     /// Nothing that is known, with what to do.
@@ -63,11 +155,11 @@ enum Input {
 async fn find(
     database: &Database,
     lab: &LabName,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     text: &str,
 ) -> Result<Input, CatalogError> {
     if let Some(ark) = ark::parse(text) {
-        let row = sqlx::query("SELECT name FROM dataset WHERE ark = ?1")
+        let row = sqlx::query("SELECT name FROM dataset WHERE ark = $1")
             .bind(&ark)
             .fetch_optional(&mut **transaction)
             .await
@@ -92,7 +184,7 @@ async fn find(
     };
     match &reference.lab {
         Some(other) if other != lab => {
-            let peer = sqlx::query("SELECT 1 FROM peer WHERE lab = ?1")
+            let peer = sqlx::query("SELECT 1 FROM peer WHERE lab = $1")
                 .bind(other.as_str())
                 .fetch_optional(&mut **transaction)
                 .await
@@ -111,16 +203,20 @@ async fn find(
 async fn here(
     database: &Database,
     lab: &LabName,
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     name: &DatasetName,
     version: Option<u32>,
 ) -> Result<Input, CatalogError> {
     let stored = load(database, lab, transaction, name, version).await?;
     Ok(match stored {
-        Some(stored) => Input::Here(stored.dataset.name, stored.dataset.tier),
-        None => Input::Missing(format!(
-            "{lab} has no such dataset or version: register it first, or name it by an identifier \
-             (`tarn search` lists what there is)"
-        )),
+        Some(stored) => Input::Here(Box::new(stored.dataset)),
+        None => Input::Missing(missing(lab)),
     })
+}
+
+fn missing(lab: &LabName) -> String {
+    format!(
+        "{lab} has no such dataset or version: register it first, or name it by an identifier \
+         (`tarn search` lists what there is)"
+    )
 }

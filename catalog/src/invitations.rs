@@ -17,13 +17,13 @@ impl Catalog {
         let now = Utc::now();
         let tomorrow = now.checked_add_days(Days::new(1)).unwrap_or(now);
         let mut write = database.write().await?;
-        sqlx::query("DELETE FROM invitation WHERE expires_at <= ?1")
+        sqlx::query("DELETE FROM invitation WHERE expires_at <= $1")
             .bind(timestamp(now))
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
         sqlx::query(
-            "INSERT INTO invitation (secret_hash, expires_at) VALUES (?1, ?2)
+            "INSERT INTO invitation (secret_hash, expires_at) VALUES ($1, $2)
              ON CONFLICT (secret_hash) DO NOTHING",
         )
         .bind(secret::hash(secret))
@@ -37,7 +37,7 @@ impl Catalog {
     /// Whether an invitation could be redeemed now.
     pub async fn invitation_is_open(&self, secret: &str) -> Result<bool, CatalogError> {
         let found =
-            sqlx::query("SELECT 1 FROM invitation WHERE secret_hash = ?1 AND expires_at > ?2")
+            sqlx::query("SELECT 1 FROM invitation WHERE secret_hash = $1 AND expires_at > $2")
                 .bind(secret::hash(secret))
                 .bind(timestamp(Utc::now()))
                 .fetch_optional(self.inner.database.pool())
@@ -52,7 +52,7 @@ impl Catalog {
         let mut write = database.write().await?;
         // Looked up by the hash of what was sent: how long that takes says nothing of the secret.
         let redeemed =
-            sqlx::query("DELETE FROM invitation WHERE secret_hash = ?1 AND expires_at > ?2")
+            sqlx::query("DELETE FROM invitation WHERE secret_hash = $1 AND expires_at > $2")
                 .bind(secret::hash(secret))
                 .bind(timestamp(Utc::now()))
                 .execute(&mut *write.transaction)

@@ -3,10 +3,10 @@
 //! One [`Catalog`] per lab node over SQLite. Everything that asks for data goes through
 //! [`Catalog::decide`]; every listing takes the [`Principal`](tarn_schemas::Principal) and shows only what it may know.
 
+mod access;
 mod ark;
 mod chunk_index;
 mod content;
-mod database;
 mod datasets;
 pub mod decision;
 pub mod error;
@@ -14,8 +14,11 @@ mod export;
 mod fill;
 mod inputs;
 mod invitations;
+mod lineage;
 pub mod model;
 mod peers;
+mod people;
+mod policy;
 mod prefill;
 mod profiles;
 mod register;
@@ -23,22 +26,24 @@ mod render;
 pub mod schema_text;
 mod search;
 mod secret;
+mod store;
 mod tokens;
 
 pub use chunk_index::ChunkIndex;
-pub use decision::{Action, Decision};
+pub use decision::{Action, Decision, Obligation};
 pub use error::CatalogError;
 pub use model::*;
+pub use policy::subject;
 pub use prefill::prefill;
 pub use render::render_yaml;
 pub use secret::new_peer_secret;
 
-use database::Database;
 use sqlx::Row;
 use std::path::Path;
 use std::sync::Arc;
+use store::{Database, Engine};
+use tarn_schemas::LabName;
 use tarn_schemas::profile::community::Community;
-use tarn_schemas::{LabName, Principal};
 
 /// The catalog of one lab. Cheap to clone.
 ///
@@ -56,35 +61,38 @@ struct Inner {
     chunks: ChunkIndex,
     profiles: profiles::Profiles,
     lab: LabName,
+    policies: policy::Policies,
 }
 
 impl Catalog {
-    /// Makes the database in a folder (the first search makes its index). Refuses a folder that has one already.
-    ///
-    /// The database file is readable by its owner only, because it holds the secrets of peers.
+    /// Makes the catalog of a folder in a SQLite file there. Refuses a folder that has one already.
     pub async fn create(
         folder: &Path,
         lab: LabName,
         defaults: LabDefaults,
     ) -> Result<Self, CatalogError> {
+        Self::create_in(folder, None, lab, defaults).await
+    }
+
+    /// Makes the catalog of a folder (the first search makes its index): in the PostgreSQL database
+    /// of a URL, or in a SQLite file. Refuses a database that is a catalog already.
+    ///
+    /// The SQLite file is readable by its owner only, because it holds the secrets of peers.
+    pub async fn create_in(
+        folder: &Path,
+        url: Option<&str>,
+        lab: LabName,
+        defaults: LabDefaults,
+    ) -> Result<Self, CatalogError> {
         check(&defaults)?;
-        let place = Database::path(folder);
-        let failed = |error: std::io::Error| CatalogError::Database {
-            place: place.display().to_string(),
-            problem: format!(
-                "it cannot be made ({error}); check that this user may write there and that the disk has space"
-            ),
-        };
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        make_private_file(&place).map_err(failed)?;
-        let database = Database::open(&place).await?;
+        let database = Self::open_empty(folder, url).await?;
         database.migrate().await?;
         let defaults_text = serde_json::to_string(&defaults)
             .map_err(|error| database.unreadable("the lab's defaults", &error))?;
         let mut write = database.write().await?;
         // One transaction decides who made it, if two try at once or a first try was killed.
         let made = sqlx::query(
-            "INSERT INTO lab (only_row, name, catalog_id, defaults) VALUES (1, ?1, ?2, ?3)
+            "INSERT INTO lab (only_row, name, catalog_id, defaults) VALUES (1, $1, $2, $3)
              ON CONFLICT DO NOTHING",
         )
         .bind(lab.as_str())
@@ -94,27 +102,77 @@ impl Catalog {
         .await
         .map_err(|error| database.error(&error))?;
         if made.rows_affected() == 0 {
-            return Err(CatalogError::Conflict(format!(
-                "{} is a catalog already; choose another folder, or use this one as it is",
-                place.display()
-            )));
+            return Err(is_one_already(&database));
         }
         write.commit().await?;
         Self::with_database(folder, database).await
     }
 
-    /// Opens the catalog of a folder; brings an older schema up to date.
+    /// A database that may be empty; the SQLite file is made.
+    async fn open_empty(folder: &Path, url: Option<&str>) -> Result<Database, CatalogError> {
+        let engine = store::engine(folder, url)?;
+        let failed = |error: std::io::Error| CatalogError::Database {
+            place: engine.place(),
+            problem: format!(
+                "it cannot be made ({error}); check that this user may write there and that the disk has space"
+            ),
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        if let Engine::Sqlite(place) = &engine {
+            make_private_file(place).map_err(failed)?;
+        }
+        Database::open(engine).await
+    }
+
+    /// Opens the catalog of a folder in its SQLite file; brings an older schema up to date.
     pub async fn open(folder: &Path) -> Result<Self, CatalogError> {
-        let place = Database::path(folder);
-        if !place.exists() {
+        Self::open_in(folder, None).await
+    }
+
+    /// Opens the catalog of a folder, in the PostgreSQL database of a URL or in a SQLite file; brings
+    /// an older schema up to date.
+    pub async fn open_in(folder: &Path, url: Option<&str>) -> Result<Self, CatalogError> {
+        let engine = store::engine(folder, url)?;
+        if let Engine::Sqlite(place) = &engine
+            && !place.exists()
+        {
             return Err(CatalogError::NotFound {
                 kind: "catalog",
                 name: place.display().to_string(),
                 hint: "; make a home with `tarn init`".to_owned(),
             });
         }
-        let database = Database::open(&place).await?;
+        let database = Database::open(engine).await?;
         database.migrate().await?;
+        Self::with_database(folder, database).await
+    }
+
+    /// Writes the whole catalog, as it is at one moment, with the text of the home's configuration.
+    /// Whoever has the backup has the secrets that this lab shares with its peers. Returns the
+    /// number of rows. Files and tables in stores are not in it.
+    pub async fn backup(&self, to: impl std::io::Write, config: &str) -> Result<u64, CatalogError> {
+        let at = register::timestamp(chrono::Utc::now());
+        self.inner.database.dump(to, self.lab().as_str(), at, config.to_owned()).await
+    }
+
+    /// The configuration in a backup that is whole.
+    pub fn backup_config(backup: &Path) -> Result<String, CatalogError> {
+        store::check_backup(open_backup(backup)?).map(|header| header.config)
+    }
+
+    /// Makes the catalog of a folder from a backup, in the PostgreSQL database of a URL or in a
+    /// SQLite file; either engine takes the backups of both. Refuses a database that is not empty
+    /// and a backup that is not whole; nothing is left behind then.
+    pub async fn restore_in(
+        folder: &Path,
+        url: Option<&str>,
+        backup: &Path,
+    ) -> Result<Self, CatalogError> {
+        store::check_backup(open_backup(backup)?)?;
+        let database = Self::open_empty(folder, url).await?;
+        // A new id: an index that was made after the backup knows changes that are not in it.
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        database.fill(open_backup(backup)?, &id).await?;
         Self::with_database(folder, database).await
     }
 
@@ -128,10 +186,19 @@ impl Catalog {
             |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));
         let lab = LabName::new(text("name")?)
             .map_err(|error| database.unreadable("the name of the lab", &error))?;
-        let index = search::Index::new(folder, text("catalog_id")?);
+        let policies = policy::Policies::load(folder)?;
+        // What the index says of who may know depends on the policies.
+        let id = format!("{}.{}", text("catalog_id")?, policies.fingerprint());
+        let index = search::Index::new(folder, id);
         let chunks = ChunkIndex::new(folder.join("chunks"));
         let profiles = profiles::Profiles::new(folder.join("profiles"));
-        Ok(Self { inner: Arc::new(Inner { database, index, chunks, profiles, lab }) })
+        Ok(Self { inner: Arc::new(Inner { database, index, chunks, profiles, lab, policies }) })
+    }
+
+    /// What happened after a place in the feed of changes, oldest first. The feed names every dataset,
+    /// whoever may know of it: it is for this node's own followers, which decide before they tell.
+    pub async fn changes(&self, after: u64, limit: u32) -> Result<Vec<Change>, CatalogError> {
+        self.inner.database.changes(after, limit).await
     }
 
     /// The metadata of registered files.
@@ -171,18 +238,26 @@ impl Catalog {
         let text = serde_json::to_string(defaults)
             .map_err(|error| database.unreadable("the lab's defaults", &error))?;
         let mut write = database.write().await?;
-        sqlx::query("UPDATE lab SET defaults = ?1")
+        sqlx::query("UPDATE lab SET defaults = $1")
             .bind(text)
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
         write.commit().await
     }
+}
 
-    /// May `who` do `action` on this dataset, now?
-    pub fn decide(&self, who: &Principal, action: Action, dataset: &Dataset) -> Decision {
-        decision::decide(who, action, dataset, chrono::Utc::now())
-    }
+fn open_backup(path: &Path) -> Result<std::io::BufReader<std::fs::File>, CatalogError> {
+    std::fs::File::open(path)
+        .map(std::io::BufReader::new)
+        .map_err(|error| CatalogError::Backup(format!("{}: {error}", path.display())))
+}
+
+fn is_one_already(database: &Database) -> CatalogError {
+    CatalogError::Conflict(format!(
+        "{} is a catalog already; choose another folder or database, or use this one as it is",
+        database.engine().place()
+    ))
 }
 
 fn check(defaults: &LabDefaults) -> Result<(), CatalogError> {

@@ -1,11 +1,12 @@
 //! What the catalog holds, as plain data.
 
+use crate::policy::Resource;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tarn_connectors::store::FileStat;
 use tarn_schemas::facts::{Extent, FileFacts};
 use tarn_schemas::profile::{Truth, Violation};
-use tarn_schemas::record::{Contact, Embargo, Organisation};
+use tarn_schemas::record::{Contact, Embargo, Exposure, Organisation};
 use tarn_schemas::{DatasetName, LabName, Record, TableName, TableOptions, Tier};
 
 /// What records of a lab may leave out, and the lab's own limits.
@@ -108,6 +109,21 @@ pub struct Dataset {
     /// The newest version's embargo, which holds back older versions too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_embargo: Option<Embargo>,
+    /// What the newest version is to policies: of an older one, that counts as well.
+    #[serde(skip)]
+    pub(crate) newest: Option<Box<Resource>>,
+    /// What it takes over from the datasets that it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited: Option<Inherited>,
+    /// Withdrawn: its page stays, its data are for nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<Withdrawal>,
+    /// Who registered it first, as grants name people.
+    #[serde(skip)]
+    pub(crate) registrant: Option<String>,
+    /// Whether only identifier, title and whom to ask are shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacted: bool,
     /// Files of the record.
     pub files: Vec<FileFacts>,
     /// Extent of all files.
@@ -118,6 +134,199 @@ pub struct Dataset {
     pub fair_score: f64,
     /// When this version was made, RFC 3339.
     pub registered_at: String,
+}
+
+impl Dataset {
+    /// What those see who may know of it and no more: identifier, title, tier and whom to ask.
+    pub(crate) fn redacted(self) -> Self {
+        let Self { lab, name, version, ark, tier, record, withdrawn, registered_at, .. } = self;
+        let shown = Record {
+            title: record.title,
+            contact: record.contact,
+            publisher: record.publisher,
+            tier: record.tier,
+            exposure: record.exposure,
+            agreement: record.agreement,
+            ..Record::new(name.clone())
+        };
+        Self {
+            lab,
+            name,
+            version,
+            ark,
+            tier,
+            record: shown,
+            newest_embargo: None,
+            newest: None,
+            inherited: None,
+            withdrawn,
+            registrant: None,
+            redacted: true,
+            files: Vec::new(),
+            extent: Extent::default(),
+            tables: Vec::new(),
+            fair_score: 0.0,
+            registered_at,
+        }
+    }
+}
+
+/// What a dataset takes over from those that it was made from: the strictest of each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inherited {
+    /// Tier.
+    pub tier: Tier,
+    /// Who may know of it.
+    pub exposure: Exposure,
+    /// Markings that limit access.
+    pub markings: BTreeSet<String>,
+}
+
+/// A dataset that was withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// Why.
+    pub reason: String,
+    /// What to use instead: a dataset or an identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
+    /// Who withdrew it.
+    pub by: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// What decisions know of a person besides their name, as its lab or this one vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PersonAttributes {
+    /// Groups, such as committees.
+    pub groups: BTreeSet<String>,
+    /// Assurance of their identity: `low`, `medium` or `high`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assurance: Option<String>,
+    /// Markings they are cleared for.
+    pub clearances: BTreeSet<String>,
+    /// Trainings that are valid.
+    pub training: BTreeSet<String>,
+    /// Affiliations, such as `ornl.gov`.
+    pub affiliations: BTreeSet<String>,
+    /// Citizenships, ISO 3166-1 alpha-2.
+    pub countries: BTreeSet<String>,
+    /// Whether they are a US person (22 CFR 120.62).
+    pub us_person: bool,
+    /// SHA-256 of the terms they accepted.
+    pub terms: BTreeSet<String>,
+}
+
+/// A grant: somebody may read a dataset for a purpose, for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its id.
+    pub id: String,
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// Who: `person:ann` or `visitor:anl:bob`.
+    pub subject: String,
+    /// For what.
+    pub purpose: String,
+    /// SHA-256 of the agreement that was signed.
+    pub agreement: String,
+    /// Who granted it.
+    pub granted_by: String,
+    /// When, RFC 3339.
+    pub granted_at: String,
+    /// Until when, RFC 3339.
+    pub expires_at: String,
+    /// When it was revoked, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+}
+
+/// What somebody asks for access for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntendedUse {
+    /// One of the purposes of the dataset's agreement.
+    pub purpose: String,
+    /// What is to be done with the data, in words for the committee.
+    pub justification: String,
+    /// SHA-256 of the text of the agreement that is accepted.
+    pub agreement: String,
+    /// Use in terms of DUO: `GRU`, `HMB`, `DS` or `POA`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_use: Option<String>,
+    /// The disease that `DS` is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disease: Option<String>,
+    /// Where, as an ISO 3166-1 alpha-2 code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Whether the use is commercial.
+    pub commercial: bool,
+    /// Whether it is about methods alone.
+    pub methods_only: bool,
+    /// Whether an ethics board approved it.
+    pub ethics_approval: bool,
+    /// Whether it is done together with those who made the data.
+    pub collaboration: bool,
+}
+
+/// Where a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// The committee has not decided.
+    Open,
+    /// A grant was given.
+    Approved,
+    /// It was refused.
+    Denied,
+}
+
+impl RequestState {
+    /// The text that is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+        }
+    }
+
+    /// The state of a stored text.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        [Self::Open, Self::Approved, Self::Denied].into_iter().find(|one| one.as_str() == text)
+    }
+}
+
+/// A request for access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessRequest {
+    /// Its id.
+    pub id: String,
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// Who asks: `person:ann` or `visitor:anl:bob`.
+    pub subject: String,
+    /// For what.
+    pub ask: IntendedUse,
+    /// Where it is.
+    pub state: RequestState,
+    /// When it was made, RFC 3339.
+    pub requested_at: String,
+    /// When it was decided, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<String>,
+    /// Who decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The grant that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
 }
 
 /// One line of `tarn versions`.
@@ -135,6 +344,21 @@ pub struct VersionInfo {
     pub content_hash: String,
     /// Its tables: name → `delta@7` or `in place, 3 files`.
     pub tables: BTreeMap<String, String>,
+}
+
+/// One entry of the feed of changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Place in the feed: later changes have higher ones. There may be gaps.
+    pub sequence: u64,
+    /// The dataset.
+    pub dataset: DatasetName,
+    /// Its version at that moment.
+    pub version: u32,
+    /// What happened: `registered`, `tables`, …
+    pub kind: String,
+    /// When, RFC 3339.
+    pub at: String,
 }
 
 /// What a record lacks.

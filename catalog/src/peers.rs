@@ -5,7 +5,7 @@ use crate::register::timestamp;
 use crate::{Catalog, CatalogError, secret};
 use chrono::Utc;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use tarn_schemas::LabName;
 
 impl Catalog {
@@ -27,7 +27,7 @@ impl Catalog {
         let database = &self.inner.database;
         let mut write = database.write().await?;
         sqlx::query(
-            "INSERT INTO peer (lab, flight, http, secret, since) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO peer (lab, flight, http, secret, since) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (lab) DO UPDATE SET flight = excluded.flight, http = excluded.http,
                  secret = excluded.secret, since = excluded.since",
         )
@@ -60,7 +60,7 @@ impl Catalog {
     pub async fn remove_peer(&self, lab: &LabName) -> Result<bool, CatalogError> {
         let database = &self.inner.database;
         let mut write = database.write().await?;
-        let removed = sqlx::query("DELETE FROM peer WHERE lab = ?1")
+        let removed = sqlx::query("DELETE FROM peer WHERE lab = $1")
             .bind(lab.as_str())
             .execute(&mut *write.transaction)
             .await
@@ -90,7 +90,7 @@ impl Catalog {
         let database = &self.inner.database;
         let mut write = database.write().await?;
         sqlx::query(
-            "INSERT INTO peer_tables (lab, tables, at) VALUES (?1, ?2, ?3)
+            "INSERT INTO peer_tables (lab, tables, at) VALUES ($1, $2, $3)
              ON CONFLICT (lab) DO UPDATE SET tables = excluded.tables, at = excluded.at",
         )
         .bind(lab.as_str())
@@ -117,7 +117,7 @@ impl Catalog {
         lab: &LabName,
     ) -> Result<Option<(String, String)>, CatalogError> {
         let database = &self.inner.database;
-        let row = sqlx::query("SELECT tables, at FROM peer_tables WHERE lab = ?1")
+        let row = sqlx::query("SELECT tables, at FROM peer_tables WHERE lab = $1")
             .bind(lab.as_str())
             .fetch_optional(database.pool())
             .await
@@ -127,7 +127,7 @@ impl Catalog {
             .map_err(|error: sqlx::Error| database.error(&error))
     }
 
-    fn peer_from_row(&self, row: &SqliteRow) -> Result<Peer, CatalogError> {
+    fn peer_from_row(&self, row: &AnyRow) -> Result<Peer, CatalogError> {
         let database = &self.inner.database;
         let text =
             |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));

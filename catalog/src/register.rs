@@ -1,17 +1,20 @@
 //! Writing datasets: registration, versions, tables. Each is one transaction.
 
 use crate::content::{changes, hash, same_table};
-use crate::database::Write;
 use crate::datasets::{Stored, load, no_dataset};
-use crate::decision::{may_write_here, visible_tiers};
+use crate::decision::{Action, may_write_here};
 use crate::fill::fill;
+use crate::inputs::Inputs;
+use crate::lineage::{join, passed_on};
 use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
-use crate::{Catalog, CatalogError, Decision, ark, inputs};
+use crate::policy::{Rights, subject};
+use crate::store::Write;
+use crate::{Catalog, CatalogError, ark};
 use chrono::{NaiveDate, Utc};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::{Extent, FileFacts};
-use tarn_schemas::profile::{Setting, Violation, community, fair, truth, validate};
+use tarn_schemas::profile::{Setting, community, fair, truth, validate};
 use tarn_schemas::{DatasetName, Principal, Record, Tier};
 
 /// For how long data are held back at most where the lab does not say.
@@ -20,16 +23,19 @@ const LONGEST_EMBARGO_MONTHS: u32 = 24;
 const SMALLEST_CELL: u32 = 11;
 
 impl Catalog {
-    /// What `register` would say: every violation, the FAIR score and what is missing. Changes nothing.
+    /// What `register` would say to the owner: every violation, the FAIR score and what is missing.
+    /// Changes nothing.
     pub async fn assess(
         &self,
         record: &Record,
         files: &[FileFacts],
     ) -> Result<Assessment, CatalogError> {
         let database = &self.inner.database;
+        let rights = self.rights(&Principal::Owner).await?;
         let defaults = self.defaults().await?;
         let mut read = database.read().await?;
         let earlier = load(database, self.lab(), &mut read, &record.name, None).await?;
+        self.check_writer(&rights, earlier.as_ref())?;
         let today = Utc::now().date_naive();
         let record = fill(
             record.clone(),
@@ -47,7 +53,7 @@ impl Catalog {
             Vec::new()
         } else {
             let setting = setting(&defaults, tables, today);
-            self.violations(&mut read, &record, files, (&setting, &defaults)).await?
+            self.violations(&rights, &mut read, &record, files, (&setting, &defaults)).await?.violations
         };
         let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
         let notices = notices(before, record.tier);
@@ -75,12 +81,40 @@ impl Catalog {
         record: Record,
         files: Vec<FileFacts>,
     ) -> Result<Registered, CatalogError> {
-        writer(who)?;
+        // A large future: on the heap it is no burden to those of callers.
+        Box::pin(self.register_from(who, record, files, None)).await
+    }
+
+    /// As [`Catalog::register`], for a record that was edited from a version (0: that is new).
+    ///
+    /// # Errors
+    /// [`CatalogError::Conflict`] if the dataset is at another version by now: of two people who edit
+    /// one record at the same time, the second is told.
+    pub async fn register_from(
+        &self,
+        who: &Principal,
+        record: Record,
+        files: Vec<FileFacts>,
+        edited: Option<u32>,
+    ) -> Result<Registered, CatalogError> {
+        may_write_here(who)?;
+        let rights = self.rights(who).await?;
         let database = &self.inner.database;
         let defaults = self.defaults().await?;
         let mut write = database.write().await?;
         let earlier =
             load(database, self.lab(), &mut write.transaction, &record.name, None).await?;
+        self.check_writer(&rights, earlier.as_ref())?;
+        let newest = earlier.as_ref().map_or(0, |earlier| earlier.dataset.version);
+        if let Some(edited) = edited.filter(|edited| *edited != newest) {
+            let name = format!("{}.{}", self.lab(), record.name);
+            return Err(CatalogError::Conflict(format!(
+                "{name} is at version {newest} by now, and this record was edited from version \
+                 {edited}: nothing was stored. See what changed (`tarn versions {}`), bring it \
+                 into the record and register it with --from {newest}",
+                record.name
+            )));
+        }
         let now = Utc::now();
         let record = fill(
             record,
@@ -99,9 +133,11 @@ impl Catalog {
             let (missing, notices) = (missing(metrics), Vec::new());
             return Ok(Registered { dataset, created: false, missing, notices });
         }
+        check_relaxing(who, earlier.as_ref(), &record)?;
         let setting = setting(&defaults, &tables, now.date_naive());
-        let mut violations =
-            self.violations(&mut write.transaction, &record, &files, (&setting, &defaults)).await?;
+        let Inputs { mut violations, here, limits } = self
+            .violations(&rights, &mut write.transaction, &record, &files, (&setting, &defaults))
+            .await?;
         let Some(tier) = record.tier.filter(|_| violations.is_empty()) else {
             violations.sort_by(|one, other| one.pointer.cmp(&other.pointer));
             let dataset = format!("{}.{}", self.lab(), record.name);
@@ -124,7 +160,7 @@ impl Catalog {
                 (earlier.dataset.ark.clone(), next(earlier.dataset.version)?, changed)
             }
         };
-        let stored = Stored {
+        let mut stored = Stored {
             notes: record.version_notes.clone().unwrap_or(notes),
             content_hash,
             dataset: Dataset {
@@ -134,6 +170,12 @@ impl Catalog {
                 ark,
                 tier,
                 newest_embargo: None,
+                newest: None,
+                inherited: None,
+                withdrawn: None,
+                registrant: earlier
+                    .map_or_else(|| Some(subject(who)), |earlier| earlier.dataset.registrant),
+                redacted: false,
                 extent: files.iter().fold(Extent::default(), |all, file| all.union(file.extent)),
                 tables,
                 fair_score: fair::per_cent(&metrics),
@@ -143,6 +185,14 @@ impl Catalog {
             },
         };
         self.insert(&mut write, &stored, who, "registered").await?;
+        // What the record says by itself need not be taken over.
+        let own = passed_on(&stored.dataset);
+        if join(own.clone(), &limits) != own {
+            stored.dataset.inherited = Some(limits);
+        }
+        let inherited = stored.dataset.inherited.as_ref();
+        self.put_inherited(&mut write, &stored.dataset.name, inherited).await?;
+        self.hand_on(&mut write, &stored.dataset.name, &here).await?;
         write.commit().await?;
         let missing = missing(metrics);
         Ok(Registered { dataset: stored.dataset, created: true, missing, notices })
@@ -158,7 +208,8 @@ impl Catalog {
         dataset: &DatasetName,
         tables: Vec<TableEntry>,
     ) -> Result<u32, CatalogError> {
-        writer(who)?;
+        may_write_here(who)?;
+        let rights = self.rights(who).await?;
         let names: BTreeSet<_> = tables.iter().map(|table| &table.name).collect();
         if names.len() != tables.len() {
             return Err(CatalogError::Argument(format!(
@@ -167,11 +218,14 @@ impl Catalog {
         }
         let database = &self.inner.database;
         let mut write = database.write().await?;
-        let Stored { dataset: mut newest, content_hash: before, notes } =
-            load(database, self.lab(), &mut write.transaction, dataset, None)
-                .await?
-                .filter(|stored| visible_tiers(who).contains(&stored.dataset.tier))
-                .ok_or_else(|| no_dataset(dataset.as_str()))?;
+        let stored = load(database, self.lab(), &mut write.transaction, dataset, None)
+            .await?
+            .ok_or_else(|| no_dataset(dataset.as_str()))?;
+        if !self.decide_as(&rights, Action::Discover, &stored.dataset)?.allowed {
+            return Err(no_dataset(dataset.as_str()));
+        }
+        self.check_writer(&rights, Some(&stored))?;
+        let Stored { dataset: mut newest, content_hash: before, notes } = stored;
         let (mut added, mut replaced, mut touched) = (Vec::new(), false, false);
         for table in tables {
             match newest.tables.iter_mut().find(|entry| entry.name == table.name) {
@@ -219,17 +273,34 @@ impl Catalog {
     /// Every rule that a record breaks, those on its inputs too.
     async fn violations(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        rights: &Rights,
+        transaction: &mut Transaction<'static, Any>,
         record: &Record,
         files: &[FileFacts],
         (setting, defaults): (&Setting, &LabDefaults),
-    ) -> Result<Vec<Violation>, CatalogError> {
+    ) -> Result<Inputs, CatalogError> {
         let mut violations = validate(record, files, setting);
         let known = self.profiles()?;
         violations.extend(community::check(&known, &defaults.profiles, record, files));
-        let database = &self.inner.database;
-        violations.extend(inputs::check(database, self.lab(), transaction, record).await?);
-        Ok(violations)
+        let mut inputs = self.inputs(rights, transaction, record).await?;
+        violations.append(&mut inputs.violations);
+        Ok(Inputs { violations, ..inputs })
+    }
+
+    /// Whether what is there under a name may be written to. Names that are taken by what may not be
+    /// known of cannot be given out a second time, and this is all that is said of them.
+    fn check_writer(&self, rights: &Rights, earlier: Option<&Stored>) -> Result<(), CatalogError> {
+        let Some(Stored { dataset, .. }) = earlier else { return Ok(()) };
+        if !self.decide_as(rights, Action::Discover, dataset)?.allowed {
+            return Err(CatalogError::Denied(format!(
+                "the name {} cannot be given to a dataset by you: choose another",
+                dataset.name
+            )));
+        }
+        match self.decide_as(rights, Action::Write, dataset)?.refusal() {
+            Some(reason) => Err(CatalogError::Denied(reason)),
+            None => Ok(()),
+        }
     }
 
     fn hash(
@@ -255,7 +326,7 @@ impl Catalog {
         for _ in 0..8 {
             let ark = ark::mint(naan);
             let minted = sqlx::query(
-                "INSERT INTO ark (ark, dataset, minted_at) VALUES (?1, ?2, ?3)
+                "INSERT INTO ark (ark, dataset, minted_at) VALUES ($1, $2, $3)
                  ON CONFLICT DO NOTHING",
             )
             .bind(&ark)
@@ -283,23 +354,25 @@ impl Catalog {
         let wrong = |error: serde_json::Error| database.unreadable("the record", &error);
         let dataset = &stored.dataset;
         sqlx::query(
-            "INSERT INTO dataset (name, ark, newest, created_at) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO dataset (name, ark, newest, created_at, registrant)
+             VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (name) DO UPDATE SET newest = excluded.newest",
         )
         .bind(dataset.name.as_str())
         .bind(&dataset.ark)
-        .bind(dataset.version)
+        .bind(i64::from(dataset.version))
         .bind(&dataset.registered_at)
+        .bind(&dataset.registrant)
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
         sqlx::query(
             "INSERT INTO version (dataset, version, record, files, tier, fair_score, content_hash,
                                   notes, created_at, created_by)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(dataset.name.as_str())
-        .bind(dataset.version)
+        .bind(i64::from(dataset.version))
         .bind(serde_json::to_string(&dataset.record).map_err(wrong)?)
         .bind(serde_json::to_string(&dataset.files).map_err(wrong)?)
         .bind(dataset.tier.as_str())
@@ -320,11 +393,11 @@ impl Catalog {
         let database = &self.inner.database;
         let dataset = &stored.dataset;
         sqlx::query(
-            "UPDATE version SET fair_score = ?3, content_hash = ?4, notes = ?5
-             WHERE dataset = ?1 AND version = ?2",
+            "UPDATE version SET fair_score = $3, content_hash = $4, notes = $5
+             WHERE dataset = $1 AND version = $2",
         )
         .bind(dataset.name.as_str())
-        .bind(dataset.version)
+        .bind(i64::from(dataset.version))
         .bind(dataset.fair_score)
         .bind(&stored.content_hash)
         .bind(&stored.notes)
@@ -345,11 +418,11 @@ impl Catalog {
             let entry = serde_json::to_string(table)
                 .map_err(|error| database.unreadable("a table entry", &error))?;
             sqlx::query(
-                "INSERT INTO data_table (dataset, version, name, entry) VALUES (?1, ?2, ?3, ?4)
+                "INSERT INTO data_table (dataset, version, name, entry) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (dataset, version, name) DO UPDATE SET entry = excluded.entry",
             )
             .bind(dataset.name.as_str())
-            .bind(dataset.version)
+            .bind(i64::from(dataset.version))
             .bind(table.name.as_str())
             .bind(entry)
             .execute(&mut *write.transaction)
@@ -359,15 +432,15 @@ impl Catalog {
         Ok(())
     }
 
-    async fn note_change(
+    pub(crate) async fn note_change(
         &self,
         write: &mut Write<'_>,
         dataset: &Dataset,
         kind: &str,
     ) -> Result<(), CatalogError> {
-        sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES (?1, ?2, ?3, ?4)")
+        sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES ($1, $2, $3, $4)")
             .bind(dataset.name.as_str())
-            .bind(dataset.version)
+            .bind(i64::from(dataset.version))
             .bind(kind)
             .bind(timestamp(Utc::now()))
             .execute(&mut *write.transaction)
@@ -397,11 +470,34 @@ fn notices(before: Option<Tier>, now: Option<Tier>) -> Vec<String> {
     }
 }
 
-fn writer(who: &Principal) -> Result<(), CatalogError> {
-    match may_write_here(who) {
-        Decision::Allow => Ok(()),
-        Decision::Deny { reason } => Err(CatalogError::Denied(reason)),
+/// Tightening is immediate, relaxing takes two people: who asks for it, and the owner, who looks at it
+/// and registers it.
+fn check_relaxing(
+    who: &Principal,
+    earlier: Option<&Stored>,
+    record: &Record,
+) -> Result<(), CatalogError> {
+    let Some(Stored { dataset, .. }) = earlier.filter(|_| *who != Principal::Owner) else {
+        return Ok(());
+    };
+    let mut after = dataset.clone();
+    after.inherited = None;
+    after.tier = record.tier.unwrap_or(dataset.tier);
+    after.record = record.clone();
+    let (before, now) = (passed_on(dataset), passed_on(&after));
+    let today = Utc::now().date_naive().to_string();
+    let until = |record: &Record| record.embargo.as_ref().map(|embargo| embargo.until.clone());
+    // An embargo that has ended holds nothing back.
+    let held = until(&dataset.record).filter(|until| *until > today);
+    let sooner = held > until(record);
+    if join(now.clone(), &before) == now && !sooner {
+        return Ok(());
     }
+    Err(CatalogError::Denied(format!(
+        "this opens {}.{} further (tier, exposure, markings or embargo), which takes two people: \
+         hand the record to the owner of the node, who registers it",
+        dataset.lab, dataset.name
+    )))
 }
 
 fn next(version: u32) -> Result<u32, CatalogError> {

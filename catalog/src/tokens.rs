@@ -5,7 +5,7 @@ use crate::register::timestamp;
 use crate::{Catalog, CatalogError, secret};
 use chrono::{DateTime, Days, Utc};
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use tarn_schemas::{Principal, Scope};
 
 /// Longest life of a token in days: ten years.
@@ -51,7 +51,7 @@ impl Catalog {
             let (id, token) = secret::new_token();
             let made = sqlx::query(
                 "INSERT INTO token (id, name, scope, secret_hash, created_at, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
             )
             .bind(&id)
             .bind(name)
@@ -84,8 +84,8 @@ impl Catalog {
         let database = &self.inner.database;
         let mut write = database.write().await?;
         let revoked = sqlx::query(
-            "UPDATE token SET revoked_at = ?2
-             WHERE revoked_at IS NULL AND (name = ?1 OR id = ?1)",
+            "UPDATE token SET revoked_at = $2
+             WHERE revoked_at IS NULL AND (name = $1 OR id = $1)",
         )
         .bind(name_or_id)
         .bind(timestamp(Utc::now()))
@@ -123,7 +123,7 @@ impl Catalog {
     pub async fn authenticate(&self, token: &str) -> Result<Principal, CatalogError> {
         const UNKNOWN: CatalogError = CatalogError::Unauthenticated("it is unknown here");
         let id = secret::token_id(token).ok_or(UNKNOWN)?;
-        let row = sqlx::query("SELECT * FROM token WHERE id = ?1")
+        let row = sqlx::query("SELECT * FROM token WHERE id = $1")
             .bind(id)
             .fetch_optional(self.inner.database.pool())
             .await
@@ -146,7 +146,7 @@ impl Catalog {
         Ok(Principal::Person { name: info.name, scope: info.scope })
     }
 
-    fn token_from_row(&self, row: &SqliteRow) -> Result<Stored, CatalogError> {
+    fn token_from_row(&self, row: &AnyRow) -> Result<Stored, CatalogError> {
         let database = &self.inner.database;
         let text =
             |column: &str| row.try_get::<String, _>(column).map_err(|error| database.error(&error));

@@ -14,7 +14,7 @@ use delta::{Log, Prepared, Target};
 use plan::TableJob;
 use std::collections::HashSet;
 use std::sync::Arc;
-use tarn_catalog::{Action, Catalog, CatalogError, Decision, TableEntry, TableStorage};
+use tarn_catalog::{Action, Catalog, CatalogError, TableEntry, TableStorage};
 use tarn_connectors::{Location, StoreError, Stores};
 use tarn_schemas::{DatasetName, DatasetRef, Principal, TableName, TableOptions};
 
@@ -123,7 +123,7 @@ pub async fn ingest(
 ) -> Result<IngestReport, IngestError> {
     let reference = DatasetRef { lab: None, name: request.dataset.clone(), version: None };
     let dataset = catalog.dataset(who, &reference).await?;
-    if let Decision::Deny { reason } = catalog.decide(who, Action::Write, &dataset) {
+    if let Some(reason) = catalog.decide(who, Action::Write, &dataset).await?.refusal() {
         return Err(CatalogError::Denied(reason).into());
     }
     let found = plan::find(stores, &request.sources).await?;

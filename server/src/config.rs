@@ -32,6 +32,9 @@ pub(crate) struct Config {
     /// Folder (relative to the home) or URL of the lab's tables.
     #[serde(default = "default_store")]
     pub store: String,
+    /// URL of the catalog's PostgreSQL database; without it the catalog is a SQLite file of the home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// Memory that queries may use together, in MiB.
     #[serde(default = "default_memory")]
     pub memory_mib: usize,
@@ -70,13 +73,14 @@ fn default_peer_seconds() -> u64 {
 }
 
 /// The keys that have an environment variable.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "lab",
     "http",
     "flight",
     "http_url",
     "flight_url",
     "store",
+    "database",
     "memory_mib",
     "partitions",
     "peer_seconds",
@@ -92,6 +96,7 @@ impl Config {
             http_url: None,
             flight_url: None,
             store: default_store(),
+            database: None,
             memory_mib: default_memory(),
             partitions: 0,
             peer_seconds: default_peer_seconds(),
@@ -114,6 +119,16 @@ impl Config {
             ),
             _ => io(path.display(), &error),
         })?;
+        Self::with_environment(&text, &path)
+    }
+
+    /// Reads a configuration that stands elsewhere, then the environment.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| io(path.display(), &error))?;
+        Self::with_environment(&text, path)
+    }
+
+    fn with_environment(text: &str, path: &Path) -> Result<Self, Failure> {
         let variable = |key: &str| format!("TARN_{}", key.to_uppercase());
         let environment = |key: &str| std::env::var(variable(key)).ok();
         for key in ["http", "flight"] {
@@ -129,7 +144,7 @@ impl Config {
                 ));
             }
         }
-        Self::parse(&text, environment).map_err(|failure| failure.at(path.display()))
+        Self::parse(text, environment).map_err(|failure| failure.at(path.display()))
     }
 
     fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
@@ -137,7 +152,8 @@ impl Config {
         let mut table: toml::Table =
             text.parse().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
         for key in KEYS {
-            if let Some(value) = environment(key) {
+            // An empty variable is none, as in a shell.
+            if let Some(value) = environment(key).filter(|value| !value.is_empty()) {
                 let value =
                     value.parse::<i64>().map_or(toml::Value::String(value), toml::Value::Integer);
                 table.insert(key.to_owned(), value);
@@ -154,7 +170,9 @@ impl Config {
              http = \"{}\"\n\
              flight = \"{}\"\n\
              # Folder (relative to this file) or URL of the lab's tables, such as s3://bucket/prefix.\n\
-             store = \"{}\"\n\n\
+             store = \"{}\"\n\
+             # PostgreSQL for the catalog; without it the catalog is the file catalog.sqlite beside this one.\n\
+             # database = \"postgres://user:password@host:5432/database\"\n\n\
              # What records may leave out.\n\
              # [defaults]\n\
              # publisher = {{ name = \"…\", ror = \"https://ror.org/…\" }}\n\
@@ -169,6 +187,12 @@ impl Config {
              # aws_region = \"us-east-1\"\n",
             self.lab, self.http, self.flight, self.store,
         )
+    }
+
+    /// The configuration of a home that is about to be made: some keys of the environment count.
+    pub(crate) fn of_environment(mut self) -> Self {
+        self.database = std::env::var("TARN_DATABASE").ok().filter(|url| !url.is_empty());
+        self
     }
 
     /// The stores.

@@ -41,7 +41,7 @@ impl Home {
         let (folder, _) = folder(said)?;
         let folder = folder.canonicalize().unwrap_or(folder);
         let config = Config::load(&folder)?;
-        let catalog = Catalog::open(&folder).await?;
+        let catalog = Catalog::open_in(&folder, config.database.as_deref()).await?;
         if catalog.defaults().await? != config.defaults {
             catalog.set_defaults(&config.defaults).await?;
         }
@@ -72,8 +72,43 @@ impl Home {
         }
         std::fs::create_dir_all(folder.join(&config.store))
             .map_err(|e| io(folder.display(), &e))?;
-        Catalog::create(folder, config.lab.clone(), config.defaults.clone()).await?;
+        let database = config.database.as_deref();
+        Catalog::create_in(folder, database, config.lab.clone(), config.defaults.clone()).await?;
         std::fs::write(&path, config.template()).map_err(|e| io(path.display(), &e))
+    }
+
+    /// Makes a home from a backup. A folder that is a home already is refused.
+    pub(crate) async fn restore(folder: &Path, backup: &Path) -> Result<Self, Failure> {
+        let path = folder.join("tarn.toml");
+        if path.exists() {
+            return Err(Failure::new(
+                ErrorCode::Conflict,
+                format!(
+                    "{} is a home already; restore into another folder (--home DIR)",
+                    folder.display()
+                ),
+            ));
+        }
+        let text = Catalog::backup_config(backup)?;
+        std::fs::create_dir_all(folder).map_err(|e| io(folder.display(), &e))?;
+        // Written beside its place, so that a restore that fails leaves no home.
+        let beside = folder.join("tarn.toml.restoring");
+        std::fs::write(&beside, &text).map_err(|e| io(beside.display(), &e))?;
+        let made = async {
+            let config = Config::read(&beside)?;
+            Catalog::restore_in(folder, config.database.as_deref(), backup).await?;
+            if !config.store.contains("://") {
+                let store = folder.join(&config.store);
+                std::fs::create_dir_all(&store).map_err(|e| io(store.display(), &e))?;
+            }
+            std::fs::rename(&beside, &path).map_err(|e| io(path.display(), &e))
+        };
+        if let Err(failure) = made.await {
+            // What is left of it is overwritten by the next attempt.
+            let _ = std::fs::remove_file(&beside);
+            return Err(failure);
+        }
+        Self::open(Some(folder)).await
     }
 
     /// The engine of this home.

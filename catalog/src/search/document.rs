@@ -63,9 +63,10 @@ impl Searched {
         }
     }
 
-    pub(super) fn document(&self, fields: &Fields, name: &str) -> TantivyDocument {
+    pub(super) fn document(&self, fields: &Fields, name: &str, policy: &str) -> TantivyDocument {
         let mut document = TantivyDocument::new();
         document.add_text(fields.dataset, name);
+        document.add_text(fields.policy, policy);
         for (field, texts) in fields.texts.iter().zip(&self.texts) {
             for text in texts {
                 document.add_text(*field, text);

@@ -48,11 +48,15 @@ pub(super) const KEYWORDS: [&str; 9] = [
 /// Name of the field that identifies a dataset.
 pub(super) const DATASET: &str = "dataset";
 
+/// Name of the field that says who may find a document.
+pub(super) const POLICY: &str = "policy";
+
 /// The schema and its fields.
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
     pub(super) schema: Schema,
     pub(super) dataset: Field,
+    pub(super) policy: Field,
     pub(super) texts: [Field; TEXTS.len()],
     pub(super) keywords: [Field; KEYWORDS.len()],
 }
@@ -74,9 +78,10 @@ impl Fields {
                 .set_index_option(IndexRecordOption::WithFreqs),
         );
         let dataset = schema.add_text_field(DATASET, exact.clone() | STORED);
+        let policy = schema.add_text_field(POLICY, exact.clone());
         let texts = TEXTS.map(|(name, _)| schema.add_text_field(name, words.clone()));
         let keywords = KEYWORDS.map(|name| schema.add_text_field(name, exact.clone()));
-        Self { schema: schema.build(), dataset, texts, keywords }
+        Self { schema: schema.build(), dataset, policy, texts, keywords }
     }
 
     /// The field of a filter or facet.

@@ -4,14 +4,17 @@ use super::document::Searched;
 use super::facets::{Counts, FacetCounts};
 use super::fields::{ANALYZER, DATASET, Fields, analyzer};
 use super::query::Query;
+use super::view::{Indexed, View};
 use crate::CatalogError;
-use crate::model::Dataset;
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tantivy::collector::sort_key::{SortBySimilarityScore, SortByString};
 use tantivy::collector::{Count, TopDocs};
+use tantivy::query::Bm25StatisticsProvider;
+use tantivy::schema::Field;
 use tantivy::{IndexReader, IndexWriter, Order, ReloadPolicy, TantivyDocument, Term};
 
 /// Memory of the writer's one thread in bytes: tantivy's least.
@@ -189,13 +192,13 @@ impl Index {
     pub(super) fn write(
         &self,
         anew: bool,
-        datasets: &[Dataset],
+        datasets: &[Indexed],
         sequence: u64,
     ) -> Result<(), CatalogError> {
         self.try_write(anew, datasets, sequence).map_err(|error| self.problem(error))
     }
 
-    fn try_write(&self, anew: bool, datasets: &[Dataset], sequence: u64) -> tantivy::Result<()> {
+    fn try_write(&self, anew: bool, datasets: &[Indexed], sequence: u64) -> tantivy::Result<()> {
         let index = if anew {
             self.remove()?;
             std::fs::create_dir_all(&self.folder)?;
@@ -213,7 +216,7 @@ impl Index {
     /// Makes an index in the memory of this process, for a home that may not be written to.
     pub(super) fn write_in_memory(
         &self,
-        datasets: &[Dataset],
+        datasets: &[Indexed],
         sequence: u64,
     ) -> Result<(), CatalogError> {
         let make = || -> tantivy::Result<Open> {
@@ -231,14 +234,26 @@ impl Index {
     fn fill(
         &self,
         index: &tantivy::Index,
-        datasets: &[Dataset],
+        datasets: &[Indexed],
         sequence: u64,
     ) -> tantivy::Result<()> {
         let mut writer: IndexWriter = index.writer_with_num_threads(1, WRITER_MEMORY)?;
-        for dataset in datasets {
+        for Indexed { dataset, resource } in datasets {
             let name = dataset.name.as_str();
             writer.delete_term(Term::from_field_text(self.fields.dataset, name));
-            writer.add_document(Searched::new(dataset).document(&self.fields, name))?;
+            // What was withdrawn keeps its page, and is not found.
+            if dataset.withdrawn.is_some() {
+                continue;
+            }
+            let of_policy =
+                |error: CatalogError| tantivy::TantivyError::InternalError(error.to_string());
+            let whole = View::term(true, resource).map_err(of_policy)?;
+            let known = View::term(false, resource).map_err(of_policy)?;
+            // A term that is too long for the index would be left out of it with a warning, and a
+            // document without one is found by nobody. Then only the record's page tells of it.
+            let shown = dataset.clone().redacted();
+            writer.add_document(Searched::new(dataset).document(&self.fields, name, &whole))?;
+            writer.add_document(Searched::new(&shown).document(&self.fields, name, &known))?;
         }
         let mut commit = writer.prepare_commit()?;
         commit.set_payload(&self.payload(sequence));
@@ -261,7 +276,14 @@ impl Index {
     }
 
     /// Runs a query on the commit that [`Index::refresh`] showed last.
-    pub(super) fn search(&self, query: &Query, limit: usize) -> Result<Found, CatalogError> {
+    ///
+    /// `visible` says which documents may be found; what it cannot say, the search fails with.
+    pub(super) fn search(
+        &self,
+        query: &Query,
+        limit: usize,
+        visible: impl Fn(&View) -> Result<bool, CatalogError>,
+    ) -> Result<Found, CatalogError> {
         let searcher = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             if open.is_none() {
@@ -271,15 +293,24 @@ impl Index {
             open.as_ref().map(|open| open.reader.searcher())
         };
         let searcher = searcher.ok_or_else(|| self.problem("it cannot be opened"))?;
+        let mut allowed = Vec::new();
+        for term in self.views(&searcher).map_err(|error| self.problem(error))? {
+            if visible(&View::parse(&term)?)? {
+                allowed.push(Term::from_field_text(self.fields.policy, &term));
+            }
+        }
         let run = || -> tantivy::Result<Found> {
-            let compiled = query.compile(&self.fields);
+            let compiled = query.compile(&self.fields, allowed);
             let facets = FacetCounts { keys: query.facets.clone() };
             let by_name = (SortByString::for_field(DATASET), Order::Asc);
             let best = TopDocs::with_limit(limit);
             let (hits, total, facets) = if query.ranks() {
                 let order = ((SortBySimilarityScore, Order::Desc), by_name);
-                let (hits, total, facets) =
-                    searcher.search(&compiled, &(best.order_by(order), Count, facets))?;
+                let (hits, total, facets) = searcher.search_with_statistics_provider(
+                    &compiled,
+                    &(best.order_by(order), Count, facets),
+                    &Blind,
+                )?;
                 let hits = hits.into_iter().map(|((score, _), address)| (score, address));
                 (hits.collect::<Vec<_>>(), total, facets)
             } else {
@@ -305,5 +336,39 @@ impl Index {
             *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.problem(error)
         })
+    }
+
+    /// The terms of the policy field, over all segments.
+    fn views(&self, searcher: &tantivy::Searcher) -> tantivy::Result<BTreeSet<String>> {
+        let mut views = BTreeSet::new();
+        for segment in searcher.segment_readers() {
+            let terms = segment.inverted_index(self.fields.policy)?;
+            let mut stream = terms.terms().stream()?;
+            while stream.advance() {
+                views.insert(String::from_utf8_lossy(stream.key()).into_owned());
+            }
+        }
+        Ok(views)
+    }
+}
+
+/// Statistics for ranking that do not depend on what is in the index: how often words occur in
+/// documents that somebody may not know of would show in the scores of those that they may.
+struct Blind;
+
+/// As in an index of this many documents, every word in a hundredth of them, of twenty words each.
+const DOCUMENTS: u64 = 10_000;
+
+impl Bm25StatisticsProvider for Blind {
+    fn total_num_tokens(&self, _: Field) -> tantivy::Result<u64> {
+        Ok(20 * DOCUMENTS)
+    }
+
+    fn total_num_docs(&self) -> tantivy::Result<u64> {
+        Ok(DOCUMENTS)
+    }
+
+    fn doc_freq(&self, _: &Term) -> tantivy::Result<u64> {
+        Ok(DOCUMENTS / 100)
     }
 }

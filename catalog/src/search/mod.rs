@@ -11,18 +11,20 @@ mod facets;
 mod fields;
 mod index;
 mod query;
+mod view;
 
 pub(crate) use index::Index;
 
-use crate::database::Database;
 use crate::datasets::load;
-use crate::decision::Action;
 use crate::model::{Dataset, SearchAnswer, SearchHit, SearchRequest};
-use crate::{Catalog, CatalogError, Decision};
+use crate::policy::Rights;
+use crate::{Catalog, CatalogError};
+use chrono::Utc;
 use index::{Found, Lock, State};
-use sqlx::Row;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tarn_schemas::{DatasetName, DatasetRef, Principal};
+use view::{Indexed, View};
 
 /// Datasets that go into one commit of the index.
 const BATCH: i64 = 500;
@@ -47,13 +49,14 @@ impl Catalog {
         who: &Principal,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, CatalogError> {
-        let query = query::Query::new(who, request)?;
+        let rights = Arc::new(self.rights(who).await?);
+        let query = query::Query::new(request)?;
         let limit = if request.limit == 0 { HITS } else { request.limit.min(MOST_HITS) };
-        let found = match self.search_once(false, query.clone(), limit).await {
+        let found = match self.search_once(false, &rights, query.clone(), limit).await {
             // Damage shows when it is read; a new index answers instead.
             Err(CatalogError::Index { problem, .. }) => {
                 tracing::warn!(problem, "the search index is made anew");
-                self.search_once(true, query, limit).await?
+                self.search_once(true, &rights, query, limit).await?
             }
             found => found?,
         };
@@ -63,9 +66,8 @@ impl Catalog {
         for (score, name) in found.hits {
             let Ok(name) = DatasetName::new(name) else { continue };
             let stored = load(&self.inner.database, self.lab(), &mut read, &name, None).await?;
-            let shown = stored
-                .map(|stored| stored.dataset)
-                .filter(|dataset| self.decide(who, Action::Discover, dataset) == Decision::Allow);
+            let Some(stored) = stored else { continue };
+            let shown = self.shown(&rights, stored.dataset)?;
             hits.extend(shown.map(|dataset| hit(dataset, score)));
         }
         Ok(SearchAnswer { hits, total: found.total, facets: found.facets })
@@ -74,12 +76,20 @@ impl Catalog {
     async fn search_once(
         &self,
         anew: bool,
+        rights: &Arc<Rights>,
         query: query::Query,
         limit: usize,
     ) -> Result<Found, CatalogError> {
         self.catch_up(anew).await?;
+        let (catalog, rights) = (self.clone(), Arc::clone(rights));
+        let now = Utc::now();
         let index = self.inner.index.clone();
-        index.blocking(move |index| index.search(&query, limit)).await?
+        index
+            .blocking(move |index| {
+                let visible = |view: &View| view.is_for(&catalog.inner.policies, &rights, now);
+                index.search(&query, limit, visible)
+            })
+            .await?
     }
 
     /// Brings the index up to the last change; `anew` throws it away first.
@@ -88,7 +98,7 @@ impl Catalog {
         let index = &self.inner.index;
         if !anew {
             let state = index.blocking(Index::refresh).await?;
-            if state.holds(last_change(database).await?) {
+            if state.holds(database.last_change().await?) {
                 return Ok(());
             }
         }
@@ -99,7 +109,7 @@ impl Catalog {
         loop {
             // Whoever held the lock before may have done the work.
             let state = index.blocking(Index::refresh).await?;
-            let last = last_change(database).await?;
+            let last = database.last_change().await?;
             if !anew && state.holds(last) {
                 return Ok(());
             }
@@ -128,12 +138,14 @@ impl Catalog {
     }
 
     /// The datasets that changed after a change, and the last change that they include.
-    async fn changed_since(&self, sequence: u64) -> Result<(Vec<Dataset>, u64), CatalogError> {
-        let (names, to) = changed(&self.inner.database, sequence).await?;
+    async fn changed_since(&self, sequence: u64) -> Result<(Vec<Indexed>, u64), CatalogError> {
+        let (names, to) = self.inner.database.changed(sequence, BATCH).await?;
         let mut documents = Vec::with_capacity(names.len());
         for name in names {
             let dataset = DatasetRef { lab: None, name, version: None };
-            documents.push(self.dataset(&Principal::Owner, &dataset).await?);
+            let dataset = self.dataset(&Principal::Owner, &dataset).await?;
+            let resource = self.inner.policies.resource(&dataset);
+            documents.push(Indexed { dataset, resource });
         }
         Ok((documents, to))
     }
@@ -179,40 +191,6 @@ fn hit(dataset: Dataset, score: f32) -> SearchHit {
         tables: dataset.tables.into_iter().map(|table| (table.name, table.columns)).collect(),
         score,
     }
-}
-
-/// Sequence of the last change, 0 if there is none.
-async fn last_change(database: &Database) -> Result<u64, CatalogError> {
-    sqlx::query("SELECT coalesce(max(sequence), 0) FROM change")
-        .try_map(|row: sqlx::sqlite::SqliteRow| row.try_get::<u64, _>(0))
-        .fetch_one(database.pool())
-        .await
-        .map_err(|error| database.error(&error))
-}
-
-/// Datasets that changed after a sequence, those that changed last at the end, and the sequence up
-/// to which these are all.
-async fn changed(database: &Database, after: u64) -> Result<(Vec<DatasetName>, u64), CatalogError> {
-    let after_signed = i64::try_from(after).unwrap_or(i64::MAX);
-    let rows = sqlx::query(
-        "SELECT dataset, max(sequence) AS last FROM change WHERE sequence > ?1
-         GROUP BY dataset ORDER BY last LIMIT ?2",
-    )
-    .bind(after_signed)
-    .bind(BATCH)
-    .fetch_all(database.pool())
-    .await
-    .map_err(|error| database.error(&error))?;
-    let (mut names, mut to) = (Vec::with_capacity(rows.len()), after);
-    for row in rows {
-        let name: String = row.try_get("dataset").map_err(|error| database.error(&error))?;
-        to = row.try_get("last").map_err(|error| database.error(&error))?;
-        names.push(
-            DatasetName::new(name)
-                .map_err(|error| database.unreadable("a dataset's name", &error))?,
-        );
-    }
-    Ok((names, to))
 }
 
 /// The first sentences of a description, 300 characters at most.

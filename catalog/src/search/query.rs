@@ -2,7 +2,6 @@
 
 use super::fields::{Fields, KEYWORDS, TEXTS, analyzer};
 use crate::CatalogError;
-use crate::decision::visible_tiers;
 use crate::model::SearchRequest;
 use std::collections::BTreeSet;
 use tantivy::Term;
@@ -23,15 +22,11 @@ pub(super) struct Query {
     /// Stems that all have to occur; `None` finds everything.
     words: Option<BTreeSet<String>>,
     filters: Vec<(String, String)>,
-    tiers: Vec<&'static str>,
     pub(super) facets: Vec<String>,
 }
 
 impl Query {
-    pub(super) fn new(
-        who: &tarn_schemas::Principal,
-        request: &SearchRequest,
-    ) -> Result<Self, CatalogError> {
+    pub(super) fn new(request: &SearchRequest) -> Result<Self, CatalogError> {
         if request.text.len() > LONGEST_TEXT {
             return Err(CatalogError::Argument(format!(
                 "a search text has at most {LONGEST_TEXT} bytes"
@@ -57,12 +52,7 @@ impl Query {
                 "a search text has at most {MOST_WORDS} words"
             )));
         }
-        Ok(Self {
-            words,
-            filters: request.filters.clone(),
-            tiers: visible_tiers(who).iter().map(|tier| tier.as_str()).collect(),
-            facets: request.facets.clone(),
-        })
+        Ok(Self { words, filters: request.filters.clone(), facets: request.facets.clone() })
     }
 
     /// Whether hits are ranked by how well words fit.
@@ -70,8 +60,9 @@ impl Query {
         self.words.is_some()
     }
 
-    /// The query. The policy is part of it, so hits, totals and facets all follow it.
-    pub(super) fn compile(&self, fields: &Fields) -> Box<dyn Tantivy> {
+    /// The query over documents with one of these terms of the policy, so that hits, totals and facets
+    /// all follow it.
+    pub(super) fn compile(&self, fields: &Fields, visible: Vec<Term>) -> Box<dyn Tantivy> {
         let mut all: Vec<(Occur, Box<dyn Tantivy>)> = Vec::new();
         let mut must = |query: Box<dyn Tantivy>| all.push((Occur::Must, query));
         match &self.words {
@@ -97,12 +88,7 @@ impl Query {
                 None => must(Box::new(EmptyQuery)),
             }
         }
-        match fields.keyword("tier") {
-            Some(field) => must(exact(
-                self.tiers.iter().map(|tier| Term::from_field_text(field, tier)).collect(),
-            )),
-            None => must(Box::new(EmptyQuery)),
-        }
+        must(exact(visible));
         Box::new(BooleanQuery::new(all))
     }
 }

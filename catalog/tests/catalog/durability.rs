@@ -1,6 +1,6 @@
 //! Bad databases, bad folders, and processes that are killed.
 
-use crate::support::*;
+use super::support::*;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -208,7 +208,11 @@ async fn a_killed_process_loses_nothing_it_has_confirmed_and_leaves_nothing_half
     let mut confirmed: Vec<(String, String)> = Vec::new();
     for round in 0..6_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["durability::child_that_registers_until_it_is_killed", "--exact", "--nocapture"])
+            .args([
+                "sqlite::durability::child_that_registers_until_it_is_killed",
+                "--exact",
+                "--nocapture",
+            ])
             .env(CHILD, folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -1,6 +1,6 @@
 //! Tokens, peers, invitations.
 
-use crate::support::*;
+use super::support::*;
 use tarn_catalog::{CatalogError, Peer, new_peer_secret};
 use tarn_schemas::code::{Coded, ErrorCode};
 
@@ -58,17 +58,13 @@ async fn a_token_expires_and_no_secret_is_stored() {
     let token = catalog.create_token("ada", Scope::Read, 1).await.unwrap();
     let secret = &token[16..];
     // A day later, as the database has it.
-    let url = format!("sqlite://{}", folder.path().join("catalog.sqlite").display());
-    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    sqlx::query("UPDATE token SET expires_at = '2020-01-01T00:00:00.000000Z'")
-        .execute(&pool)
-        .await
-        .unwrap();
+    super::tamper(folder.path(), &["UPDATE token SET expires_at = '2020-01-01T00:00:00.000000Z'"])
+        .await;
     let error = catalog.authenticate(&token).await.unwrap_err();
     assert!(error.to_string().contains("expired"), "{error}");
-    pool.close().await;
-
-    let mut bytes = Vec::new();
+    let mut backup = Vec::new();
+    catalog.backup(&mut backup, "").await.unwrap();
+    let mut bytes = backup;
     for name in ["catalog.sqlite", "catalog.sqlite-wal"] {
         bytes.extend(std::fs::read(folder.path().join(name)).unwrap_or_default());
     }

@@ -1,14 +1,8 @@
-//! The catalog over real SQLite files and search indexes in temporary folders.
+//! The catalog over real databases and search indexes in temporary folders.
+//!
+//! Every store passes the same suite: the modules of [`sqlite`] and [`postgres`] are the same files.
 
 #[cfg(test)]
-mod durability;
+mod postgres;
 #[cfg(test)]
-mod identity;
-#[cfg(test)]
-mod registration;
-#[cfg(test)]
-mod search;
-#[cfg(test)]
-mod support;
-#[cfg(test)]
-mod tables;
+mod sqlite;

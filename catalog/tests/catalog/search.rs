@@ -1,6 +1,6 @@
 //! Search against a naive scan, policy, and an index that is missing, damaged or foreign.
 
-use crate::support::*;
+use super::support::*;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::{BTreeMap, BTreeSet};
@@ -389,12 +389,11 @@ async fn the_index_of_another_catalog_or_a_later_state_is_not_believed() {
     assert_eq!(names(&second, &text("")).await, ["only_in_two"]);
 
     // A database that was set back, as by restoring a backup, with an index that knows more.
-    let url = format!("sqlite://{}", two.path().join("catalog.sqlite").display());
-    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    for statement in ["DELETE FROM change", "DELETE FROM version", "DELETE FROM dataset"] {
-        sqlx::query(statement).execute(&pool).await.unwrap();
-    }
-    pool.close().await;
+    super::tamper(
+        two.path(),
+        &["DELETE FROM change", "DELETE FROM version", "DELETE FROM dataset"],
+    )
+    .await;
     assert_eq!(names(&second, &text("")).await, Vec::<String>::new());
 }
 

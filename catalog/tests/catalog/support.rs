@@ -1,10 +1,11 @@
 //! Records, files and tables to test with.
 
 pub(crate) use std::path::Path;
-pub(crate) use tarn_catalog::{Catalog, LabDefaults, TableEntry, TableStorage};
+pub(crate) use tarn_catalog::{LabDefaults, TableEntry, TableStorage};
 pub(crate) use tarn_schemas::facts::{Extent, FileFacts, VariableFacts};
 pub(crate) use tarn_schemas::{DatasetRef, LabName, Principal, Record, Scope, Tier};
 
+use tarn_catalog::CatalogError;
 use tarn_schemas::record::{Contact, Organisation, Terms};
 
 pub(crate) fn defaults() -> LabDefaults {
@@ -12,6 +13,39 @@ pub(crate) fn defaults() -> LabDefaults {
         publisher: Some(Organisation { name: "Oak Ridge".to_owned(), ror: None }),
         contact: Some(Contact { name: "Desk".to_owned(), email: "desk@lab.gov".to_owned() }),
         ..LabDefaults::default()
+    }
+}
+
+/// A catalog in the store that the suite runs on.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalog(tarn_catalog::Catalog);
+
+impl std::ops::Deref for Catalog {
+    type Target = tarn_catalog::Catalog;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Catalog {
+    pub(crate) async fn create(
+        folder: &Path,
+        lab: LabName,
+        defaults: LabDefaults,
+    ) -> Result<Self, CatalogError> {
+        let url = super::url(folder);
+        tarn_catalog::Catalog::create_in(folder, url.as_deref(), lab, defaults).await.map(Self)
+    }
+
+    pub(crate) async fn open(folder: &Path) -> Result<Self, CatalogError> {
+        let url = super::url(folder);
+        tarn_catalog::Catalog::open_in(folder, url.as_deref()).await.map(Self)
+    }
+
+    pub(crate) async fn restore(folder: &Path, backup: &Path) -> Result<Self, CatalogError> {
+        let url = super::url(folder);
+        tarn_catalog::Catalog::restore_in(folder, url.as_deref(), backup).await.map(Self)
     }
 }
 

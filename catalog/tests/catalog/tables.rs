@@ -1,6 +1,6 @@
 //! Tables of dataset versions.
 
-use crate::support::*;
+use super::support::*;
 use std::collections::BTreeMap;
 use tarn_catalog::PinnedFile;
 use tarn_connectors::store::FileStat;

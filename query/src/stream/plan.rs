@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use tarn_catalog::{Action, Catalog, Dataset, Decision, TableEntry};
+use tarn_catalog::{Action, Catalog, Dataset, TableEntry};
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName, TableRef};
 
 /// Bytes of decoded columns that a window of the shuffled order spans. It is a constant of the order
@@ -103,9 +103,9 @@ impl Grant {
             let entry = entry.clone();
             (found, entry)
         };
-        match catalog.decide(who, Action::Read, &dataset) {
-            Decision::Allow => Ok(Self { dataset, entry }),
-            Decision::Deny { reason } => Err(QueryError::Denied(reason)),
+        match catalog.decide(who, Action::Read, &dataset).await?.refusal_of_rows() {
+            None => Ok(Self { dataset, entry }),
+            Some(reason) => Err(QueryError::Denied(reason)),
         }
     }
 

@@ -13,22 +13,13 @@ pub(super) fn check(record: &Record, setting: &Setting, findings: &mut Findings)
 }
 
 fn tier(record: &Record, findings: &mut Findings) {
-    match record.tier {
-        None => findings.add(
+    if record.tier.is_none() {
+        findings.add(
             "/tier",
             "tier.required",
             NOTHING,
-            "say who may read the data: public (everyone) or registered (everyone who is signed in); there is no default",
-        ),
-        Some(Tier::Public | Tier::Registered) => {}
-        Some(tier @ (Tier::Controlled | Tier::Restricted | Tier::AggregatesOnly)) => findings.add(
-            "/tier",
-            "tier.enforced",
-            tier.as_str(),
-            format!(
-                "the tier {tier} is not enforced yet by this version of Tarn, so the data would not be protected: do not register them here"
-            ),
-        ),
+            "say who may read the data: public, registered (everyone who is signed in), controlled or restricted (holders of a grant) or aggregates_only (no rows leave); there is no default",
+        );
     }
 }
 

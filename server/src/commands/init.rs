@@ -10,7 +10,7 @@ use tarn_schemas::LabName;
 pub(crate) async fn run(context: &Context, args: &Init) -> Result<(), Outcome> {
     let lab = LabName::new(args.lab.as_str())?;
     let (folder, _) = folder(context.home.as_deref())?;
-    let config = Config::new(lab);
+    let config = Config::new(lab).of_environment();
     Home::create(&folder, &config).await?;
     if context.json {
         say!("{}", serde_json::json!({"home": folder, "lab": config.lab}));

@@ -1,5 +1,7 @@
 //! One file a command.
 
+mod access;
+mod backup;
 mod datasets;
 mod export;
 mod ingest;
@@ -13,6 +15,7 @@ mod serve;
 mod sql;
 mod stream;
 mod token;
+mod user;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -62,6 +65,11 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sql(args) => sql::run(&context, &args).await,
         Command::Stream(args) => stream::run(&context, args).await,
         Command::Serve(_) => serve::run(&context).await,
+        Command::Access(args) => access::run(&context, args).await,
+        Command::User(args) => user::run(&context, args).await,
+        Command::Retract(args) => access::retract(&context, &args).await,
+        Command::Backup(args) => backup::backup(&context, &args).await,
+        Command::Restore(args) => backup::restore(&context, &args).await,
         Command::Token(args) => token::run(&context, args).await,
         Command::Peer(args) => peer::run(&context, args).await,
     }

@@ -49,7 +49,8 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
         return say_assessment(context, &assessment);
     }
     let who = Principal::Owner;
-    let registered = match home.catalog.register(&who, record.clone(), facts.clone()).await {
+    let done = home.catalog.register_from(&who, record.clone(), facts.clone(), args.from).await;
+    let registered = match done {
         // The same words as of a dry run.
         Err(CatalogError::Invalid { .. }) => {
             return say_assessment(context, &home.catalog.assess(&record, &facts).await?);

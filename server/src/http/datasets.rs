@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use serde_json::json;
-use tarn_catalog::{Action, Dataset, Decision};
+use tarn_catalog::{Action, Dataset};
 use tarn_schemas::{DatasetRef, ErrorCode, Principal};
 
 /// Datasets of one page.
@@ -34,8 +34,11 @@ pub(crate) async fn list(
     let mut rest = all.iter().filter(|dataset| dataset.name.as_str() > after.as_str());
     let page: Vec<&Dataset> = rest.by_ref().take(PAGE).collect();
     let next = rest.next().and_then(|_| page.last()).map(|last| last.name.to_string());
-    let page: Vec<_> = page.into_iter().map(|dataset| view(&door, &who, dataset)).collect();
-    Ok(Json(json!({"datasets": page, "next": next})))
+    let mut shown = Vec::with_capacity(page.len());
+    for dataset in page {
+        shown.push(view(&door, &who, dataset).await?);
+    }
+    Ok(Json(json!({"datasets": shown, "next": next})))
 }
 
 /// One dataset: `name` or `name@version`.
@@ -48,7 +51,7 @@ pub(crate) async fn one(
     Path((lab, name)): Path<(String, String)>,
 ) -> Result<Json<serde_json::Value>, Refusal> {
     let dataset = find(&door, &who, &lab, &name).await?;
-    Ok(Json(view(&door, &who, &dataset)))
+    Ok(Json(view(&door, &who, &dataset).await?))
 }
 
 /// Versions of a dataset.
@@ -82,11 +85,16 @@ pub(crate) async fn find(
 }
 
 /// A dataset as the caller may see it: where files and tables lie is for those who may write.
-fn view(door: &Door, who: &Principal, dataset: &Dataset) -> serde_json::Value {
+async fn view(
+    door: &Door,
+    who: &Principal,
+    dataset: &Dataset,
+) -> Result<serde_json::Value, Failure> {
     let mut json = json!(dataset);
-    json["may_read"] = json!(door.catalog.decide(who, Action::Read, dataset) == Decision::Allow);
-    if door.catalog.decide(who, Action::Write, dataset) == Decision::Allow {
-        return json;
+    let read = door.catalog.decide(who, Action::Read, dataset).await?;
+    json["may_read"] = json!(read.refusal_of_rows().is_none());
+    if door.catalog.decide(who, Action::Write, dataset).await?.allowed {
+        return Ok(json);
     }
     for table in json["tables"].as_array_mut().into_iter().flatten() {
         if let Some(table) = table.as_object_mut() {
@@ -106,5 +114,5 @@ fn view(door: &Door, who: &Principal, dataset: &Dataset) -> serde_json::Value {
     for file in json["record"]["files"].as_array_mut().into_iter().flatten() {
         names(file);
     }
-    json
+    Ok(json)
 }

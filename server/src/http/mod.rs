@@ -1,5 +1,6 @@
 //! The HTTP door: REST under `/api/v1`, health, metrics, dataset pages and ARKs.
 
+mod access;
 mod auth;
 mod data;
 mod datasets;
@@ -67,6 +68,11 @@ pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: Str
         .route("/api/v1/datasets/{lab}/{name}/files/{place}/{file}", get(data::file))
         .route("/api/v1/profiles", get(exports::profiles))
         .route("/api/v1/profiles/{name}", get(exports::profile))
+        .route("/api/v1/datasets/{lab}/{name}/access", get(access::explain))
+        .route("/api/v1/access/requests", get(access::list).post(access::ask))
+        .route("/api/v1/access/requests/{id}/approve", post(access::approve))
+        .route("/api/v1/access/requests/{id}/deny", post(access::deny))
+        .route("/api/v1/access/grants/{id}/revoke", post(access::revoke))
         .route("/datasets/{lab}/{name}", get(page::dataset))
         .route("/datasets/{lab}/{name}/linkset", get(exports::linkset))
         .route("/ark:/{naan}/{name}", get(page::resolve))

@@ -1,6 +1,6 @@
 //! The description of the API.
 
-use super::{data, datasets, exports, health, problem, search, sql};
+use super::{access, data, datasets, exports, health, problem, search, sql};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -22,6 +22,12 @@ use utoipa::OpenApi;
         exports::profile,
         data::table,
         data::file,
+        access::explain,
+        access::list,
+        access::ask,
+        access::approve,
+        access::deny,
+        access::revoke,
         health::live,
         health::ready,
         health::metrics

@@ -109,6 +109,13 @@ fn page(dataset: &Dataset, source: &Source) -> String {
             columns.push_str(&format!("<tr>{}</tr>\n", cells.concat()));
         }
     }
+    let withdrawn = dataset.withdrawn.as_ref().map_or_else(String::new, |withdrawal| {
+        let instead = withdrawal
+            .replaced_by
+            .as_deref()
+            .map_or_else(String::new, |name| format!(" Use {} instead.", escape(name)));
+        format!("<p><strong>Withdrawn: {}</strong>{instead}</p>\n", escape(&withdrawal.reason))
+    });
     let creators: Vec<&str> = record.creators.iter().map(|creator| creator.name.as_str()).collect();
     let links = export::links(source);
     let formats: Vec<String> = links
@@ -128,7 +135,7 @@ fn page(dataset: &Dataset, source: &Source) -> String {
     format!(
         "<!doctype html><html lang=\"{language}\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
          {head}<script type=\"application/ld+json\">\n{json}</script></head><body>\n\
-         <h1>{title}</h1>\n<p>{description}</p>\n\
+         <h1>{title}</h1>\n{withdrawn}<p>{description}</p>\n\
          <dl><dt>Identifier</dt><dd>{ark}</dd><dt>Version</dt><dd>{version}</dd><dt>Creators</dt><dd>{creators}</dd>\
          <dt>Licence</dt><dd>{license}</dd><dt>Tier</dt><dd>{tier}</dd>\
          <dt>Also as</dt><dd>{formats}</dd></dl>\n\

@@ -1,0 +1,570 @@
+//! Requests for access: asked by a person, decided by the dataset's committee, ended by the clock.
+
+use crate::datasets::{load, no_dataset};
+use crate::decision::Action;
+use crate::model::{AccessRequest, Dataset, Grant, IntendedUse, RequestState};
+use crate::people::{check_subject, insert_grant};
+use crate::policy::{Rights, subject};
+use crate::register::timestamp;
+use crate::store::Write;
+use crate::{Catalog, CatalogError, Decision};
+use chrono::{Months, Utc};
+use sqlx::any::AnyRow;
+use tarn_schemas::record::DataUse;
+use tarn_schemas::{DatasetName, DatasetRef, Principal, Tier};
+
+/// Longest text of a request.
+const LONGEST: usize = 4000;
+/// Most open requests of one person.
+const MOST_OPEN: i64 = 100;
+
+impl Catalog {
+    /// Asks for access to a dataset, by its name. `whom` is for whom, where the owner asks for
+    /// somebody (`person:ann`, `visitor:anl:bob`).
+    ///
+    /// # Errors
+    /// [`CatalogError::NotFound`] for what does not exist or takes no requests from this person
+    /// because they may not know of it; [`CatalogError::Argument`] for a purpose or a use that the
+    /// dataset does not allow, or another agreement than the dataset's.
+    pub async fn request_access(
+        &self,
+        who: &Principal,
+        whom: Option<&str>,
+        dataset: &DatasetRef,
+        ask: &IntendedUse,
+    ) -> Result<AccessRequest, CatalogError> {
+        let (database, rights) = (&self.inner.database, self.rights(who).await?);
+        let subject = match (whom, who) {
+            (Some(whom), Principal::Owner) => whom.to_owned(),
+            (Some(_), _) => {
+                return Err(CatalogError::Denied("you may ask for yourself only".to_owned()));
+            }
+            (None, _) => subject(who),
+        };
+        if *who == Principal::Owner || who.is_signed_in() {
+            check_subject(&subject)?;
+        }
+        let mut write = database.write().await?;
+        let found = load(database, self.lab(), &mut write.transaction, &dataset.name, None)
+            .await?
+            .map(|stored| stored.dataset)
+            .filter(|_| dataset.lab.as_ref().is_none_or(|lab| lab == self.lab()))
+            .ok_or_else(|| no_dataset(&dataset.to_string()))?;
+        if let Some(reason) = self.decide_as(&rights, Action::Request, &found)?.refusal() {
+            // Who may not know of it hears what they hear of what does not exist.
+            let known = self.decide_as(&rights, Action::Discover, &found)?.allowed;
+            return Err(if known {
+                CatalogError::Denied(reason)
+            } else {
+                no_dataset(&dataset.to_string())
+            });
+        }
+        check_ask(&found, ask)?;
+        let open = sqlx::query(
+            "SELECT count(*) AS number,
+                    coalesce(sum(CASE WHEN dataset = $2 THEN 1 ELSE 0 END), 0) AS same
+             FROM access_request WHERE subject = $1 AND state = 'open'",
+        )
+        .bind(&subject)
+        .bind(found.name.as_str())
+        .fetch_one(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        let (number, same): (i64, i64) =
+            (database.number(&open, "number")?, database.number(&open, "same")?);
+        if same > 0 {
+            return Err(CatalogError::Conflict(format!(
+                "there is an open request for {dataset} already: wait for the committee"
+            )));
+        }
+        if number >= MOST_OPEN {
+            return Err(CatalogError::Conflict(format!(
+                "there are {number} open requests of yours: wait until some are decided"
+            )));
+        }
+        let request = AccessRequest {
+            id: uuid::Uuid::now_v7().to_string(),
+            dataset: found.name,
+            subject,
+            ask: ask.clone(),
+            state: RequestState::Open,
+            requested_at: timestamp(Utc::now()),
+            decided_at: None,
+            decided_by: None,
+            reason: None,
+            grant: None,
+        };
+        self.insert_request(&mut write, &request).await?;
+        write.commit().await?;
+        Ok(request)
+    }
+
+    /// Requests that a principal may see, newest first: their own, and those for datasets whose
+    /// access they decide about.
+    pub async fn access_requests(
+        &self,
+        who: &Principal,
+    ) -> Result<Vec<AccessRequest>, CatalogError> {
+        let (database, rights) = (&self.inner.database, self.rights(who).await?);
+        if !who.is_signed_in() {
+            return Ok(Vec::new());
+        }
+        let own = subject(who);
+        let mut read = database.read().await?;
+        let rows = sqlx::query("SELECT * FROM access_request ORDER BY requested_at DESC, id")
+            .fetch_all(&mut *read)
+            .await
+            .map_err(|error| database.error(&error))?;
+        let mut seen = Vec::new();
+        for row in &rows {
+            let request = self.request_from_row(row)?;
+            if request.subject == own {
+                seen.push(request);
+                continue;
+            }
+            let of = load(database, self.lab(), &mut read, &request.dataset, None).await?;
+            if let Some(of) = of
+                && self.decide_as(&rights, Action::Review, &of.dataset)?.allowed
+            {
+                seen.push(request);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Grants access as it was asked for, for at most as many months as the agreement allows.
+    /// Returns the grant.
+    pub async fn approve_access(
+        &self,
+        who: &Principal,
+        request: &str,
+        months: Option<u32>,
+    ) -> Result<Grant, CatalogError> {
+        let rights = self.rights(who).await?;
+        let mut write = self.inner.database.write().await?;
+        let (mut request, dataset) = self.open_request(&rights, &mut write, request).await?;
+        let agreement = dataset.record.agreement.as_ref().ok_or_else(|| {
+            CatalogError::Conflict(format!("{} has no agreement any more", request.dataset))
+        })?;
+        if agreement.sha256 != request.ask.agreement {
+            return Err(CatalogError::Conflict(format!(
+                "the agreement of {} has changed since: the request has to be made anew",
+                request.dataset
+            )));
+        }
+        let months = months.unwrap_or(agreement.months).clamp(1, agreement.months.max(1));
+        let now = Utc::now();
+        let ends = now
+            .checked_add_months(Months::new(months))
+            .ok_or_else(|| CatalogError::Argument("the grant would never end".to_owned()))?;
+        let grant = Grant {
+            id: uuid::Uuid::now_v7().to_string(),
+            dataset: request.dataset.clone(),
+            subject: request.subject.clone(),
+            purpose: request.ask.purpose.clone(),
+            agreement: request.ask.agreement.clone(),
+            granted_by: subject(who),
+            granted_at: timestamp(now),
+            expires_at: timestamp(ends),
+            revoked_at: None,
+        };
+        insert_grant(&self.inner.database, &mut write, &grant).await?;
+        request.grant = Some(grant.id.clone());
+        self.close_request(&mut write, who, &request, RequestState::Approved, None).await?;
+        write.commit().await?;
+        Ok(grant)
+    }
+
+    /// Refuses a request, with a reason that the person reads.
+    pub async fn deny_access(
+        &self,
+        who: &Principal,
+        request: &str,
+        reason: &str,
+    ) -> Result<(), CatalogError> {
+        check_text("a reason", reason)?;
+        let rights = self.rights(who).await?;
+        let mut write = self.inner.database.write().await?;
+        let (request, _) = self.open_request(&rights, &mut write, request).await?;
+        let reason = Some(reason.to_owned());
+        self.close_request(&mut write, who, &request, RequestState::Denied, reason).await?;
+        write.commit().await
+    }
+
+    /// Ends a grant at once. Running streams end with it.
+    pub async fn revoke_access(&self, who: &Principal, grant: &str) -> Result<(), CatalogError> {
+        let (database, rights) = (&self.inner.database, self.rights(who).await?);
+        let unknown = || CatalogError::NotFound {
+            kind: "grant",
+            name: grant.to_owned(),
+            hint: "; `tarn access list` shows them".to_owned(),
+        };
+        let mut write = database.write().await?;
+        let row = sqlx::query("SELECT dataset FROM access_grant WHERE id = $1")
+            .bind(grant)
+            .fetch_optional(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?
+            .ok_or_else(unknown)?;
+        let name = database.dataset_name(&database.text(&row, "dataset")?)?;
+        let dataset = load(database, self.lab(), &mut write.transaction, &name, None)
+            .await?
+            .ok_or_else(unknown)?
+            .dataset;
+        if !self.decide_as(&rights, Action::Review, &dataset)?.allowed {
+            return Err(unknown());
+        }
+        let revoked = sqlx::query(
+            "UPDATE access_grant SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
+        )
+        .bind(grant)
+        .bind(timestamp(Utc::now()))
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        if revoked.rows_affected() == 0 {
+            return Err(CatalogError::Conflict(format!("the grant {grant} was revoked before")));
+        }
+        write.commit().await
+    }
+
+    /// What somebody may do with a dataset, and why not: for each action the decision. The owner may
+    /// ask for a principal.
+    pub async fn explain_access(
+        &self,
+        who: &Principal,
+        dataset: &DatasetRef,
+    ) -> Result<Vec<(Action, Decision)>, CatalogError> {
+        // What may not be known of is not explained.
+        let found = self.dataset(who, dataset).await?;
+        let rights = self.rights(who).await?;
+        Action::ALL
+            .iter()
+            .map(|action| Ok((*action, self.decide_as(&rights, *action, &found)?)))
+            .collect()
+    }
+
+    /// An open request that a principal may decide about, with its dataset. Nobody decides about
+    /// their own.
+    async fn open_request(
+        &self,
+        rights: &Rights,
+        write: &mut Write<'_>,
+        id: &str,
+    ) -> Result<(AccessRequest, Dataset), CatalogError> {
+        let database = &self.inner.database;
+        let unknown = || CatalogError::NotFound {
+            kind: "request",
+            name: id.to_owned(),
+            hint: "; `tarn access list` shows them".to_owned(),
+        };
+        let row = sqlx::query("SELECT * FROM access_request WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?
+            .ok_or_else(unknown)?;
+        let request = self.request_from_row(&row)?;
+        let dataset = load(database, self.lab(), &mut write.transaction, &request.dataset, None)
+            .await?
+            .ok_or_else(unknown)?
+            .dataset;
+        if !self.decide_as(rights, Action::Review, &dataset)?.allowed {
+            return Err(unknown());
+        }
+        if subject(&rights.who) == request.subject {
+            return Err(CatalogError::Denied(
+                "nobody decides about their own request: another member of the committee does"
+                    .to_owned(),
+            ));
+        }
+        if request.state != RequestState::Open {
+            return Err(CatalogError::Conflict(format!(
+                "the request {id} was decided before, by {}",
+                request.decided_by.unwrap_or_default()
+            )));
+        }
+        Ok((request, dataset))
+    }
+
+    async fn insert_request(
+        &self,
+        write: &mut Write<'_>,
+        request: &AccessRequest,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let intended = serde_json::to_string(&request.ask)
+            .map_err(|error| database.unreadable("the request", &error))?;
+        sqlx::query(
+            "INSERT INTO access_request (id, dataset, subject, purpose, justification, agreement,
+                                         intended_use, state, requested_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8)",
+        )
+        .bind(&request.id)
+        .bind(request.dataset.as_str())
+        .bind(&request.subject)
+        .bind(&request.ask.purpose)
+        .bind(&request.ask.justification)
+        .bind(&request.ask.agreement)
+        .bind(intended)
+        .bind(&request.requested_at)
+        .execute(&mut *write.transaction)
+        .await
+        .map(drop)
+        .map_err(|error| database.error(&error))
+    }
+
+    async fn close_request(
+        &self,
+        write: &mut Write<'_>,
+        who: &Principal,
+        request: &AccessRequest,
+        state: RequestState,
+        reason: Option<String>,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        sqlx::query(
+            "UPDATE access_request SET state = $2, decided_at = $3, decided_by = $4, reason = $5,
+                 access_grant = $6 WHERE id = $1",
+        )
+        .bind(&request.id)
+        .bind(state.as_str())
+        .bind(timestamp(Utc::now()))
+        .bind(subject(who))
+        .bind(reason)
+        .bind(request.grant.clone())
+        .execute(&mut *write.transaction)
+        .await
+        .map(drop)
+        .map_err(|error| database.error(&error))
+    }
+
+    fn request_from_row(&self, row: &AnyRow) -> Result<AccessRequest, CatalogError> {
+        let database = &self.inner.database;
+        let ask = database.optional_text(row, "intended_use")?.unwrap_or_default();
+        Ok(AccessRequest {
+            id: database.text(row, "id")?,
+            dataset: database.dataset_name(&database.text(row, "dataset")?)?,
+            subject: database.text(row, "subject")?,
+            ask: serde_json::from_str(&ask)
+                .map_err(|error| database.unreadable("a request", &error))?,
+            state: RequestState::of(&database.text(row, "state")?)
+                .ok_or_else(|| database.problem("a request has an unknown state"))?,
+            requested_at: database.text(row, "requested_at")?,
+            decided_at: database.optional_text(row, "decided_at")?,
+            decided_by: database.optional_text(row, "decided_by")?,
+            reason: database.optional_text(row, "reason")?,
+            grant: database.optional_text(row, "access_grant")?,
+        })
+    }
+
+    /// Withdraws a dataset: its page stays as a tombstone, its data are for nobody, search finds it
+    /// no more, its identifier is never used again. Returns the datasets that were made from it.
+    pub async fn withdraw(
+        &self,
+        who: &Principal,
+        dataset: &DatasetName,
+        reason: &str,
+        replaced_by: Option<&str>,
+    ) -> Result<Vec<DatasetName>, CatalogError> {
+        check_text("a reason", reason)?;
+        if let Some(replaced_by) = replaced_by {
+            check_text("what replaces it", replaced_by)?;
+        }
+        let (database, rights) = (&self.inner.database, self.rights(who).await?);
+        let mut write = database.write().await?;
+        let stored = load(database, self.lab(), &mut write.transaction, dataset, None).await?;
+        let found =
+            stored.map(|stored| stored.dataset).ok_or_else(|| no_dataset(dataset.as_str()))?;
+        if !self.decide_as(&rights, Action::Discover, &found)?.allowed {
+            return Err(no_dataset(dataset.as_str()));
+        }
+        if let Some(reason) = self.decide_as(&rights, Action::Write, &found)?.refusal() {
+            return Err(CatalogError::Denied(reason));
+        }
+        if found.withdrawn.is_some() {
+            return Err(CatalogError::Conflict(format!("{dataset} was withdrawn before")));
+        }
+        let withdrawal = crate::Withdrawal {
+            reason: reason.to_owned(),
+            replaced_by: replaced_by.map(str::to_owned),
+            by: who.label(),
+            at: timestamp(Utc::now()),
+        };
+        let text = serde_json::to_string(&withdrawal)
+            .map_err(|error| database.unreadable("the withdrawal", &error))?;
+        sqlx::query("UPDATE dataset SET withdrawn = $2 WHERE name = $1")
+            .bind(dataset.as_str())
+            .bind(text)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        self.note_change(&mut write, &found, "withdrawn").await?;
+        let mut made = Vec::new();
+        for name in self.made_from(&mut write, dataset).await? {
+            let of = load(database, self.lab(), &mut write.transaction, &name, None).await?;
+            if let Some(of) = of
+                && self.decide_as(&rights, Action::Discover, &of.dataset)?.allowed
+            {
+                made.push(name);
+            }
+        }
+        write.commit().await?;
+        Ok(made)
+    }
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), CatalogError> {
+    if text.trim().is_empty() || text.len() > LONGEST {
+        return Err(CatalogError::Argument(format!("{what} is a text of 1 to {LONGEST} bytes")));
+    }
+    Ok(())
+}
+
+/// Whether a dataset may be asked for in this way.
+fn check_ask(dataset: &Dataset, ask: &IntendedUse) -> Result<(), CatalogError> {
+    let name = format!("{}.{}", dataset.lab, dataset.name);
+    check_text("a purpose", &ask.purpose)?;
+    check_text("a justification", &ask.justification)?;
+    if dataset.tier <= Tier::Registered {
+        return Err(CatalogError::Argument(format!(
+            "{name} is {}: nobody has to ask for it",
+            dataset.tier
+        )));
+    }
+    let Some(agreement) = &dataset.record.agreement else {
+        return Err(CatalogError::Denied(format!(
+            "{name} has no agreement and no committee: ask its contact"
+        )));
+    };
+    if agreement.sha256 != ask.agreement {
+        return Err(CatalogError::Argument(format!(
+            "access to {name} is given under {} with the SHA-256 {}: read it, and give that hash to \
+             say that you accept this text",
+            agreement.id, agreement.sha256
+        )));
+    }
+    if !agreement.purposes.contains(&ask.purpose) {
+        return Err(CatalogError::Argument(format!(
+            "access to {name} is given for {}, not for {:?}",
+            agreement.purposes.join(", "),
+            ask.purpose
+        )));
+    }
+    match &dataset.record.data_use {
+        Some(allowed) => {
+            fits(allowed, ask).map_err(|why| CatalogError::Argument(format!("{name}: {why}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether an intended use lies within what the data may be used for, by the Data Use Ontology: every
+/// use is within NRES and GRU, health research within HMB, research on one disease within DS and HMB,
+/// ancestry research within POA.
+fn fits(allowed: &DataUse, ask: &IntendedUse) -> Result<(), String> {
+    let intended = ask.data_use.as_deref().unwrap_or_default();
+    let disease = || ask.disease.is_some() && ask.disease == allowed.disease;
+    let within = match allowed.permission.as_str() {
+        "NRES" => true,
+        "GRU" => ["GRU", "HMB", "DS", "POA"].contains(&intended),
+        "HMB" => ["HMB", "DS"].contains(&intended),
+        "DS" => intended == "DS" && disease(),
+        "POA" => intended == "POA",
+        _ => false,
+    };
+    if !within {
+        return Err(format!(
+            "its data may be used for {}{} only; say under `data_use` what you intend (GRU, HMB, DS \
+             with `disease`, POA)",
+            allowed.permission,
+            allowed.disease.as_deref().map(|d| format!(" ({d})")).unwrap_or_default()
+        ));
+    }
+    for modifier in &allowed.modifiers {
+        let broken = match modifier.code.as_str() {
+            "NPU" | "NCU" | "NPUNCU" => ask.commercial,
+            "GS" => ask.place.is_none() || ask.place != modifier.place,
+            "NPOA" => intended == "POA",
+            "NMDS" => intended == "GRU" && ask.methods_only,
+            "IRB" => !ask.ethics_approval,
+            "COL" => !ask.collaboration,
+            _ => false,
+        };
+        if broken {
+            return Err(format!(
+                "its use is limited by {}, and yours is not within that",
+                modifier.code
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tarn_schemas::record::UseModifier;
+
+    fn allowed(permission: &str, modifiers: &[&str]) -> DataUse {
+        DataUse {
+            permission: permission.to_owned(),
+            disease: (permission == "DS").then(|| "MONDO:0005015".to_owned()),
+            modifiers: modifiers
+                .iter()
+                .map(|code| UseModifier {
+                    code: (*code).to_owned(),
+                    until: None,
+                    place: (*code == "GS").then(|| "US".to_owned()),
+                    months: None,
+                })
+                .collect(),
+        }
+    }
+
+    fn intended(code: &str) -> IntendedUse {
+        IntendedUse { data_use: Some(code.to_owned()), ..IntendedUse::default() }
+    }
+
+    #[test]
+    fn a_use_lies_within_what_is_allowed() {
+        for (permission, within) in [
+            ("NRES", vec!["GRU", "HMB", "DS", "POA", ""]),
+            ("GRU", vec!["GRU", "HMB", "DS", "POA"]),
+            ("HMB", vec!["HMB", "DS"]),
+            ("DS", vec![]),
+            ("POA", vec!["POA"]),
+            ("XYZ", vec![]),
+        ] {
+            let allowed = allowed(permission, &[]);
+            let fitting: Vec<&str> = ["GRU", "HMB", "DS", "POA", ""]
+                .into_iter()
+                .filter(|code| fits(&allowed, &intended(code)).is_ok())
+                .collect();
+            assert_eq!(fitting, within, "{permission}");
+        }
+        let disease = IntendedUse { disease: Some("MONDO:0005015".to_owned()), ..intended("DS") };
+        assert!(fits(&allowed("DS", &[]), &disease).is_ok());
+        let other = IntendedUse { disease: Some("MONDO:1".to_owned()), ..intended("DS") };
+        assert!(fits(&allowed("DS", &[]), &other).is_err());
+    }
+
+    #[test]
+    fn modifiers_limit_further() {
+        let plain = intended("HMB");
+        for (code, fitting) in [
+            ("NPU", IntendedUse { commercial: false, ..plain.clone() }),
+            ("GS", IntendedUse { place: Some("US".to_owned()), ..plain.clone() }),
+            ("IRB", IntendedUse { ethics_approval: true, ..plain.clone() }),
+            ("COL", IntendedUse { collaboration: true, ..plain.clone() }),
+        ] {
+            assert!(fits(&allowed("GRU", &[code]), &fitting).is_ok(), "{code}");
+        }
+        let commercial = IntendedUse { commercial: true, ..plain.clone() };
+        for (code, ask) in
+            [("NPUNCU", &commercial), ("GS", &plain), ("IRB", &plain), ("COL", &plain)]
+        {
+            assert!(fits(&allowed("GRU", &[code]), ask).is_err(), "{code}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! People: what decisions know of them, and what they were granted.
+
+use crate::policy::assurance;
+use crate::register::timestamp;
+use crate::{Catalog, CatalogError, Grant, PersonAttributes};
+use chrono::Utc;
+use sqlx::any::AnyRow;
+use std::collections::BTreeSet;
+use tarn_schemas::DatasetName;
+
+/// Longest text of an attribute, and most values of one.
+const LONGEST: usize = 200;
+const MOST: usize = 200;
+
+impl Catalog {
+    /// What is known of a person (`person:ann`, `visitor:anl:bob`).
+    pub async fn person_attributes(
+        &self,
+        subject: &str,
+    ) -> Result<Option<PersonAttributes>, CatalogError> {
+        let database = &self.inner.database;
+        let row = sqlx::query("SELECT attributes FROM person WHERE subject = $1")
+            .bind(subject)
+            .fetch_optional(database.pool())
+            .await
+            .map_err(|error| database.error(&error))?;
+        let Some(row) = row else { return Ok(None) };
+        serde_json::from_str(&database.text(&row, "attributes")?)
+            .map(Some)
+            .map_err(|error| database.unreadable("the attributes of a person", &error))
+    }
+
+    /// Everybody of whom something is known.
+    pub async fn people(&self) -> Result<Vec<(String, PersonAttributes)>, CatalogError> {
+        let database = &self.inner.database;
+        let rows = sqlx::query("SELECT subject, attributes FROM person ORDER BY subject")
+            .fetch_all(database.pool())
+            .await
+            .map_err(|error| database.error(&error))?;
+        rows.iter()
+            .map(|row| {
+                let attributes = serde_json::from_str(&database.text(row, "attributes")?)
+                    .map_err(|error| database.unreadable("the attributes of a person", &error))?;
+                Ok((database.text(row, "subject")?, attributes))
+            })
+            .collect()
+    }
+
+    /// Says what is known of a person, in place of what was known.
+    pub async fn put_person(
+        &self,
+        subject: &str,
+        attributes: &PersonAttributes,
+    ) -> Result<(), CatalogError> {
+        check_subject(subject)?;
+        check_attributes(attributes)?;
+        let database = &self.inner.database;
+        let text = serde_json::to_string(attributes)
+            .map_err(|error| database.unreadable("the attributes of a person", &error))?;
+        let mut write = database.write().await?;
+        sqlx::query(
+            "INSERT INTO person (subject, attributes, changed_at) VALUES ($1, $2, $3)
+             ON CONFLICT (subject) DO UPDATE SET attributes = excluded.attributes,
+                 changed_at = excluded.changed_at",
+        )
+        .bind(subject)
+        .bind(text)
+        .bind(timestamp(Utc::now()))
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        write.commit().await
+    }
+
+    /// Forgets what is known of a person: they are of no group any more, and cleared for nothing.
+    /// False if nothing was known.
+    pub async fn remove_person(&self, subject: &str) -> Result<bool, CatalogError> {
+        let database = &self.inner.database;
+        let mut write = database.write().await?;
+        let removed = sqlx::query("DELETE FROM person WHERE subject = $1")
+            .bind(subject)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        write.commit().await?;
+        Ok(removed.rows_affected() > 0)
+    }
+
+    /// Datasets that somebody has a grant for at a moment.
+    pub(crate) async fn grants_of(
+        &self,
+        subject: &str,
+        at: &str,
+    ) -> Result<Vec<DatasetName>, CatalogError> {
+        let database = &self.inner.database;
+        let rows = sqlx::query(
+            "SELECT DISTINCT dataset FROM access_grant
+             WHERE subject = $1 AND expires_at > $2 AND revoked_at IS NULL",
+        )
+        .bind(subject)
+        .bind(at)
+        .fetch_all(database.pool())
+        .await
+        .map_err(|error| database.error(&error))?;
+        rows.iter().map(|row| database.dataset_name(&database.text(row, "dataset")?)).collect()
+    }
+
+    /// All grants for a dataset, those that ended as well, newest first.
+    pub async fn grants(&self, dataset: &DatasetName) -> Result<Vec<Grant>, CatalogError> {
+        let database = &self.inner.database;
+        let rows = sqlx::query(
+            "SELECT * FROM access_grant WHERE dataset = $1 ORDER BY granted_at DESC, id",
+        )
+        .bind(dataset.as_str())
+        .fetch_all(database.pool())
+        .await
+        .map_err(|error| database.error(&error))?;
+        rows.iter().map(|row| self.grant_from_row(row)).collect()
+    }
+
+    /// Stores a grant as it is. Whether it may be given is for the caller.
+    pub async fn put_grant(&self, grant: &Grant) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let mut write = database.write().await?;
+        insert_grant(database, &mut write, grant).await?;
+        write.commit().await
+    }
+
+    fn grant_from_row(&self, row: &AnyRow) -> Result<Grant, CatalogError> {
+        let database = &self.inner.database;
+        Ok(Grant {
+            id: database.text(row, "id")?,
+            dataset: database.dataset_name(&database.text(row, "dataset")?)?,
+            subject: database.text(row, "subject")?,
+            purpose: database.text(row, "purpose")?,
+            agreement: database.text(row, "agreement")?,
+            granted_by: database.text(row, "granted_by")?,
+            granted_at: database.text(row, "granted_at")?,
+            expires_at: database.text(row, "expires_at")?,
+            revoked_at: database.optional_text(row, "revoked_at")?,
+        })
+    }
+}
+
+/// Adds a grant to a transaction.
+pub(crate) async fn insert_grant(
+    database: &crate::store::Database,
+    write: &mut crate::store::Write<'_>,
+    grant: &Grant,
+) -> Result<(), CatalogError> {
+    sqlx::query(
+        "INSERT INTO access_grant (id, dataset, subject, purpose, agreement, granted_by, granted_at,
+                                   expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(&grant.id)
+    .bind(grant.dataset.as_str())
+    .bind(&grant.subject)
+    .bind(&grant.purpose)
+    .bind(&grant.agreement)
+    .bind(&grant.granted_by)
+    .bind(&grant.granted_at)
+    .bind(&grant.expires_at)
+    .execute(&mut *write.transaction)
+    .await
+    .map(drop)
+    .map_err(|error| database.error(&error))
+}
+
+/// Somebody that attributes and grants may be for.
+pub(crate) fn check_subject(subject: &str) -> Result<(), CatalogError> {
+    let fits = match subject.split_once(':') {
+        Some(("person", name)) => is_plain(name),
+        Some(("visitor", rest)) => rest
+            .split_once(':')
+            .is_some_and(|(lab, name)| tarn_schemas::LabName::new(lab).is_ok() && is_plain(name)),
+        _ => false,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(CatalogError::Argument(format!(
+            "{subject:?} names nobody: write person:NAME for one with a token of this lab, \
+             visitor:LAB:NAME for one of a peer"
+        )))
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control)
+}
+
+fn check_attributes(attributes: &PersonAttributes) -> Result<(), CatalogError> {
+    let sets: [(&str, &BTreeSet<String>); 6] = [
+        ("group", &attributes.groups),
+        ("clearance", &attributes.clearances),
+        ("training", &attributes.training),
+        ("affiliation", &attributes.affiliations),
+        ("country", &attributes.countries),
+        ("terms", &attributes.terms),
+    ];
+    for (kind, values) in sets {
+        if values.len() > MOST || values.iter().any(|value| !is_plain(value)) {
+            return Err(CatalogError::Argument(format!(
+                "every {kind} is a text of 1 to {LONGEST} bytes, and there are at most {MOST}"
+            )));
+        }
+    }
+    let is_code = |code: &String| code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
+    if let Some(country) = attributes.countries.iter().find(|code| !is_code(code)) {
+        return Err(CatalogError::Argument(format!(
+            "{country:?} is no country: write its two letters of ISO 3166-1, such as US"
+        )));
+    }
+    match attributes.assurance.as_deref() {
+        Some(level) if assurance(level) > 3 => Err(CatalogError::Argument(format!(
+            "{level:?} is no assurance: write low, medium or high"
+        ))),
+        _ => Ok(()),
+    }
+}

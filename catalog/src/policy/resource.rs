@@ -1,0 +1,170 @@
+//! What policies know of a dataset.
+
+use super::failed;
+use crate::CatalogError;
+use crate::model::Dataset;
+use cedar_policy::RestrictedExpression;
+use chrono::{DateTime, NaiveTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
+use tarn_schemas::Tier;
+use tarn_schemas::profile::parse_date;
+use tarn_schemas::record::Exposure;
+
+/// Changes when the JSON of a [`Resource`] does: indexes with the JSON of before are made anew.
+pub(super) const VERSION: &[u8] = b"resource 1";
+
+/// The first moment of the last year that a date in a policy may have.
+const NEVER: i64 = 253_370_764_800_000;
+
+/// What a decision knows of a dataset, and all that it knows: datasets that are equal here are decided
+/// alike. Its JSON stands in the search index, so that a search decides once for each kind of
+/// dataset and not for each dataset.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Resource {
+    pub(super) key: String,
+    tier: Tier,
+    exposure: Exposure,
+    withdrawn: bool,
+    /// Milliseconds since 1970.
+    embargo_until: i64,
+    markings: BTreeSet<String>,
+    terms: String,
+    committee: String,
+    insiders: BTreeSet<String>,
+    assurance: i64,
+    training: BTreeSet<String>,
+    affiliations: BTreeSet<String>,
+    countries: BTreeSet<String>,
+    us_persons: bool,
+}
+
+/// Who may know of a dataset, where its record does not say: everyone where everyone may read it, or
+/// everyone who signs in; those with need to know otherwise.
+pub(crate) fn exposure(dataset: &Dataset) -> Exposure {
+    let usual = if dataset.tier <= Tier::Registered { Exposure::Full } else { Exposure::None };
+    let own = dataset.record.exposure.unwrap_or(usual);
+    dataset.inherited.as_ref().map_or(own, |inherited| own.max(inherited.exposure))
+}
+
+/// Assurance of an identity by its name in REFEDS; an unknown name is one that nobody has.
+pub(crate) fn assurance(name: &str) -> i64 {
+    match name {
+        "low" => 1,
+        "medium" => 2,
+        "high" => 3,
+        _ => i64::from(u32::MAX),
+    }
+}
+
+impl Resource {
+    /// A dataset as policies see it. `named` says whether a policy names this very dataset.
+    pub(super) fn new(dataset: &Dataset, named: impl Fn(&str) -> bool) -> Self {
+        let record = &dataset.record;
+        let exposure = exposure(dataset);
+        let embargoes = record.embargo.iter().chain(&dataset.newest_embargo);
+        let ends = embargoes.map(|embargo| end_of(&embargo.until));
+        let conditions = record.conditions.clone().unwrap_or_default();
+        let export = record.export_control.as_ref();
+        let mut countries: BTreeSet<String> = conditions.countries.into_iter().collect();
+        if let Some(allowed) = export.map(|export| &export.countries).filter(|c| !c.is_empty()) {
+            let allowed: BTreeSet<String> = allowed.iter().cloned().collect();
+            if countries.is_empty() {
+                countries = allowed;
+            } else {
+                countries = countries.intersection(&allowed).cloned().collect();
+                // An empty set would stand for every country.
+                if countries.is_empty() {
+                    countries.insert("none".to_owned());
+                }
+            }
+        }
+        let limits = |code: &String| *code != "UNL";
+        let inherited = dataset.inherited.iter().flat_map(|inherited| &inherited.markings);
+        let mut markings: BTreeSet<String> =
+            record.markings.iter().chain(inherited).filter(|code| limits(code)).cloned().collect();
+        if let Some(cui) = &record.cui {
+            markings.insert("CUI".to_owned());
+            let more = cui.categories.iter().chain(&cui.dissemination);
+            markings.extend(more.map(|code| format!("CUI//{code}")));
+        }
+        let key = format!("{}.{}", dataset.lab, dataset.name);
+        let plain = dataset.tier <= Tier::Registered
+            && exposure == Exposure::Full
+            && record.embargo.is_none()
+            && dataset.newest_embargo.is_none()
+            && !named(&key);
+        Self {
+            key: if plain { String::new() } else { key },
+            tier: dataset.tier,
+            exposure,
+            withdrawn: dataset.withdrawn.is_some(),
+            embargo_until: ends.max().unwrap_or(0),
+            markings,
+            terms: record.terms.as_ref().map(|terms| terms.sha256.clone()).unwrap_or_default(),
+            committee: record
+                .agreement
+                .as_ref()
+                .map(|agreement| agreement.committee.trim().to_owned())
+                .unwrap_or_default(),
+            insiders: dataset.registrant.iter().cloned().collect(),
+            assurance: conditions.assurance.as_deref().map_or(0, assurance),
+            training: conditions.training.into_iter().collect(),
+            affiliations: conditions.affiliations.into_iter().collect(),
+            countries,
+            us_persons: export.is_some_and(|export| export.us_persons),
+        }
+    }
+
+    /// The tier that counts.
+    pub(crate) fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// The attributes of the entity.
+    pub(super) fn attributes(&self) -> Result<HashMap<String, RestrictedExpression>, CatalogError> {
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let exposure = match self.exposure {
+            Exposure::Full => "full",
+            Exposure::Redacted => "redacted",
+            Exposure::Existence => "existence",
+            Exposure::None => "none",
+        };
+        Ok(HashMap::from([
+            ("key".to_owned(), text(&self.key)),
+            ("tier".to_owned(), text(self.tier.as_str())),
+            ("exposure".to_owned(), text(exposure)),
+            ("withdrawn".to_owned(), RestrictedExpression::new_bool(self.withdrawn)),
+            ("embargo_until".to_owned(), moment(self.embargo_until)?),
+            ("markings".to_owned(), set(&self.markings)),
+            ("terms".to_owned(), text(&self.terms)),
+            ("committee".to_owned(), text(&self.committee)),
+            ("insiders".to_owned(), set(&self.insiders)),
+            ("assurance".to_owned(), RestrictedExpression::new_long(self.assurance)),
+            ("training".to_owned(), set(&self.training)),
+            ("affiliations".to_owned(), set(&self.affiliations)),
+            ("countries".to_owned(), set(&self.countries)),
+            ("us_persons".to_owned(), RestrictedExpression::new_bool(self.us_persons)),
+        ]))
+    }
+}
+
+/// When an embargo ends: midnight UTC of its day. An end that cannot be read does not come.
+fn end_of(until: &str) -> i64 {
+    parse_date(until).map_or(NEVER, |day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
+}
+
+/// A set of texts.
+pub(super) fn set(values: &BTreeSet<String>) -> RestrictedExpression {
+    RestrictedExpression::new_set(
+        values.iter().map(|value| RestrictedExpression::new_string(value.clone())),
+    )
+}
+
+/// A moment by its milliseconds since 1970.
+pub(super) fn moment(milliseconds: i64) -> Result<RestrictedExpression, CatalogError> {
+    let at: DateTime<Utc> = DateTime::from_timestamp_millis(milliseconds)
+        .filter(|at| *at <= DateTime::<Utc>::from_timestamp_millis(NEVER).unwrap_or(*at))
+        .ok_or_else(|| failed("a moment lies beyond the year 9999"))?;
+    Ok(RestrictedExpression::new_datetime(at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()))
+}

@@ -1,0 +1,101 @@
+//! What policies know of who asks.
+
+use super::resource::{assurance, set};
+use crate::register::timestamp;
+use crate::{Catalog, CatalogError, PersonAttributes};
+use cedar_policy::RestrictedExpression;
+use chrono::Utc;
+use std::collections::{BTreeSet, HashMap};
+use tarn_schemas::{Principal, Scope};
+
+/// A principal with everything that its rights depend on, as it was when it was looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rights {
+    pub(crate) who: Principal,
+    pub(super) id: String,
+    kind: &'static str,
+    lab: String,
+    scope: i64,
+    attributes: PersonAttributes,
+    grants: BTreeSet<String>,
+}
+
+/// The text by which grants and attributes name somebody. A person of this lab and one of a peer
+/// never have the same.
+pub fn subject(who: &Principal) -> String {
+    match who {
+        Principal::Owner => "owner".to_owned(),
+        Principal::Person { name, .. } => format!("person:{name}"),
+        Principal::Visitor { lab, name: Some(name) } => format!("visitor:{lab}:{name}"),
+        Principal::Anonymous | Principal::Visitor { name: None, .. } => "anonymous".to_owned(),
+    }
+}
+
+impl Rights {
+    /// A principal of whom nothing else is known.
+    pub(crate) fn bare(who: &Principal, own_lab: &str) -> Self {
+        let (kind, lab, scope) = match who {
+            Principal::Owner => ("owner", own_lab, 4),
+            Principal::Anonymous => ("anonymous", "", 1),
+            Principal::Person { scope: Scope::Read, .. } => ("person", own_lab, 1),
+            Principal::Person { scope: Scope::Write, .. } => ("person", own_lab, 2),
+            Principal::Person { scope: Scope::Admin, .. } => ("person", own_lab, 3),
+            Principal::Visitor { lab, .. } => ("visitor", lab.as_str(), 1),
+        };
+        Self {
+            who: who.clone(),
+            id: subject(who),
+            kind,
+            lab: lab.to_owned(),
+            scope,
+            attributes: PersonAttributes::default(),
+            grants: BTreeSet::new(),
+        }
+    }
+
+    /// The same principal with these attributes and grants.
+    pub(crate) fn with(mut self, attributes: PersonAttributes, grants: BTreeSet<String>) -> Self {
+        self.attributes = attributes;
+        self.grants = grants;
+        self
+    }
+
+    /// The attributes of the entity.
+    pub(super) fn attributes(&self) -> HashMap<String, RestrictedExpression> {
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let person = &self.attributes;
+        let assurance = person.assurance.as_deref().map_or(0, assurance);
+        // A level that is not known is none here, and more than anyone has where it is asked for.
+        let assurance = if assurance > 3 { 0 } else { assurance };
+        HashMap::from([
+            ("kind".to_owned(), text(self.kind)),
+            ("id".to_owned(), text(&self.id)),
+            ("lab".to_owned(), text(&self.lab)),
+            ("signed_in".to_owned(), RestrictedExpression::new_bool(self.who.is_signed_in())),
+            ("scope".to_owned(), RestrictedExpression::new_long(self.scope)),
+            ("assurance".to_owned(), RestrictedExpression::new_long(assurance)),
+            ("groups".to_owned(), set(&person.groups)),
+            ("grants".to_owned(), set(&self.grants)),
+            ("terms".to_owned(), set(&person.terms)),
+            ("clearances".to_owned(), set(&person.clearances)),
+            ("training".to_owned(), set(&person.training)),
+            ("affiliations".to_owned(), set(&person.affiliations)),
+            ("countries".to_owned(), set(&person.countries)),
+            ("us_person".to_owned(), RestrictedExpression::new_bool(person.us_person)),
+        ])
+    }
+}
+
+impl Catalog {
+    /// Looks up what the rights of a principal depend on.
+    pub(crate) async fn rights(&self, who: &Principal) -> Result<Rights, CatalogError> {
+        let bare = Rights::bare(who, self.lab().as_str());
+        if !who.is_signed_in() || *who == Principal::Owner {
+            return Ok(bare);
+        }
+        let attributes = self.person_attributes(&bare.id).await?.unwrap_or_default();
+        let grants = self.grants_of(&bare.id, &timestamp(Utc::now())).await?;
+        let grants = grants.into_iter().map(|name| format!("{}.{name}", self.lab())).collect();
+        Ok(bare.with(attributes, grants))
+    }
+}

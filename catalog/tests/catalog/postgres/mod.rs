@@ -1,0 +1,35 @@
+//! The suite on PostgreSQL: one server for the process, one database for each folder.
+
+#[path = "../access.rs"]
+mod access;
+#[path = "../identity.rs"]
+mod identity;
+#[path = "../policy.rs"]
+mod policy;
+#[path = "../registration.rs"]
+mod registration;
+#[path = "../search.rs"]
+mod search;
+mod server;
+#[path = "../stores.rs"]
+mod stores;
+#[path = "../support.rs"]
+mod support;
+#[path = "../tables.rs"]
+mod tables;
+
+use std::path::Path;
+
+/// The database of a catalog's folder; it is made, empty, if it is not there.
+pub(crate) fn url(folder: &Path) -> Option<String> {
+    Some(server::database(folder))
+}
+
+/// Runs statements behind the catalog's back.
+pub(crate) async fn tamper(folder: &Path, statements: &[&str]) {
+    let pool = sqlx::PgPool::connect(&server::database(folder)).await.unwrap();
+    for statement in statements {
+        sqlx::query(sqlx::AssertSqlSafe((*statement).to_owned())).execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+}

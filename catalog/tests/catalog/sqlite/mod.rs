@@ -1,0 +1,37 @@
+//! The suite on SQLite, and what is particular to files.
+
+#[path = "../access.rs"]
+mod access;
+#[path = "../durability.rs"]
+mod durability;
+#[path = "../identity.rs"]
+mod identity;
+#[path = "../policy.rs"]
+mod policy;
+#[path = "../registration.rs"]
+mod registration;
+#[path = "../search.rs"]
+mod search;
+#[path = "../stores.rs"]
+mod stores;
+#[path = "../support.rs"]
+mod support;
+#[path = "../tables.rs"]
+mod tables;
+
+use std::path::Path;
+
+/// The database of a catalog's folder: the file in it.
+pub(crate) fn url(_folder: &Path) -> Option<String> {
+    None
+}
+
+/// Runs statements behind the catalog's back.
+pub(crate) async fn tamper(folder: &Path, statements: &[&str]) {
+    let url = format!("sqlite://{}", folder.join("catalog.sqlite").display());
+    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+    for statement in statements {
+        sqlx::query(sqlx::AssertSqlSafe((*statement).to_owned())).execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+}

@@ -1,0 +1,100 @@
+//! `tarn user`
+
+use super::{Context, Outcome};
+use crate::cli::User;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::output::text_table;
+use tarn_catalog::PersonAttributes;
+use tarn_schemas::{ErrorCode, LabName, Principal, Scope};
+
+/// Says, lists and forgets what is known of people.
+pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
+    let home = Home::open(context.home.as_deref()).await?;
+    match args {
+        User::Create {
+            name,
+            groups,
+            assurance,
+            clearances,
+            training,
+            affiliations,
+            countries,
+            us_person,
+            terms,
+        } => {
+            let subject = tarn_catalog::subject(&principal(&name)?);
+            let attributes = PersonAttributes {
+                groups: groups.into_iter().collect(),
+                assurance,
+                clearances: clearances.into_iter().collect(),
+                training: training.into_iter().collect(),
+                affiliations: affiliations.into_iter().collect(),
+                countries: countries.into_iter().collect(),
+                us_person,
+                terms: terms.into_iter().collect(),
+            };
+            home.catalog.put_person(&subject, &attributes).await?;
+            if context.json {
+                say!("{}", serde_json::json!({"subject": subject, "attributes": attributes}));
+            }
+            context.note(format_args!(
+                "{name} is known. A token in their name lets them in: tarn token create --name {name}"
+            ));
+        }
+        User::List => {
+            let people = home.catalog.people().await?;
+            if context.json {
+                let people: Vec<_> = people
+                    .iter()
+                    .map(|(subject, attributes)| {
+                        serde_json::json!({"subject": subject, "attributes": attributes})
+                    })
+                    .collect();
+                say!("{}", serde_json::json!(people));
+                return Ok(());
+            }
+            let list = |values: &std::collections::BTreeSet<String>| {
+                values.iter().cloned().collect::<Vec<_>>().join(", ")
+            };
+            let rows = people.iter().map(|(subject, person)| {
+                vec![
+                    subject.clone(),
+                    list(&person.groups),
+                    person.assurance.clone().unwrap_or_default(),
+                    list(&person.clearances),
+                    list(&person.countries),
+                    if person.us_person { "yes" } else { "" }.to_owned(),
+                ]
+            });
+            let heads = ["who", "groups", "assurance", "clearances", "countries", "US person"];
+            say_part!("{}", text_table(&heads, rows));
+        }
+        User::Revoke { name } => {
+            let subject = tarn_catalog::subject(&principal(&name)?);
+            if !home.catalog.remove_person(&subject).await? {
+                return Err(Failure::new(
+                    ErrorCode::NotFound,
+                    format!("nothing is known of {name}; see `tarn user list`"),
+                )
+                .into());
+            }
+            context.note(format_args!(
+                "{name} is of no group and cleared for nothing now; tokens in their name stay valid \
+                 until `tarn token revoke {name}`, and grants until `tarn access revoke`."
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The person that a name on the command line means: `ann` of this lab, `bob@anl` of a peer.
+pub(crate) fn principal(name: &str) -> Result<Principal, Failure> {
+    match name.rsplit_once('@') {
+        // A mail address is a name of this lab: no lab has a dot in its name.
+        Some((person, lab)) if !lab.contains('.') => {
+            Ok(Principal::Visitor { lab: LabName::new(lab)?, name: Some(person.to_owned()) })
+        }
+        _ => Ok(Principal::Person { name: name.to_owned(), scope: Scope::Read }),
+    }
+}

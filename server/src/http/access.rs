@@ -1,0 +1,123 @@
+//! Access: asking, deciding, revoking, explaining.
+
+use super::Door;
+use super::auth::Caller;
+use super::datasets::find;
+use super::problem::{Problem, Refusal};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use tarn_catalog::IntendedUse;
+use tarn_schemas::DatasetRef;
+
+/// A request for access.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ask {
+    dataset: String,
+    ask: IntendedUse,
+}
+
+/// For how long.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Approval {
+    months: Option<u32>,
+}
+
+/// Why not.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Denial {
+    reason: String,
+}
+
+/// Asks for access to a dataset.
+#[utoipa::path(post, path = "/api/v1/access/requests",
+    responses((status = 201, description = "The request"), (status = 400, description = "It does not fit the dataset's agreement", body = Problem),
+        (status = 403, description = "Not signed in", body = Problem), (status = 404, description = "No such dataset", body = Problem),
+        (status = 409, description = "There is an open request", body = Problem)))]
+pub(crate) async fn ask(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Json(Ask { dataset, ask }): Json<Ask>,
+) -> Result<(StatusCode, Json<serde_json::Value>), Refusal> {
+    let dataset: DatasetRef = dataset.parse()?;
+    let request = door.catalog.request_access(&who, None, &dataset, &ask).await?;
+    Ok((StatusCode::CREATED, Json(json!(request))))
+}
+
+/// The caller's requests, and those that they decide about.
+#[utoipa::path(get, path = "/api/v1/access/requests",
+    responses((status = 200, description = "Requests, newest first")))]
+pub(crate) async fn list(
+    State(door): State<Door>,
+    Caller(who): Caller,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    Ok(Json(json!(door.catalog.access_requests(&who).await?)))
+}
+
+/// Grants what was asked for.
+#[utoipa::path(post, path = "/api/v1/access/requests/{id}/approve",
+    params(("id" = String, Path, description = "Id of the request")),
+    responses((status = 200, description = "The grant"), (status = 403, description = "The caller's own request", body = Problem),
+        (status = 404, description = "No such request", body = Problem), (status = 409, description = "Decided before", body = Problem)))]
+pub(crate) async fn approve(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+    Json(Approval { months }): Json<Approval>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    Ok(Json(json!(door.catalog.approve_access(&who, &id, months).await?)))
+}
+
+/// Refuses what was asked for.
+#[utoipa::path(post, path = "/api/v1/access/requests/{id}/deny",
+    params(("id" = String, Path, description = "Id of the request")),
+    responses((status = 204, description = "Refused"), (status = 404, description = "No such request", body = Problem),
+        (status = 409, description = "Decided before", body = Problem)))]
+pub(crate) async fn deny(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+    Json(Denial { reason }): Json<Denial>,
+) -> Result<StatusCode, Refusal> {
+    door.catalog.deny_access(&who, &id, &reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends a grant.
+#[utoipa::path(post, path = "/api/v1/access/grants/{id}/revoke",
+    params(("id" = String, Path, description = "Id of the grant")),
+    responses((status = 204, description = "Revoked"), (status = 404, description = "No such grant", body = Problem),
+        (status = 409, description = "Revoked before", body = Problem)))]
+pub(crate) async fn revoke(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    door.catalog.revoke_access(&who, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the caller may do with a dataset, and why not.
+#[utoipa::path(get, path = "/api/v1/datasets/{lab}/{name}/access",
+    params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version")),
+    responses((status = 200, description = "A decision for each action"), (status = 404, description = "No such dataset", body = Problem)))]
+pub(crate) async fn explain(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path((lab, name)): Path<(String, String)>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let dataset = find(&door, &who, &lab, &name).await?;
+    let wanted =
+        DatasetRef { lab: Some(dataset.lab), name: dataset.name, version: Some(dataset.version) };
+    let decisions = door.catalog.explain_access(&who, &wanted).await?;
+    let decisions: serde_json::Map<String, serde_json::Value> = decisions
+        .into_iter()
+        .map(|(action, decision)| (action.as_str().to_owned(), json!(decision)))
+        .collect();
+    Ok(Json(decisions.into()))
+}
