@@ -53,7 +53,9 @@ impl Catalog {
             Vec::new()
         } else {
             let setting = setting(&defaults, tables, today);
-            self.violations(&rights, &mut read, &record, files, (&setting, &defaults)).await?.violations
+            self.violations(&rights, &mut read, &record, files, (&setting, &defaults))
+                .await?
+                .violations
         };
         let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
         let notices = notices(before, record.tier);

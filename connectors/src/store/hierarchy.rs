@@ -5,10 +5,9 @@
 //! now) and as a whole (the size of all keys together and a digest of all their sizes and tags, for
 //! who pins it). The second lists every key, the first asks for one.
 
+use super::checksum::{hexadecimal, local_sha256};
 use super::remote_keys::RemoteKeys;
-use super::{
-    FileStat, Location, StoreError, Stores, blocking, hexadecimal, local_sha256, local_stat, remote,
-};
+use super::{FileStat, Location, StoreError, Stores, blocking, local_stat, remote};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStoreExt};

@@ -1,6 +1,8 @@
 //! Files of Azure Blob Storage, as Azurite speaks it.
 
-use crate::support::{data, left_out, open, open_local, same_values, upload};
+use crate::data::data;
+use crate::left_out::left_out;
+use crate::support::{open, open_local, same_values, upload};
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

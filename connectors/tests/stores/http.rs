@@ -1,6 +1,7 @@
 //! Files of a web server.
 
-use crate::support::{blocking, data, open, open_local, same_values};
+use crate::data::data;
+use crate::support::{blocking, open, open_local, same_values};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tarn_connectors::Stores;

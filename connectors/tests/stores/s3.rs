@@ -1,8 +1,8 @@
 //! Files in a bucket: how many requests they take, and what they hold.
 
-use crate::support::{
-    blocking, data, files, open, open_local, program, same_values, upload, write_by_python,
-};
+use crate::data::data;
+use crate::program::program;
+use crate::support::{blocking, files, open, open_local, same_values, upload, write_by_python};
 use crate::weed::Server;
 use std::sync::Arc;
 use tarn_formats::{FormatError, Region, SourceError};

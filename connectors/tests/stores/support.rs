@@ -1,45 +1,12 @@
-//! The shared files, the Python environment, and files opened from stores.
+//! Files opened from stores.
 
+use crate::program::program;
 use object_store::{ObjectStoreExt, PutPayload};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use tarn_connectors::{Location, Stores};
 use tarn_formats::{ByteSource, FormatError, LocalFile, OpenOptions, Reader, Region};
-
-/// Says what is left out and why; fails instead where everything must run.
-pub(crate) fn left_out(why: &str) {
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
-    eprintln!("left out: {why}");
-}
-
-/// The shared files.
-pub(crate) fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("TARN_TEST_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    if folder.join("MANIFEST.json").exists() {
-        return Some(folder);
-    }
-    left_out(&format!("no shared data at {}: set TARN_TEST_DATA", folder.display()));
-    None
-}
-
-/// A program of the Python environment of the tests.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    let venv = std::env::var_os("TARN_VENV").map_or_else(|| cache.join("tarn/venv"), PathBuf::from);
-    let path = venv.join("bin").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    left_out(&format!("no {}: make setup", path.display()));
-    None
-}
 
 /// Runs Python code on a file to be written.
 pub(crate) fn write_by_python(code: &str, path: &Path) -> Option<()> {

@@ -1,5 +1,6 @@
 //! The Python that the tests compare with.
 
+use crate::left_out::left_out;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -20,8 +21,6 @@ pub(crate) fn python(modules: &str, script: &str, arguments: &[&Path]) -> Option
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
         return Some(Command::new(python).arg(script).args(arguments).output().unwrap());
     }
-    let message = format!("no Python with {modules}: set TARN_TEST_PYTHON");
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
-    eprintln!("left out: {message}");
+    left_out(&format!("no Python with {modules}: set TARN_TEST_PYTHON"));
     None
 }

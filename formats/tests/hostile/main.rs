@@ -11,6 +11,9 @@ mod damage;
 #[path = "../common/keys.rs"]
 mod keys;
 #[cfg(test)]
+#[path = "../common/left_out.rs"]
+mod left_out;
+#[cfg(test)]
 #[path = "../common/python.rs"]
 mod python;
 #[cfg(test)]

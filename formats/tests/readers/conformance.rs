@@ -1,6 +1,7 @@
 //! The contract of [`Reader`], run over files of every format.
 
-use crate::support::{data, open, read_whole};
+use crate::data::data;
+use crate::support::{open, read_whole};
 use crate::written::written;
 use arrow::array::{Array, ArrayRef, UInt64Array};
 use arrow::compute::take;

@@ -3,8 +3,14 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+#[path = "../common/data.rs"]
+mod data;
+#[cfg(test)]
 #[path = "../common/keys.rs"]
 mod keys;
+#[cfg(test)]
+#[path = "../common/left_out.rs"]
+mod left_out;
 #[cfg(test)]
 #[path = "../common/python.rs"]
 mod python;

@@ -1,6 +1,7 @@
 //! Every HDF5 and NetCDF file of the shared data against what h5py and netCDF4 see in it.
 
-use crate::support::{data, flat, numbers, open, read_whole, same, texts};
+use crate::data::data;
+use crate::support::{flat, numbers, open, read_whole, same, texts};
 use arrow::array::{ArrayRef, AsArray};
 use serde_json::Value;
 use std::path::Path;

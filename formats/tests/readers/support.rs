@@ -3,26 +3,11 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tarn_formats::{
     LocalFile, LocalSiblings, OpenOptions, Reader, Region, SourceResolver, Variable,
 };
-
-/// The shared data, or `None` with a word on what is left out.
-pub(crate) fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("TARN_TEST_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    if folder.join("expected").is_dir() {
-        return Some(folder);
-    }
-    let message = format!("no test data in {}: set TARN_TEST_DATA", folder.display());
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
-    eprintln!("left out: {message}");
-    None
-}
 
 /// A file, with the files beside it that it refers to.
 pub(crate) fn open(path: &Path) -> Arc<dyn Reader> {

@@ -1,9 +1,10 @@
 //! Zarr stores against zarr-python, and damaged ones.
 
 use crate::conformance::{Opened, contract};
+use crate::data::data;
 use crate::keys::MemoryKeys;
 use crate::python::python;
-use crate::support::{data, read_whole, texts};
+use crate::support::{read_whole, texts};
 use arrow::array::{Array, ArrayRef, AsArray};
 use bytes::Bytes;
 use serde_json::Value;

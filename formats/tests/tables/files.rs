@@ -6,6 +6,7 @@
     reason = "means are compared as integers of a fixed number of digits"
 )]
 
+use crate::data::data;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::{cast, max, min};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
@@ -15,20 +16,6 @@ use std::sync::Arc;
 use tarn_formats::table::{Dependence, Part};
 use tarn_formats::{LocalFile, Reader, Selection, Table, Variable, open};
 use tarn_schemas::TableOptions;
-
-/// The folder of shared data; `None`, said aloud, where it is not there.
-pub(crate) fn data() -> Option<PathBuf> {
-    let root = std::env::var_os("TARN_TEST_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    if root.join("expected").is_dir() {
-        return Some(root);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is missing", root.display());
-    eprintln!("left out: {} is missing", root.display());
-    None
-}
 
 fn reader(path: &Path) -> Arc<dyn Reader> {
     open(Arc::new(LocalFile::open(path).unwrap())).unwrap()

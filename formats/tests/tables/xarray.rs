@@ -3,7 +3,8 @@
 //! Tarn decodes every variable in both modes and writes the columns as Arrow streams, one after the
 //! other; `xarray_reference.py` reads them and the files, and prints what differs.
 
-use crate::files::{data, files};
+use crate::data::data;
+use crate::files::files;
 use crate::python::python;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};

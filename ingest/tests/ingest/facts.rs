@@ -1,6 +1,7 @@
 //! Facts of shared files against netCDF4.
 
-use crate::support::{E3SM, data, expected};
+use crate::data::data;
+use crate::support::{E3SM, expected};
 use tarn_connectors::{Location, Stores};
 use tarn_ingest::facts::extract;
 use tarn_schemas::facts::FileFacts;

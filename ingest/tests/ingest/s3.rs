@@ -1,6 +1,7 @@
 //! Sources and tables in a bucket of a real S3 server (SeaweedFS).
 
-use crate::support::{Lab, e3sm, program, request};
+use crate::program::program;
+use crate::support::{Lab, e3sm, request};
 use crate::weed::Server;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use tarn_connectors::Location;

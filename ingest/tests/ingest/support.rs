@@ -1,7 +1,8 @@
 //! A lab in a folder, the shared files, and what other programs say of them.
 
+use crate::data::data;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tarn_catalog::{Catalog, LabDefaults};
 use tarn_connectors::{Location, Stores};
@@ -17,26 +18,6 @@ pub(crate) const E3SM: [&str; 3] = [
     "ta_Amon_E3SM-1-0_historical_r1i1p1f1_gr_200001-201412.nc",
 ];
 
-/// Says what is left out and why; fails instead where everything must run.
-pub(crate) fn left_out(why: &str) {
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
-    eprintln!("left out: {why}");
-}
-
-/// The shared files.
-pub(crate) fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("TARN_TEST_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    if folder.join("MANIFEST.json").exists() {
-        // Locations in the catalog are canonical.
-        return Some(folder.canonicalize().unwrap());
-    }
-    left_out(&format!("no shared data at {}: set TARN_TEST_DATA", folder.display()));
-    None
-}
-
 /// The E3SM files.
 pub(crate) fn e3sm() -> Option<Vec<String>> {
     let folder = data()?.join("netcdf/cmip6");
@@ -49,21 +30,6 @@ pub(crate) fn expected(file: &str, variable: &str) -> Value {
     let all: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let variables = all["netcdf4"]["vars"].as_array().unwrap();
     variables.iter().find(|found| found["path"] == variable).unwrap().clone()
-}
-
-/// A program of the Python environment of the tests.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    let venv = std::env::var_os("TARN_VENV").map_or_else(|| cache.join("tarn/venv"), PathBuf::from);
-    let path = venv.join("bin").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    left_out(&format!("no {}: make setup", path.display()));
-    None
 }
 
 /// A lab whose catalog holds the dataset `air`.

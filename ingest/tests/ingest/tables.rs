@@ -1,6 +1,7 @@
 //! Tables of the catalog after ingests.
 
-use crate::support::{E3SM, Lab, catalog, e3sm, expected, program, request};
+use crate::program::program;
+use crate::support::{E3SM, Lab, catalog, e3sm, expected, request};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! Tables over many files are planned from the chunk index.
 
-use crate::support::{Lab, program, rows};
+use crate::program::program;
+use crate::support::{Lab, rows};
 use serde_json::json;
 use std::fs::{self, File};
 use std::path::Path;

@@ -11,7 +11,13 @@ mod delta;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+#[path = "../../../formats/tests/common/left_out.rs"]
+mod left_out;
+#[cfg(test)]
 mod memory;
+#[cfg(test)]
+#[path = "../../../formats/tests/common/program.rs"]
+mod program;
 #[cfg(test)]
 mod pruning;
 #[cfg(test)]

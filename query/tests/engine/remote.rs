@@ -1,6 +1,7 @@
 //! Files in a bucket as a table: how many requests queries take.
 
-use crate::support::{Lab, program, rows};
+use crate::program::program;
+use crate::support::{Lab, rows};
 use crate::weed::Server;
 use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;

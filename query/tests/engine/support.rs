@@ -15,23 +15,6 @@ use tarn_schemas::{
     VariableFacts,
 };
 
-/// A program of the Python environment of the tests.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    let venv = std::env::var_os("TARN_VENV").map_or_else(|| cache.join("tarn/venv"), PathBuf::from);
-    let program = venv.join("bin").join(name);
-    if program.exists() {
-        return Some(program);
-    }
-    let why = format!("no {}: make setup", program.display());
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
-    eprintln!("left out: {why}");
-    None
-}
-
 /// The files of the demo, which are part of the repository.
 pub(crate) fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo").canonicalize().unwrap()

@@ -142,54 +142,55 @@ fn check_acdd_extent(files: &[FileFacts], findings: &mut Findings) {
             axes.filter_map(|axis| axis.min.zip(axis.max))
                 .reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
         };
-        let is_latitude: fn(&VariableFacts) -> bool =
-            |variable| axis(variable) == Some(crate::facts::Horizontal::Latitude);
-        let latitudes = range(is_latitude);
-        for (name, found) in [
-            ("geospatial_lat_min", latitudes.map(|(low, _)| low)),
-            ("geospatial_lat_max", latitudes.map(|(_, high)| high)),
-        ] {
-            let Some(text) = attribute(name) else { continue };
-            let stated = text.parse::<f64>().ok();
-            if let (Some(stated), Some(found)) = (stated, found)
-                && (stated - found).abs() <= DEGREES
-            {
-                continue;
+        let latitudes =
+            range(|variable| axis(variable) == Some(crate::facts::Horizontal::Latitude));
+        let times = file.extent.time;
+        let mut check = |name: &str, found: Option<f64>, kind: &Stated| {
+            let Some(text) = attribute(name) else { return };
+            if found.is_some_and(|found| (kind.agrees)(text, found)) {
+                return;
             }
+            let what = kind.what;
+            let fix = match found {
+                Some(found) => format!("the {what} say {}", (kind.written)(found)),
+                None => format!("no variable has {what}"),
+            };
             findings.add(
                 format!("/files/{place}/attributes/{name}"),
                 "acdd.extent",
                 shown(text),
-                match found {
-                    Some(found) => format!("{}: the latitudes say {found}", file.location),
-                    None => format!("{}: no variable has latitudes", file.location),
-                },
+                format!("{}: {fix}", file.location),
             );
-        }
-        let time = file.extent.time;
-        for (name, found) in [
-            ("time_coverage_start", time.map(|(first, _)| first)),
-            ("time_coverage_end", time.map(|(_, last)| last)),
-        ] {
-            let Some(text) = attribute(name) else { continue };
-            let found = found.map(crate::time::day_or_time);
-            // The day has to be right; how a time is written differs too much.
-            let day = |text: &str| text.get(..10).map(str::to_owned);
-            if found.as_deref().and_then(day) == day(text) && found.is_some() {
-                continue;
-            }
-            findings.add(
-                format!("/files/{place}/attributes/{name}"),
-                "acdd.extent",
-                shown(text),
-                match found {
-                    Some(found) => format!("{}: the times say {found}", file.location),
-                    None => format!("{}: no time axis says so", file.location),
-                },
-            );
-        }
+        };
+        check("geospatial_lat_min", latitudes.map(|(low, _)| low), &LATITUDE);
+        check("geospatial_lat_max", latitudes.map(|(_, high)| high), &LATITUDE);
+        check("time_coverage_start", times.map(|(first, _)| first), &TIME);
+        check("time_coverage_end", times.map(|(_, last)| last), &TIME);
     }
 }
+
+/// What an attribute of ACDD states of an axis.
+struct Stated {
+    what: &'static str,
+    agrees: fn(&str, f64) -> bool,
+    written: fn(f64) -> String,
+}
+
+const LATITUDE: Stated = Stated {
+    what: "latitudes",
+    agrees: |text, found| text.parse::<f64>().is_ok_and(|stated| (stated - found).abs() <= DEGREES),
+    written: |found| found.to_string(),
+};
+
+const TIME: Stated = Stated {
+    what: "times",
+    // The day has to be right; how a time is written differs too much.
+    agrees: |text, found| {
+        let day = text.get(..10);
+        day.is_some() && crate::time::day_or_time(found).get(..10) == day
+    },
+    written: crate::time::day_or_time,
+};
 
 fn axis(variable: &VariableFacts) -> Option<crate::facts::Horizontal> {
     crate::facts::Horizontal::of(variable.standard_name.as_deref(), variable.units.as_deref())
