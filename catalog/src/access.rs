@@ -1,9 +1,10 @@
 //! Requests for access: asked by a person, decided by the dataset's committee, ended by the clock.
 
+use crate::audit::{Act, Said};
 use crate::datasets::{load, no_dataset};
 use crate::decision::Action;
 use crate::model::{AccessRequest, Dataset, Grant, IntendedUse, RequestState};
-use crate::people::{check_subject, insert_grant};
+use crate::people::{check_subject, granted, insert_grant};
 use crate::policy::{Rights, subject};
 use crate::register::timestamp;
 use crate::store::Write;
@@ -95,6 +96,8 @@ impl Catalog {
             grant: None,
         };
         self.insert_request(&mut write, &request).await?;
+        let said = self.of_request(Act::RequestAccess, who, &request);
+        write.note(said.with("purpose", request.ask.purpose.as_str())).await?;
         write.commit().await?;
         Ok(request)
     }
@@ -171,6 +174,7 @@ impl Catalog {
         insert_grant(&self.inner.database, &mut write, &grant).await?;
         request.grant = Some(grant.id.clone());
         self.close_request(&mut write, who, &request, RequestState::Approved, None).await?;
+        write.note(granted(self.lab(), &grant).with("request", request.id.as_str())).await?;
         write.commit().await?;
         Ok(grant)
     }
@@ -186,8 +190,10 @@ impl Catalog {
         let rights = self.rights(who).await?;
         let mut write = self.inner.database.write().await?;
         let (request, _) = self.open_request(&rights, &mut write, request).await?;
+        let said = self.of_request(Act::DenyAccess, who, &request).with("reason", reason);
         let reason = Some(reason.to_owned());
         self.close_request(&mut write, who, &request, RequestState::Denied, reason).await?;
+        write.note(said).await?;
         write.commit().await
     }
 
@@ -225,6 +231,8 @@ impl Catalog {
         if revoked.rows_affected() == 0 {
             return Err(CatalogError::Conflict(format!("the grant {grant} was revoked before")));
         }
+        let said = Said::new(Act::RevokeAccess, subject(who));
+        write.note(said.on(format!("{}.{name}", self.lab())).with("grant", grant)).await?;
         write.commit().await
     }
 
@@ -242,6 +250,14 @@ impl Catalog {
             .iter()
             .map(|action| Ok((*action, self.decide_as(&rights, *action, &found)?)))
             .collect()
+    }
+
+    /// What is said of a request.
+    fn of_request(&self, act: Act, who: &Principal, request: &AccessRequest) -> Said {
+        Said::new(act, subject(who))
+            .on(format!("{}.{}", self.lab(), request.dataset))
+            .with("who", request.subject.as_str())
+            .with("request", request.id.as_str())
     }
 
     /// An open request that a principal may decide about, with its dataset. Nobody decides about
@@ -409,6 +425,8 @@ impl Catalog {
                 made.push(name);
             }
         }
+        let said = Said::new(Act::Withdraw, subject(who)).on(found.full_name());
+        write.note(said.with("reason", reason)).await?;
         write.commit().await?;
         Ok(made)
     }

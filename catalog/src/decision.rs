@@ -1,7 +1,8 @@
 //! One decision for everything.
 
+use crate::audit::{Act, Said};
 use crate::model::Dataset;
-use crate::policy::{Policies, Resource, Rights};
+use crate::policy::{Policies, Resource, Rights, subject};
 use crate::{Catalog, CatalogError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -303,6 +304,38 @@ impl Catalog {
     ) -> Result<Decision, CatalogError> {
         let rights = self.rights(who).await?;
         self.decide_as(&rights, action, dataset)
+    }
+
+    /// May data of this dataset leave by a door (`sql`, `stream`, `file`) to `who`, now? As
+    /// [`Catalog::decide`] for [`Action::Read`]; about data that are not for everyone the answer is in
+    /// the audit log before it is given. A failure to write it is no permission.
+    pub async fn admit(
+        &self,
+        who: &Principal,
+        dataset: &Dataset,
+        door: &str,
+    ) -> Result<Decision, CatalogError> {
+        let decision = self.decide(who, Action::Read, dataset).await?;
+        let resource = self.inner.policies.resource(dataset);
+        let newest = dataset.newest.as_deref().map_or(Tier::Public, Resource::tier);
+        let held = dataset.record.embargo.is_some() || dataset.newest_embargo.is_some();
+        let open = resource.tier() == Tier::Public && newest == Tier::Public && !held;
+        if open && dataset.withdrawn.is_none() {
+            return Ok(decision);
+        }
+        let policies: Vec<&str> = decision.policies.iter().map(String::as_str).collect();
+        let said = Said::new(Act::Read, subject(who))
+            .on(dataset.full_name())
+            .with("door", door)
+            .with("policies", policies.join(", "));
+        let said = match decision.refusal_of_rows() {
+            Some(reason) => said.with("reason", reason).refused(),
+            None => said,
+        };
+        let mut write = self.inner.database.write().await?;
+        write.note(said).await?;
+        write.commit().await?;
+        Ok(decision)
     }
 
     /// The decision for a principal that was looked up.

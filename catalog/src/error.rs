@@ -51,6 +51,9 @@ pub enum CatalogError {
     /// The policies cannot be read, or fail. Nothing is allowed then.
     #[error("the policies: {0}")]
     Policy(String),
+    /// The audit log cannot be signed.
+    #[error("the audit log: {0}")]
+    Audit(String),
     /// The search index fails.
     #[error("search index {place}: {problem}")]
     Index {
@@ -71,7 +74,7 @@ impl Coded for CatalogError {
             Self::Argument(_) => ErrorCode::InvalidArgument,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::Backup(_) => ErrorCode::InvalidData,
-            Self::Policy(_) => ErrorCode::Internal,
+            Self::Policy(_) | Self::Audit(_) => ErrorCode::Internal,
             Self::Database { .. } | Self::Index { .. } => ErrorCode::Unavailable,
         }
     }

@@ -1,7 +1,8 @@
 //! Invitations: secrets that work once, for a day.
 
+use crate::audit::{Act, Said};
 use crate::register::timestamp;
-use crate::{Catalog, CatalogError, secret};
+use crate::{Catalog, CatalogError, OWNER, secret};
 use chrono::{Days, Utc};
 
 impl Catalog {
@@ -31,6 +32,7 @@ impl Catalog {
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
+        write.note(Said::new(Act::InvitePeer, OWNER).with("until", timestamp(tomorrow))).await?;
         write.commit().await
     }
 

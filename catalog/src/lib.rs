@@ -5,6 +5,7 @@
 
 mod access;
 mod ark;
+pub mod audit;
 mod chunk_index;
 mod content;
 mod datasets;
@@ -38,12 +39,16 @@ pub use prefill::prefill;
 pub use render::render_yaml;
 pub use secret::new_peer_secret;
 
+use audit::{Act, Said};
 use sqlx::Row;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Database, Engine};
 use tarn_schemas::LabName;
 use tarn_schemas::profile::community::Community;
+
+/// How grants and the audit log name whoever works on the home itself.
+const OWNER: &str = "owner";
 
 /// The catalog of one lab. Cheap to clone.
 ///
@@ -62,6 +67,7 @@ struct Inner {
     profiles: profiles::Profiles,
     lab: LabName,
     policies: policy::Policies,
+    signer: audit::Signer,
 }
 
 impl Catalog {
@@ -104,6 +110,7 @@ impl Catalog {
         if made.rows_affected() == 0 {
             return Err(is_one_already(&database));
         }
+        write.note(Said::new(Act::Create, OWNER).with("lab", lab.as_str())).await?;
         write.commit().await?;
         Self::with_database(folder, database).await
     }
@@ -192,7 +199,9 @@ impl Catalog {
         let index = search::Index::new(folder, id);
         let chunks = ChunkIndex::new(folder.join("chunks"));
         let profiles = profiles::Profiles::new(folder.join("profiles"));
-        Ok(Self { inner: Arc::new(Inner { database, index, chunks, profiles, lab, policies }) })
+        let signer = audit::Signer::new(folder);
+        let inner = Inner { database, index, chunks, profiles, lab, policies, signer };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What happened after a place in the feed of changes, oldest first. The feed names every dataset,
@@ -238,11 +247,15 @@ impl Catalog {
         let text = serde_json::to_string(defaults)
             .map_err(|error| database.unreadable("the lab's defaults", &error))?;
         let mut write = database.write().await?;
-        sqlx::query("UPDATE lab SET defaults = $1")
-            .bind(text)
+        let changed = sqlx::query("UPDATE lab SET defaults = $1 WHERE defaults <> $1")
+            .bind(&text)
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
+        if changed.rows_affected() == 0 {
+            return Ok(());
+        }
+        write.note(Said::new(Act::ChangeDefaults, OWNER).with("defaults", text)).await?;
         write.commit().await
     }
 }

@@ -137,6 +137,11 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// `lab.name@version`.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}@{}", self.lab, self.name, self.version)
+    }
+
     /// What those see who may know of it and no more: identifier, title, tier and whom to ask.
     pub(crate) fn redacted(self) -> Self {
         let Self { lab, name, version, ark, tier, record, withdrawn, registered_at, .. } = self;

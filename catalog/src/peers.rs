@@ -1,8 +1,9 @@
 //! Peer labs: who they are, the secret both share, what they last said of their tables.
 
+use crate::audit::{Act, Said};
 use crate::model::Peer;
 use crate::register::timestamp;
-use crate::{Catalog, CatalogError, secret};
+use crate::{Catalog, CatalogError, OWNER, secret};
 use chrono::Utc;
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -44,6 +45,11 @@ impl Catalog {
             ),
             _ => database.error(&error),
         })?;
+        let said = Said::new(Act::ChangePeer, OWNER)
+            .with("peer", peer.lab.as_str())
+            .with("flight", peer.flight.as_str())
+            .with("http", peer.http.as_str());
+        write.note(said).await?;
         write.commit().await
     }
 
@@ -65,6 +71,9 @@ impl Catalog {
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
+        if removed.rows_affected() > 0 {
+            write.note(Said::new(Act::RemovePeer, OWNER).with("peer", lab.as_str())).await?;
+        }
         write.commit().await?;
         Ok(removed.rows_affected() > 0)
     }

@@ -1,12 +1,13 @@
 //! People: what decisions know of them, and what they were granted.
 
+use crate::audit::{Act, Said};
 use crate::policy::assurance;
 use crate::register::timestamp;
-use crate::{Catalog, CatalogError, Grant, PersonAttributes};
+use crate::{Catalog, CatalogError, Grant, OWNER, PersonAttributes};
 use chrono::Utc;
 use sqlx::any::AnyRow;
 use std::collections::BTreeSet;
-use tarn_schemas::DatasetName;
+use tarn_schemas::{DatasetName, LabName};
 
 /// Longest text of an attribute, and most values of one.
 const LONGEST: usize = 200;
@@ -64,11 +65,13 @@ impl Catalog {
                  changed_at = excluded.changed_at",
         )
         .bind(subject)
-        .bind(text)
+        .bind(&text)
         .bind(timestamp(Utc::now()))
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
+        let said = Said::new(Act::ChangePerson, OWNER).with("who", subject);
+        write.note(said.with("attributes", text)).await?;
         write.commit().await
     }
 
@@ -82,6 +85,9 @@ impl Catalog {
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
+        if removed.rows_affected() > 0 {
+            write.note(Said::new(Act::RemovePerson, OWNER).with("who", subject)).await?;
+        }
         write.commit().await?;
         Ok(removed.rows_affected() > 0)
     }
@@ -123,6 +129,7 @@ impl Catalog {
         let database = &self.inner.database;
         let mut write = database.write().await?;
         insert_grant(database, &mut write, grant).await?;
+        write.note(granted(self.lab(), grant)).await?;
         write.commit().await
     }
 
@@ -140,6 +147,16 @@ impl Catalog {
             revoked_at: database.optional_text(row, "revoked_at")?,
         })
     }
+}
+
+/// What is said of a grant.
+pub(crate) fn granted(lab: &LabName, grant: &Grant) -> Said {
+    Said::new(Act::ApproveAccess, grant.granted_by.as_str())
+        .on(format!("{lab}.{}", grant.dataset))
+        .with("who", grant.subject.as_str())
+        .with("grant", grant.id.as_str())
+        .with("purpose", grant.purpose.as_str())
+        .with("until", grant.expires_at.as_str())
 }
 
 /// Adds a grant to a transaction.

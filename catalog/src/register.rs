@@ -1,5 +1,6 @@
 //! Writing datasets: registration, versions, tables. Each is one transaction.
 
+use crate::audit::{Act, Said};
 use crate::content::{changes, hash, same_table};
 use crate::datasets::{Stored, load, no_dataset};
 use crate::decision::{Action, may_write_here};
@@ -195,6 +196,11 @@ impl Catalog {
         let inherited = stored.dataset.inherited.as_ref();
         self.put_inherited(&mut write, &stored.dataset.name, inherited).await?;
         self.hand_on(&mut write, &stored.dataset.name, &here).await?;
+        let said = Said::new(Act::Register, subject(who))
+            .on(stored.dataset.full_name())
+            .with("tier", stored.dataset.tier.as_str())
+            .with("content", stored.content_hash.as_str());
+        write.note(said).await?;
         write.commit().await?;
         let missing = missing(metrics);
         Ok(Registered { dataset: stored.dataset, created: true, missing, notices })
@@ -268,6 +274,10 @@ impl Catalog {
             self.update(&mut write, &stored).await?;
             newest = stored.dataset;
         }
+        let said = Said::new(Act::PutTables, subject(who))
+            .on(newest.full_name())
+            .with("tables", added.join(", "));
+        write.note(said).await?;
         write.commit().await?;
         Ok(newest.version)
     }

@@ -1,8 +1,9 @@
 //! API tokens: made, listed, revoked, checked.
 
+use crate::audit::{Act, Said};
 use crate::model::TokenInfo;
 use crate::register::timestamp;
-use crate::{Catalog, CatalogError, secret};
+use crate::{Catalog, CatalogError, OWNER, secret};
 use chrono::{DateTime, Days, Utc};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -63,6 +64,12 @@ impl Catalog {
             .await
             .map_err(|error| database.error(&error))?;
             if made.rows_affected() == 1 {
+                let said = Said::new(Act::CreateToken, OWNER)
+                    .with("token", id)
+                    .with("name", name)
+                    .with("scope", scope.trim_matches('"'))
+                    .with("until", timestamp(expires));
+                write.note(said).await?;
                 write.commit().await?;
                 return Ok(token);
             }
@@ -92,6 +99,9 @@ impl Catalog {
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
+        if revoked.rows_affected() > 0 {
+            write.note(Said::new(Act::RevokeToken, OWNER).with("token", name_or_id)).await?;
+        }
         write.commit().await?;
         Ok(revoked.rows_affected())
     }

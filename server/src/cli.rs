@@ -76,6 +76,9 @@ pub(crate) enum Command {
     /// Ask for access to datasets, decide about it, explain it
     #[command(subcommand)]
     Access(Access),
+    /// Who read and did what: list the log, prove that nobody changed it
+    #[command(subcommand)]
+    Audit(Audit),
     /// Say what decisions know of people: groups, clearances, citizenships
     #[command(subcommand)]
     User(User),
@@ -223,6 +226,46 @@ Example:
         /// NAME of a token of this lab, or NAME@LAB of a peer
         #[arg(value_name = "NAME")]
         name: String,
+    },
+}
+
+/// `tarn audit`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// List entries, the oldest first
+    #[command(after_help = "\
+Examples:
+  tarn audit list --dataset trial_7 --since 2026-11-01
+  tarn audit list --person ann
+  tarn audit list --json > log.json")]
+    List {
+        /// What this person did: owner, anonymous, NAME of a token of this lab, NAME@LAB of a peer
+        #[arg(long, value_name = "NAME")]
+        person: Option<String>,
+        /// What was done with this dataset
+        #[arg(long, value_name = "DATASET")]
+        dataset: Option<String>,
+        /// At or after this day or moment, in UTC
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Before this day or moment, in UTC
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+    },
+    /// Check every entry, and name the first that is not as it was written
+    #[command(after_help = "\
+Examples:
+  tarn audit verify
+  tarn audit verify --json | jq .head > head.json     # to be kept somewhere else
+  tarn audit verify --head head.json                  # nothing before it was rewritten
+  tarn audit verify log.json --head head.json         # without the home")]
+    Verify {
+        /// A whole log that `tarn audit list --json` printed, instead of that of the home
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// A signed head that was kept; the log has to continue it
+        #[arg(long = "head", value_name = "FILE")]
+        heads: Vec<PathBuf>,
     },
 }
 

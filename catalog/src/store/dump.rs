@@ -125,6 +125,22 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
         ],
     ),
     ("derivation", &[("input", Text), ("dataset", Text)]),
+    (
+        "audit",
+        &[
+            ("sequence", Integer),
+            ("at", Text),
+            ("person", Text),
+            ("act", Text),
+            ("dataset", Text),
+            ("entry", Text),
+        ],
+    ),
+    (
+        "audit_node",
+        &[("level", Integer), ("position", Integer), ("filled_by", Integer), ("hash", Text)],
+    ),
+    ("audit_head", &[("size", Integer), ("head", Text)]),
 ];
 
 /// The first line of a backup.

@@ -42,6 +42,11 @@ pub(crate) struct Write<'a> {
 }
 
 impl Write<'_> {
+    /// The database that is written to.
+    pub(crate) fn database(&self) -> &Database {
+        self.database
+    }
+
     /// Makes everything durable at once.
     pub(crate) async fn commit(self) -> Result<(), CatalogError> {
         let database = self.database;

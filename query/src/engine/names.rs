@@ -8,7 +8,7 @@ use datafusion::catalog::CatalogProvider;
 use datafusion::common::TableReference;
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use std::sync::Arc;
-use tarn_catalog::{Action, Catalog, CatalogError, Dataset, TableEntry};
+use tarn_catalog::{Catalog, CatalogError, Dataset, TableEntry};
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName};
 
 /// The schema that unqualified names are looked up in. No dataset can have this name.
@@ -100,7 +100,7 @@ impl<'a> Names<'a> {
         let provider = match used {
             Use::Describe => Arc::new(ListedTable::new(schema_of(&entry)?)),
             Use::Read => {
-                let decision = self.catalog.decide(self.who, Action::Read, &dataset).await?;
+                let decision = self.catalog.admit(self.who, &dataset, "sql").await?;
                 if let Some(reason) = decision.refusal_of_rows() {
                     return Err(QueryError::Denied(reason));
                 }

@@ -193,7 +193,7 @@ impl Guard {
             *asked = Instant::now();
         }
         self.catalog.check_current(&self.who).await?;
-        Grant::ask(&self.catalog, &self.who, &self.request).await.map(|_| ())
+        Grant::ask_again(&self.catalog, &self.who, &self.request).await
     }
 }
 

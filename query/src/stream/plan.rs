@@ -83,6 +83,32 @@ impl Grant {
         who: &Principal,
         request: &StreamRequest,
     ) -> Result<Self, QueryError> {
+        let found = Self::find(catalog, who, request).await?;
+        match catalog.admit(who, &found.dataset, "stream").await?.refusal_of_rows() {
+            None => Ok(found),
+            Some(reason) => Err(QueryError::Denied(reason)),
+        }
+    }
+
+    /// Asks again while a stream runs. That it began is in the audit log; that it was ended will be.
+    pub(crate) async fn ask_again(
+        catalog: &Catalog,
+        who: &Principal,
+        request: &StreamRequest,
+    ) -> Result<(), QueryError> {
+        let found = Self::find(catalog, who, request).await?;
+        let now = catalog.decide(who, Action::Read, &found.dataset).await?;
+        if now.refusal_of_rows().is_some() {
+            Self::ask(catalog, who, request).await?;
+        }
+        Ok(())
+    }
+
+    async fn find(
+        catalog: &Catalog,
+        who: &Principal,
+        request: &StreamRequest,
+    ) -> Result<Self, QueryError> {
         let (dataset, table) = resolve(catalog.lab(), request)?;
         let (dataset, entry) = if let Some(table) = table {
             catalog.table(who, &dataset, &table).await?
@@ -103,10 +129,7 @@ impl Grant {
             let entry = entry.clone();
             (found, entry)
         };
-        match catalog.decide(who, Action::Read, &dataset).await?.refusal_of_rows() {
-            None => Ok(Self { dataset, entry }),
-            Some(reason) => Err(QueryError::Denied(reason)),
-        }
+        Ok(Self { dataset, entry })
     }
 
     /// The plan's id, before anything is read.

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod access;
+mod audit;
 mod backup;
 mod datasets;
 mod export;
@@ -16,6 +17,8 @@ mod sql;
 mod stream;
 mod token;
 mod user;
+
+pub(crate) use audit::moment;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -66,6 +69,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Stream(args) => stream::run(&context, args).await,
         Command::Serve(_) => serve::run(&context).await,
         Command::Access(args) => access::run(&context, args).await,
+        Command::Audit(args) => audit::run(&context, args).await,
         Command::User(args) => user::run(&context, args).await,
         Command::Retract(args) => access::retract(&context, &args).await,
         Command::Backup(args) => backup::backup(&context, &args).await,

@@ -5,10 +5,15 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::http;
 use std::net::SocketAddr;
+use std::time::Duration;
+use tarn_catalog::Catalog;
 use tarn_query::flight;
 use tarn_schemas::ErrorCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+/// How often the audit log is signed where something was added.
+const SIGNING: Duration = Duration::from_secs(10);
 
 /// Serves HTTP and Flight until Ctrl-C or SIGTERM; running answers are finished first.
 pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
@@ -41,6 +46,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         wait_for_signal().await;
         stopper.cancel();
     });
+    tokio::spawn(stop.clone().run_until_cancelled_owned(sign_heads(home.catalog.clone())));
     let (pages, streams) = tokio::join!(
         async {
             let done = pages.await;
@@ -70,6 +76,17 @@ async fn listen(door: &str, variable: &str, address: SocketAddr) -> Result<TcpLi
             format!("{door} on {address}: {problem}; choose another with {variable}=127.0.0.1:PORT or `{key}` in tarn.toml"),
         )
     })
+}
+
+/// Signs the state of the audit log again and again, so that what was there cannot be rewritten
+/// unnoticed later on.
+async fn sign_heads(catalog: Catalog) {
+    loop {
+        if let Err(error) = catalog.audit_head().await {
+            tracing::warn!(%error, "the audit log is not signed");
+        }
+        tokio::time::sleep(SIGNING).await;
+    }
 }
 
 async fn wait_for_signal() {

@@ -11,7 +11,6 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use tarn_catalog::Action;
 use tarn_connectors::Location;
 use tarn_schemas::ErrorCode;
 
@@ -74,7 +73,7 @@ pub(crate) async fn file(
     Path((lab, name, place, _)): Path<(String, String, usize, String)>,
 ) -> Result<Response, Refusal> {
     let dataset = find(&door, &who, &lab, &name).await?;
-    let decision = door.catalog.decide(&who, Action::Read, &dataset).await?;
+    let decision = door.catalog.admit(&who, &dataset, "file").await?;
     if let Some(reason) = decision.refusal_of_rows() {
         return Err(Failure::new(ErrorCode::PermissionDenied, reason).into());
     }

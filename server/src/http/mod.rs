@@ -1,6 +1,7 @@
 //! The HTTP door: REST under `/api/v1`, health, metrics, dataset pages and ARKs.
 
 mod access;
+mod audit;
 mod auth;
 mod data;
 mod datasets;
@@ -73,6 +74,10 @@ pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: Str
         .route("/api/v1/access/requests/{id}/approve", post(access::approve))
         .route("/api/v1/access/requests/{id}/deny", post(access::deny))
         .route("/api/v1/access/grants/{id}/revoke", post(access::revoke))
+        .route("/api/v1/audit", get(audit::list))
+        .route("/api/v1/audit/head", get(audit::head))
+        .route("/api/v1/audit/inclusion", get(audit::inclusion))
+        .route("/api/v1/audit/consistency", get(audit::consistency))
         .route("/datasets/{lab}/{name}", get(page::dataset))
         .route("/datasets/{lab}/{name}/linkset", get(exports::linkset))
         .route("/ark:/{naan}/{name}", get(page::resolve))

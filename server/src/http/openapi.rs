@@ -1,6 +1,6 @@
 //! The description of the API.
 
-use super::{access, data, datasets, exports, health, problem, search, sql};
+use super::{access, audit, data, datasets, exports, health, problem, search, sql};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -28,6 +28,10 @@ use utoipa::OpenApi;
         access::approve,
         access::deny,
         access::revoke,
+        audit::list,
+        audit::head,
+        audit::inclusion,
+        audit::consistency,
         health::live,
         health::ready,
         health::metrics

@@ -2,6 +2,8 @@
 
 #[path = "../access.rs"]
 mod access;
+#[path = "../audit.rs"]
+mod audit;
 #[path = "../durability.rs"]
 mod durability;
 #[path = "../identity.rs"]

@@ -1,0 +1,217 @@
+//! Signed heads: what the log was at a moment.
+
+use super::log::{count, hashes};
+use super::{hash_of, hexadecimal, merkle};
+use crate::register::timestamp;
+use crate::{Catalog, CatalogError};
+use chrono::Utc;
+use ring::rand::SystemRandom;
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tarn_schemas::LabName;
+
+/// The state of a log, signed by its node with Ed25519 (RFC 8032).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedHead {
+    /// When it was signed, RFC 3339 in UTC.
+    pub at: String,
+    /// Public key of the node, 64 hexadecimal digits.
+    pub key: String,
+    /// Whose log it is.
+    pub lab: LabName,
+    /// Root of the Merkle tree over the entries, in hexadecimal.
+    pub root: String,
+    /// Signature over the canonical JSON of the other fields, 128 hexadecimal digits.
+    pub signature: String,
+    /// Number of entries.
+    pub size: u64,
+}
+
+/// What is signed, in the order of canonical JSON.
+#[derive(Serialize)]
+struct Signed<'a> {
+    at: &'a str,
+    key: &'a str,
+    lab: &'a LabName,
+    root: &'a str,
+    size: u64,
+}
+
+impl SignedHead {
+    fn signed(&self) -> Vec<u8> {
+        let Self { at, key, lab, root, size, .. } = self;
+        // Texts and a number: there is nothing that JSON could not hold.
+        serde_json::to_vec(&Signed { at, key, lab, root, size: *size }).unwrap_or_default()
+    }
+
+    /// Whether the signature is that of the key that the head names. Whether that is the node's key,
+    /// somebody has to know who keeps heads.
+    pub fn is_signed(&self) -> bool {
+        let signature: Option<Vec<u8>> = (self.signature.len() == 128)
+            .then(|| self.signature.split_at_checked(64))
+            .flatten()
+            .and_then(|(first, last)| Some([hash_of(first)?, hash_of(last)?].concat()));
+        let (Some(key), Some(signature)) = (hash_of(&self.key), signature) else { return false };
+        UnparsedPublicKey::new(&ED25519, key).verify(&self.signed(), &signature).is_ok()
+    }
+}
+
+/// The node's key, in the file `audit.key` of its home. It is made when it is first needed, and is not
+/// in the database: who can write there cannot sign.
+#[derive(Debug)]
+pub(crate) struct Signer {
+    path: PathBuf,
+    key: OnceLock<Ed25519KeyPair>,
+}
+
+impl Signer {
+    pub(crate) fn new(home: &Path) -> Self {
+        Self { path: home.join("audit.key"), key: OnceLock::new() }
+    }
+
+    fn key(&self) -> Result<&Ed25519KeyPair, CatalogError> {
+        if let Some(key) = self.key.get() {
+            return Ok(key);
+        }
+        let failed = |problem: String| {
+            CatalogError::Audit(format!("its key {}: {problem}", self.path.display()))
+        };
+        let bytes = match std::fs::read(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.make().map_err(|error| failed(error.to_string()))?;
+                std::fs::read(&self.path)
+            }
+            read => read,
+        };
+        let bytes = bytes.map_err(|error| failed(error.to_string()))?;
+        let key = Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| {
+            failed("this is no Ed25519 key; put the file back that was there".to_owned())
+        })?;
+        Ok(self.key.get_or_init(|| key))
+    }
+
+    /// Makes the file, unless another process does at the same time.
+    fn make(&self) -> std::io::Result<()> {
+        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+            .map_err(|_| std::io::Error::other("the system gives no random numbers"))?;
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let own = self.path.with_extension(format!("key.{}", uuid::Uuid::new_v4().simple()));
+        let mut file = options.open(&own)?;
+        file.write_all(key.as_ref())?;
+        file.sync_all()?;
+        // A link is made whole or not at all, and never over what is there.
+        let linked = std::fs::hard_link(&own, &self.path);
+        std::fs::remove_file(&own)?;
+        match linked {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        }
+    }
+}
+
+impl Catalog {
+    /// The state of the log now, signed and kept. As long as nothing is added the head stays the same.
+    pub async fn audit_head(&self) -> Result<SignedHead, CatalogError> {
+        let database = &self.inner.database;
+        let mut read = database.read().await?;
+        let size = count(database, &mut read).await?;
+        let kept = self.kept_heads(&mut read, size).await?;
+        if let Some(kept) = kept.into_iter().find(|head| head.size == size) {
+            return Ok(kept);
+        }
+        let root = match size {
+            0 => merkle::empty(),
+            _ => hashes(database, &mut read, &[(0, size)]).await?.pop().unwrap_or_default(),
+        };
+        drop(read);
+        let key = self.inner.signer.key()?;
+        let mut head = SignedHead {
+            at: timestamp(Utc::now()),
+            key: hexadecimal(key.public_key().as_ref()),
+            lab: self.lab().clone(),
+            root: hexadecimal(&root),
+            signature: String::new(),
+            size,
+        };
+        head.signature = hexadecimal(key.sign(&head.signed()).as_ref());
+        let text =
+            serde_json::to_string(&head).map_err(|error| database.unreadable("a head", &error))?;
+        let mut write = database.write().await?;
+        sqlx::query(
+            "INSERT INTO audit_head (size, head) VALUES ($1, $2) ON CONFLICT (size) DO NOTHING",
+        )
+        .bind(i64::try_from(size).unwrap_or(i64::MAX))
+        .bind(text)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        write.commit().await?;
+        Ok(head)
+    }
+
+    /// Heads that were signed of logs of at least this size, the shortest log first.
+    pub(super) async fn kept_heads(
+        &self,
+        read: &mut sqlx::Transaction<'static, sqlx::Any>,
+        size: u64,
+    ) -> Result<Vec<SignedHead>, CatalogError> {
+        let database = &self.inner.database;
+        let rows = sqlx::query("SELECT head FROM audit_head WHERE size >= $1 ORDER BY size")
+            .bind(i64::try_from(size).unwrap_or(i64::MAX))
+            .fetch_all(&mut **read)
+            .await
+            .map_err(|error| database.error(&error))?;
+        rows.iter()
+            .map(|row| {
+                serde_json::from_str(&database.text(row, "head")?)
+                    .map_err(|error| database.unreadable("a signed head", &error))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_signed_by_the_key_of_the_home_and_by_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        let signer = Signer::new(home.path());
+        let key = signer.key().unwrap();
+        let mut head = SignedHead {
+            at: "2026-11-22T00:00:00Z".to_owned(),
+            key: hexadecimal(key.public_key().as_ref()),
+            lab: LabName::new("ornl").unwrap(),
+            root: "ab".repeat(32),
+            signature: String::new(),
+            size: 3,
+        };
+        assert!(!head.is_signed());
+        head.signature = hexadecimal(key.sign(&head.signed()).as_ref());
+        assert!(head.is_signed());
+        for forged in [
+            SignedHead { size: 2, ..head.clone() },
+            SignedHead { root: "ac".repeat(32), ..head.clone() },
+            SignedHead { key: "ab".repeat(32), ..head.clone() },
+            SignedHead { signature: "ab".repeat(64), ..head.clone() },
+            SignedHead { signature: "é".repeat(64), ..head.clone() },
+        ] {
+            assert!(!forged.is_signed(), "{forged:?}");
+        }
+        // The same key the next time; a file that is none is said to be none, and left alone.
+        let again = Signer::new(home.path());
+        assert_eq!(hexadecimal(again.key().unwrap().public_key().as_ref()), head.key);
+        std::fs::write(home.path().join("audit.key"), "x").unwrap();
+        let error = Signer::new(home.path()).key().unwrap_err();
+        assert!(error.to_string().contains("audit.key"), "{error}");
+    }
+}

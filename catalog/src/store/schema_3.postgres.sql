@@ -1,0 +1,30 @@
+-- Schema 3: the audit log.
+
+-- An entry is the canonical JSON of `entry`; the other columns are taken from it, to look it up by.
+CREATE TABLE audit (
+    sequence BIGINT PRIMARY KEY,
+    at TEXT COLLATE "C" NOT NULL,
+    person TEXT COLLATE "C" NOT NULL,
+    act TEXT COLLATE "C" NOT NULL,
+    dataset TEXT COLLATE "C",
+    entry TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX audit_by_person ON audit (person, sequence);
+CREATE INDEX audit_by_dataset ON audit (dataset, sequence);
+CREATE INDEX audit_by_time ON audit (at);
+
+-- Hashes of the full subtrees of the Merkle tree, leaves at level 0, with the entry that filled each.
+CREATE TABLE audit_node (
+    level BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    filled_by BIGINT NOT NULL,
+    hash TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (level, position)
+);
+CREATE INDEX audit_node_by_entry ON audit_node (filled_by);
+
+-- Signed heads as JSON, by the number of entries that they are about.
+CREATE TABLE audit_head (
+    size BIGINT PRIMARY KEY,
+    head TEXT COLLATE "C" NOT NULL
+);

@@ -1,0 +1,30 @@
+-- Schema 3: the audit log.
+
+-- An entry is the canonical JSON of `entry`; the other columns are taken from it, to look it up by.
+CREATE TABLE audit (
+    sequence INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    person TEXT NOT NULL,
+    act TEXT NOT NULL,
+    dataset TEXT,
+    entry TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_by_person ON audit (person, sequence);
+CREATE INDEX audit_by_dataset ON audit (dataset, sequence);
+CREATE INDEX audit_by_time ON audit (at);
+
+-- Hashes of the full subtrees of the Merkle tree, leaves at level 0, with the entry that filled each.
+CREATE TABLE audit_node (
+    level INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    filled_by INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    PRIMARY KEY (level, position)
+) STRICT;
+CREATE INDEX audit_node_by_entry ON audit_node (filled_by);
+
+-- Signed heads as JSON, by the number of entries that they are about.
+CREATE TABLE audit_head (
+    size INTEGER PRIMARY KEY,
+    head TEXT NOT NULL
+) STRICT;

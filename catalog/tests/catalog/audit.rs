@@ -1,0 +1,222 @@
+//! What is in the audit log, and that nothing of it can be changed unnoticed.
+
+use super::support::*;
+use chrono::{Duration, Utc};
+use tarn_catalog::audit::{Act, AuditFault, AuditFilter, Outcome, SignedHead, merkle, verify_text};
+use tarn_schemas::code::{Coded, ErrorCode};
+use tarn_schemas::record::Embargo;
+
+async fn entries(catalog: &Catalog, filter: AuditFilter) -> Vec<tarn_catalog::audit::AuditEntry> {
+    catalog.audit(&Principal::Owner, &filter).await.unwrap()
+}
+
+/// A log with a few acts in it.
+async fn busy(folder: &Path) -> Catalog {
+    let catalog = catalog(folder).await;
+    for name in ["a", "b", "c"] {
+        catalog.register(&Principal::Owner, registered(name), data()).await.unwrap();
+    }
+    for who in [person(Scope::Read), Principal::Anonymous] {
+        let dataset = catalog.dataset(&who, &named("a")).await.unwrap();
+        catalog.admit(&who, &dataset, "sql").await.unwrap();
+    }
+    catalog.create_token("ada", Scope::Read, 7).await.unwrap();
+    catalog.revoke_token("ada").await.unwrap();
+    catalog
+}
+
+#[tokio::test]
+async fn acts_and_decisions_are_found_by_person_dataset_and_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = Utc::now();
+    let catalog = busy(folder.path()).await;
+    let all = entries(&catalog, AuditFilter::default()).await;
+    let acts: Vec<Act> = all.iter().map(|entry| entry.act).collect();
+    assert_eq!(
+        acts,
+        [
+            Act::Create,
+            Act::Register,
+            Act::Register,
+            Act::Register,
+            Act::Read,
+            Act::Read,
+            Act::CreateToken,
+            Act::RevokeToken
+        ]
+    );
+    let of_a =
+        entries(&catalog, AuditFilter { dataset: Some(named("ornl.a")), ..AuditFilter::default() })
+            .await;
+    let found: Vec<(&str, Outcome)> =
+        of_a.iter().map(|entry| (entry.person.as_str(), entry.outcome)).collect();
+    assert_eq!(
+        found,
+        [
+            ("owner", Outcome::Allowed),
+            ("person:ada", Outcome::Allowed),
+            ("anonymous", Outcome::Refused)
+        ]
+    );
+    assert!(of_a[2].details["reason"].contains("sign in"), "{:?}", of_a[2]);
+    assert!(of_a.iter().all(|entry| entry.dataset.as_deref() == Some("ornl.a@1")));
+    let of_ada = AuditFilter { person: Some("person:ada".to_owned()), ..AuditFilter::default() };
+    assert_eq!(entries(&catalog, of_ada).await.len(), 1);
+    let none = AuditFilter { until: Some(begin), ..AuditFilter::default() };
+    assert!(entries(&catalog, none).await.is_empty());
+    let later =
+        AuditFilter { since: Some(Utc::now() + Duration::days(1)), ..AuditFilter::default() };
+    assert!(entries(&catalog, later).await.is_empty());
+    let page = AuditFilter { from: 3, limit: Some(2), ..AuditFilter::default() };
+    let page: Vec<u64> = entries(&catalog, page).await.iter().map(|e| e.sequence).collect();
+    assert_eq!(page, [3, 4]);
+    // No secret is in it, and it is not for everyone.
+    assert!(!serde_json::to_string(&all).unwrap().contains("tarn_t_"));
+    for who in [person(Scope::Write), Principal::Anonymous] {
+        let error = catalog.audit(&who, &AuditFilter::default()).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::PermissionDenied);
+    }
+    assert!(catalog.audit(&person(Scope::Admin), &AuditFilter::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn public_data_leave_without_an_entry_and_embargoed_ones_with_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    catalog.register(&Principal::Owner, record("open"), data()).await.unwrap();
+    let until = (Utc::now() + Duration::days(30)).date_naive().to_string();
+    let held = Record {
+        embargo: Some(Embargo { until, reason: "in review".to_owned() }),
+        ..record("held")
+    };
+    catalog.register(&Principal::Owner, held, data()).await.unwrap();
+    let before = entries(&catalog, AuditFilter::default()).await.len();
+    for name in ["open", "held"] {
+        let dataset = catalog.dataset(&Principal::Anonymous, &named(name)).await.unwrap();
+        catalog.admit(&Principal::Anonymous, &dataset, "file").await.unwrap();
+    }
+    let after = entries(&catalog, AuditFilter::default()).await;
+    assert_eq!(after.len(), before + 1);
+    let last = after.last().unwrap();
+    assert_eq!(last.dataset.as_deref(), Some("ornl.held@1"));
+    assert_eq!((last.outcome, last.details["door"].as_str()), (Outcome::Refused, "file"));
+}
+
+async fn verify(catalog: &Catalog, heads: Vec<SignedHead>) -> Result<u64, AuditFault> {
+    let found = catalog.audit_verify(&Principal::Owner, heads).await.unwrap();
+    found.map(|verified| verified.entries)
+}
+
+fn hash(text: &str) -> merkle::Hash {
+    let bytes: Vec<u8> = (0..32)
+        .map(|place| u8::from_str_radix(&text[2 * place..2 * place + 2], 16).unwrap())
+        .collect();
+    bytes.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn heads_and_proofs_hold_for_every_entry_and_every_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let mut heads = vec![catalog.audit_head().await.unwrap()];
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        catalog.register(&Principal::Owner, record(name), data()).await.unwrap();
+        heads.push(catalog.audit_head().await.unwrap());
+    }
+    assert_eq!(catalog.audit_head().await.unwrap(), heads[6]);
+    let all = entries(&catalog, AuditFilter::default()).await;
+    for head in &heads {
+        assert!(head.is_signed());
+        for entry in all.iter().take(usize::try_from(head.size).unwrap()) {
+            let path = catalog.audit_inclusion(entry.sequence, head.size).await.unwrap();
+            let path: Vec<_> = path.iter().map(|text| hash(text)).collect();
+            let leaf = merkle::leaf(entry.text().unwrap().as_bytes());
+            let root = hash(&head.root);
+            assert!(merkle::includes(&leaf, entry.sequence, head.size, &path, &root));
+        }
+        for later in heads.iter().filter(|later| later.size >= head.size) {
+            let path = catalog.audit_consistency(head.size, later.size).await.unwrap();
+            let path: Vec<_> = path.iter().map(|text| hash(text)).collect();
+            let (first, second) = (hash(&head.root), hash(&later.root));
+            assert!(merkle::is_consistent((head.size, &first), (later.size, &second), &path));
+        }
+    }
+    for (first, second) in [(0, 7), (7, 8), (8, 7)] {
+        assert!(catalog.audit_consistency(first, second).await.is_err());
+    }
+    assert!(catalog.audit_inclusion(7, 7).await.is_err());
+    assert_eq!(verify(&catalog, heads.clone()).await.unwrap(), 7);
+    // By the entries alone, as somebody has them who has no access to the database.
+    let texts: Vec<String> = all.iter().map(|entry| entry.text().unwrap()).collect();
+    assert_eq!(verify_text(&texts, heads).unwrap().heads, 7);
+    // Another lab's head is no head of this log.
+    let other =
+        SignedHead { lab: LabName::new("anl").unwrap(), ..catalog.audit_head().await.unwrap() };
+    assert!(catalog.audit_verify(&Principal::Owner, vec![other]).await.is_err());
+}
+
+#[tokio::test]
+async fn whatever_is_changed_in_the_database_is_named() {
+    for (statement, first) in [
+        ("UPDATE audit SET entry = replace(entry, 'ornl.b@1', 'ornl.x@1') WHERE sequence = 2", 2),
+        ("UPDATE audit SET person = 'person:eve' WHERE sequence = 4", 4),
+        ("UPDATE audit SET dataset = NULL WHERE sequence = 3", 3),
+        ("UPDATE audit SET entry = ' ' || entry WHERE sequence = 1", 1),
+        ("UPDATE audit SET entry = 'x' WHERE sequence = 0", 0),
+        ("DELETE FROM audit WHERE sequence = 5", 5),
+        ("DELETE FROM audit WHERE sequence = 7", 7),
+        ("DELETE FROM audit_node WHERE level = 1 AND position = 1", 3),
+        ("DELETE FROM audit_node WHERE level = 0 AND position = 6", 6),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = busy(folder.path()).await;
+        let head = catalog.audit_head().await.unwrap();
+        assert_eq!(verify(&catalog, vec![head.clone()]).await.unwrap(), 8);
+        super::tamper(folder.path(), &[statement]).await;
+        match verify(&catalog, vec![head]).await.unwrap_err() {
+            AuditFault::Entry { sequence, .. } => assert_eq!(sequence, first, "{statement}"),
+            other @ AuditFault::Head { .. } => panic!("{statement}: {other}"),
+        }
+    }
+}
+
+/// Who writes the database can make a log that fits together. A head that was signed before tells.
+#[tokio::test]
+async fn a_log_that_was_written_anew_is_not_the_one_that_was_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = busy(folder.path()).await;
+    let head = catalog.audit_head().await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let forged = busy(other.path()).await;
+    assert_eq!(verify(&forged, Vec::new()).await.unwrap(), 8);
+    assert!(matches!(verify(&forged, vec![head]).await, Err(AuditFault::Head { size: 8, .. })));
+    // A log that lost its tail, tree and heads with it, is shorter than what was signed.
+    let head = catalog.audit_head().await.unwrap();
+    super::tamper(
+        folder.path(),
+        &[
+            "DELETE FROM audit WHERE sequence >= 6",
+            "DELETE FROM audit_node WHERE filled_by >= 6",
+            "DELETE FROM audit_head",
+        ],
+    )
+    .await;
+    assert_eq!(verify(&catalog, Vec::new()).await.unwrap(), 6);
+    let fault = verify(&catalog, vec![head]).await.unwrap_err();
+    assert!(matches!(fault, AuditFault::Entry { sequence: 6, .. }), "{fault}");
+}
+
+#[tokio::test]
+async fn an_act_that_fails_leaves_no_entry_and_a_lost_tree_stops_acts() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = busy(folder.path()).await;
+    let bad = Record { title: String::new(), ..record("z") };
+    catalog.register(&Principal::Owner, bad, data()).await.unwrap_err();
+    assert_eq!(verify(&catalog, Vec::new()).await.unwrap(), 8);
+    super::tamper(folder.path(), &["DELETE FROM audit_node WHERE level = 0 AND position = 7"])
+        .await;
+    let error = catalog.register(&Principal::Owner, record("z"), data()).await.unwrap_err();
+    assert!(error.to_string().contains("tarn audit verify"), "{error}");
+    let dataset = catalog.dataset(&Principal::Owner, &named("a")).await.unwrap();
+    catalog.admit(&Principal::Owner, &dataset, "sql").await.unwrap_err();
+}
