@@ -136,6 +136,17 @@ pub struct Dataset {
     pub registered_at: String,
 }
 
+/// A dataset as harvesters get it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Harvested {
+    /// Its identifier.
+    pub ark: String,
+    /// When it changed last, RFC 3339 in UTC.
+    pub at: String,
+    /// The dataset; none if it is gone.
+    pub dataset: Option<Dataset>,
+}
+
 impl Dataset {
     /// `lab.name@version`.
     pub fn full_name(&self) -> String {

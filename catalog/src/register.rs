@@ -196,6 +196,7 @@ impl Catalog {
         let inherited = stored.dataset.inherited.as_ref();
         self.put_inherited(&mut write, &stored.dataset.name, inherited).await?;
         self.hand_on(&mut write, &stored.dataset.name, &here).await?;
+        self.note_published(&mut write, &stored.dataset).await?;
         let said = Said::new(Act::Register, subject(who))
             .on(stored.dataset.full_name())
             .with("tier", stored.dataset.tier.as_str())
@@ -274,6 +275,7 @@ impl Catalog {
             self.update(&mut write, &stored).await?;
             newest = stored.dataset;
         }
+        self.note_published(&mut write, &newest).await?;
         let said = Said::new(Act::PutTables, subject(who))
             .on(newest.full_name())
             .with("tables", added.join(", "));
@@ -450,15 +452,23 @@ impl Catalog {
         dataset: &Dataset,
         kind: &str,
     ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        // Times go with sequences, also where a clock went back.
+        let last = sqlx::query("SELECT at FROM change ORDER BY sequence DESC LIMIT 1")
+            .fetch_optional(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        let last = last.map(|row| database.text(&row, "at")).transpose()?;
+        let now = timestamp(Utc::now());
         sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES ($1, $2, $3, $4)")
             .bind(dataset.name.as_str())
             .bind(i64::from(dataset.version))
             .bind(kind)
-            .bind(timestamp(Utc::now()))
+            .bind(last.filter(|last| *last > now).unwrap_or(now))
             .execute(&mut *write.transaction)
             .await
-            .map_err(|error| self.inner.database.error(&error))?;
-        Ok(())
+            .map(drop)
+            .map_err(|error| database.error(&error))
     }
 }
 

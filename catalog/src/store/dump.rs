@@ -48,6 +48,7 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("registrant", Text),
             ("inherited", Text),
             ("withdrawn", Text),
+            ("published", Text),
         ],
     ),
     (

@@ -104,6 +104,11 @@ impl Database {
         Ok(Write { transaction, database: self, _turn: turn })
     }
 
+    /// Returns once everything that was being written is there, or is not going to be.
+    pub(crate) async fn settle(&self) -> Result<(), CatalogError> {
+        self.write().await.map(drop)
+    }
+
     /// What the database said, with what to do.
     pub(crate) fn error(&self, error: &sqlx::Error) -> CatalogError {
         problem::explain(&self.engine, error)

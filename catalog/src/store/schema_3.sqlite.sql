@@ -1,4 +1,4 @@
--- Schema 3: the audit log.
+-- Schema 3: the audit log, and what was published.
 
 -- An entry is the canonical JSON of `entry`; the other columns are taken from it, to look it up by.
 CREATE TABLE audit (
@@ -28,3 +28,9 @@ CREATE TABLE audit_head (
     size INTEGER PRIMARY KEY,
     head TEXT NOT NULL
 ) STRICT;
+
+-- Since when everyone may see the record: whoever harvested it is told when it goes.
+ALTER TABLE dataset ADD COLUMN published TEXT;
+
+-- The order in which harvesters go.
+CREATE INDEX change_by_time ON change (at, dataset);

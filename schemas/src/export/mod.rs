@@ -12,6 +12,7 @@ mod elink;
 mod identifiers;
 mod links;
 mod oai_dc;
+pub mod oai_pmh;
 mod ro_crate;
 mod schema_org;
 mod stac;

@@ -34,6 +34,11 @@ impl Xml {
         self.close(name);
     }
 
+    /// A document, or what else is XML already.
+    pub(super) fn raw(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
     pub(super) fn finish(self) -> String {
         self.0
     }

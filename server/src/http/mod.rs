@@ -7,6 +7,7 @@ mod data;
 mod datasets;
 mod exports;
 mod health;
+mod oai;
 mod openapi;
 mod page;
 mod problem;
@@ -80,6 +81,7 @@ pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: Str
         .route("/api/v1/audit/consistency", get(audit::consistency))
         .route("/datasets/{lab}/{name}", get(page::dataset))
         .route("/datasets/{lab}/{name}/linkset", get(exports::linkset))
+        .route("/oai", get(oai::answer).post(oai::answer))
         .route("/ark:/{naan}/{name}", get(page::resolve))
         .fallback(problem::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES))

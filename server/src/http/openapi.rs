@@ -1,6 +1,6 @@
 //! The description of the API.
 
-use super::{access, audit, data, datasets, exports, health, problem, search, sql};
+use super::{access, audit, data, datasets, exports, health, oai, problem, search, sql};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -28,6 +28,7 @@ use utoipa::OpenApi;
         access::approve,
         access::deny,
         access::revoke,
+        oai::answer,
         audit::list,
         audit::head,
         audit::inclusion,

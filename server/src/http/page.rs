@@ -161,8 +161,7 @@ pub(crate) async fn resolve(
     Path((naan, name)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let ark = format!("ark:/{naan}/{name}");
-    let all = door.catalog.datasets(&who).await?;
-    let Some(dataset) = all.iter().find(|dataset| dataset.ark == ark) else {
+    let Some(dataset) = door.catalog.by_ark(&who, &ark).await? else {
         return Err(Failure::new(
             ErrorCode::NotFound,
             format!("no dataset with the identifier {ark}"),

@@ -1,0 +1,197 @@
+"""OAI-PMH: harvests by an independent client, answers under the protocol's schema, nothing skipped."""
+
+import threading
+import time
+
+import pytest
+import requests
+from exported import shared_schemas
+from fields import random_netcdf
+from lxml import etree
+from records import write_record
+from sickle import Sickle
+from sickle.oaiexceptions import BadArgument, BadResumptionToken, IdDoesNotExist, NoRecordsMatch
+
+NS = {"oai": "http://www.openarchives.org/OAI/2.0/"}
+
+
+@pytest.fixture
+def lab(new_lab, tmp_path):
+    """A lab that serves, and a way to register records in it."""
+    lab = new_lab("ornl")
+    lab.file = random_netcdf(tmp_path / "x.nc", 5, "NETCDF4", "noleap")
+    lab.start()
+
+    def register(name, **changes):
+        lab.run("register", write_record(tmp_path / f"{name}.yaml", [lab.file], name=name, **changes))
+        return lab.run("show", name, "--json").json()["ark"]
+
+    lab.register = register
+    return lab
+
+
+def harvest(lab, verb="ListRecords", **arguments):
+    """Everything that an independent client harvests: datestamp and whether it is deleted, by identifier."""
+    arguments = {"metadataPrefix": "oai_dc", **arguments}
+    try:
+        found = getattr(Sickle(f"{lab.http_url}/oai"), verb)(**arguments)
+        headers = [getattr(record, "header", record) for record in found]
+    except NoRecordsMatch:
+        return {}
+    identifiers = [header.identifier for header in headers]
+    assert len(identifiers) == len(set(identifiers))
+    return {header.identifier: (header.datestamp, header.deleted) for header in headers}
+
+
+def test_a_client_harvests_what_everyone_may_know(lab):
+    public, kept = lab.register("a"), lab.register("b", embargo={"until": "2027-06-01", "reason": "in review"})
+    first = harvest(lab)
+    assert set(first) == {public, kept} and not any(deleted for _, deleted in first.values())
+    assert harvest(lab, "ListIdentifiers") == first
+    client = Sickle(f"{lab.http_url}/oai")
+    record = client.GetRecord(identifier=public, metadataPrefix="oai_dc")
+    assert record.metadata["title"] and public in record.metadata["identifier"]
+    assert "datacite" in client.GetRecord(identifier=public, metadataPrefix="oai_datacite").raw
+    assert {one.metadataPrefix for one in client.ListMetadataFormats()} == {"oai_dc", "oai_datacite"}
+    assert {"lab:ornl", "tier:public"} <= {one.setSpec for one in client.ListSets()}
+    assert client.Identify().deletedRecord == "persistent"
+    assert harvest(lab, set="tier:public") == first and harvest(lab, set="lab") == first
+    assert harvest(lab, set="tier:registered") == {}
+    with pytest.raises(IdDoesNotExist):
+        client.GetRecord(identifier="ark:/99999/none", metadataPrefix="oai_dc")
+    with pytest.raises(BadArgument):
+        client.ListRecords(metadataPrefix="oai_dc", **{"from": "yesterday"})
+    with pytest.raises(BadResumptionToken):
+        client.ListRecords(resumptionToken="oai_dc!!!")
+
+
+def test_a_record_that_goes_stays_as_deleted(lab):
+    gone, closed, never = lab.register("a"), lab.register("b"), None
+    harvest(lab)
+    time.sleep(1.1)
+    lab.run("retract", "a", "--reason", "wrong calibration")
+    terms = {"id": "https://tarn.example/terms", "sha256": "0" * 64}
+    agreement = {
+        "id": "https://tarn.example/agreement",
+        "sha256": "1" * 64,
+        "committee": "dac",
+        "months": 12,
+        "purposes": ["research"],
+    }
+    hidden = {
+        "tier": "controlled",
+        "exposure": "existence",
+        "license": None,
+        "rights": "https://tarn.example/agreement",
+        "terms": terms,
+        "agreement": agreement,
+        "human_data": False,
+    }
+    lab.register("b", **hidden)
+    before = requests.get(f"{lab.http_url}/oai?verb=ListRecords&metadataPrefix=oai_dc", timeout=30).text
+    never = lab.register("c", **hidden)
+    found = harvest(lab)
+    assert {one: deleted for one, (_, deleted) in found.items()} == {gone: True, closed: True}
+    # What never was for everyone changes no byte.
+    after = requests.get(f"{lab.http_url}/oai?verb=ListRecords&metadataPrefix=oai_dc", timeout=30).text
+    date = slice(before.index("<responseDate>"), before.index("</responseDate>"))
+    assert before.replace(before[date], "") == after.replace(after[date], "")
+    with pytest.raises(IdDoesNotExist):
+        Sickle(f"{lab.http_url}/oai").GetRecord(identifier=never, metadataPrefix="oai_dc")
+    assert Sickle(f"{lab.http_url}/oai").GetRecord(identifier=gone, metadataPrefix="oai_dc").header.deleted
+
+
+class Local(etree.Resolver):
+    """The protocol's schema and that of Dublin Core, from the shared folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def resolve(self, url, _, context):
+        name = url.rpartition("/")[2]
+        path = self.folder / "oai-pmh" / name
+        return self.resolve_filename(str(path), context) if path.exists() else None
+
+
+def test_every_answer_is_valid_by_the_schema_of_the_protocol(lab):
+    folder = shared_schemas()
+    lab.register("a")
+    ark = lab.register("b")
+    lab.run("retract", "b", "--reason", "wrong")
+    schema = None
+    if folder is not None:
+        parser = etree.XMLParser()
+        parser.resolvers.add(Local(folder))
+        # Records of Dublin Core are checked strictly: their schema has to be known beside it.
+        both = f"""<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
+            <xs:import namespace="http://www.openarchives.org/OAI/2.0/" schemaLocation="{folder}/oai-pmh/OAI-PMH.xsd"/>
+            <xs:import namespace="http://www.openarchives.org/OAI/2.0/oai_dc/" schemaLocation="{folder}/oai-pmh/oai_dc.xsd"/>
+            </xs:schema>"""
+        schema = etree.XMLSchema(etree.fromstring(both, parser))
+    for query in (
+        "verb=Identify",
+        "verb=ListMetadataFormats",
+        f"verb=ListMetadataFormats&identifier={ark}",
+        "verb=ListSets",
+        "verb=ListIdentifiers&metadataPrefix=oai_dc",
+        "verb=ListRecords&metadataPrefix=oai_dc",
+        f"verb=GetRecord&metadataPrefix=oai_dc&identifier={ark}",
+        "verb=ListRecords&metadataPrefix=oai_dc&from=2099-01-01",
+        "verb=ListRecords&metadataPrefix=marc",
+        "verb=ListRecords&metadataPrefix=oai_dc&resumptionToken=x",
+        "verb=Explode",
+        "verb=Identify&%3Cscript%3E=1",
+        "",
+    ):
+        for answer in (
+            requests.get(f"{lab.http_url}/oai?{query}", timeout=30),
+            requests.post(
+                f"{lab.http_url}/oai",
+                data=query,
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                timeout=30,
+            ),
+        ):
+            assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/xml"), query
+            document = etree.fromstring(answer.content)
+            assert schema is None or schema.validate(document), (query, schema.error_log)
+            wrong = document.xpath("oai:error[@code='badVerb' or @code='badArgument']", namespaces=NS)
+            assert not wrong or not document.find("oai:request", NS).attrib
+
+
+def test_nothing_is_skipped_while_others_write(lab, tmp_path):
+    """Harvests one after the other, each from the response date of the one before, while records are registered."""
+    for number in range(230):
+        write_record(tmp_path / f"n{number}.yaml", [lab.file], name=f"n{number}")
+    arks, stop = [], threading.Event()
+
+    def write():
+        for number in range(230):
+            lab.run("register", tmp_path / f"n{number}.yaml")
+            if stop.is_set():
+                return
+        stop.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen, since = {}, None
+    while True:
+        done = stop.is_set()
+        url = f"{lab.http_url}/oai?verb=ListIdentifiers&metadataPrefix=oai_dc" + (f"&from={since}" if since else "")
+        while url:
+            document = etree.fromstring(requests.get(url, timeout=60).content)
+            for header in document.iterfind(".//oai:header", NS):
+                seen[header.findtext("oai:identifier", namespaces=NS)] = True
+            if "resumptionToken" not in url:
+                since_next = document.findtext("oai:responseDate", namespaces=NS)
+            token = document.findtext(".//oai:resumptionToken", namespaces=NS)
+            url = token and f"{lab.http_url}/oai?verb=ListIdentifiers&resumptionToken={requests.utils.quote(token, safe='')}"
+        since = since_next
+        if done:
+            break
+        time.sleep(0.05)
+    writer.join()
+    arks = [dataset["ark"] for dataset in requests.get(f"{lab.http_url}/api/v1/datasets", timeout=60).json()["datasets"]]
+    assert len(arks) == 230 and set(arks) == set(seen)
+    # Whole, in two pages.
+    assert set(harvest(lab, "ListIdentifiers")) == set(arks)
