@@ -163,7 +163,7 @@ def test_nothing_is_skipped_while_others_write(lab, tmp_path):
     """Harvests one after the other, each from the response date of the one before, while records are registered."""
     for number in range(230):
         write_record(tmp_path / f"n{number}.yaml", [lab.file], name=f"n{number}")
-    arks, stop = [], threading.Event()
+    stop = threading.Event()
 
     def write():
         for number in range(230):
@@ -191,7 +191,11 @@ def test_nothing_is_skipped_while_others_write(lab, tmp_path):
             break
         time.sleep(0.05)
     writer.join()
-    arks = [dataset["ark"] for dataset in requests.get(f"{lab.http_url}/api/v1/datasets", timeout=60).json()["datasets"]]
+    arks, cursor = [], ""
+    while cursor is not None:
+        page = requests.get(f"{lab.http_url}/api/v1/datasets", params={"cursor": cursor}, timeout=60).json()
+        arks += [dataset["ark"] for dataset in page["datasets"]]
+        cursor = page["next"]
     assert len(arks) == 230 and set(arks) == set(seen)
     # Whole, in two pages.
     assert set(harvest(lab, "ListIdentifiers")) == set(arks)

@@ -64,7 +64,9 @@ impl Rights {
     pub(super) fn attributes(&self) -> HashMap<String, RestrictedExpression> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let person = &self.attributes;
-        let assurance = person.assurance.as_deref().map_or(0, assurance);
+        // Whoever is signed in was given a token by somebody who knows them: that is low, and not none.
+        let least = i64::from(self.who.is_signed_in());
+        let assurance = person.assurance.as_deref().map_or(least, assurance);
         // A level that is not known is none here, and more than anyone has where it is asked for.
         let assurance = if assurance > 3 { 0 } else { assurance };
         HashMap::from([
