@@ -1,6 +1,7 @@
 //! What is searched of a dataset.
 
 use super::fields::{Fields, KEYWORDS, LONGEST_VALUE, TEXTS};
+use super::ranges::Ranges;
 use crate::model::Dataset;
 use std::collections::BTreeSet;
 use tantivy::TantivyDocument;
@@ -10,6 +11,7 @@ use tantivy::TantivyDocument;
 pub(super) struct Searched {
     texts: [Vec<String>; TEXTS.len()],
     keywords: [BTreeSet<String>; KEYWORDS.len()],
+    ranges: Ranges,
 }
 
 impl Searched {
@@ -60,6 +62,7 @@ impl Searched {
                 set(&mut record.creators.iter().map(|creator| creator.name.clone())),
                 set(&mut record.license.iter().cloned()),
             ],
+            ranges: Ranges::new(dataset),
         }
     }
 
@@ -77,6 +80,7 @@ impl Searched {
                 document.add_text(*field, value);
             }
         }
+        self.ranges.fill(fields, &mut document);
         document
     }
 }

@@ -1,7 +1,11 @@
 //! The fields of the search index.
 
+use super::ranges::NUMBERS;
 use tantivy::TantivyDocument;
-use tantivy::schema::{Field, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions};
+use tantivy::schema::{
+    FAST, Field, IndexRecordOption, JsonObjectOptions, STORED, Schema, TextFieldIndexing,
+    TextOptions,
+};
 use tantivy::tokenizer::{
     AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer,
     TextAnalyzer,
@@ -59,6 +63,9 @@ pub(super) struct Fields {
     pub(super) policy: Field,
     pub(super) texts: [Field; TEXTS.len()],
     pub(super) keywords: [Field; KEYWORDS.len()],
+    pub(super) numbers: [Field; NUMBERS.len()],
+    /// Smallest and largest values by standard name.
+    pub(super) values: Field,
 }
 
 impl Fields {
@@ -81,7 +88,9 @@ impl Fields {
         let policy = schema.add_text_field(POLICY, exact.clone());
         let texts = TEXTS.map(|(name, _)| schema.add_text_field(name, words.clone()));
         let keywords = KEYWORDS.map(|name| schema.add_text_field(name, exact.clone()));
-        Self { schema: schema.build(), dataset, policy, texts, keywords }
+        let numbers = NUMBERS.map(|name| schema.add_f64_field(name, FAST));
+        let values = schema.add_json_field("values", JsonObjectOptions::default().set_fast(None));
+        Self { schema: schema.build(), dataset, policy, texts, keywords, numbers, values }
     }
 
     /// The field of a filter or facet.

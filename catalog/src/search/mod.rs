@@ -11,6 +11,7 @@ mod facets;
 mod fields;
 mod index;
 mod query;
+mod ranges;
 mod view;
 
 pub(crate) use index::Index;
@@ -42,8 +43,12 @@ impl Catalog {
     /// name, standard name, long name or unit of a variable. Totals and counts are exact; a facet
     /// lists its 1000 most frequent values; there are at most 1000 hits.
     ///
+    /// The text may hold conditions on values, `sea_water_temperature > 20 degC`; filters are exact
+    /// values, and `time`, `within_time`, `bbox`, `within_bbox`.
+    ///
     /// # Errors
-    /// [`CatalogError::Argument`] for an unknown filter or facet, or a text of more than 64 words.
+    /// [`CatalogError::Argument`] for an unknown filter or facet, a text of more than 64 words, or a
+    /// condition that cannot be read.
     pub async fn search(
         &self,
         who: &Principal,

@@ -1,6 +1,7 @@
 //! From a request to a query of the index.
 
 use super::fields::{Fields, KEYWORDS, TEXTS, analyzer};
+use super::ranges::{self, Condition, EXTENTS};
 use crate::CatalogError;
 use crate::model::SearchRequest;
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ pub(super) struct Query {
     /// Stems that all have to occur; `None` finds everything.
     words: Option<BTreeSet<String>>,
     filters: Vec<(String, String)>,
+    conditions: Vec<Condition>,
     pub(super) facets: Vec<String>,
 }
 
@@ -32,27 +34,37 @@ impl Query {
                 "a search text has at most {LONGEST_TEXT} bytes"
             )));
         }
-        let keys = request.filters.iter().map(|(key, _)| key).chain(&request.facets);
+        let (text, mut conditions) = ranges::of_text(&request.text)?;
+        let (extents, filters): (Vec<_>, Vec<_>) =
+            request.filters.iter().cloned().partition(|(key, _)| EXTENTS.contains(&key.as_str()));
+        for (key, value) in extents {
+            conditions.push(ranges::of_filter(&key, &value)?);
+        }
+        let keys = filters.iter().map(|(key, _)| key).chain(&request.facets);
         for key in keys {
             if !KEYWORDS.contains(&key.as_str()) {
                 return Err(CatalogError::Argument(format!(
-                    "{key:?} is no filter or facet: use {}",
-                    KEYWORDS.join(", ")
+                    "{key:?} is no filter or facet: use {}; or the filters {}",
+                    KEYWORDS.join(", "),
+                    EXTENTS.join(", ")
                 )));
             }
         }
-        if request.filters.len() > MOST_FILTERS || request.facets.len() > MOST_FILTERS {
+        if request.filters.len() > MOST_FILTERS
+            || conditions.len() > MOST_FILTERS
+            || request.facets.len() > MOST_FILTERS
+        {
             return Err(CatalogError::Argument(format!(
                 "a search has at most {MOST_FILTERS} filters and facets"
             )));
         }
-        let words = if request.text.trim().is_empty() { None } else { Some(words(&request.text)) };
+        let words = if text.trim().is_empty() { None } else { Some(words(&text)) };
         if words.as_ref().is_some_and(|words| words.len() > MOST_WORDS) {
             return Err(CatalogError::Argument(format!(
                 "a search text has at most {MOST_WORDS} words"
             )));
         }
-        Ok(Self { words, filters: request.filters.clone(), facets: request.facets.clone() })
+        Ok(Self { words, filters, conditions, facets: request.facets.clone() })
     }
 
     /// Whether hits are ranked by how well words fit.
@@ -87,6 +99,10 @@ impl Query {
                 Some(field) => must(exact(vec![Term::from_field_text(field, value)])),
                 None => must(Box::new(EmptyQuery)),
             }
+        }
+        for condition in &self.conditions {
+            // Conditions say what fits, and not how well.
+            must(Box::new(ConstScoreQuery::new(condition.compile(fields), 0.0)));
         }
         must(exact(visible));
         Box::new(BooleanQuery::new(all))
