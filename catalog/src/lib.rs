@@ -10,6 +10,7 @@ mod chunk_index;
 mod content;
 mod datasets;
 pub mod decision;
+mod drafts;
 pub mod error;
 mod export;
 mod fill;

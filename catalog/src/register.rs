@@ -31,8 +31,35 @@ impl Catalog {
         record: &Record,
         files: &[FileFacts],
     ) -> Result<Assessment, CatalogError> {
+        self.assess_as(&Principal::Owner, record, files).await
+    }
+
+    /// Validates, mints an ARK and stores a record as version 1 (the next search indexes it), or as the next version if
+    /// the dataset exists and anything changed (an unchanged record is answered with the version it
+    /// has). Tables of the version before stay in the next one until an ingest replaces them. Needs
+    /// `Scope::Write`.
+    ///
+    /// # Errors
+    /// [`CatalogError::Invalid`] with every violation.
+    pub async fn register(
+        &self,
+        who: &Principal,
+        record: Record,
+        files: Vec<FileFacts>,
+    ) -> Result<Registered, CatalogError> {
+        // A large future: on the heap it is no burden to those of callers.
+        Box::pin(self.register_from(who, record, files, None)).await
+    }
+
+    /// As [`Catalog::assess`], of what a principal would hear.
+    pub(crate) async fn assess_as(
+        &self,
+        who: &Principal,
+        record: &Record,
+        files: &[FileFacts],
+    ) -> Result<Assessment, CatalogError> {
         let database = &self.inner.database;
-        let rights = self.rights(&Principal::Owner).await?;
+        let rights = self.rights(who).await?;
         let defaults = self.defaults().await?;
         let mut read = database.read().await?;
         let earlier = load(database, self.lab(), &mut read, &record.name, None).await?;
@@ -71,23 +98,6 @@ impl Catalog {
         })
     }
 
-    /// Validates, mints an ARK and stores a record as version 1 (the next search indexes it), or as the next version if
-    /// the dataset exists and anything changed (an unchanged record is answered with the version it
-    /// has). Tables of the version before stay in the next one until an ingest replaces them. Needs
-    /// `Scope::Write`.
-    ///
-    /// # Errors
-    /// [`CatalogError::Invalid`] with every violation.
-    pub async fn register(
-        &self,
-        who: &Principal,
-        record: Record,
-        files: Vec<FileFacts>,
-    ) -> Result<Registered, CatalogError> {
-        // A large future: on the heap it is no burden to those of callers.
-        Box::pin(self.register_from(who, record, files, None)).await
-    }
-
     /// As [`Catalog::register`], for a record that was edited from a version (0: that is new).
     ///
     /// # Errors
@@ -96,6 +106,18 @@ impl Catalog {
     pub async fn register_from(
         &self,
         who: &Principal,
+        record: Record,
+        files: Vec<FileFacts>,
+        edited: Option<u32>,
+    ) -> Result<Registered, CatalogError> {
+        self.register_reviewed(who, None, record, files, edited).await
+    }
+
+    /// As [`Catalog::register_from`], by the word of a second person who looked at it.
+    pub(crate) async fn register_reviewed(
+        &self,
+        who: &Principal,
+        reviewer: Option<&Principal>,
         record: Record,
         files: Vec<FileFacts>,
         edited: Option<u32>,
@@ -136,7 +158,9 @@ impl Catalog {
             let (missing, notices) = (missing(metrics), Vec::new());
             return Ok(Registered { dataset, created: false, missing, notices });
         }
-        check_relaxing(who, earlier.as_ref(), &record)?;
+        if reviewer.is_none() {
+            check_relaxing(who, earlier.as_ref(), &record)?;
+        }
         let setting = setting(&defaults, &tables, now.date_naive());
         let Inputs { mut violations, here, limits } = self
             .violations(&rights, &mut write.transaction, &record, &files, (&setting, &defaults))
@@ -201,6 +225,10 @@ impl Catalog {
             .on(stored.dataset.full_name())
             .with("tier", stored.dataset.tier.as_str())
             .with("content", stored.content_hash.as_str());
+        let said = match reviewer {
+            Some(reviewer) => said.with("reviewer", subject(reviewer)),
+            None => said,
+        };
         write.note(said).await?;
         write.commit().await?;
         let missing = missing(metrics);
@@ -398,6 +426,16 @@ impl Catalog {
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
+        for file in &dataset.files {
+            sqlx::query(
+                "INSERT INTO dataset_file (sha256, dataset) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            )
+            .bind(&file.sha256)
+            .bind(dataset.name.as_str())
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        }
         self.insert_tables(write, dataset).await?;
         self.note_change(write, dataset, kind).await
     }

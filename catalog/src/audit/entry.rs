@@ -15,6 +15,10 @@ pub enum Act {
     Read,
     /// A record was registered.
     Register,
+    /// A record was submitted, to be looked at by a second person.
+    Submit,
+    /// A submitted record was given back.
+    Return,
     /// Tables joined a dataset or took the place of others.
     PutTables,
     /// A dataset was withdrawn.
@@ -52,6 +56,8 @@ impl Act {
             Self::Create => "create",
             Self::Read => "read",
             Self::Register => "register",
+            Self::Submit => "submit",
+            Self::Return => "return",
             Self::PutTables => "put-tables",
             Self::Withdraw => "withdraw",
             Self::RequestAccess => "request-access",

@@ -60,6 +60,11 @@ impl Rights {
         self
     }
 
+    /// Whether they are of a group.
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        self.attributes.groups.contains(group)
+    }
+
     /// The attributes of the entity.
     pub(super) fn attributes(&self) -> HashMap<String, RestrictedExpression> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());

@@ -308,9 +308,7 @@ mod tests {
             ]
         );
         assert_eq!(of_text("salt water").unwrap(), ("salt water ".to_owned(), vec![]));
-        for wrong in
-            ["sea_water_temprature > 20", "air_temperature >", "air_temperature > warm", "> 3"]
-        {
+        for wrong in ["sea_water_temprature > 20", "air_temperature >", "air_temperature > warm"] {
             let error = of_text(wrong).unwrap_err().to_string();
             assert!(
                 error.contains("did you mean")

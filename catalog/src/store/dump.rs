@@ -142,6 +142,19 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
         &[("level", Integer), ("position", Integer), ("filled_by", Integer), ("hash", Text)],
     ),
     ("audit_head", &[("size", Integer), ("head", Text)]),
+    ("dataset_file", &[("sha256", Text), ("dataset", Text)]),
+    (
+        "draft",
+        &[
+            ("name", Text),
+            ("record", Text),
+            ("state", Text),
+            ("author", Text),
+            ("revision", Integer),
+            ("changed_at", Text),
+            ("note", Text),
+        ],
+    ),
 ];
 
 /// The first line of a backup.

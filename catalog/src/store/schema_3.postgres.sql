@@ -1,4 +1,4 @@
--- Schema 3: the audit log, and what was published.
+-- Schema 3: the audit log, what was published, records on their way.
 
 -- An entry is the canonical JSON of `entry`; the other columns are taken from it, to look it up by.
 CREATE TABLE audit (
@@ -34,3 +34,24 @@ ALTER TABLE dataset ADD COLUMN published TEXT COLLATE "C";
 
 -- The order in which harvesters go.
 CREATE INDEX change_by_time ON change (at, dataset);
+
+-- Records on their way: drafts, and what waits for a second person.
+CREATE TABLE draft (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    record TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    author TEXT COLLATE "C" NOT NULL,
+    revision BIGINT NOT NULL,
+    changed_at TEXT COLLATE "C" NOT NULL,
+    note TEXT COLLATE "C"
+);
+
+-- Which datasets ever had a file with this content.
+CREATE TABLE dataset_file (
+    sha256 TEXT COLLATE "C" NOT NULL,
+    dataset TEXT COLLATE "C" NOT NULL REFERENCES dataset (name),
+    PRIMARY KEY (sha256, dataset)
+);
+INSERT INTO dataset_file (sha256, dataset)
+    SELECT DISTINCT file.value ->> 'sha256', version.dataset
+    FROM version, jsonb_array_elements(version.files::jsonb) AS file (value);

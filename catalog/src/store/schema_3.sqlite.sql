@@ -1,4 +1,4 @@
--- Schema 3: the audit log, and what was published.
+-- Schema 3: the audit log, what was published, records on their way.
 
 -- An entry is the canonical JSON of `entry`; the other columns are taken from it, to look it up by.
 CREATE TABLE audit (
@@ -34,3 +34,24 @@ ALTER TABLE dataset ADD COLUMN published TEXT;
 
 -- The order in which harvesters go.
 CREATE INDEX change_by_time ON change (at, dataset);
+
+-- Records on their way: drafts, and what waits for a second person.
+CREATE TABLE draft (
+    name TEXT PRIMARY KEY,
+    record TEXT NOT NULL,
+    state TEXT NOT NULL,
+    author TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    changed_at TEXT NOT NULL,
+    note TEXT
+) STRICT;
+
+-- Which datasets ever had a file with this content.
+CREATE TABLE dataset_file (
+    sha256 TEXT NOT NULL,
+    dataset TEXT NOT NULL REFERENCES dataset (name),
+    PRIMARY KEY (sha256, dataset)
+) STRICT;
+INSERT INTO dataset_file (sha256, dataset)
+    SELECT DISTINCT json_extract(file.value, '$.sha256'), version.dataset
+    FROM version, json_each(version.files) AS file;

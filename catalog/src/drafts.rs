@@ -1,0 +1,388 @@
+//! Records on their way: draft → submitted → registered.
+//!
+//! A person writes a draft and submits it. What is for everyone is registered then; anything else
+//! waits for a second person: one who decides about access to it, an administrator, or the owner of
+//! the node. Before it is registered a record is known to its author and those who review it alone.
+
+use crate::audit::{Act, Said};
+use crate::datasets::load;
+use crate::decision::{Action, may_write_here};
+use crate::model::{Draft, DraftState, Registered, Submission};
+use crate::policy::{Rights, subject};
+use crate::register::timestamp;
+use crate::store::Write;
+use crate::{Catalog, CatalogError};
+use chrono::Utc;
+use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
+use tarn_schemas::facts::FileFacts;
+use tarn_schemas::{DatasetName, Principal, Record, Scope, Tier};
+
+/// Most drafts of one author.
+const MOST: i64 = 1000;
+/// Longest reason of a reviewer, in bytes.
+const LONGEST: usize = 4000;
+
+impl Catalog {
+    /// Keeps a record as a draft. `revision` is that of the draft that was edited, 0 for a new one;
+    /// without it whatever is there is replaced. A submitted record that is edited is a draft again.
+    ///
+    /// # Errors
+    /// [`CatalogError::Conflict`] if somebody changed it meanwhile, or it is another person's.
+    pub async fn save_draft(
+        &self,
+        who: &Principal,
+        record: Record,
+        revision: Option<u64>,
+    ) -> Result<Draft, CatalogError> {
+        may_write_here(who)?;
+        let (database, author) = (&self.inner.database, subject(who));
+        let mut write = database.write().await?;
+        let before = self.stored_draft(&mut write.transaction, &record.name).await?;
+        // A name that another person drafts under says nothing of theirs but that it is taken.
+        if before.as_ref().is_some_and(|before| before.author != author) {
+            return Err(CatalogError::Conflict(format!(
+                "the name {} is taken by a record that is on its way: choose another",
+                record.name
+            )));
+        }
+        let known = before.as_ref().map_or(0, |before| before.revision);
+        if let Some(edited) = revision.filter(|edited| *edited != known) {
+            return Err(CatalogError::Conflict(format!(
+                "the draft {} is at revision {known} by now, and this one was edited from {edited}: \
+                 nothing was stored",
+                record.name
+            )));
+        }
+        if before.is_none() {
+            let row = sqlx::query("SELECT count(*) AS number FROM draft WHERE author = $1")
+                .bind(&author)
+                .fetch_one(&mut *write.transaction)
+                .await
+                .map_err(|error| database.error(&error))?;
+            if database.number::<i64>(&row, "number")? >= MOST {
+                return Err(CatalogError::Conflict(format!(
+                    "there are {MOST} drafts of yours: submit or delete some"
+                )));
+            }
+        }
+        let draft = Draft {
+            record,
+            state: DraftState::Draft,
+            author,
+            revision: known.saturating_add(1),
+            changed_at: timestamp(Utc::now()),
+            note: before.and_then(|before| before.note),
+        };
+        self.put_draft(&mut write, &draft).await?;
+        write.commit().await?;
+        Ok(draft)
+    }
+
+    /// One draft that a principal may see.
+    pub async fn draft(&self, who: &Principal, name: &DatasetName) -> Result<Draft, CatalogError> {
+        let rights = self.rights(who).await?;
+        let mut read = self.inner.database.read().await?;
+        let found = self.stored_draft(&mut read, name).await?;
+        found.filter(|draft| sees(&rights, draft)).ok_or_else(|| no_draft(name))
+    }
+
+    /// Drafts that a principal may see, by name: their own, and submitted ones that they may review.
+    pub async fn drafts(&self, who: &Principal) -> Result<Vec<Draft>, CatalogError> {
+        let (database, rights) = (&self.inner.database, self.rights(who).await?);
+        let rows = sqlx::query("SELECT * FROM draft ORDER BY name")
+            .fetch_all(database.pool())
+            .await
+            .map_err(|error| database.error(&error))?;
+        let all = rows.iter().map(|row| self.draft_from_row(row));
+        all.filter(|draft| draft.as_ref().map_or(true, |draft| sees(&rights, draft))).collect()
+    }
+
+    /// Throws a draft away.
+    pub async fn delete_draft(
+        &self,
+        who: &Principal,
+        name: &DatasetName,
+    ) -> Result<(), CatalogError> {
+        let mut write = self.inner.database.write().await?;
+        self.own_draft(&mut write, who, name).await?;
+        self.remove_draft(&mut write, name).await?;
+        write.commit().await
+    }
+
+    /// Submits a draft with the facts of its files. What is for everyone is registered; anything else
+    /// waits for a second person.
+    ///
+    /// # Errors
+    /// [`CatalogError::Invalid`] with every violation; the draft stays as it is.
+    pub async fn submit_draft(
+        &self,
+        who: &Principal,
+        name: &DatasetName,
+        files: Vec<FileFacts>,
+    ) -> Result<Submission, CatalogError> {
+        let draft = self.draft(who, name).await?;
+        if draft.author != subject(who) {
+            return Err(CatalogError::Denied(format!(
+                "the draft {name} is submitted by its author"
+            )));
+        }
+        let assessed = Box::pin(self.assess_as(who, &draft.record, &files)).await?;
+        if !assessed.violations.is_empty() {
+            let dataset = format!("{}.{name}", self.lab());
+            return Err(CatalogError::Invalid { dataset, violations: assessed.violations });
+        }
+        let alone = *who == Principal::Owner || is_for_everyone(&assessed.record);
+        if alone && self.may_name(who, &files).await? {
+            let registered =
+                Box::pin(self.register_from(who, draft.record.clone(), files, None)).await;
+            match registered {
+                // What opens a dataset further takes two people: it waits.
+                Err(CatalogError::Denied(_)) => {}
+                registered => {
+                    let registered = registered?;
+                    self.forget(&draft).await?;
+                    return Ok(Submission::Registered(Box::new(registered)));
+                }
+            }
+        }
+        let mut write = self.inner.database.write().await?;
+        let mut draft = self.own_draft(&mut write, who, name).await?;
+        draft.state = DraftState::Submitted;
+        draft.note = None;
+        draft.revision = draft.revision.saturating_add(1);
+        draft.changed_at = timestamp(Utc::now());
+        self.put_draft(&mut write, &draft).await?;
+        write.note(self.of_draft(Act::Submit, who, &draft)).await?;
+        write.commit().await?;
+        Ok(Submission::Waiting(Box::new(draft)))
+    }
+
+    /// Registers a submitted record as its author's, by the word of a second person. `revision` is
+    /// that of the record that was looked at.
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for its author; [`CatalogError::Conflict`] if it changed since it was
+    /// looked at; [`CatalogError::Invalid`] if it breaks rules by now.
+    pub async fn approve_draft(
+        &self,
+        who: &Principal,
+        name: &DatasetName,
+        revision: u64,
+        files: Vec<FileFacts>,
+    ) -> Result<Registered, CatalogError> {
+        let draft = self.reviewed(who, name).await?;
+        if draft.revision != revision {
+            return Err(CatalogError::Conflict(format!(
+                "the record of {name} is at revision {} by now, and you looked at {revision}: look \
+                 again",
+                draft.revision
+            )));
+        }
+        let author = self.author(&draft).await?;
+        let record = draft.record.clone();
+        let registered =
+            Box::pin(self.register_reviewed(&author, Some(who), record, files, None)).await?;
+        self.forget(&draft).await?;
+        Ok(registered)
+    }
+
+    /// Gives a submitted record back to its author, with a reason.
+    pub async fn return_draft(
+        &self,
+        who: &Principal,
+        name: &DatasetName,
+        reason: &str,
+    ) -> Result<Draft, CatalogError> {
+        if reason.trim().is_empty() || reason.len() > LONGEST {
+            return Err(CatalogError::Argument(format!(
+                "a reason is a text of 1 to {LONGEST} bytes"
+            )));
+        }
+        let mut draft = self.reviewed(who, name).await?;
+        draft.state = DraftState::Draft;
+        draft.note = Some(reason.to_owned());
+        draft.revision = draft.revision.saturating_add(1);
+        draft.changed_at = timestamp(Utc::now());
+        let mut write = self.inner.database.write().await?;
+        self.put_draft(&mut write, &draft).await?;
+        write.note(self.of_draft(Act::Return, who, &draft).with("reason", reason)).await?;
+        write.commit().await?;
+        Ok(draft)
+    }
+
+    /// A submitted record that a principal may review, who is not its author.
+    async fn reviewed(&self, who: &Principal, name: &DatasetName) -> Result<Draft, CatalogError> {
+        let draft = self.draft(who, name).await?;
+        if draft.author == subject(who) {
+            return Err(CatalogError::Denied(format!(
+                "the record of {name} is yours: a second person looks at it"
+            )));
+        }
+        if draft.state != DraftState::Submitted {
+            return Err(CatalogError::Conflict(format!("the record of {name} is not submitted")));
+        }
+        Ok(draft)
+    }
+
+    /// The author, who must be one who may still write here.
+    async fn author(&self, draft: &Draft) -> Result<Principal, CatalogError> {
+        let Some(name) = draft.author.strip_prefix("person:") else { return Ok(Principal::Owner) };
+        let author = Principal::Person { name: name.to_owned(), scope: Scope::Write };
+        self.check_current(&author).await.map_err(|_| {
+            CatalogError::Conflict(format!(
+                "{name}, who wrote the record, may not write here any more: somebody else has to"
+            ))
+        })?;
+        Ok(author)
+    }
+
+    /// Whether the author may read every dataset that has one of these files: data that others hold
+    /// back are not registered as one's own without somebody who looks at it.
+    async fn may_name(&self, who: &Principal, files: &[FileFacts]) -> Result<bool, CatalogError> {
+        let (database, rights) = (&self.inner.database, self.rights(who).await?);
+        let mut read = database.read().await?;
+        for file in files {
+            let rows = sqlx::query("SELECT dataset FROM dataset_file WHERE sha256 = $1")
+                .bind(&file.sha256)
+                .fetch_all(&mut *read)
+                .await
+                .map_err(|error| database.error(&error))?;
+            for row in rows {
+                let name = database.dataset_name(&database.text(&row, "dataset")?)?;
+                let other = load(database, self.lab(), &mut read, &name, None).await?;
+                let Some(other) = other.map(|stored| stored.dataset) else { continue };
+                if !self.decide_as(&rights, Action::Read, &other)?.allowed {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn of_draft(&self, act: Act, who: &Principal, draft: &Draft) -> Said {
+        Said::new(act, subject(who))
+            .on(format!("{}.{}", self.lab(), draft.record.name))
+            .with("author", draft.author.as_str())
+            .with("revision", draft.revision.to_string())
+    }
+
+    /// Removes a draft that was registered, unless it was edited meanwhile.
+    async fn forget(&self, draft: &Draft) -> Result<(), CatalogError> {
+        let mut write = self.inner.database.write().await?;
+        let now = self.stored_draft(&mut write.transaction, &draft.record.name).await?;
+        if now.is_some_and(|now| now.revision == draft.revision) {
+            self.remove_draft(&mut write, &draft.record.name).await?;
+        }
+        write.commit().await
+    }
+
+    async fn own_draft(
+        &self,
+        write: &mut Write<'_>,
+        who: &Principal,
+        name: &DatasetName,
+    ) -> Result<Draft, CatalogError> {
+        let found = self.stored_draft(&mut write.transaction, name).await?;
+        found.filter(|draft| draft.author == subject(who)).ok_or_else(|| no_draft(name))
+    }
+
+    async fn stored_draft(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        name: &DatasetName,
+    ) -> Result<Option<Draft>, CatalogError> {
+        let row = sqlx::query("SELECT * FROM draft WHERE name = $1")
+            .bind(name.as_str())
+            .fetch_optional(&mut **transaction)
+            .await
+            .map_err(|error| self.inner.database.error(&error))?;
+        row.map(|row| self.draft_from_row(&row)).transpose()
+    }
+
+    async fn put_draft(&self, write: &mut Write<'_>, draft: &Draft) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let record = serde_json::to_string(&draft.record)
+            .map_err(|error| database.unreadable("a draft", &error))?;
+        sqlx::query(
+            "INSERT INTO draft (name, record, state, author, revision, changed_at, note)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (name) DO UPDATE SET record = excluded.record, state = excluded.state,
+                 revision = excluded.revision, changed_at = excluded.changed_at,
+                 note = excluded.note",
+        )
+        .bind(draft.record.name.as_str())
+        .bind(record)
+        .bind(draft.state.as_str())
+        .bind(&draft.author)
+        .bind(i64::try_from(draft.revision).unwrap_or(i64::MAX))
+        .bind(&draft.changed_at)
+        .bind(draft.note.clone())
+        .execute(&mut *write.transaction)
+        .await
+        .map(drop)
+        .map_err(|error| database.error(&error))
+    }
+
+    async fn remove_draft(
+        &self,
+        write: &mut Write<'_>,
+        name: &DatasetName,
+    ) -> Result<(), CatalogError> {
+        sqlx::query("DELETE FROM draft WHERE name = $1")
+            .bind(name.as_str())
+            .execute(&mut *write.transaction)
+            .await
+            .map(drop)
+            .map_err(|error| self.inner.database.error(&error))
+    }
+
+    fn draft_from_row(&self, row: &AnyRow) -> Result<Draft, CatalogError> {
+        let database = &self.inner.database;
+        let state = database.text(row, "state")?;
+        Ok(Draft {
+            record: serde_json::from_str(&database.text(row, "record")?)
+                .map_err(|error| database.unreadable("a draft", &error))?,
+            state: DraftState::parse(&state)
+                .ok_or_else(|| database.unreadable("the state of a draft", &state))?,
+            author: database.text(row, "author")?,
+            revision: database.number(row, "revision")?,
+            changed_at: database.text(row, "changed_at")?,
+            note: database.optional_text(row, "note")?,
+        })
+    }
+}
+
+fn no_draft(name: &DatasetName) -> CatalogError {
+    CatalogError::NotFound {
+        kind: "draft",
+        name: name.to_string(),
+        hint: "; `tarn draft list` shows yours, and those that wait for you".to_owned(),
+    }
+}
+
+/// Whether a record is one that everyone may read at once: nothing to be looked at by a second person.
+fn is_for_everyone(record: &Record) -> bool {
+    let limited = record.markings.iter().any(|marking| marking != "UNL");
+    record.tier == Some(Tier::Public)
+        && !limited
+        && record.embargo.is_none()
+        && record.cui.is_none()
+        && record.export_control.is_none()
+}
+
+/// Whether somebody may see a draft: its author, and of a submitted one those who may review it.
+fn sees(rights: &Rights, draft: &Draft) -> bool {
+    draft.author == subject(&rights.who)
+        || (draft.state == DraftState::Submitted && reviews(rights, &draft.record))
+}
+
+/// Who reviews records of a lab: the owner and administrators; the committee of the dataset; of
+/// records that everyone may know of whoever may write.
+fn reviews(rights: &Rights, record: &Record) -> bool {
+    let who = &rights.who;
+    let committee = record.agreement.as_ref().map(|agreement| agreement.committee.as_str());
+    who.has_scope(Scope::Admin)
+        || committee.is_some_and(|committee| rights.is_in(committee))
+        || (who.has_scope(Scope::Write) && record.tier.is_some_and(|tier| tier <= Tier::Registered))
+}
