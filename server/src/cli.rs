@@ -76,6 +76,9 @@ pub(crate) enum Command {
     /// Ask for access to datasets, decide about it, explain it
     #[command(subcommand)]
     Access(Access),
+    /// Records on their way: what others submitted, to be looked at by a second person
+    #[command(subcommand)]
+    Draft(DraftCommand),
     /// Who read and did what: list the log, prove that nobody changed it
     #[command(subcommand)]
     Audit(Audit),
@@ -224,6 +227,52 @@ Example:
     #[command(after_help = "Example:\n  tarn user revoke ann")]
     Revoke {
         /// NAME of a token of this lab, or NAME@LAB of a peer
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// `tarn draft`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DraftCommand {
+    /// Keep a record that is not complete yet
+    #[command(after_help = "Example:\n  tarn draft save sst.yaml")]
+    Save {
+        /// The record, in YAML or JSON
+        #[arg(value_name = "RECORD")]
+        record: PathBuf,
+    },
+    /// List your drafts, and submitted records that wait for you
+    #[command(after_help = "Example:\n  tarn draft list")]
+    List,
+    /// Print one with its record
+    #[command(after_help = "Example:\n  tarn draft show sst")]
+    Show {
+        /// Name of the dataset
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Register what somebody submitted
+    #[command(after_help = "Example:\n  tarn draft approve sst")]
+    Approve {
+        /// Name of the dataset
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Give what somebody submitted back to them
+    #[command(after_help = "Example:\n  tarn draft return sst --reason 'the licence is wrong'")]
+    Return {
+        /// Name of the dataset
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Throw a draft of yours away
+    #[command(after_help = "Example:\n  tarn draft delete sst")]
+    Delete {
+        /// Name of the dataset
         #[arg(value_name = "NAME")]
         name: String,
     },

@@ -102,6 +102,11 @@ impl Stores {
         self.config_for(location).map(|config| config.options.clone()).unwrap_or_default()
     }
 
+    /// Whether a location is in a store that the configuration names.
+    pub fn is_configured(&self, location: &Location) -> bool {
+        self.config_for(location).is_some()
+    }
+
     fn config_for(&self, location: &Location) -> Option<&StoreConfig> {
         self.configs
             .iter()

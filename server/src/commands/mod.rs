@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod backup;
 mod datasets;
+mod draft;
 mod export;
 mod ingest;
 mod init;
@@ -19,6 +20,7 @@ mod token;
 mod user;
 
 pub(crate) use audit::moment;
+pub(crate) use record::facts_of;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -69,6 +71,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Stream(args) => stream::run(&context, args).await,
         Command::Serve(_) => serve::run(&context).await,
         Command::Access(args) => access::run(&context, args).await,
+        Command::Draft(args) => Box::pin(draft::run(&context, args)).await,
         Command::Audit(args) => audit::run(&context, args).await,
         Command::User(args) => user::run(&context, args).await,
         Command::Retract(args) => access::retract(&context, &args).await,

@@ -87,9 +87,21 @@ pub(crate) async fn extract(
     stores: &Stores,
     files: &[Found],
 ) -> Result<Vec<FileFacts>, Failure> {
+    let said = |file: &Found| context.note(format_args!("reading {}", file.stat.location));
+    let (facts, unknown) = facts_of(stores, files, said).await?;
+    say_left_out(context, &unknown);
+    Ok(facts)
+}
+
+/// Facts of every file, in order, and the files of folders that are of no format that Tarn reads.
+pub(crate) async fn facts_of(
+    stores: &Stores,
+    files: &[Found],
+    said: impl Fn(&Found),
+) -> Result<(Vec<FileFacts>, Vec<String>), Failure> {
     let (mut facts, mut unknown) = (Vec::new(), Vec::new());
     for file in files {
-        context.note(format_args!("reading {}", file.stat.location));
+        said(file);
         match facts::extract(stores, &file.stat).await {
             Err(IngestError::Format(FormatError::UnknownFormat { location, .. }))
                 if !file.named =>
@@ -102,8 +114,7 @@ pub(crate) async fn extract(
     if facts.is_empty() && !unknown.is_empty() {
         return Err(nothing_to_read(&unknown));
     }
-    say_left_out(context, &unknown);
-    Ok(facts)
+    Ok((facts, unknown))
 }
 
 /// The failure of folders in which nothing can be read.

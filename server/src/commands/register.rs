@@ -130,7 +130,7 @@ fn nesting(text: &str) -> usize {
 }
 
 /// The record of a file, or everything that has the wrong shape.
-fn read(path: &Path) -> Result<Result<Record, Vec<Violation>>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Result<Record, Vec<Violation>>, Failure> {
     let no_record = |what: &str| {
         let problem = format!(
             "{}: this is {what} and no record, which is a text in YAML or JSON; make one with \
@@ -208,7 +208,7 @@ fn say_assessment(context: &Context, assessment: &Assessment) -> Result<(), Outc
     }
 }
 
-fn say_violations(context: &Context, dataset: &str, violations: &[Violation]) {
+pub(super) fn say_violations(context: &Context, dataset: &str, violations: &[Violation]) {
     if context.json {
         tell!(
             "{}",

@@ -5,6 +5,7 @@ mod audit;
 mod auth;
 mod data;
 mod datasets;
+mod drafts;
 mod exports;
 mod health;
 mod oai;
@@ -75,6 +76,11 @@ pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: Str
         .route("/api/v1/access/requests/{id}/approve", post(access::approve))
         .route("/api/v1/access/requests/{id}/deny", post(access::deny))
         .route("/api/v1/access/grants/{id}/revoke", post(access::revoke))
+        .route("/api/v1/drafts", get(drafts::list))
+        .route("/api/v1/drafts/{name}", get(drafts::one).put(drafts::save).delete(drafts::delete))
+        .route("/api/v1/drafts/{name}/submit", post(drafts::submit))
+        .route("/api/v1/drafts/{name}/approve", post(drafts::approve))
+        .route("/api/v1/drafts/{name}/return", post(drafts::give_back))
         .route("/api/v1/audit", get(audit::list))
         .route("/api/v1/audit/head", get(audit::head))
         .route("/api/v1/audit/inclusion", get(audit::inclusion))

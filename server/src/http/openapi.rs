@@ -1,6 +1,6 @@
 //! The description of the API.
 
-use super::{access, audit, data, datasets, exports, health, oai, problem, search, sql};
+use super::{access, audit, data, datasets, drafts, exports, health, oai, problem, search, sql};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -28,6 +28,13 @@ use utoipa::OpenApi;
         access::approve,
         access::deny,
         access::revoke,
+        drafts::list,
+        drafts::one,
+        drafts::save,
+        drafts::delete,
+        drafts::submit,
+        drafts::approve,
+        drafts::give_back,
         oai::answer,
         audit::list,
         audit::head,

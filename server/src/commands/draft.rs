@@ -1,0 +1,91 @@
+//! `tarn draft`
+
+use super::record::extract;
+use super::register::{read, say_violations};
+use super::{Context, Outcome};
+use crate::cli::DraftCommand;
+use crate::home::Home;
+use crate::output::text_table;
+use tarn_catalog::CatalogError;
+use tarn_schemas::{DatasetName, ErrorCode, Principal};
+
+/// Shows and decides about records on their way. The owner of the home reviews all of them.
+pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Outcome> {
+    let home = Home::open(context.home.as_deref()).await?;
+    let (catalog, owner) = (&home.catalog, Principal::Owner);
+    match args {
+        DraftCommand::Save { record } => {
+            let record = match read(&record)? {
+                Ok(record) => record,
+                Err(violations) => {
+                    say_violations(context, &record.display().to_string(), &violations);
+                    return Err(Outcome::Exit(ErrorCode::InvalidData.exit_code()));
+                }
+            };
+            let draft = catalog.save_draft(&owner, record, None).await?;
+            if context.json {
+                say!("{}", serde_json::json!(draft));
+            }
+            let name = &draft.record.name;
+            context.note(format_args!("Kept {name}. Next: tarn register RECORD.yaml"));
+        }
+        DraftCommand::List => {
+            let drafts = catalog.drafts(&owner).await?;
+            if context.json {
+                say!("{}", serde_json::json!(drafts));
+                return Ok(());
+            }
+            let rows = drafts.into_iter().map(|draft| {
+                vec![
+                    draft.record.name.to_string(),
+                    draft.state.as_str().to_owned(),
+                    draft.author,
+                    draft.revision.to_string(),
+                    draft.changed_at,
+                    draft.record.title,
+                ]
+            });
+            let heads = ["name", "state", "author", "revision", "changed", "title"];
+            say_part!("{}", text_table(&heads, rows));
+        }
+        DraftCommand::Show { name } => {
+            let draft = catalog.draft(&owner, &DatasetName::new(&name)?).await?;
+            say!("{:#}", serde_json::json!(draft));
+        }
+        DraftCommand::Approve { name } => {
+            let name = DatasetName::new(&name)?;
+            let draft = catalog.draft(&owner, &name).await?;
+            let mut files = Vec::new();
+            for text in &draft.record.files {
+                files.extend(home.stores.find(text).await?);
+            }
+            let facts = extract(context, &home.stores, &files).await?;
+            let done = Box::pin(catalog.approve_draft(&owner, &name, draft.revision, facts)).await;
+            let done = match done {
+                Err(CatalogError::Invalid { dataset, violations }) => {
+                    say_violations(context, &dataset, &violations);
+                    return Err(Outcome::Exit(ErrorCode::InvalidData.exit_code()));
+                }
+                done => done?,
+            };
+            let dataset = &done.dataset;
+            if context.json {
+                say!(
+                    "{}",
+                    serde_json::json!({"lab": dataset.lab, "name": dataset.name, "version": dataset.version, "ark": dataset.ark})
+                );
+            } else {
+                say!("Registered {}  {}", dataset.full_name(), dataset.ark);
+            }
+        }
+        DraftCommand::Return { name, reason } => {
+            catalog.return_draft(&owner, &DatasetName::new(&name)?, &reason).await?;
+            context.note(format_args!("{name} is its author's again."));
+        }
+        DraftCommand::Delete { name } => {
+            catalog.delete_draft(&owner, &DatasetName::new(&name)?).await?;
+            context.note(format_args!("{name} is gone."));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Records on their way: `/api/v1/drafts`.
+
+use super::Door;
+use super::auth::Caller;
+use super::problem::{Problem, Refusal};
+use crate::commands::facts_of;
+use crate::failure::Failure;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tarn_catalog::{CatalogError, Draft, Registered, Submission};
+use tarn_connectors::Location;
+use tarn_schemas::facts::FileFacts;
+use tarn_schemas::profile::Violation;
+use tarn_schemas::{DatasetName, ErrorCode, Record};
+
+/// Which revision was looked at.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approval {
+    revision: u64,
+}
+
+/// Why it is given back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reason {
+    reason: String,
+}
+
+/// Drafts of the caller, and submitted records that wait for them.
+#[utoipa::path(get, path = "/api/v1/drafts",
+    responses((status = 200, description = "Drafts by name")))]
+pub(crate) async fn list(
+    State(door): State<Door>,
+    Caller(who): Caller,
+) -> Result<Json<Value>, Refusal> {
+    Ok(Json(json!({"drafts": door.catalog.drafts(&who).await?})))
+}
+
+/// One draft. Its revision is the entity tag.
+#[utoipa::path(get, path = "/api/v1/drafts/{name}",
+    params(("name" = String, Path, description = "Name of the dataset")),
+    responses((status = 200, description = "The draft"), (status = 400, description = "No name", body = Problem),
+        (status = 404, description = "No such draft", body = Problem)))]
+pub(crate) async fn one(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    let draft = door.catalog.draft(&who, &DatasetName::new(&name)?).await?;
+    Ok(shown(StatusCode::OK, &draft))
+}
+
+/// Keeps a record as a draft; it may be incomplete. With `If-Match` it replaces the revision that was
+/// edited and no other; `If-None-Match: *` keeps a new one only.
+#[utoipa::path(put, path = "/api/v1/drafts/{name}",
+    params(("name" = String, Path, description = "Name of the dataset"),
+        ("If-Match" = Option<String>, Header, description = "Revision that was edited, in quotes")),
+    responses((status = 200, description = "The draft"), (status = 400, description = "No record", body = Problem),
+        (status = 403, description = "No token with scope write", body = Problem),
+        (status = 409, description = "Changed meanwhile, or another person's", body = Problem),
+        (status = 422, description = "Not in the shape of a record, with every `violations`", body = Problem)))]
+pub(crate) async fn save(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(value): Json<Value>,
+) -> Result<Response, Refusal> {
+    let name = DatasetName::new(&name)?;
+    let record: Record = match tarn_schemas::profile::read(&value) {
+        Ok(record) => record,
+        Err(violations) => return Ok(invalid(&name, &violations)),
+    };
+    if record.name != name {
+        let problem = format!("the record has the name {}, the address {name}", record.name);
+        return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
+    }
+    let draft = door.catalog.save_draft(&who, record, edited(&headers)?).await?;
+    Ok(shown(StatusCode::OK, &draft))
+}
+
+/// Throws a draft away.
+#[utoipa::path(delete, path = "/api/v1/drafts/{name}",
+    params(("name" = String, Path, description = "Name of the dataset")),
+    responses((status = 204, description = "Gone"), (status = 400, description = "No name", body = Problem),
+        (status = 404, description = "No such draft of the caller's", body = Problem)))]
+pub(crate) async fn delete(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    door.catalog.delete_draft(&who, &DatasetName::new(&name)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Submits a draft: its files are read and every rule is checked. What is for everyone is registered
+/// at once; anything else waits for a second person.
+#[utoipa::path(post, path = "/api/v1/drafts/{name}/submit",
+    params(("name" = String, Path, description = "Name of the dataset")),
+    responses((status = 201, description = "Registered"), (status = 202, description = "It waits for a second person"),
+        (status = 400, description = "A file that is not in a store of this node", body = Problem),
+        (status = 403, description = "Not the author", body = Problem), (status = 404, description = "No such draft or file", body = Problem),
+        (status = 409, description = "Changed meanwhile", body = Problem),
+        (status = 422, description = "It breaks rules: `violations`", body = Problem)))]
+pub(crate) async fn submit(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    let name = DatasetName::new(&name)?;
+    let draft = door.catalog.draft(&who, &name).await?;
+    let files = files(&door, &draft.record).await?;
+    match door.catalog.submit_draft(&who, &name, files).await {
+        Ok(Submission::Registered(done)) => Ok(registered(&done)),
+        Ok(Submission::Waiting(draft)) => Ok(shown(StatusCode::ACCEPTED, &draft)),
+        Err(CatalogError::Invalid { violations, .. }) => Ok(invalid(&name, &violations)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Registers a submitted record, by the word of a second person.
+#[utoipa::path(post, path = "/api/v1/drafts/{name}/approve",
+    params(("name" = String, Path, description = "Name of the dataset")),
+    responses((status = 201, description = "Registered"), (status = 400, description = "No revision", body = Problem),
+        (status = 403, description = "The caller's own", body = Problem),
+        (status = 404, description = "Nothing of that name waits for the caller", body = Problem),
+        (status = 409, description = "It changed since it was looked at", body = Problem),
+        (status = 422, description = "It breaks rules by now: `violations`", body = Problem)))]
+pub(crate) async fn approve(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+    Json(Approval { revision }): Json<Approval>,
+) -> Result<Response, Refusal> {
+    let name = DatasetName::new(&name)?;
+    let draft = door.catalog.draft(&who, &name).await?;
+    let files = files(&door, &draft.record).await?;
+    match Box::pin(door.catalog.approve_draft(&who, &name, revision, files)).await {
+        Ok(done) => Ok(registered(&done)),
+        Err(CatalogError::Invalid { violations, .. }) => Ok(invalid(&name, &violations)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives a submitted record back to its author.
+#[utoipa::path(post, path = "/api/v1/drafts/{name}/return",
+    params(("name" = String, Path, description = "Name of the dataset")),
+    responses((status = 200, description = "The draft"), (status = 400, description = "No reason", body = Problem),
+        (status = 403, description = "The caller's own", body = Problem),
+        (status = 404, description = "Nothing of that name waits for the caller", body = Problem),
+        (status = 409, description = "Not submitted", body = Problem)))]
+pub(crate) async fn give_back(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+    Json(Reason { reason }): Json<Reason>,
+) -> Result<Response, Refusal> {
+    let draft = door.catalog.return_draft(&who, &DatasetName::new(&name)?, &reason).await?;
+    Ok(shown(StatusCode::OK, &draft))
+}
+
+/// The revision that the caller edited.
+fn edited(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
+    if text(header::IF_NONE_MATCH) == Some("*") {
+        return Ok(Some(0));
+    }
+    let Some(tag) = text(header::IF_MATCH).filter(|tag| *tag != "*") else { return Ok(None) };
+    tag.trim_matches('"').parse().map(Some).map_err(|_| {
+        Failure::new(
+            ErrorCode::InvalidArgument,
+            "If-Match holds the revision of the draft in quotes, such as \"3\"",
+        )
+    })
+}
+
+/// Facts of the files of a record. Over the network only files of the stores that the configuration
+/// names may be read: this process can read more than who asks it.
+async fn files(door: &Door, record: &Record) -> Result<Vec<FileFacts>, Failure> {
+    let refused = |text: &str| {
+        Failure::new(
+            ErrorCode::InvalidArgument,
+            format!(
+                "{text}: it is in no store of this node; name a file under a `url` of [stores]"
+            ),
+        )
+    };
+    let mut found = Vec::new();
+    for text in &record.files {
+        let location = Location::parse(text).map_err(|_| refused(text))?;
+        if !door.stores.is_configured(&location) {
+            return Err(refused(text));
+        }
+        for file in door.stores.find(text).await? {
+            // A link may lead out of the store.
+            if !door.stores.is_configured(&Location::parse(&file.stat.location)?) {
+                return Err(refused(text));
+            }
+            found.push(file);
+        }
+    }
+    let (facts, _) = facts_of(&door.stores, &found, |_| {}).await?;
+    Ok(facts)
+}
+
+fn shown(status: StatusCode, draft: &Draft) -> Response {
+    let tag = [(header::ETAG, format!("\"{}\"", draft.revision))];
+    (status, tag, Json(json!(draft))).into_response()
+}
+
+fn registered(done: &Registered) -> Response {
+    let dataset = &done.dataset;
+    let place = format!("/api/v1/datasets/{}/{}", dataset.lab, dataset.name);
+    let body = json!({
+        "lab": dataset.lab, "name": dataset.name, "version": dataset.version, "ark": dataset.ark,
+        "created": done.created, "fair_score": dataset.fair_score, "missing": done.missing,
+        "notices": done.notices,
+    });
+    (StatusCode::CREATED, [(header::LOCATION, place)], Json(body)).into_response()
+}
+
+/// Every broken rule, as a problem.
+fn invalid(name: &DatasetName, violations: &[Violation]) -> Response {
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let body = json!({
+        "code": ErrorCode::InvalidData, "title": "invalid data", "status": status.as_u16(),
+        "detail": format!("the record of {name} breaks {} rule(s)", violations.len()),
+        "violations": violations,
+    });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
+}
