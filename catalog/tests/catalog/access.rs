@@ -6,7 +6,7 @@ use tarn_catalog::{Action, IntendedUse, PersonAttributes, RequestState, SearchRe
 use tarn_schemas::code::{Coded, ErrorCode};
 use tarn_schemas::record::{Agreement, Exposure, Provenance, Reviewed};
 
-fn controlled(name: &str, exposure: Exposure) -> Record {
+pub(super) fn controlled(name: &str, exposure: Exposure) -> Record {
     Record {
         tier: Some(Tier::Restricted),
         exposure: Some(exposure),

@@ -4,6 +4,8 @@
 mod access;
 #[path = "../audit.rs"]
 mod audit;
+#[path = "../drafts.rs"]
+mod drafts;
 #[path = "../durability.rs"]
 mod durability;
 #[path = "../identity.rs"]

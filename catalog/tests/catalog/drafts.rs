@@ -1,0 +1,188 @@
+//! Records on their way, and who may look at them.
+
+use super::support::*;
+use tarn_catalog::audit::{Act, AuditFilter};
+use tarn_catalog::{CatalogError, Draft, DraftState, PersonAttributes, Submission};
+use tarn_schemas::code::{Coded, ErrorCode};
+use tarn_schemas::{DatasetName, FileFacts};
+
+fn name(text: &str) -> DatasetName {
+    DatasetName::new(text).unwrap()
+}
+
+fn writer(name: &str) -> Principal {
+    Principal::Person { name: name.to_owned(), scope: Scope::Write }
+}
+
+/// A lab in which ada and bob may write.
+async fn lab(folder: &Path) -> (Catalog, Principal, Principal) {
+    let catalog = catalog(folder).await;
+    for who in ["ada", "bob"] {
+        catalog.create_token(who, Scope::Write, 7).await.unwrap();
+    }
+    (catalog, writer("ada"), writer("bob"))
+}
+
+async fn waiting(catalog: &Catalog, who: &Principal, record: Record) -> Draft {
+    let dataset = record.name.clone();
+    catalog.save_draft(who, record, None).await.unwrap();
+    match catalog.submit_draft(who, &dataset, data()).await.unwrap() {
+        Submission::Waiting(draft) => *draft,
+        Submission::Registered(done) => panic!("{done:?}"),
+    }
+}
+
+fn code<T: std::fmt::Debug>(result: Result<T, CatalogError>) -> ErrorCode {
+    result.unwrap_err().code()
+}
+
+#[tokio::test]
+async fn a_draft_may_be_incomplete_and_is_its_authors_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, ada, bob) = lab(folder.path()).await;
+    let draft = catalog.save_draft(&ada, Record::new(name("a")), Some(0)).await.unwrap();
+    assert_eq!((draft.state, draft.revision), (DraftState::Draft, 1));
+    for who in [&bob, &Principal::Owner, &person(Scope::Read), &Principal::Anonymous] {
+        let own = *who == person(Scope::Read);
+        // A reader's token in the same name is the same person.
+        assert_eq!(catalog.draft(who, &name("a")).await.is_ok(), own, "{who:?}");
+        assert_eq!(catalog.drafts(who).await.unwrap().len(), usize::from(own));
+    }
+    // Another one under its name is told no more than that; without scope write nobody drafts.
+    assert_eq!(code(catalog.save_draft(&bob, record("a"), None).await), ErrorCode::Conflict);
+    for who in [person(Scope::Read), Principal::Anonymous] {
+        assert_eq!(
+            code(catalog.save_draft(&who, record("b"), None).await),
+            ErrorCode::PermissionDenied
+        );
+    }
+    // Every rule at once, and the draft stays.
+    let error = catalog.submit_draft(&ada, &name("a"), data()).await.unwrap_err();
+    assert!(matches!(&error, CatalogError::Invalid { violations, .. } if violations.len() > 2));
+    assert_eq!(catalog.draft(&ada, &name("a")).await.unwrap(), draft);
+    assert!(catalog.delete_draft(&bob, &name("a")).await.is_err());
+    catalog.delete_draft(&ada, &name("a")).await.unwrap();
+    assert_eq!(code(catalog.draft(&ada, &name("a")).await), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn of_two_who_edit_one_draft_the_second_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, ada, _) = lab(folder.path()).await;
+    catalog.save_draft(&ada, record("a"), Some(0)).await.unwrap();
+    catalog.save_draft(&ada, record("a"), Some(1)).await.unwrap();
+    for late in [0, 1, 3] {
+        assert_eq!(
+            code(catalog.save_draft(&ada, Record::new(name("a")), Some(late)).await),
+            ErrorCode::Conflict
+        );
+    }
+    assert_eq!(catalog.draft(&ada, &name("a")).await.unwrap().record, record("a"));
+}
+
+#[tokio::test]
+async fn what_is_for_everyone_is_registered_by_its_author() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, ada, _) = lab(folder.path()).await;
+    catalog.save_draft(&ada, record("a"), None).await.unwrap();
+    let submitted = catalog.submit_draft(&ada, &name("a"), data()).await.unwrap();
+    assert!(matches!(submitted, Submission::Registered(done) if done.created));
+    assert!(catalog.drafts(&ada).await.unwrap().is_empty());
+    let versions = catalog.versions(&Principal::Anonymous, &name("a")).await.unwrap();
+    assert_eq!(versions[0].created_by, "ada");
+}
+
+#[tokio::test]
+async fn anything_else_waits_for_a_second_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, ada, bob) = lab(folder.path()).await;
+    let draft = waiting(&catalog, &ada, registered("a")).await;
+    assert_eq!((draft.state, draft.revision), (DraftState::Submitted, 2));
+    assert!(catalog.dataset(&Principal::Owner, &named("a")).await.is_err());
+    // Not by the author, not by a reader, not another revision than was looked at.
+    assert_eq!(
+        code(catalog.approve_draft(&ada, &name("a"), 2, data()).await),
+        ErrorCode::PermissionDenied
+    );
+    let reader = Principal::Person { name: "eve".to_owned(), scope: Scope::Read };
+    assert_eq!(
+        code(catalog.approve_draft(&reader, &name("a"), 2, data()).await),
+        ErrorCode::NotFound
+    );
+    assert_eq!(code(catalog.approve_draft(&bob, &name("a"), 1, data()).await), ErrorCode::Conflict);
+    let back = catalog.return_draft(&bob, &name("a"), "which terms?").await.unwrap();
+    assert_eq!((back.state, back.note.as_deref()), (DraftState::Draft, Some("which terms?")));
+    assert_eq!(code(catalog.draft(&bob, &name("a")).await), ErrorCode::NotFound);
+    let draft = waiting(&catalog, &ada, registered("a")).await;
+    let done = catalog.approve_draft(&bob, &name("a"), draft.revision, data()).await.unwrap();
+    assert!(done.created);
+    let versions = catalog.versions(&Principal::Owner, &name("a")).await.unwrap();
+    assert_eq!(versions[0].created_by, "ada");
+    assert!(catalog.drafts(&Principal::Owner).await.unwrap().is_empty());
+    let all = catalog.audit(&Principal::Owner, &AuditFilter::default()).await.unwrap();
+    let acts: Vec<_> = all.iter().map(|entry| entry.act).collect();
+    assert_eq!(acts[acts.len() - 4..], [Act::Submit, Act::Return, Act::Submit, Act::Register]);
+    assert_eq!(all.last().unwrap().details["reviewer"], "person:bob");
+}
+
+/// Opening a dataset further takes two people: the second may be the reviewer.
+#[tokio::test]
+async fn a_record_that_opens_a_dataset_waits_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, ada, bob) = lab(folder.path()).await;
+    let draft = waiting(&catalog, &ada, registered("a")).await;
+    catalog.approve_draft(&bob, &name("a"), draft.revision, data()).await.unwrap();
+    let draft = waiting(&catalog, &ada, record("a")).await;
+    let done = catalog.approve_draft(&bob, &name("a"), draft.revision, data()).await.unwrap();
+    assert_eq!((done.dataset.version, done.dataset.tier), (2, Tier::Public));
+}
+
+/// Somebody who may write could else read through a dataset of their own what is held back from them.
+#[tokio::test]
+async fn files_that_others_hold_back_are_looked_at_by_somebody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, ada, _) = lab(folder.path()).await;
+    let until = (chrono::Utc::now() + chrono::Duration::days(30)).date_naive().to_string();
+    let held = Record {
+        embargo: Some(tarn_schemas::record::Embargo { until, reason: "review".to_owned() }),
+        ..record("held")
+    };
+    let files = |hash: &str| vec![FileFacts { variables: vec![], ..file("/data/x.csv", hash) }];
+    catalog.register(&Principal::Owner, held, files("ab")).await.unwrap();
+    for (dataset, hash, alone) in [("mine", "ab", false), ("other", "cd", true)] {
+        catalog.save_draft(&ada, record(dataset), None).await.unwrap();
+        let done = catalog.submit_draft(&ada, &name(dataset), files(hash)).await.unwrap();
+        assert_eq!(matches!(done, Submission::Registered(_)), alone, "{dataset}");
+    }
+}
+
+#[tokio::test]
+async fn restricted_records_are_reviewed_by_their_committee_and_not_by_every_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, ada, bob) = lab(folder.path()).await;
+    let dan = Principal::Person { name: "dan".to_owned(), scope: Scope::Read };
+    let dac = PersonAttributes {
+        groups: std::collections::BTreeSet::from(["dac".to_owned()]),
+        ..PersonAttributes::default()
+    };
+    catalog.put_person("person:dan", &dac).await.unwrap();
+    let draft = waiting(
+        &catalog,
+        &ada,
+        super::access::controlled("a", tarn_schemas::record::Exposure::None),
+    )
+    .await;
+    assert_eq!(code(catalog.draft(&bob, &name("a")).await), ErrorCode::NotFound);
+    assert!(catalog.drafts(&bob).await.unwrap().is_empty());
+    // Whose author may not write any more.
+    catalog.revoke_token("ada").await.unwrap();
+    assert_eq!(
+        code(catalog.approve_draft(&dan, &name("a"), draft.revision, data()).await),
+        ErrorCode::Conflict
+    );
+    catalog.create_token("ada", Scope::Write, 7).await.unwrap();
+    catalog.approve_draft(&dan, &name("a"), draft.revision, data()).await.unwrap();
+    let dataset = catalog.dataset(&ada, &named("a")).await.unwrap();
+    assert_eq!(dataset.tier, Tier::Restricted);
+    assert!(catalog.dataset(&bob, &named("a")).await.is_err());
+}

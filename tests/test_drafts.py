@@ -1,0 +1,96 @@
+"""Records that people submit over HTTP, and a second person who looks at them."""
+
+import json
+
+import requests
+from fields import random_netcdf
+from records import COMPLETE
+
+TERMS = {"id": "https://tarn.example/terms", "sha256": "0" * 64}
+
+
+def token(lab, name, scope="write"):
+    text = lab.run("token", "create", "--name", name, "--scope", scope, "--quiet").out.strip()
+    return {"Authorization": f"Bearer {text}"}
+
+
+def test_a_steward_registers_over_http_and_a_second_person_approves(new_lab, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    path = random_netcdf(data / "x.nc", 5, "NETCDF4", "noleap")
+    secret = random_netcdf(tmp_path / "secret.nc", 6, "NETCDF4", "noleap")
+    (data / "link.nc").symlink_to(secret)
+    lab = new_lab("ornl", start=True, settings=f'[stores.data]\nurl = "{data}"\n')
+    ann, bob, eve = token(lab, "ann"), token(lab, "bob"), token(lab, "eve", "read")
+    api = f"{lab.http_url}/api/v1/drafts"
+
+    def put(name, who, body, **headers):
+        return requests.put(f"{api}/{name}", json=body, headers={**who, **headers}, timeout=60)
+
+    def post(path, who, body=None):
+        return requests.post(f"{api}/{path}", json=body, headers=who, timeout=60)
+
+    record = {**COMPLETE, "name": "x", "files": [str(path)]}
+    # Incomplete drafts are kept; submitting names every rule at once.
+    assert put("x", ann, {"name": "x"}).status_code == 200
+    refused = post("x/submit", ann)
+    assert refused.status_code == 422 and refused.headers["content-type"] == "application/problem+json"
+    rules = {violation["rule"] for violation in refused.json()["violations"]}
+    assert {"title.required", "license.required", "tier.required"} <= rules
+    assert put("x", eve, {"name": "x"}).status_code == 403
+    assert put("x", {}, {"name": "x"}).status_code == 403
+    assert put("y", ann, {"name": "x"}).status_code == 400
+    assert put("x", ann, {"name": "x", "colour": 3}).status_code == 422
+    # Of two who edit the same revision the second is told.
+    saved = put("x", ann, record, **{"If-Match": '"1"'})
+    assert saved.status_code == 200 and saved.headers["etag"] == '"2"'
+    assert put("x", ann, {"name": "x"}, **{"If-Match": '"1"'}).status_code == 409
+    done = post("x/submit", ann)
+    assert done.status_code == 201, done.text
+    assert requests.get(f"{lab.http_url}{done.headers['location']}", timeout=60).json()["name"] == "x"
+    # Files outside the stores of the node are not read, whoever asks.
+    for outside in (str(secret), "/etc/passwd", f"{data}/../secret.nc", f"file://{secret}", str(data / "link.nc")):
+        assert put("z", ann, {**record, "name": "z", "files": [outside]}).status_code == 200
+        refused = post("z/submit", ann)
+        assert refused.status_code == 400 and "no store of this node" in refused.text, outside
+    # What is not for everyone waits.
+    held = {**record, "name": "w", "tier": "registered", "terms": TERMS}
+    assert put("w", ann, held).status_code == 200
+    waiting = post("w/submit", ann)
+    assert waiting.status_code == 202 and waiting.json()["state"] == "submitted"
+    revision = waiting.json()["revision"]
+    assert post("w/approve", ann, {"revision": revision}).status_code == 403
+    assert post("w/approve", eve, {"revision": revision}).status_code == 404
+    assert post("w/approve", bob, {"revision": 1}).status_code == 409
+    assert [draft["record"]["name"] for draft in requests.get(api, headers=bob, timeout=60).json()["drafts"]] == ["w"]
+    assert post("w/return", bob, {"reason": "which terms?"}).json()["note"] == "which terms?"
+    assert post("w/approve", bob, {"revision": revision + 1}).status_code == 404
+    revision = post("w/submit", ann).json()["revision"]
+    assert post("w/approve", bob, {"revision": revision}).status_code == 201
+    # The owner looks at them on the command line.
+    assert put("v", ann, {**held, "name": "v"}).status_code == 200
+    assert post("v/submit", ann).status_code == 202
+    assert [draft["record"]["name"] for draft in lab.run("draft", "list", "--json").json()] == ["v"]
+    assert lab.run("draft", "approve", "v", "--json").json()["version"] == 1
+    assert lab.run("draft", "list", "--json").json() == []
+    people = {entry["dataset"]: entry["details"].get("reviewer") for entry in lab.run("audit", "list", "--json").json() if entry["act"] == "register"}
+    assert people == {"ornl.x@1": None, "ornl.w@1": "person:bob", "ornl.v@1": "owner"}
+
+
+def test_large_deep_and_broken_bodies_are_refused(new_lab):
+    lab = new_lab("ornl", start=True)
+    ann = {**token(lab, "ann"), "Content-Type": "application/json"}
+    url = f"{lab.http_url}/api/v1/drafts/x"
+    deep = "[" * 100_000 + "]" * 100_000
+    for body, status in (
+        (b'{"name": "x", "title": "' + b"a" * 100_000_000 + b'"}', 413),
+        (f'{{"name": "x", "keywords": {deep}}}'.encode(), 400),
+        (b'{"name": "x"', 400),
+        (b"\xff\xfe", 400),
+        (json.dumps({"name": "x", "title": "\u0000\u202e<script>"}).encode(), (200, 422)),
+        (json.dumps({"name": "x\r\nX-Evil: 1"}).encode(), 422),
+    ):
+        answer = requests.put(url, data=body, headers=ann, timeout=120)
+        assert answer.status_code in (status if isinstance(status, tuple) else (status,)), answer.text[:200]
+        assert "X-Evil" not in answer.headers
+    assert requests.get(f"{lab.http_url}/healthz", timeout=30).status_code == 200
