@@ -404,3 +404,88 @@ fn copy_folder(from: &Path, to: &Path) {
         std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
+
+/// A dataset with one variable between two values, somewhere and at some time.
+fn measured(
+    name: &str,
+    (standard_name, units, min, max): (&str, &str, f64, f64),
+    bounding_box: [f64; 4],
+    days: (f64, f64),
+) -> (Record, Vec<FileFacts>) {
+    let of = VariableFacts {
+        min: Some(min),
+        max: Some(max),
+        ..variable("v", Some(standard_name), Some(units))
+    };
+    let extent = Extent {
+        time: Some((days.0 * 86_400.0, days.1 * 86_400.0)),
+        bounding_box: Some(bounding_box),
+    };
+    let facts =
+        FileFacts { variables: vec![of], extent, ..file(&format!("/data/{name}.nc"), "ab") };
+    (Record { extent: None, ..record(name) }, vec![facts])
+}
+
+#[tokio::test]
+async fn data_are_found_by_values_in_any_unit_by_time_and_by_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let temperature = "sea_water_temperature";
+    for (record, facts) in [
+        measured("cold", (temperature, "degC", -1.8, 4.0), [0.0, 60.0, 40.0, 80.0], (0.0, 10.0)),
+        measured("warm", (temperature, "K", 290.0, 300.0), [350.0, 0.0, 370.0, 30.0], (5.0, 20.0)),
+        measured(
+            "dateline",
+            (temperature, "degF", 70.0, 75.0),
+            [170.0, -20.0, 190.0, 0.0],
+            (30.0, 40.0),
+        ),
+        measured(
+            "salt",
+            ("sea_water_practical_salinity", "1", 30.0, 40.0),
+            [0.0, -90.0, 360.0, 90.0],
+            (0.0, 1.0),
+        ),
+    ] {
+        catalog.register(&Principal::Owner, record, facts).await.unwrap();
+    }
+    let find = async |text: &str, filters: &[(&str, &str)]| {
+        let filters = filters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let request = SearchRequest { text: text.to_owned(), filters, ..SearchRequest::default() };
+        let answer = catalog.search(&Principal::Anonymous, &request).await.unwrap();
+        let mut names: Vec<String> = answer.hits.iter().map(|hit| hit.name.to_string()).collect();
+        assert_eq!(answer.total, names.len() as u64);
+        names.sort();
+        names
+    };
+    for (text, expected) in [
+        ("sea_water_temperature > 20 degC", vec!["dateline", "warm"]),
+        ("sea_water_temperature > 300 K", vec![]),
+        ("sea_water_temperature >= 300 K", vec!["warm"]),
+        ("sea_water_temperature<0degC", vec!["cold"]),
+        ("sea_water_temperature = 290", vec!["warm"]),
+        ("study sea_water_temperature > 20 degC sea_water_temperature < 20 degC", vec!["warm"]),
+        ("sea_water_practical_salinity > 35", vec!["salt"]),
+        ("study", vec!["cold", "dateline", "salt", "warm"]),
+    ] {
+        assert_eq!(find(text, &[]).await, expected, "{text}");
+    }
+    for (key, value, expected) in [
+        ("time", "1970-01-11/1970-01-25", vec!["cold", "warm"]),
+        ("within_time", "1970-01-01/1970-01-20", vec!["cold", "salt"]),
+        ("within_time", "1970-01-01/1970-01-21", vec!["cold", "salt", "warm"]),
+        ("time", "1970-02-09/2000-01-01", vec!["dateline"]),
+        ("bbox", "-5,10,5,20", vec!["salt", "warm"]),
+        ("bbox", "355,10,365,20", vec!["salt", "warm"]),
+        ("bbox", "-179,-10,-175,-5", vec!["dateline", "salt"]),
+        ("bbox", "175,-10,-175,-5", vec!["dateline", "salt"]),
+        ("within_bbox", "160,-30,-160,10", vec!["dateline"]),
+        ("within_bbox", "160,-30,180,10", vec![]),
+        ("within_bbox", "-20,0,40,80", vec!["cold", "warm"]),
+        ("within_bbox", "-180,-90,180,90", vec!["cold", "dateline", "salt", "warm"]),
+    ] {
+        assert_eq!(find("", &[(key, value)]).await, expected, "{key} {value}");
+    }
+    let both = [("bbox", "-180,-90,180,90"), ("tier", "registered")];
+    assert_eq!(find("", &both).await, Vec::<String>::new());
+}
