@@ -5,6 +5,7 @@ use super::ranges::Ranges;
 use crate::model::Dataset;
 use std::collections::BTreeSet;
 use tantivy::TantivyDocument;
+use tarn_schemas::standard_names;
 
 /// What is searched of a dataset: words by text field, values by keyword field.
 #[derive(Debug, Default)]
@@ -30,6 +31,16 @@ impl Searched {
             standard_names.extend(column.standard_name.clone());
             units.extend(column.units.clone());
         }
+        // A file may say a name that is an alias today; who searches may know either.
+        for name in standard_names.clone() {
+            let today = standard_names::resolve(standard_names::without_modifier(&name));
+            if let Some(today) = today {
+                names.extend(standard_names::aliases(today).into_iter().map(str::to_owned));
+                standard_names.insert(today.to_owned());
+            }
+        }
+        let identifiers = identifiers(dataset);
+        names.extend(identifiers.iter().cloned());
         names.insert(dataset.name.to_string());
         names.insert(dataset.lab.to_string());
         names.extend(dataset.tables.iter().map(|table| table.name.to_string()));
@@ -61,6 +72,7 @@ impl Searched {
                 set(&mut formats.map(str::to_owned)),
                 set(&mut record.creators.iter().map(|creator| creator.name.clone())),
                 set(&mut record.license.iter().cloned()),
+                set(&mut identifiers.into_iter()),
             ],
             ranges: Ranges::new(dataset),
         }
@@ -83,6 +95,19 @@ impl Searched {
         self.ranges.fill(fields, &mut document);
         document
     }
+}
+
+/// What the dataset and what it is about are known by elsewhere.
+fn identifiers(dataset: &Dataset) -> BTreeSet<String> {
+    let record = &dataset.record;
+    let people = record.creators.iter().filter_map(|creator| creator.orcid.clone());
+    let related = record.related.iter().map(|related| related.identifier.clone());
+    let samples = record.samples.iter().cloned();
+    let work = record.proposal.iter().cloned();
+    let awards = record.funding.iter().filter_map(|funding| funding.award.clone());
+    let all = people.chain(related).chain(samples).chain(work).chain(awards);
+    let ark = (!dataset.ark.is_empty()).then(|| dataset.ark.clone());
+    all.chain(ark).collect()
 }
 
 /// `netcdf` for `application/x-netcdf`.

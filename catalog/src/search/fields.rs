@@ -37,7 +37,7 @@ pub(super) const TEXTS: [(&str, f32); 5] = [
 ];
 
 /// Keys of filters and facets.
-pub(super) const KEYWORDS: [&str; 9] = [
+pub(super) const KEYWORDS: [&str; 10] = [
     "lab",
     "tier",
     "keyword",
@@ -47,6 +47,7 @@ pub(super) const KEYWORDS: [&str; 9] = [
     "format",
     "creator",
     "license",
+    "identifier",
 ];
 
 /// Name of the field that identifies a dataset.

@@ -12,6 +12,7 @@ use tantivy::query::{
 };
 use tantivy::schema::IndexRecordOption;
 use tantivy::tokenizer::TokenStream;
+use tarn_schemas::standard_names;
 
 const MOST_WORDS: usize = 64;
 const LONGEST_TEXT: usize = 8192;
@@ -95,6 +96,8 @@ impl Query {
             }
         }
         for (key, value) in &self.filters {
+            let today = standard_names::resolve(value).filter(|_| key == "standard_name");
+            let value = today.unwrap_or(value);
             match fields.keyword(key) {
                 Some(field) => must(exact(vec![Term::from_field_text(field, value)])),
                 None => must(Box::new(EmptyQuery)),
