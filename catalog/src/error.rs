@@ -64,6 +64,20 @@ pub enum CatalogError {
     },
 }
 
+impl CatalogError {
+    /// Whether this is an answer to what was asked for, and not a failure of the catalog.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Invalid { .. }
+                | Self::NotFound { .. }
+                | Self::Denied(_)
+                | Self::Argument(_)
+                | Self::Conflict(_)
+        )
+    }
+}
+
 impl Coded for CatalogError {
     fn code(&self) -> ErrorCode {
         match self {

@@ -40,6 +40,7 @@ pub use model::*;
 pub use policy::subject;
 pub use prefill::prefill;
 pub use render::render_yaml;
+pub use search::Cursor;
 pub use secret::new_peer_secret;
 
 use audit::{Act, Said};

@@ -487,6 +487,9 @@ pub struct SearchRequest {
     pub facets: Vec<String>,
     /// Most hits; 20 if zero.
     pub limit: usize,
+    /// `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// What was found.
@@ -498,6 +501,9 @@ pub struct SearchAnswer {
     pub total: u64,
     /// Counts of values by facet.
     pub facets: BTreeMap<String, Vec<(String, u64)>>,
+    /// The cursor of the next page; none on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One hit.
@@ -513,6 +519,9 @@ pub struct SearchHit {
     pub title: String,
     /// First sentence or two of the description.
     pub summary: String,
+    /// The sentence of the description in which most of the words stand, where any does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snippet: Option<String>,
     /// ARK.
     pub ark: String,
     /// Tier.

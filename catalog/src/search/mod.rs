@@ -6,6 +6,7 @@
 //! catalog or ahead of the database (after a restore) is made anew. Any number of processes share
 //! it: whoever finds it behind updates it under a file lock.
 
+mod cursor;
 mod document;
 mod facets;
 mod fields;
@@ -14,6 +15,7 @@ mod query;
 mod ranges;
 mod view;
 
+pub use cursor::Cursor;
 pub(crate) use index::Index;
 
 use crate::datasets::load;
@@ -57,14 +59,29 @@ impl Catalog {
         let rights = Arc::new(self.rights(who).await?);
         let query = query::Query::new(request)?;
         let limit = if request.limit == 0 { HITS } else { request.limit.min(MOST_HITS) };
-        let found = match self.search_once(false, &rights, query.clone(), limit).await {
-            // Damage shows when it is read; a new index answers instead.
-            Err(CatalogError::Index { problem, .. }) => {
-                tracing::warn!(problem, "the search index is made anew");
-                self.search_once(true, &rights, query, limit).await?
+        let after: Option<Cursor> = request.cursor.as_deref().map(str::parse).transpose()?;
+        // One more than is shown says whether there is a next page.
+        let mut wanted = limit.saturating_add(1);
+        let mut found = loop {
+            let mut found = match self.search_once(false, &rights, query.clone(), wanted).await {
+                // Damage shows when it is read; a new index answers instead.
+                Err(CatalogError::Index { problem, .. }) => {
+                    tracing::warn!(problem, "the search index is made anew");
+                    self.search_once(true, &rights, query.clone(), wanted).await?
+                }
+                found => found?,
+            };
+            let all = found.hits.len() < wanted;
+            found.hits.retain(|(score, name)| {
+                after.as_ref().is_none_or(|after| after.is_before(*score, self.lab().as_str(), name))
+            });
+            if all || found.hits.len() > limit {
+                break found;
             }
-            found => found?,
+            wanted = wanted.saturating_mul(4);
         };
+        let more = found.hits.len() > limit;
+        found.hits.truncate(limit);
         // One snapshot for all hits; what may not be shown any more is left out.
         let mut read = self.inner.database.read().await?;
         let mut hits = Vec::with_capacity(found.hits.len());
@@ -73,9 +90,10 @@ impl Catalog {
             let stored = load(&self.inner.database, self.lab(), &mut read, &name, None).await?;
             let Some(stored) = stored else { continue };
             let shown = self.shown(&rights, stored.dataset)?;
-            hits.extend(shown.map(|dataset| hit(dataset, score)));
+            hits.extend(shown.map(|dataset| hit(dataset, score, &query)));
         }
-        Ok(SearchAnswer { hits, total: found.total, facets: found.facets })
+        let next = hits.last().filter(|_| more).map(|hit| Cursor::of(hit).to_string());
+        Ok(SearchAnswer { hits, total: found.total, facets: found.facets, next })
     }
 
     async fn search_once(
@@ -184,8 +202,9 @@ impl Catalog {
 }
 
 /// A dataset as a hit.
-fn hit(dataset: Dataset, score: f32) -> SearchHit {
+fn hit(dataset: Dataset, score: f32, query: &query::Query) -> SearchHit {
     SearchHit {
+        snippet: snippet(&dataset.record.description, |text| query.words_in(text)),
         summary: summary(&dataset.record.description),
         title: dataset.record.title,
         lab: dataset.lab,
@@ -198,9 +217,30 @@ fn hit(dataset: Dataset, score: f32) -> SearchHit {
     }
 }
 
+/// Longest text shown of a description, in characters.
+const LONGEST: usize = 300;
+
+/// The sentence in which most of the words stand, the first of several; none where none does. Of a
+/// long one its beginning.
+fn snippet(description: &str, words_in: impl Fn(&str) -> usize) -> Option<String> {
+    let text = description.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut best: Option<(usize, &str)> = None;
+    for sentence in text.split_inclusive(". ") {
+        let words = words_in(sentence);
+        if words > best.map_or(0, |(most, _)| most) {
+            best = Some((words, sentence.trim()));
+        }
+    }
+    let (_, sentence) = best?;
+    if sentence.chars().count() <= LONGEST {
+        return Some(sentence.to_owned());
+    }
+    let start: String = sentence.chars().take(LONGEST).collect();
+    Some(format!("{} …", start.rsplit_once(' ').map_or(start.as_str(), |(words, _)| words)))
+}
+
 /// The first sentences of a description, 300 characters at most.
 fn summary(description: &str) -> String {
-    const LONGEST: usize = 300;
     let text = description.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() <= LONGEST {
         return text;
@@ -217,7 +257,19 @@ fn summary(description: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::summary;
+    use super::{snippet, summary};
+
+    #[test]
+    fn a_snippet_is_the_sentence_with_most_words() {
+        let text = "Ships and buoys. A buoy drifts in the gulf. The gulf is warm.";
+        let words = |wanted: &'static [&'static str]| {
+            move |text: &str| wanted.iter().filter(|word| text.contains(**word)).count()
+        };
+        assert_eq!(snippet(text, words(&["gulf", "buoy"])).unwrap(), "A buoy drifts in the gulf.");
+        assert_eq!(snippet(text, words(&["gulf"])).unwrap(), "A buoy drifts in the gulf.");
+        assert_eq!(snippet(text, words(&["ice"])), None);
+        assert!(snippet(&"gulf ".repeat(200), words(&["gulf"])).unwrap().ends_with("gulf …"));
+    }
 
     #[test]
     fn a_summary_ends_with_a_sentence_or_a_word() {

@@ -68,6 +68,12 @@ impl Query {
         Ok(Self { words, filters, conditions, facets: request.facets.clone() })
     }
 
+    /// How many of the words stand in a text.
+    pub(super) fn words_in(&self, text: &str) -> usize {
+        let Some(wanted) = &self.words else { return 0 };
+        words(text).intersection(wanted).count()
+    }
+
     /// Whether hits are ranked by how well words fit.
     pub(super) fn ranks(&self) -> bool {
         self.words.is_some()

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::QueryError;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use tarn_catalog::{Peer, SearchAnswer, SearchRequest};
+use tarn_catalog::{Cursor, Peer, SearchAnswer, SearchRequest};
 use tarn_schemas::{LabName, Principal, SiteReport, SiteStatus};
 
 /// Hits if the request names no number.
@@ -95,8 +95,10 @@ fn report(
 /// One answer of several.
 fn merge(answers: Vec<SearchAnswer>, limit: usize) -> SearchAnswer {
     let mut merged = SearchAnswer::default();
+    let mut more = false;
     let mut facets: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for answer in answers {
+        more |= answer.next.is_some();
         merged.hits.extend(answer.hits);
         merged.total = merged.total.saturating_add(answer.total);
         for (facet, counts) in answer.facets {
@@ -108,7 +110,9 @@ fn merge(answers: Vec<SearchAnswer>, limit: usize) -> SearchAnswer {
         }
     }
     merged.hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.lab.cmp(&b.lab)));
+    more |= merged.hits.len() > limit;
     merged.hits.truncate(limit);
+    merged.next = merged.hits.last().filter(|_| more).map(|hit| Cursor::of(hit).to_string());
     merged.facets = facets
         .into_iter()
         .map(|(facet, counts)| {

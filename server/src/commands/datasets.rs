@@ -60,8 +60,9 @@ async fn at_peer(home: &Home, wanted: &DatasetRef) -> Result<SearchHit, Failure>
 /// Prints a search hit with its tables.
 pub(crate) fn print_hit(hit: &SearchHit) {
     say!("{}.{}@{}  {}  [{}]  {}", hit.lab, hit.name, hit.version, hit.title, hit.tier, hit.ark);
-    if !hit.summary.is_empty() {
-        say!("    {}", hit.summary);
+    let text = hit.snippet.as_ref().unwrap_or(&hit.summary);
+    if !text.is_empty() {
+        say!("    {text}");
     }
     for (table, columns) in &hit.tables {
         let columns: Vec<String> = columns

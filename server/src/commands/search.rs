@@ -16,6 +16,7 @@ pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> 
         filters: args.filters,
         facets: args.facets,
         limit: args.limit,
+        cursor: args.cursor,
     };
     let engine = home.engine()?;
     let (answer, sites) = federation::search(&engine, &Principal::Owner, &request).await?;
@@ -34,6 +35,9 @@ pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> 
         say!("{facet}: {}", values.join(", "));
     }
     context.note(format_args!("{} of {} dataset(s)", answer.hits.len(), answer.total));
+    if let Some(next) = &answer.next {
+        context.note(format_args!("more: the same with --cursor {next}"));
+    }
     for site in sites.iter().filter(|site| site.status != SiteStatus::Ok) {
         context.note(format_args!(
             "{} did not answer: {}",

@@ -17,6 +17,7 @@ const MOST: usize = 1000;
     params(
         ("q" = Option<String>, Query, description = "Words"),
         ("limit" = Option<usize>, Query, description = "Most hits, 1 to 1000"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
         ("facet" = Option<Vec<String>>, Query, description = "Keys to count values of"),
         ("standard_name" = Option<String>, Query, description = "Filter; so are lab, tier, keyword, variable, units, format, creator and license"),
     ),
@@ -31,6 +32,7 @@ pub(crate) async fn run(
         match key.as_ref() {
             "q" => request.text = value.into_owned(),
             "limit" => request.limit = value.parse().unwrap_or(0),
+            "cursor" => request.cursor = Some(value.into_owned()),
             "facet" => request.facets.push(value.into_owned()),
             _ => request.filters.push((key.into_owned(), value.into_owned())),
         }
