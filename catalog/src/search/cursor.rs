@@ -59,8 +59,10 @@ mod tests {
 
     #[test]
     fn a_cursor_is_before_what_comes_after_it() {
-        let cursor: Cursor =
-            Cursor { score: 2.5, lab: "llnl".to_owned(), name: "m".to_owned() }.to_string().parse().unwrap();
+        let cursor: Cursor = Cursor { score: 2.5, lab: "llnl".to_owned(), name: "m".to_owned() }
+            .to_string()
+            .parse()
+            .unwrap();
         for (score, lab, name, after) in [
             (2.4, "anl", "a", true),
             (2.6, "ornl", "z", false),

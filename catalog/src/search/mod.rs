@@ -73,7 +73,9 @@ impl Catalog {
             };
             let all = found.hits.len() < wanted;
             found.hits.retain(|(score, name)| {
-                after.as_ref().is_none_or(|after| after.is_before(*score, self.lab().as_str(), name))
+                after
+                    .as_ref()
+                    .is_none_or(|after| after.is_before(*score, self.lab().as_str(), name))
             });
             if all || found.hits.len() > limit {
                 break found;

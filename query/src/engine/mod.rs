@@ -2,6 +2,7 @@
 
 mod answer;
 mod catalogs;
+mod constants;
 mod explain;
 mod names;
 mod output;
@@ -21,6 +22,7 @@ pub(crate) use veil::Veil;
 use crate::error::QueryError;
 use crate::functions;
 use crate::provider::{AggregateBelowBroadcast, Opener};
+use constants::NoFalseConstants;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -91,7 +93,9 @@ impl Engine {
             .with_config(settings)
             .with_runtime_env(runtime(&memory)?)
             .with_default_features()
-            .with_physical_optimizer_rules(AggregateBelowBroadcast::rules())
+            .with_physical_optimizer_rules(AggregateBelowBroadcast::rules(Arc::new(
+                NoFalseConstants,
+            )))
             .build();
         for function in functions::scalar_functions() {
             datafusion::execution::FunctionRegistry::register_udf(

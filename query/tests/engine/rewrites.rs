@@ -86,3 +86,99 @@ async fn dates_beyond_nanoseconds_are_compared() {
     ])
     .await;
 }
+
+/// A column is a constant below a filter only where the filter says `column = value`.
+#[tokio::test]
+async fn order_and_windows_hold_below_filters_that_lose_digits() {
+    let numbers = "WITH t AS (SELECT * FROM (VALUES (68, 5.7e0), (61, 5.1e0), (65, 5.5e0), \
+                   (66, 5.3e0), (5, 9e0), (61, 5.1e0)) t(i, w))";
+    let with = |sql: &str| format!("{numbers} {sql}");
+    let statements = [
+        (with("SELECT i FROM t WHERE i / 10 = 6 ORDER BY i"), "61, 61, 65, 66, 68"),
+        (with("SELECT i FROM t WHERE i / 10 = 6 ORDER BY i DESC LIMIT 1"), "68"),
+        (with("SELECT w FROM t WHERE CAST(w AS BIGINT) = 5 ORDER BY w LIMIT 2"), "5.1, 5.1"),
+        (
+            with("SELECT i, rank() OVER (ORDER BY i) r FROM t WHERE i / 10 = 6 ORDER BY r, i"),
+            "61 1, 61 1, 65 3, 66 4, 68 5",
+        ),
+        (
+            with("SELECT i, count(*) OVER (PARTITION BY i) FROM t WHERE i / 10 = 6 ORDER BY i"),
+            "61 2, 61 2, 65 1, 66 1, 68 1",
+        ),
+        (with("SELECT DISTINCT ON (i) i FROM t WHERE i / 10 = 6 ORDER BY i"), "61, 65, 66, 68"),
+        (with("SELECT i FROM t WHERE -(w + 1e16) = -1e16 ORDER BY i"), ""),
+        (with("SELECT w FROM t WHERE w + 1e16 = 1e16 + 6 ORDER BY w"), "5.1, 5.1, 5.3, 5.5, 5.7"),
+        (with("SELECT i FROM t WHERE i = 61 ORDER BY i"), "61, 61"),
+        (
+            with(
+                "SELECT i FROM t WHERE i / 10 = 6 AND CAST(w AS BIGINT) = 5 AND i > 61 ORDER BY w",
+            ),
+            "66, 65, 68",
+        ),
+    ];
+    check(&statements.iter().map(|(sql, answer)| (sql.as_str(), *answer)).collect::<Vec<_>>())
+        .await;
+}
+
+/// Parts of a sum may not fit where the whole does.
+#[tokio::test]
+async fn a_sum_whose_parts_do_not_fit_is_exact() {
+    let big = "WITH t AS (SELECT v % 2 AS k, CASE WHEN v <= 6 THEN 4611686018427387904 ELSE \
+               -4611686018427387904 END AS s FROM generate_series(1, 12) g(v))";
+    let with = |sql: &str| format!("{big} {sql}");
+    let statements = [
+        (with("SELECT k, sum(s) FROM t GROUP BY k ORDER BY k"), "0 0, 1 0"),
+        (with("SELECT sum(s) FROM (SELECT s, row_number() OVER () r FROM t) u WHERE r > 0"), "0"),
+        (with("SELECT sum(s) FILTER (WHERE s > 0) - 1 FROM t WHERE k = 7"), ""),
+        (with("SELECT sum(DISTINCT s) FROM t"), "0"),
+    ];
+    check(&statements.iter().map(|(sql, answer)| (sql.as_str(), *answer)).collect::<Vec<_>>())
+        .await;
+}
+
+#[tokio::test]
+async fn times_of_two_units_are_compared_exactly_wherever_they_come_from() {
+    let both = "WITH n AS (SELECT arrow_cast(d, 'Timestamp(Nanosecond, None)') d FROM (VALUES \
+                ('1990-01-01'), ('2000-01-01T00:00:00.000000001'), (NULL)) t(d)), m AS (SELECT \
+                arrow_cast(d, 'Timestamp(Microsecond, None)') d FROM (VALUES ('1500-01-01'), \
+                ('1990-01-01'), ('2000-01-01'), ('3000-01-01')) t(d))";
+    let statements: Vec<(String, &str)> = [
+        ("SELECT count(*) FROM m WHERE d < (SELECT max(d) FROM n)", "3"),
+        ("SELECT count(*) FROM m WHERE d <> ALL (SELECT d FROM n WHERE d IS NOT NULL)", "3"),
+        ("SELECT count(*) FROM m WHERE d NOT IN (SELECT d FROM n WHERE d IS NOT NULL)", "3"),
+        // NOT IN with a NULL among the rows is never true.
+        ("SELECT count(*) FROM m WHERE d NOT IN (SELECT d FROM n)", "0"),
+        ("SELECT count(*) FROM m WHERE d IN (SELECT d FROM n)", "1"),
+        ("SELECT count(*) FROM m JOIN n ON m.d > n.d", "3"),
+        ("SELECT count(*) FROM m JOIN n ON m.d < n.d", "4"),
+        ("SELECT count(*) FROM m, n WHERE m.d = n.d OR m.d IS NULL", "1"),
+        ("SELECT count(*) FROM m, n WHERE m.d IS NOT DISTINCT FROM n.d", "1"),
+    ]
+    .into_iter()
+    .map(|(sql, answer)| (format!("{both} {sql}"), answer))
+    .collect();
+    check(&statements.iter().map(|(sql, answer)| (sql.as_str(), *answer)).collect::<Vec<_>>())
+        .await;
+}
+
+#[tokio::test]
+async fn narrow_floats_meet_integers_as_doubles_and_keep_their_nan() {
+    let floats = "WITH t AS (SELECT arrow_cast(x, 'Float32') x FROM (VALUES (16777214e0), \
+                  (16777216e0), (16777218e0)) t(x)), n AS (SELECT arrow_cast(w, 'Float32') w FROM \
+                  (VALUES (1e0), (-2e0), (arrow_cast('NaN', 'Float64'))) t(w))";
+    let statements: Vec<(String, &str)> = [
+        ("SELECT count(*) FROM t WHERE x = 16777217", "0"),
+        ("SELECT count(*) FROM t WHERE x < 16777217", "2"),
+        ("SELECT count(*) FROM t WHERE x IN (16777217, 16777218)", "1"),
+        ("SELECT count(*) FROM t WHERE x BETWEEN 16777215 AND 16777217", "1"),
+        ("SELECT count(*) FROM t WHERE x IS NOT DISTINCT FROM 16777217", "0"),
+        ("SELECT w FROM n WHERE -w < -0.5", "1.0"),
+        ("SELECT min(-w), max(-w) FROM n", "-1.0 NaN"),
+        ("SELECT count(*) FROM n WHERE -(-w) = w", "3"),
+    ]
+    .into_iter()
+    .map(|(sql, answer)| (format!("{floats} {sql}"), answer))
+    .collect();
+    check(&statements.iter().map(|(sql, answer)| (sql.as_str(), *answer)).collect::<Vec<_>>())
+        .await;
+}

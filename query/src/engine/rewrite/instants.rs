@@ -7,11 +7,12 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::InList;
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{InList, InSubquery, SetComparison};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Expr, ExprSchemable, Join, Operator, TryCast, binary_expr, lit,
+    Between, BinaryExpr, Expr, ExprSchemable, Join, LogicalPlanBuilder, Operator, Subquery,
+    TryCast, binary_expr, cast, lit,
 };
 use std::sync::Arc;
 
@@ -33,8 +34,19 @@ pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Trans
             };
             Ok(match compared(&left, op, &right, schema).or(turned) {
                 Some(compared) => Transformed::yes(compared),
-                None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+                None => counted(left, op, right, schema),
             })
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+            let (expr, subquery, changed) = among(expr, subquery, schema)?;
+            let expression = Expr::InSubquery(InSubquery { expr, subquery, negated });
+            Ok(if changed { Transformed::yes(expression) } else { Transformed::no(expression) })
+        }
+        Expr::SetComparison(comparison) => {
+            let SetComparison { expr, subquery, op, quantifier } = comparison;
+            let (expr, subquery, changed) = among(expr, subquery, schema)?;
+            let expression = Expr::SetComparison(SetComparison { expr, subquery, op, quantifier });
+            Ok(if changed { Transformed::yes(expression) } else { Transformed::no(expression) })
         }
         Expr::Between(between) => Ok(between_instants(between, schema)),
         Expr::InList(InList { expr, list, negated }) => {
@@ -91,6 +103,80 @@ fn equal(left: &mut Expr, of_left: &DFSchema, right: &mut Expr, of_right: &DFSch
         let inner = Box::new(std::mem::take(coarse));
         *coarse = Expr::TryCast(TryCast::new(inner, data_type));
     }
+}
+
+/// A comparison of nanoseconds with a coarser unit, neither of them a constant, as one of nanoseconds
+/// counted in 128 bits, which hold the times of every unit.
+fn counted(
+    left: Box<Expr>,
+    op: Operator,
+    right: Box<Expr>,
+    schema: &DFSchema,
+) -> Transformed<Expr> {
+    let constant = value_of(&left).or_else(|| value_of(&right)).is_some();
+    let types = (left.get_type(schema), right.get_type(schema));
+    if let (Ok(of_left), Ok(of_right)) = types
+        && op.is_comparison_operator()
+        && !constant
+        && differ(&of_left, &of_right)
+        && let (Some(left), Some(right)) =
+            (nanoseconds(*left.clone(), &of_left), nanoseconds(*right.clone(), &of_right))
+    {
+        return Transformed::yes(binary_expr(left, op, right));
+    }
+    Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))
+}
+
+/// The same for a value among the rows of a subquery.
+fn among(
+    expr: Box<Expr>,
+    subquery: Subquery,
+    schema: &DFSchema,
+) -> Result<(Box<Expr>, Subquery, bool)> {
+    let rows = subquery.subquery.schema();
+    let (Ok(of_value), Some(field)) = (expr.get_type(schema), rows.fields().first()) else {
+        return Ok((expr, subquery, false));
+    };
+    let of_rows = field.data_type().clone();
+    let row = Expr::Column(Column::from(rows.qualified_field(0)));
+    if differ(&of_value, &of_rows)
+        && let (Some(value), Some(row)) =
+            (nanoseconds(*expr.clone(), &of_value), nanoseconds(row, &of_rows))
+    {
+        let rows = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery));
+        let rows = rows.project([row.alias("nanoseconds")])?.build()?;
+        let subquery = Subquery { subquery: Arc::new(rows), ..subquery };
+        return Ok((Box::new(value), subquery, true));
+    }
+    Ok((expr, subquery, false))
+}
+
+/// Whether one is a timestamp in nanoseconds and the other a time in a coarser unit, both with a zone
+/// or both without.
+fn differ(one: &DataType, other: &DataType) -> bool {
+    let zoned = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
+    let fine =
+        |data_type: &DataType| matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _));
+    fine(one) != fine(other) && zoned(one) == zoned(other)
+}
+
+/// A time as nanoseconds since 1970, `Decimal128(31, 0)`; none for what is no time.
+fn nanoseconds(time: Expr, data_type: &DataType) -> Option<Expr> {
+    let (count, factor) = match data_type {
+        DataType::Timestamp(TimeUnit::Second, _) => (cast(time, DataType::Int64), 1_000_000_000),
+        DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date64 => {
+            (cast(time, DataType::Int64), 1_000_000)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => (cast(time, DataType::Int64), 1_000),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => (cast(time, DataType::Int64), 1),
+        DataType::Date32 => {
+            let days = cast(cast(time, DataType::Int32), DataType::Int64);
+            (days * lit(86_400_i64), 1_000_000_000)
+        }
+        _ => return None,
+    };
+    let factor = lit(ScalarValue::Decimal128(Some(factor), 10, 0));
+    Some(cast(count, DataType::Decimal128(20, 0)) * factor)
 }
 
 /// A constant date that meets a timestamp coarser than nanoseconds, as a timestamp in microseconds:

@@ -2,6 +2,7 @@
 //! wrongly or not at all.
 
 mod instants;
+mod widths;
 mod zeros;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -38,5 +39,6 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     instants::of_expression(expression, schema)?
-        .transform_data(|expression| zeros::of_expression(expression, schema))
+        .transform_data(|expression| zeros::of_expression(expression, schema))?
+        .transform_data(|expression| widths::of_expression(expression, schema))
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, InList, WindowFunction};
-use datafusion::logical_expr::{Case, Expr, ExprSchemable, lit, when};
+use datafusion::logical_expr::{Case, Expr, ExprSchemable, Operator, binary_expr, lit, when};
 
 /// One expression, the ones inside it not again.
 pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -53,6 +53,13 @@ pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Trans
                 sort.expr = one_zero(std::mem::take(&mut sort.expr), schema);
             }
             Ok(Transformed::yes(Expr::from(WindowFunction { fun, params })))
+        }
+        // The sign of a NaN would be turned, and one with a sign is below every number. Taken from zero
+        // it stays as it is.
+        Expr::Negative(value) if is_float(&value, schema) => {
+            let data_type = value.get_type(schema)?;
+            let zero = ScalarValue::new_zero(&data_type)?;
+            Ok(Transformed::yes(binary_expr(lit(zero), Operator::Minus, *value)))
         }
         other => Ok(Transformed::no(other)),
     }

@@ -33,6 +33,13 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 /// Implements what a wrapper of an aggregate function passes on.
 macro_rules! pass_on {
     () => {
+        pass_on!(all but the state);
+
+        fn state_fields(&self, arguments: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+            self.inner.state_fields(arguments)
+        }
+    };
+    (all but the state) => {
         fn name(&self) -> &str {
             self.inner.name()
         }
@@ -43,10 +50,6 @@ macro_rules! pass_on {
 
         fn return_type(&self, types: &[DataType]) -> Result<DataType> {
             self.inner.return_type(types)
-        }
-
-        fn state_fields(&self, arguments: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-            self.inner.state_fields(arguments)
         }
 
         fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {

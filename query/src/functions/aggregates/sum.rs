@@ -2,10 +2,13 @@
 
 use super::pass_on;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Int64Type, UInt64Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef,
+    Int64Type, UInt64Type,
+};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, Expr, GroupsAccumulator,
     Operator, ReversedUDAF, SetMonotonicity, Signature, StatisticsArgs, expr::AggregateFunction,
@@ -26,7 +29,17 @@ impl CheckedSum {
 }
 
 impl AggregateUDFImpl for CheckedSum {
-    pass_on!();
+    pass_on!(all but the state);
+
+    fn state_fields(&self, arguments: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let checked = matches!(arguments.return_type(), DataType::Int64 | DataType::UInt64);
+        if arguments.is_distinct || !checked {
+            return self.inner.state_fields(arguments);
+        }
+        // A part may not fit where the whole does.
+        let name = format_state_name(arguments.name, "sum");
+        Ok(vec![Arc::new(Field::new(name, STATE, true))])
+    }
 
     fn accumulator(&self, arguments: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         match arguments.return_field.data_type() {
@@ -91,6 +104,9 @@ pub(crate) trait Integer:
 impl Integer for Int64Type {}
 impl Integer for UInt64Type {}
 
+/// The type of a part of a total: all 128 bits, whatever digits they make.
+const STATE: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
+
 /// The total in the type of the sum.
 ///
 /// # Errors
@@ -116,8 +132,12 @@ struct Total<T> {
 impl<T: Integer> Total<T> {
     const NOTHING: Self = Self { total: 0, values: 0, kind: PhantomData };
 
-    fn each(values: &[ArrayRef], mut change: impl FnMut(i128)) -> u64 {
-        let Some(values) = values.first().and_then(|values| values.as_primitive_opt::<T>()) else {
+    /// Goes through the values of an array of another or the same type; says how many there are.
+    fn each<A>(values: &[ArrayRef], mut change: impl FnMut(i128)) -> u64
+    where
+        A: ArrowPrimitiveType<Native: Into<i128>>,
+    {
+        let Some(values) = values.first().and_then(|values| values.as_primitive_opt::<A>()) else {
             return 0;
         };
         let mut count = 0;
@@ -132,17 +152,20 @@ impl<T: Integer> Total<T> {
 impl<T: Integer> Accumulator for Total<T> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let total = &mut self.total;
-        self.values += Self::each(values, |value| *total = total.wrapping_add(value));
+        self.values += Self::each::<T>(values, |value| *total = total.wrapping_add(value));
         Ok(())
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.update_batch(states)
+        let total = &mut self.total;
+        self.values +=
+            Self::each::<Decimal128Type>(states, |part| *total = total.wrapping_add(part));
+        Ok(())
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let total = &mut self.total;
-        let gone = Self::each(values, |value| *total = total.wrapping_sub(value));
+        let gone = Self::each::<T>(values, |value| *total = total.wrapping_sub(value));
         self.values = self.values.saturating_sub(gone);
         Ok(())
     }
@@ -157,7 +180,8 @@ impl<T: Integer> Accumulator for Total<T> {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![self.evaluate()?])
+        let total = (self.values > 0).then_some(self.total);
+        Ok(vec![ScalarValue::Decimal128(total, DECIMAL128_MAX_PRECISION, 0)])
     }
 
     fn size(&self) -> usize {
@@ -176,17 +200,19 @@ impl<T> Totals<T> {
     const NONE: Self = Self { totals: Vec::new(), kind: PhantomData };
 }
 
-impl<T: Integer> GroupsAccumulator for Totals<T> {
-    fn update_batch(
+impl<T: Integer> Totals<T> {
+    fn add<A>(
         &mut self,
         values: &[ArrayRef],
         groups: &[usize],
         filter: Option<&BooleanArray>,
         count: usize,
-    ) -> Result<()> {
+    ) where
+        A: ArrowPrimitiveType<Native: Into<i128>>,
+    {
         self.totals.resize(count, None);
-        let Some(values) = values.first().and_then(|values| values.as_primitive_opt::<T>()) else {
-            return Ok(());
+        let Some(values) = values.first().and_then(|values| values.as_primitive_opt::<A>()) else {
+            return;
         };
         let kept = |row: usize| {
             values.is_valid(row)
@@ -201,11 +227,30 @@ impl<T: Integer> GroupsAccumulator for Totals<T> {
                 *total = Some(total.unwrap_or(0).wrapping_add(value));
             }
         }
+    }
+}
+
+/// Parts of totals as they travel.
+fn parts(totals: impl Iterator<Item = Option<i128>>) -> Result<ArrayRef> {
+    let parts: PrimitiveArray<Decimal128Type> = totals.collect();
+    Ok(Arc::new(parts.with_precision_and_scale(DECIMAL128_MAX_PRECISION, 0)?))
+}
+
+impl<T: Integer> GroupsAccumulator for Totals<T> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        count: usize,
+    ) -> Result<()> {
+        self.add::<T>(values, groups, filter, count);
         Ok(())
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], count: usize) -> Result<()> {
-        self.update_batch(states, groups, None, count)
+        self.add::<Decimal128Type>(states, groups, None, count);
+        Ok(())
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
@@ -218,7 +263,7 @@ impl<T: Integer> GroupsAccumulator for Totals<T> {
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.evaluate(emit)?])
+        Ok(vec![parts(emit.take_needed(&mut self.totals).into_iter())?])
     }
 
     fn convert_to_state(
@@ -226,16 +271,16 @@ impl<T: Integer> GroupsAccumulator for Totals<T> {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let values = values.iter().map(|values| match filter {
-            // What the filter leaves out is no value.
-            Some(filter) => {
-                let kept = datafusion::arrow::compute::prep_null_mask_filter(filter);
-                let out = datafusion::arrow::compute::not(&kept)?;
-                Ok(datafusion::arrow::compute::nullif(values, &out)?)
-            }
-            None => Ok(Arc::clone(values)),
-        });
-        values.collect()
+        let values = values.iter().filter_map(|values| values.as_primitive_opt::<T>());
+        // What the filter leaves out is no value.
+        let kept =
+            |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+        values
+            .map(|values| {
+                let values = values.iter().enumerate();
+                parts(values.map(|(row, value)| value.filter(|_| kept(row)).map(Into::into)))
+            })
+            .collect()
     }
 
     fn size(&self) -> usize {

@@ -30,11 +30,13 @@ const BEFORE: &str = "EnsureRequirements";
 pub struct AggregateBelowBroadcast;
 
 impl AggregateBelowBroadcast {
-    /// DataFusion's rules with this one at its place.
-    pub fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    /// DataFusion's rules with this one and `then` at their place.
+    pub fn rules(
+        then: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
+    ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         let mut rules = PhysicalOptimizer::new().rules;
         let place = rules.iter().position(|rule| rule.name() == BEFORE).unwrap_or(0);
-        rules.insert(place, Arc::new(Self));
+        rules.splice(place..place, [Arc::new(Self) as Arc<_>, then]);
         rules
     }
 }
