@@ -173,6 +173,10 @@ fn kind(variable: &Variable, text_length: usize) -> Result<Kind, String> {
         let durations = Durations::new(unit, timedelta::resolution(dtype)?);
         return Ok(Kind::Durations(numbers, durations, timedelta::Look::default()));
     }
+    if since && dtype == "bool" {
+        // xarray asks its dates whether they are 1970-01-01.
+        return Err("times with a dtype attribute of bool".to_owned());
+    }
     if since {
         return Ok(Kind::Times(numbers, Units::new(variable, units)?, Range::default()));
     }
