@@ -398,17 +398,29 @@ pub(crate) enum Record {
 
 /// `tarn register`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tarn register sst.yaml --dry-run")]
+#[command(
+    after_help = "Examples:\n  tarn register sst.yaml --dry-run\n  tarn register records/*.yaml"
+)]
 pub(crate) struct Register {
-    /// Record in YAML or JSON; its `files:` are relative to it
-    #[arg(value_name = "RECORD.yaml")]
-    pub record: PathBuf,
+    /// Records in YAML or JSON; the `files:` of each are relative to it
+    #[arg(value_name = "RECORD.yaml", required = true)]
+    pub records: Vec<PathBuf>,
     /// Say what would happen and store nothing
     #[arg(long)]
     pub dry_run: bool,
     /// The version that the record was edited from (0: it is new); refused if there is a later one
     #[arg(long, value_name = "VERSION")]
     pub from: Option<u32>,
+}
+
+impl Register {
+    /// The record, if it is one.
+    pub(crate) fn only(&self) -> Option<&PathBuf> {
+        match self.records.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
 }
 
 /// `tarn ingest`

@@ -1,6 +1,6 @@
 //! `tarn register`
 
-use super::record::extract;
+use super::record::{extract, facts_of, say_left_out};
 use super::{Context, Outcome, inspect};
 use crate::cli::Register;
 use crate::failure::{Failure, io};
@@ -9,8 +9,8 @@ use crate::output::IngestBar;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use tarn_catalog::{Assessment, CatalogError, MissingPoint};
-use tarn_connectors::store::FileStat;
+use tarn_catalog::{Assessment, CatalogError, MissingPoint, Registered};
+use tarn_connectors::store::{FileStat, Found};
 use tarn_formats::Table;
 use tarn_ingest::{Cancel, IngestRequest, ingest};
 use tarn_schemas::profile::{Truth, Violation};
@@ -19,14 +19,15 @@ use tarn_schemas::{ErrorCode, Principal, Record};
 /// Validates, decides, mints, stores; says every violation, the FAIR score and what is left.
 pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
-    let record = match read(&args.record)? {
-        Ok(record) => record,
-        Err(violations) => {
-            say_violations(context, &args.record.display().to_string(), &violations);
-            return Err(Outcome::Exit(ErrorCode::InvalidData.exit_code()));
-        }
-    };
-    let folder = args.record.parent().unwrap_or(Path::new("."));
+    match args.only() {
+        Some(path) => one(context, &home, path, args).await,
+        None => many(context, &home, args).await,
+    }
+}
+
+/// The files of a record, whose paths are relative to it.
+async fn files_of(home: &Home, path: &Path, record: &Record) -> Result<Vec<Found>, Failure> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     let mut files = Vec::new();
     for text in &record.files {
         let located = if text.contains("://") || Path::new(text).is_absolute() {
@@ -36,13 +37,82 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
         };
         files.extend(home.stores.find(&located).await?);
     }
+    Ok(files)
+}
+
+/// Records that are stored together, in one transaction.
+const TOGETHER: usize = 256;
+
+/// Registers many records. One that is refused stops no other; it is said why, and the command fails
+/// at the end.
+async fn many(context: &Context, home: &Home, args: &Register) -> Result<(), Outcome> {
+    let (mut done, mut refused) = (0_usize, None::<ErrorCode>);
+    for paths in args.records.chunks(TOGETHER) {
+        let (mut batch, mut places) = (Vec::new(), Vec::new());
+        for path in paths {
+            let record = match read(path)? {
+                Ok(record) => record,
+                Err(violations) => {
+                    say_violations(context, &path.display().to_string(), &violations);
+                    refused = Some(ErrorCode::InvalidData);
+                    continue;
+                }
+            };
+            // Tables are made of the files: one after the other. A dry run stores nothing together.
+            if args.dry_run || !record.tables.is_empty() {
+                match Box::pin(one(context, home, path, args)).await {
+                    Ok(()) => done = done.saturating_add(1),
+                    Err(Outcome::Exit(_)) => refused = Some(ErrorCode::InvalidData),
+                    Err(failed) => return Err(failed),
+                }
+                continue;
+            }
+            let files = files_of(home, path, &record).await?;
+            let (facts, unknown) = facts_of(&home.stores, &files, |_| {}).await?;
+            say_left_out(context, &unknown);
+            batch.push((record, facts));
+            places.push(path);
+        }
+        let answers = Box::pin(home.catalog.register_many(&Principal::Owner, batch)).await?;
+        for (path, answer) in places.into_iter().zip(answers) {
+            match answer {
+                Ok(registered) => {
+                    done = done.saturating_add(1);
+                    say_registered(context, &registered, registered.dataset.version);
+                }
+                Err(CatalogError::Invalid { dataset, violations }) => {
+                    say_violations(context, &dataset, &violations);
+                    refused = Some(ErrorCode::InvalidData);
+                }
+                Err(error) => {
+                    let failure = Failure::from(error).at(path.display());
+                    refused = Some(failure.code());
+                    // Its code is that of the command; the others go on.
+                    let _ = failure.report(context.json);
+                }
+            }
+        }
+    }
+    context.note(format_args!("{done} of {} record(s) registered", args.records.len()));
+    refused.map_or(Ok(()), |code| Err(Outcome::Exit(code.exit_code())))
+}
+
+async fn one(context: &Context, home: &Home, path: &Path, args: &Register) -> Result<(), Outcome> {
+    let record = match read(path)? {
+        Ok(record) => record,
+        Err(violations) => {
+            say_violations(context, &path.display().to_string(), &violations);
+            return Err(Outcome::Exit(ErrorCode::InvalidData.exit_code()));
+        }
+    };
+    let files = files_of(home, path, &record).await?;
     let facts = extract(context, &home.stores, &files).await?;
     let files: Vec<FileStat> = files
         .into_iter()
         .map(|file| file.stat)
         .filter(|stat| facts.iter().any(|known| known.location == stat.location))
         .collect();
-    check_tables(&home, &record, &files).await?;
+    check_tables(home, &record, &files).await?;
 
     if args.dry_run {
         let assessment = home.catalog.assess(&record, &facts).await?;
@@ -83,6 +153,22 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
     }
 
     let dataset = &registered.dataset;
+    say_registered(context, &registered, version);
+    if !context.json {
+        say_score(dataset.fair_score, &registered.missing);
+        say_notices(context, &registered.notices);
+    }
+    if dataset.tables.is_empty() && record.tables.is_empty() {
+        context.note(format_args!(
+            "It has no tables yet. Next: tarn ingest FILES… --dataset {} (add --in-place to leave the files where they are)",
+            dataset.name
+        ));
+    }
+    Ok(())
+}
+
+fn say_registered(context: &Context, registered: &Registered, version: u32) {
+    let dataset = &registered.dataset;
     if context.json {
         say!(
             "{}",
@@ -92,19 +178,10 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
                 "notices": registered.notices,
             })
         );
-        return Ok(());
+        return;
     }
     let what = if registered.created { "Registered" } else { "Unchanged:" };
     say!("{what} {}.{}@{version}  {}", dataset.lab, dataset.name, dataset.ark);
-    say_score(dataset.fair_score, &registered.missing);
-    say_notices(context, &registered.notices);
-    if dataset.tables.is_empty() && record.tables.is_empty() {
-        context.note(format_args!(
-            "It has no tables yet. Next: tarn ingest FILES… --dataset {} (add --in-place to leave the files where they are)",
-            dataset.name
-        ));
-    }
-    Ok(())
 }
 
 /// Largest record: texts and names of files, not data.
