@@ -94,8 +94,10 @@ impl Catalog {
             .fetch_all(database.pool())
             .await
             .map_err(|error| database.error(&error))?;
-        let all = rows.iter().map(|row| self.draft_from_row(row));
-        all.filter(|draft| draft.as_ref().map_or(true, |draft| sees(&rights, draft))).collect()
+        let mut drafts =
+            rows.iter().map(|row| self.draft_from_row(row)).collect::<Result<Vec<_>, _>>()?;
+        drafts.retain(|draft| sees(&rights, draft));
+        Ok(drafts)
     }
 
     /// Throws a draft away.

@@ -41,9 +41,9 @@ pub(crate) struct Write<'a> {
     _turn: MutexGuard<'a, ()>,
 }
 
-impl Write<'_> {
+impl<'a> Write<'a> {
     /// The database that is written to.
-    pub(crate) fn database(&self) -> &Database {
+    pub(crate) fn database(&self) -> &'a Database {
         self.database
     }
 
