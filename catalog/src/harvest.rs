@@ -47,7 +47,8 @@ impl Catalog {
         let (mut found, mut last) = (Vec::<(Harvested, Place)>::new(), after);
         let mut read = database.read().await?;
         loop {
-            let (at, name) = last.as_ref().map_or(("", ""), |last| (last.at.as_str(), last.name.as_str()));
+            let (at, name) =
+                last.as_ref().map_or(("", ""), |last| (last.at.as_str(), last.name.as_str()));
             let rows = sqlx::query(
                 "SELECT c.at, c.dataset, d.ark, d.published
                  FROM change c JOIN dataset d ON d.name = c.dataset

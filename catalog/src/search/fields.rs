@@ -90,7 +90,7 @@ impl Fields {
         let texts = TEXTS.map(|(name, _)| schema.add_text_field(name, words.clone()));
         let keywords = KEYWORDS.map(|name| schema.add_text_field(name, exact.clone()));
         let numbers = NUMBERS.map(|name| schema.add_f64_field(name, FAST));
-        let values = schema.add_json_field("values", JsonObjectOptions::default().set_fast(None));
+        let values = schema.add_json_field("values", JsonObjectOptions::default().set_fast("raw"));
         Self { schema: schema.build(), dataset, policy, texts, keywords, numbers, values }
     }
 

@@ -180,7 +180,6 @@ impl Ranges {
         }
         if let Some([west, bottom, east, top]) = dataset.extent.bounding_box {
             (*south, *north) = (Some(bottom), Some(top));
-            let mut sides = sides(west, east).into_iter();
             let sides = sides(west, east);
             // One interval stands there twice, so that conditions need not know how many there are.
             for (place, (west, east)) in

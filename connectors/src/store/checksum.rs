@@ -60,7 +60,7 @@ impl Stores {
         if checksum == sha256 { Ok(now) } else { Err(changed(file, &now)) }
     }
 
-    async fn sha256_of_object(
+    pub(super) async fn sha256_of_object(
         &self,
         location: &Location,
         file: &FileStat,

@@ -116,7 +116,7 @@ fn counted(
     let constant = value_of(&left).or_else(|| value_of(&right)).is_some();
     let types = (left.get_type(schema), right.get_type(schema));
     if let (Ok(of_left), Ok(of_right)) = types
-        && op.is_comparison_operator()
+        && super::compares(op)
         && !constant
         && differ(&of_left, &of_right)
         && let (Some(left), Some(right)) =

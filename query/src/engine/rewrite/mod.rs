@@ -8,7 +8,7 @@ mod zeros;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
 
 /// The plan with every expression in it written anew. Columns keep their names.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -41,4 +41,10 @@ fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr
     instants::of_expression(expression, schema)?
         .transform_data(|expression| zeros::of_expression(expression, schema))?
         .transform_data(|expression| widths::of_expression(expression, schema))
+}
+
+/// Whether an operator compares two values.
+fn compares(operator: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }

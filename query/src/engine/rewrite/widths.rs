@@ -19,7 +19,7 @@ pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Trans
     };
     Ok(match expression {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if op.is_comparison_operator() && meets(&[&left, &right]) =>
+            if super::compares(op) && meets(&[&left, &right]) =>
         {
             let (left, right) = (double(left), double(right));
             Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))

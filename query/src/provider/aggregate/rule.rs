@@ -32,11 +32,12 @@ pub struct AggregateBelowBroadcast;
 impl AggregateBelowBroadcast {
     /// DataFusion's rules with this one and `then` at their place.
     pub fn rules(
-        then: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
+        then: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
     ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         let mut rules = PhysicalOptimizer::new().rules;
         let place = rules.iter().position(|rule| rule.name() == BEFORE).unwrap_or(0);
-        rules.splice(place..place, [Arc::new(Self) as Arc<_>, then]);
+        let own: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(Self);
+        rules.splice(place..place, std::iter::once(own).chain(then));
         rules
     }
 }
