@@ -504,6 +504,9 @@ pub(crate) struct Search {
     /// Most hits
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub limit: usize,
+    /// The next page: `next` of the one before
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

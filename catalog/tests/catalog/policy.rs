@@ -475,8 +475,13 @@ async fn answers(catalog: &Catalog, who: &Principal) -> Vec<String> {
         ["", "study", "study of", "means", "hidden", "glacier", "tos", "sea_surface_temperature"]
     {
         for filters in [vec![], vec![("tier".to_owned(), "restricted".to_owned())]] {
-            let request =
-                SearchRequest { text: text.to_owned(), filters, facets: facets.clone(), limit: 3 };
+            let request = SearchRequest {
+                text: text.to_owned(),
+                filters,
+                facets: facets.clone(),
+                limit: 3,
+                cursor: None,
+            };
             answers.push(format!("{:?}", catalog.search(who, &request).await));
         }
     }

@@ -249,6 +249,7 @@ fn any_request() -> impl Strategy<Value = SearchRequest> {
             filters,
             facets: facets.into_iter().map(str::to_owned).collect(),
             limit,
+            cursor: None,
         })
 }
 

@@ -93,9 +93,9 @@ impl Engine {
             .with_config(settings)
             .with_runtime_env(runtime(&memory)?)
             .with_default_features()
-            .with_physical_optimizer_rules(AggregateBelowBroadcast::rules(Arc::new(
+            .with_physical_optimizer_rules(AggregateBelowBroadcast::rules(vec![Arc::new(
                 NoFalseConstants,
-            )))
+            )]))
             .build();
         for function in functions::scalar_functions() {
             datafusion::execution::FunctionRegistry::register_udf(

@@ -166,7 +166,7 @@ pub(crate) fn context(
     let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
     builder.aggregate_functions().get_or_insert_default().extend(aggregate_functions());
     if rules {
-        builder = builder.with_physical_optimizer_rules(AggregateBelowBroadcast::rules());
+        builder = builder.with_physical_optimizer_rules(AggregateBelowBroadcast::rules(vec![]));
     }
     let context = SessionContext::new_with_state(builder.build());
     let schema = files[0].1.schema();
