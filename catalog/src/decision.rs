@@ -224,8 +224,10 @@ fn reasons(
         };
         return vec![format!("{name}: {needed}")];
     }
+    // Of somebody who is not signed in nothing is known: that is what to say, and not that it is little.
+    let said = |policy: &&String| rights.who.is_signed_in() || policy.as_str() != "assurance";
     let mut reasons: Vec<String> =
-        policies.iter().map(|policy| forbidden(policy, &name, dataset)).collect();
+        policies.iter().filter(said).map(|policy| forbidden(policy, &name, dataset)).collect();
     if reasons.is_empty() {
         reasons.push(match resource.tier() {
             Tier::Public => format!("{name} may not be read"),

@@ -171,7 +171,8 @@ impl Catalog {
         write: &mut Write<'_>,
         dataset: &Dataset,
     ) -> Result<(), CatalogError> {
-        if self.seen(&self.everyone(), dataset)? != Seen::Whole {
+        // Policies that fail show nothing to anybody; they stop no registration.
+        if !matches!(self.seen(&self.everyone(), dataset), Ok(Seen::Whole)) {
             return Ok(());
         }
         sqlx::query("UPDATE dataset SET published = $2 WHERE name = $1 AND published IS NULL")

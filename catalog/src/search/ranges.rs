@@ -60,13 +60,15 @@ pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogErr
             let hint = if close.is_empty() { close } else { format!("; did you mean {close}?") };
             argument(format!("{word:?} is no CF standard name{hint}"))
         })?;
-        let number = words.next().and_then(|text| text.parse::<f64>().ok());
-        let number = number.filter(|number| number.is_finite()).ok_or_else(|| {
+        let (number, behind) = words.next().and_then(number_of).ok_or_else(|| {
             argument(format!("write a number behind `{word} {sign}`, such as `{word} {sign} 20 K`"))
         })?;
         let canonical = standard_names::canonical_unit(name).unwrap_or("1");
         // The unit ends where the next condition or a word of the text begins that is no unit.
-        let unit = words.next_if(|unit| Conversion::parse(unit, canonical).is_ok());
+        let unit = match behind {
+            "" => words.next_if(|unit| Conversion::parse(unit, canonical).is_ok()),
+            unit => Some(unit),
+        };
         let value = match unit {
             Some(unit) => Conversion::parse(unit, canonical)
                 .map_err(|error| argument(error.to_string()))?
@@ -85,9 +87,17 @@ pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogErr
     Ok((rest, conditions))
 }
 
+/// The number that a text begins with, and the rest.
+fn number_of(text: &str) -> Option<(f64, &str)> {
+    let ends = text.char_indices().map(|(at, _)| at).skip(1).chain([text.len()]);
+    let parts = ends.filter_map(|end| text.split_at_checked(end));
+    let numbers = parts.filter_map(|(number, rest)| Some((number.parse::<f64>().ok()?, rest)));
+    numbers.filter(|(number, _)| number.is_finite()).last()
+}
+
 const SIGNS: [&str; 5] = ["<", "<=", "=", ">=", ">"];
 
-/// The text with spaces around every sign, and between a number and the unit that follows at once.
+/// The text with spaces around every sign.
 fn spaced(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut last = ' ';
@@ -131,7 +141,7 @@ pub(super) fn of_filter(key: &str, value: &str) -> Result<Condition, CatalogErro
         return Err(wrong());
     };
     let latitudes = (-90.0..=90.0).contains(&south) && (south..=90.0).contains(&north);
-    let longitudes = [west, east].iter().all(|degrees| (-360.0..=360.0).contains(degrees));
+    let longitudes = [west, east].iter().all(|degrees| (-360.0..=720.0).contains(degrees));
     if !latitudes || !longitudes {
         return Err(wrong());
     }

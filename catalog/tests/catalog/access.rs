@@ -4,7 +4,7 @@ use super::support::*;
 use std::collections::BTreeSet;
 use tarn_catalog::{Action, IntendedUse, PersonAttributes, RequestState, SearchRequest};
 use tarn_schemas::code::{Coded, ErrorCode};
-use tarn_schemas::record::{Agreement, Exposure, Provenance, Reviewed};
+use tarn_schemas::record::{Agreement, Conditions, Exposure, Provenance, Reviewed};
 
 pub(super) fn controlled(name: &str, exposure: Exposure) -> Record {
     Record {
@@ -12,6 +12,12 @@ pub(super) fn controlled(name: &str, exposure: Exposure) -> Record {
         exposure: Some(exposure),
         rights: Some("https://lab.gov/agreement".to_owned()),
         license: None,
+        conditions: Some(Conditions { assurance: Some("low".to_owned()), ..Conditions::default() }),
+        provenance: Some(Provenance {
+            activity: Some("a survey".to_owned()),
+            ..Provenance::default()
+        }),
+        human_data: Some(false),
         reviewed: Some(Reviewed { by: "rev".to_owned(), on: "2026-11-01".to_owned() }),
         agreement: Some(Agreement {
             id: "https://lab.gov/agreement".to_owned(),

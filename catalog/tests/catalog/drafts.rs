@@ -147,7 +147,10 @@ async fn files_that_others_hold_back_are_looked_at_by_somebody() {
         embargo: Some(tarn_schemas::record::Embargo { until, reason: "review".to_owned() }),
         ..record("held")
     };
-    let files = |hash: &str| vec![FileFacts { variables: vec![], ..file("/data/x.csv", hash) }];
+    let files = |hash: &str| {
+        let media_type = "text/csv".to_owned();
+        vec![FileFacts { variables: vec![], media_type, ..file("/data/x.csv", hash) }]
+    };
     catalog.register(&Principal::Owner, held, files("ab")).await.unwrap();
     for (dataset, hash, alone) in [("mine", "ab", false), ("other", "cd", true)] {
         catalog.save_draft(&ada, record(dataset), None).await.unwrap();

@@ -26,7 +26,14 @@ fn tiered(name: &str, tier: Tier, exposure: Exposure) -> Record {
             months: 12,
             purposes: vec!["research".to_owned()],
         }),
+        conditions: Some(Conditions { assurance: Some("low".to_owned()), ..Conditions::default() }),
+        provenance: Some(Provenance {
+            activity: Some("a survey".to_owned()),
+            ..Provenance::default()
+        }),
+        human_data: Some(false),
         reviewed: Some(Reviewed { by: "rev".to_owned(), on: "2026-11-01".to_owned() }),
+        review: Some((chrono::Utc::now() + chrono::Days::new(180)).date_naive().to_string()),
         ..registered(name)
     }
 }

@@ -392,7 +392,12 @@ async fn the_index_of_another_catalog_or_a_later_state_is_not_believed() {
     // A database that was set back, as by restoring a backup, with an index that knows more.
     super::tamper(
         two.path(),
-        &["DELETE FROM change", "DELETE FROM version", "DELETE FROM dataset"],
+        &[
+            "DELETE FROM change",
+            "DELETE FROM version",
+            "DELETE FROM dataset_file",
+            "DELETE FROM dataset",
+        ],
     )
     .await;
     assert_eq!(names(&second, &text("")).await, Vec::<String>::new());

@@ -2,6 +2,10 @@
 
 #[path = "../access.rs"]
 mod access;
+#[path = "../audit.rs"]
+mod audit;
+#[path = "../drafts.rs"]
+mod drafts;
 #[path = "../identity.rs"]
 mod identity;
 #[path = "../policy.rs"]
