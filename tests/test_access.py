@@ -25,6 +25,8 @@ TIER = {
         "months": 12,
         "purposes": ["research"],
     },
+    "conditions": {"assurance": "low"},
+    "human_data": False,
 }
 
 

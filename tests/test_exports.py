@@ -23,7 +23,7 @@ import signposting
 import urllib3
 import yaml
 from datacite import schema45
-from exported import HOSTILE, RECORD, shared_schemas, write_ocean
+from exported import HOSTILE, RECORD, Local, shared_schemas, write_ocean
 from lxml import etree
 from records import write_record
 from rocrate_validator import services as rocrate
@@ -262,19 +262,6 @@ def test_e_link_takes_the_record(ocean, name):
     with pytest.raises(ValueError):
         elinkapi.Record(**{**value, "access_limitations": ["SECRET"]})
     assert set(value) <= set(elinkapi.Record.model_fields)
-
-
-class Local(etree.Resolver):
-    """Schemas that others import, from the folder."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def resolve(self, url, _, context):
-        for name in ("oai-pmh/simpledc20021212.xsd", "oai-pmh/oai_dc.xsd", "datacite-4.6/include/xml.xsd"):
-            if url.endswith(name.rpartition("/")[2]):
-                return self.resolve_filename(str(self.folder / name), context)
-        return None
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -1,17 +1,34 @@
 """OAI-PMH: harvests by an independent client, answers under the protocol's schema, nothing skipped."""
 
+import datetime
 import threading
 import time
 
 import pytest
 import requests
-from exported import shared_schemas
+from exported import Local, shared_schemas
 from fields import random_netcdf
 from lxml import etree
 from records import write_record
 from sickle import Sickle
 from sickle.oaiexceptions import BadArgument, BadResumptionToken, IdDoesNotExist, NoRecordsMatch
 
+RESTRICTED = {
+    "tier": "restricted",
+    "license": None,
+    "terms": {"id": "https://tarn.example/terms", "sha256": "0" * 64},
+    "agreement": {
+        "id": "https://tarn.example/agreement",
+        "sha256": "1" * 64,
+        "committee": "dac",
+        "months": 12,
+        "purposes": ["research"],
+    },
+    "conditions": {"assurance": "low"},
+    "reviewed": {"by": "rev", "on": "2026-11-01"},
+    "review": str(datetime.date.today() + datetime.timedelta(days=180)),
+    "human_data": False,
+}
 NS = {"oai": "http://www.openarchives.org/OAI/2.0/"}
 
 
@@ -70,23 +87,7 @@ def test_a_record_that_goes_stays_as_deleted(lab):
     harvest(lab)
     time.sleep(1.1)
     lab.run("retract", "a", "--reason", "wrong calibration")
-    terms = {"id": "https://tarn.example/terms", "sha256": "0" * 64}
-    agreement = {
-        "id": "https://tarn.example/agreement",
-        "sha256": "1" * 64,
-        "committee": "dac",
-        "months": 12,
-        "purposes": ["research"],
-    }
-    hidden = {
-        "tier": "controlled",
-        "exposure": "existence",
-        "license": None,
-        "rights": "https://tarn.example/agreement",
-        "terms": terms,
-        "agreement": agreement,
-        "human_data": False,
-    }
+    hidden = {**RESTRICTED, "exposure": "existence"}
     lab.register("b", **hidden)
     before = requests.get(f"{lab.http_url}/oai?verb=ListRecords&metadataPrefix=oai_dc", timeout=30).text
     never = lab.register("c", **hidden)
@@ -99,18 +100,6 @@ def test_a_record_that_goes_stays_as_deleted(lab):
     with pytest.raises(IdDoesNotExist):
         Sickle(f"{lab.http_url}/oai").GetRecord(identifier=never, metadataPrefix="oai_dc")
     assert Sickle(f"{lab.http_url}/oai").GetRecord(identifier=gone, metadataPrefix="oai_dc").header.deleted
-
-
-class Local(etree.Resolver):
-    """The protocol's schema and that of Dublin Core, from the shared folder."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def resolve(self, url, _, context):
-        name = url.rpartition("/")[2]
-        path = self.folder / "oai-pmh" / name
-        return self.resolve_filename(str(path), context) if path.exists() else None
 
 
 def test_every_answer_is_valid_by_the_schema_of_the_protocol(lab):

@@ -102,9 +102,20 @@ impl Stores {
         self.config_for(location).map(|config| config.options.clone()).unwrap_or_default()
     }
 
-    /// Whether a location is in a store that the configuration names.
-    pub fn is_configured(&self, location: &Location) -> bool {
-        self.config_for(location).is_some()
+    /// Whether a location is in a store that the configuration names. A local one has to be there, and
+    /// to be in the folder of such a store by its canonical path too: links lead nowhere else.
+    ///
+    /// Asks the file system, so call it where blocking is allowed.
+    pub fn offers(&self, location: &Location) -> bool {
+        if self.config_for(location).is_none() {
+            return false;
+        }
+        let Some(path) = location.local_path() else { return true };
+        let folders = self.configs.iter().filter_map(|config| {
+            Location::parse(&config.url).ok()?.local_path()?.canonicalize().ok()
+        });
+        let mut folders = folders;
+        path.canonicalize().is_ok_and(|path| folders.any(|folder| path.starts_with(folder)))
     }
 
     fn config_for(&self, location: &Location) -> Option<&StoreConfig> {
