@@ -30,7 +30,9 @@ pub mod schema_text;
 mod search;
 mod secret;
 mod store;
+mod tables;
 mod tokens;
+mod versions;
 
 pub use chunk_index::ChunkIndex;
 pub use decision::{Action, Decision, Obligation};

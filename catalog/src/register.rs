@@ -1,8 +1,8 @@
-//! Writing datasets: registration, versions, tables. Each is one transaction.
+//! Registration: from a record to a version of a dataset, in one transaction.
 
 use crate::audit::{Act, Said};
-use crate::content::{changes, hash, same_table};
-use crate::datasets::{Stored, load, no_dataset};
+use crate::content::{changes, hash};
+use crate::datasets::{Stored, load};
 use crate::decision::{Action, may_write_here};
 use crate::fill::fill;
 use crate::inputs::Inputs;
@@ -13,7 +13,6 @@ use crate::store::Write;
 use crate::{Catalog, CatalogError, ark};
 use chrono::{NaiveDate, Utc};
 use sqlx::{Any, Transaction};
-use std::collections::BTreeSet;
 use tarn_schemas::facts::{Extent, FileFacts};
 use tarn_schemas::profile::{Setting, community, fair, truth, validate};
 use tarn_schemas::{DatasetName, Principal, Record, Tier};
@@ -290,83 +289,6 @@ impl Catalog {
         Ok(Registered { dataset: stored.dataset, created: true, missing, notices })
     }
 
-    /// Sets the tables named in `tables` of a dataset in one transaction. If the newest version
-    /// has none of them yet they join it; otherwise a new version is made. Returns the version.
-    /// Idempotent: equal tables change nothing (a file in place whose time stamp alone changed is
-    /// pinned anew in the same version). Needs `Scope::Write`.
-    pub async fn put_tables(
-        &self,
-        who: &Principal,
-        dataset: &DatasetName,
-        tables: Vec<TableEntry>,
-    ) -> Result<u32, CatalogError> {
-        may_write_here(who)?;
-        let rights = self.rights(who).await?;
-        let names: BTreeSet<_> = tables.iter().map(|table| &table.name).collect();
-        if names.len() != tables.len() {
-            return Err(CatalogError::Argument(format!(
-                "two tables of dataset {dataset} have the same name: give each its own"
-            )));
-        }
-        let database = &self.inner.database;
-        let mut write = database.write().await?;
-        let stored = load(database, self.lab(), &mut write.transaction, dataset, None)
-            .await?
-            .ok_or_else(|| no_dataset(dataset.as_str()))?;
-        if !self.decide_as(&rights, Action::Discover, &stored.dataset)?.allowed {
-            return Err(no_dataset(dataset.as_str()));
-        }
-        self.check_writer(&rights, Some(&stored))?;
-        let Stored { dataset: mut newest, content_hash: before, notes } = stored;
-        let (mut added, mut replaced, mut touched) = (Vec::new(), false, false);
-        for table in tables {
-            match newest.tables.iter_mut().find(|entry| entry.name == table.name) {
-                Some(entry) if *entry == table => {}
-                Some(entry) => {
-                    if same_table(entry, &table) {
-                        touched = true;
-                    } else {
-                        replaced = true;
-                        added.push(table.name.to_string());
-                    }
-                    *entry = table;
-                }
-                None => {
-                    added.push(table.name.to_string());
-                    newest.tables.push(table);
-                }
-            }
-        }
-        if added.is_empty() && !touched {
-            return Ok(newest.version);
-        }
-        newest.tables.sort_by(|one, other| one.name.cmp(&other.name));
-        let metrics = fair::score(&newest.record, &newest.files, !newest.tables.is_empty());
-        newest.fair_score = fair::per_cent(&metrics);
-        let what = format!("ingested table {}", added.join(", "));
-        let content_hash = self.hash(&newest.record, &newest.files, &newest.tables)?;
-        if replaced {
-            newest.version = next(newest.version)?;
-            newest.registered_at = timestamp(Utc::now());
-            let stored = Stored { dataset: newest, content_hash, notes: what };
-            self.insert(&mut write, &stored, who, "tables").await?;
-            newest = stored.dataset;
-        } else {
-            let notes = if added.is_empty() { notes } else { format!("{notes}; {what}") };
-            debug_assert!(!added.is_empty() || content_hash == before);
-            let stored = Stored { dataset: newest, content_hash, notes };
-            self.update(&mut write, &stored).await?;
-            newest = stored.dataset;
-        }
-        self.note_published(&mut write, &newest).await?;
-        let said = Said::new(Act::PutTables, subject(who))
-            .on(newest.full_name())
-            .with("tables", added.join(", "));
-        write.note(said).await?;
-        write.commit().await?;
-        Ok(newest.version)
-    }
-
     /// Every rule that a record breaks, those on its inputs too.
     async fn violations(
         &self,
@@ -386,7 +308,11 @@ impl Catalog {
 
     /// Whether what is there under a name may be written to. Names that are taken by what may not be
     /// known of cannot be given out a second time, and this is all that is said of them.
-    fn check_writer(&self, rights: &Rights, earlier: Option<&Stored>) -> Result<(), CatalogError> {
+    pub(crate) fn check_writer(
+        &self,
+        rights: &Rights,
+        earlier: Option<&Stored>,
+    ) -> Result<(), CatalogError> {
         let Some(Stored { dataset, .. }) = earlier else { return Ok(()) };
         if !self.decide_as(rights, Action::Discover, dataset)?.allowed {
             return Err(CatalogError::Denied(format!(
@@ -400,7 +326,7 @@ impl Catalog {
         }
     }
 
-    fn hash(
+    pub(crate) fn hash(
         &self,
         record: &Record,
         files: &[FileFacts],
@@ -437,131 +363,6 @@ impl Catalog {
             }
         }
         Err(CatalogError::Conflict(format!("no free ARK was found under {naan}; try again")))
-    }
-
-    /// Stores a new version with its tables.
-    async fn insert(
-        &self,
-        write: &mut Write<'_>,
-        stored: &Stored,
-        who: &Principal,
-        kind: &str,
-    ) -> Result<(), CatalogError> {
-        let database = &self.inner.database;
-        let wrong = |error: serde_json::Error| database.unreadable("the record", &error);
-        let dataset = &stored.dataset;
-        sqlx::query(
-            "INSERT INTO dataset (name, ark, newest, created_at, registrant)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (name) DO UPDATE SET newest = excluded.newest",
-        )
-        .bind(dataset.name.as_str())
-        .bind(&dataset.ark)
-        .bind(i64::from(dataset.version))
-        .bind(&dataset.registered_at)
-        .bind(&dataset.registrant)
-        .execute(&mut *write.transaction)
-        .await
-        .map_err(|error| database.error(&error))?;
-        sqlx::query(
-            "INSERT INTO version (dataset, version, record, files, tier, fair_score, content_hash,
-                                  notes, created_at, created_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(dataset.name.as_str())
-        .bind(i64::from(dataset.version))
-        .bind(serde_json::to_string(&dataset.record).map_err(wrong)?)
-        .bind(serde_json::to_string(&dataset.files).map_err(wrong)?)
-        .bind(dataset.tier.as_str())
-        .bind(dataset.fair_score)
-        .bind(&stored.content_hash)
-        .bind(&stored.notes)
-        .bind(&dataset.registered_at)
-        .bind(who.label())
-        .execute(&mut *write.transaction)
-        .await
-        .map_err(|error| database.error(&error))?;
-        for file in &dataset.files {
-            sqlx::query(
-                "INSERT INTO dataset_file (sha256, dataset) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            )
-            .bind(&file.sha256)
-            .bind(dataset.name.as_str())
-            .execute(&mut *write.transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        }
-        self.insert_tables(write, dataset).await?;
-        self.note_change(write, dataset, kind).await
-    }
-
-    /// Stores what joined the newest version.
-    async fn update(&self, write: &mut Write<'_>, stored: &Stored) -> Result<(), CatalogError> {
-        let database = &self.inner.database;
-        let dataset = &stored.dataset;
-        sqlx::query(
-            "UPDATE version SET fair_score = $3, content_hash = $4, notes = $5
-             WHERE dataset = $1 AND version = $2",
-        )
-        .bind(dataset.name.as_str())
-        .bind(i64::from(dataset.version))
-        .bind(dataset.fair_score)
-        .bind(&stored.content_hash)
-        .bind(&stored.notes)
-        .execute(&mut *write.transaction)
-        .await
-        .map_err(|error| database.error(&error))?;
-        self.insert_tables(write, dataset).await?;
-        self.note_change(write, dataset, "tables").await
-    }
-
-    async fn insert_tables(
-        &self,
-        write: &mut Write<'_>,
-        dataset: &Dataset,
-    ) -> Result<(), CatalogError> {
-        let database = &self.inner.database;
-        for table in &dataset.tables {
-            let entry = serde_json::to_string(table)
-                .map_err(|error| database.unreadable("a table entry", &error))?;
-            sqlx::query(
-                "INSERT INTO data_table (dataset, version, name, entry) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (dataset, version, name) DO UPDATE SET entry = excluded.entry",
-            )
-            .bind(dataset.name.as_str())
-            .bind(i64::from(dataset.version))
-            .bind(table.name.as_str())
-            .bind(entry)
-            .execute(&mut *write.transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn note_change(
-        &self,
-        write: &mut Write<'_>,
-        dataset: &Dataset,
-        kind: &str,
-    ) -> Result<(), CatalogError> {
-        let database = &self.inner.database;
-        // Times go with sequences, also where a clock went back.
-        let last = sqlx::query("SELECT at FROM change ORDER BY sequence DESC LIMIT 1")
-            .fetch_optional(&mut *write.transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        let last = last.map(|row| database.text(&row, "at")).transpose()?;
-        let now = timestamp(Utc::now());
-        sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES ($1, $2, $3, $4)")
-            .bind(dataset.name.as_str())
-            .bind(i64::from(dataset.version))
-            .bind(kind)
-            .bind(last.filter(|last| *last > now).unwrap_or(now))
-            .execute(&mut *write.transaction)
-            .await
-            .map(drop)
-            .map_err(|error| database.error(&error))
     }
 }
 
@@ -615,7 +416,7 @@ fn check_relaxing(
     )))
 }
 
-fn next(version: u32) -> Result<u32, CatalogError> {
+pub(crate) fn next(version: u32) -> Result<u32, CatalogError> {
     version
         .checked_add(1)
         .ok_or_else(|| CatalogError::Conflict("the dataset has too many versions".to_owned()))

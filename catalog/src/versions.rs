@@ -1,0 +1,140 @@
+//! How versions and their tables are stored, each change with its entry in the feed.
+
+use crate::datasets::Stored;
+use crate::model::Dataset;
+use crate::register::timestamp;
+use crate::store::Write;
+use crate::{Catalog, CatalogError};
+use chrono::Utc;
+use tarn_schemas::Principal;
+
+impl Catalog {
+    /// Stores a new version with its tables.
+    pub(crate) async fn insert(
+        &self,
+        write: &mut Write<'_>,
+        stored: &Stored,
+        who: &Principal,
+        kind: &str,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let wrong = |error: serde_json::Error| database.unreadable("the record", &error);
+        let dataset = &stored.dataset;
+        sqlx::query(
+            "INSERT INTO dataset (name, ark, newest, created_at, registrant)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (name) DO UPDATE SET newest = excluded.newest",
+        )
+        .bind(dataset.name.as_str())
+        .bind(&dataset.ark)
+        .bind(i64::from(dataset.version))
+        .bind(&dataset.registered_at)
+        .bind(&dataset.registrant)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        sqlx::query(
+            "INSERT INTO version (dataset, version, record, files, tier, fair_score, content_hash,
+                                  notes, created_at, created_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(dataset.name.as_str())
+        .bind(i64::from(dataset.version))
+        .bind(serde_json::to_string(&dataset.record).map_err(wrong)?)
+        .bind(serde_json::to_string(&dataset.files).map_err(wrong)?)
+        .bind(dataset.tier.as_str())
+        .bind(dataset.fair_score)
+        .bind(&stored.content_hash)
+        .bind(&stored.notes)
+        .bind(&dataset.registered_at)
+        .bind(who.label())
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        for file in &dataset.files {
+            sqlx::query(
+                "INSERT INTO dataset_file (sha256, dataset) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            )
+            .bind(&file.sha256)
+            .bind(dataset.name.as_str())
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        }
+        self.insert_tables(write, dataset).await?;
+        self.note_change(write, dataset, kind).await
+    }
+
+    /// Stores what joined the newest version.
+    pub(crate) async fn update(
+        &self,
+        write: &mut Write<'_>,
+        stored: &Stored,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let dataset = &stored.dataset;
+        sqlx::query(
+            "UPDATE version SET fair_score = $3, content_hash = $4, notes = $5
+             WHERE dataset = $1 AND version = $2",
+        )
+        .bind(dataset.name.as_str())
+        .bind(i64::from(dataset.version))
+        .bind(dataset.fair_score)
+        .bind(&stored.content_hash)
+        .bind(&stored.notes)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        self.insert_tables(write, dataset).await?;
+        self.note_change(write, dataset, "tables").await
+    }
+
+    async fn insert_tables(
+        &self,
+        write: &mut Write<'_>,
+        dataset: &Dataset,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        for table in &dataset.tables {
+            let entry = serde_json::to_string(table)
+                .map_err(|error| database.unreadable("a table entry", &error))?;
+            sqlx::query(
+                "INSERT INTO data_table (dataset, version, name, entry) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (dataset, version, name) DO UPDATE SET entry = excluded.entry",
+            )
+            .bind(dataset.name.as_str())
+            .bind(i64::from(dataset.version))
+            .bind(table.name.as_str())
+            .bind(entry)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn note_change(
+        &self,
+        write: &mut Write<'_>,
+        dataset: &Dataset,
+        kind: &str,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        // Times go with sequences, also where a clock went back.
+        let last = sqlx::query("SELECT at FROM change ORDER BY sequence DESC LIMIT 1")
+            .fetch_optional(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        let last = last.map(|row| database.text(&row, "at")).transpose()?;
+        let now = timestamp(Utc::now());
+        sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES ($1, $2, $3, $4)")
+            .bind(dataset.name.as_str())
+            .bind(i64::from(dataset.version))
+            .bind(kind)
+            .bind(last.filter(|last| *last > now).unwrap_or(now))
+            .execute(&mut *write.transaction)
+            .await
+            .map(drop)
+            .map_err(|error| database.error(&error))
+    }
+}
