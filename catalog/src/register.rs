@@ -117,7 +117,7 @@ impl Catalog {
         files: Vec<FileFacts>,
         edited: Option<u32>,
     ) -> Result<Registered, CatalogError> {
-        self.register_reviewed(who, None, record, files, edited).await
+        Box::pin(self.register_reviewed(who, None, record, files, edited)).await
     }
 
     /// As [`Catalog::register_from`], by the word of a second person who looked at it.
@@ -131,7 +131,7 @@ impl Catalog {
     ) -> Result<Registered, CatalogError> {
         let by = self.by(who, reviewer).await?;
         let mut write = self.inner.database.write().await?;
-        let done = self.register_in(&mut write, &by, record, files, edited).await?;
+        let done = Box::pin(self.register_in(&mut write, &by, record, files, edited)).await?;
         if done.created {
             write.commit().await?;
         }

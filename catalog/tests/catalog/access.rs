@@ -172,7 +172,7 @@ async fn withdrawn_data_are_for_nobody_and_what_was_made_from_them_is_named() {
     assert!(catalog.withdraw(&person(Scope::Read), &a, "wrong", None).await.is_err());
     assert!(catalog.withdraw(&owner, &a, " ", None).await.is_err());
     let made = catalog.withdraw(&person(Scope::Write), &a, "wrong", Some("b")).await.unwrap();
-    assert_eq!(made.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(made.iter().map(tarn_schemas::DatasetName::as_str).collect::<Vec<_>>(), ["b", "c"]);
     let again = catalog.withdraw(&owner, &a, "wrong", None).await.unwrap_err();
     assert_eq!(again.code(), ErrorCode::Conflict);
     let tombstone = catalog.dataset(&Principal::Anonymous, &named("a")).await.unwrap();

@@ -70,7 +70,7 @@ pub(crate) async fn run(context: &Context, args: Access) -> Result<(), Outcome> 
             context.note("Revoked; running streams end within seconds.");
         }
         Access::List { dataset: None } => {
-            say_requests(context, &catalog.access_requests(&owner).await?)
+            say_requests(context, &catalog.access_requests(&owner).await?);
         }
         Access::List { dataset: Some(dataset) } => {
             let dataset: DatasetRef = dataset.parse()?;

@@ -62,7 +62,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::run(&context, &args).await,
         Command::Record(args) => record::run(&context, args).await,
         Command::Register(args) => Box::pin(register::run(&context, &args)).await,
-        Command::Ingest(args) => ingest::run(&context, args).await,
+        Command::Ingest(args) => Box::pin(ingest::run(&context, args)).await,
         Command::Search(args) => search::run(&context, args).await,
         Command::Show(args) => datasets::show(&context, &args).await,
         Command::Versions(args) => datasets::versions(&context, &args).await,

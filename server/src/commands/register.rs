@@ -20,7 +20,7 @@ use tarn_schemas::{ErrorCode, Principal, Record};
 pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     match args.only() {
-        Some(path) => one(context, &home, path, args).await,
+        Some(path) => Box::pin(one(context, &home, path, args)).await,
         None => many(context, &home, args).await,
     }
 }

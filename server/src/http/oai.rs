@@ -292,9 +292,10 @@ async fn list(door: &Door, mut wanted: Wanted, whole: bool) -> Result<Answer, Fa
         None if first => None,
         None => Some(String::new()),
     };
-    Ok(match whole {
-        true => Answer::Records(items, wanted.format, token),
-        false => Answer::Headers(items, token),
+    Ok(if whole {
+        Answer::Records(items, wanted.format, token)
+    } else {
+        Answer::Headers(items, token)
     })
 }
 

@@ -21,18 +21,19 @@ pub(super) fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Trans
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if super::compares(op) && meets(&[&left, &right]) =>
         {
-            let (left, right) = (double(left), double(right));
+            let (left, right) = (Box::new(double(*left)), Box::new(double(*right)));
             Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
         }
         Expr::Between(Between { expr, negated, low, high }) if meets(&[&expr, &low, &high]) => {
-            let (expr, low, high) = (double(expr), double(low), double(high));
+            let [expr, low, high] = [expr, low, high].map(|value| Box::new(double(*value)));
             Transformed::yes(Expr::Between(Between { expr, negated, low, high }))
         }
         Expr::InList(InList { expr, list, negated })
             if list.iter().any(|value| meets(&[&expr, value])) =>
         {
-            let list = list.into_iter().map(|value| *double(Box::new(value))).collect();
-            Transformed::yes(Expr::InList(InList { expr: double(expr), list, negated }))
+            let list = list.into_iter().map(double).collect();
+            let expr = Box::new(double(*expr));
+            Transformed::yes(Expr::InList(InList { expr, list, negated }))
         }
         other => Transformed::no(other),
     })
@@ -42,6 +43,6 @@ fn is_narrow(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Float16 | DataType::Float32)
 }
 
-fn double(value: Box<Expr>) -> Box<Expr> {
-    Box::new(cast(*value, DataType::Float64))
+fn double(value: Expr) -> Expr {
+    cast(value, DataType::Float64)
 }
