@@ -290,30 +290,28 @@ mod tests {
             let top = roots[size];
             assert_eq!(top, defined(&leaves[..size]), "{size}");
             let wide = size as u64;
-            for index in 0..size {
-                let at = index as u64;
+            for (at, own) in (0_u64..).zip(&leaves[..size]) {
                 let path = hashes(&inclusion(at, wide).unwrap(), &nodes).unwrap();
-                assert!(includes(&leaves[index], at, wide, &path, &top), "{index} {size}");
+                assert!(includes(own, at, wide, &path, &top), "{at} {size}");
                 assert!(!includes(&leaf(b"other"), at, wide, &path, &top));
-                assert!(!includes(&leaves[index], (at + 1) % wide, wide, &path, &top) || size == 1);
+                assert!(!includes(own, (at + 1) % wide, wide, &path, &top) || size == 1);
                 for bad in 0..path.len() {
                     let mut path = path.clone();
                     path[bad][0] ^= 1;
-                    assert!(!includes(&leaves[index], at, wide, &path, &top));
+                    assert!(!includes(own, at, wide, &path, &top));
                 }
                 let mut longer = path.clone();
                 longer.push(top);
-                assert!(!includes(&leaves[index], at, wide, &longer, &top));
+                assert!(!includes(own, at, wide, &longer, &top));
             }
-            for first in 1..=size {
-                let (before, small) = (roots[first], first as u64);
+            for (small, before) in (1_u64..).zip(&roots[1..=size]) {
                 let proof = hashes(&consistency(small, wide).unwrap(), &nodes).unwrap();
-                assert!(is_consistent((small, &before), (wide, &top), &proof), "{first} {size}");
+                assert!(is_consistent((small, before), (wide, &top), &proof), "{small} {size}");
                 assert!(!is_consistent((small, &leaf(b"forged")), (wide, &top), &proof));
                 for bad in 0..proof.len() {
                     let mut proof = proof.clone();
                     proof[bad][0] ^= 1;
-                    assert!(!is_consistent((small, &before), (wide, &top), &proof));
+                    assert!(!is_consistent((small, before), (wide, &top), &proof));
                 }
             }
             assert!(inclusion(wide, wide).is_none() && consistency(wide + 1, wide).is_none());

@@ -320,7 +320,7 @@ mod tests {
     fn first_bad(log: &[String]) -> u64 {
         match verify_text(log, Vec::new()).unwrap_err() {
             AuditFault::Entry { sequence, .. } => sequence,
-            other => panic!("{other}"),
+            other @ AuditFault::Head { .. } => panic!("{other}"),
         }
     }
 
