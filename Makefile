@@ -70,14 +70,14 @@ lint: ## format, clippy, and the rules of structure, versions and licences
 	python3 scripts/check_licences.py
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-bench: ## Tarn beside h5py, netCDF4, xarray and beacondb on the same files
+bench: ## Tarn beside h5py, netCDF4, xarray and beacondb; a catalog of RECORDS (1000000) records
 	@scripts/setup.sh
 	$(ENV)
 	if [ -z "$${TARN_BIN:-}" ]; then
 		$(MAKE) build
 		export TARN_BIN="$$CARGO_TARGET_DIR/release/tarn"
 	fi
-	cargo build --release --locked --workspace --example scan
+	cargo build --release --locked --workspace --example scan --example scale
 	export TARN_SCAN="$$CARGO_TARGET_DIR/release/examples/scan"
 	rival="$$TARN_CACHE/beacon-venv"
 	if [ ! -x "$$rival/bin/python" ]; then
@@ -88,6 +88,7 @@ bench: ## Tarn beside h5py, netCDF4, xarray and beacondb on the same files
 	fi
 	export TARN_BEACON_PYTHON="$$rival/bin/python"
 	"$$TARN_VENV/bin/python" benches/run.py $(BENCH)
+	"$$CARGO_TARGET_DIR/release/examples/scale" "$${RECORDS:-1000000}"
 
 docs: ## the reference of every crate
 	@scripts/setup.sh build

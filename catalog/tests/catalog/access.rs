@@ -4,30 +4,15 @@ use super::support::*;
 use std::collections::BTreeSet;
 use tarn_catalog::{Action, IntendedUse, PersonAttributes, RequestState, SearchRequest};
 use tarn_schemas::code::{Coded, ErrorCode};
-use tarn_schemas::record::{Agreement, Conditions, Exposure, Provenance, Reviewed};
+use tarn_schemas::record::{Exposure, Provenance};
 
 pub(super) fn controlled(name: &str, exposure: Exposure) -> Record {
-    Record {
-        tier: Some(Tier::Restricted),
-        exposure: Some(exposure),
-        rights: Some("https://lab.gov/agreement".to_owned()),
-        license: None,
-        conditions: Some(Conditions { assurance: Some("low".to_owned()), ..Conditions::default() }),
-        provenance: Some(Provenance {
-            activity: Some("a survey".to_owned()),
-            ..Provenance::default()
-        }),
-        human_data: Some(false),
-        reviewed: Some(Reviewed { by: "rev".to_owned(), on: "2026-11-01".to_owned() }),
-        agreement: Some(Agreement {
-            id: "https://lab.gov/agreement".to_owned(),
-            sha256: "cd".repeat(32),
-            committee: "dac".to_owned(),
-            months: 6,
-            purposes: vec!["research".to_owned()],
-        }),
-        ..registered(name)
+    let mut record = super::policy::tiered(name, Tier::Restricted, exposure);
+    if let Some(agreement) = &mut record.agreement {
+        agreement.committee = "dac".to_owned();
+        agreement.months = 6;
     }
+    record
 }
 
 fn ask() -> IntendedUse {

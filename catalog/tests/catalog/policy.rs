@@ -13,7 +13,7 @@ use tarn_schemas::record::{
 const COMMITTEES: [&str; 2] = ["dac-sea", "dac-air"];
 
 /// A record of a tier, with what that tier asks for.
-fn tiered(name: &str, tier: Tier, exposure: Exposure) -> Record {
+pub(super) fn tiered(name: &str, tier: Tier, exposure: Exposure) -> Record {
     Record {
         tier: Some(tier),
         exposure: Some(exposure),
