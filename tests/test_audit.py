@@ -79,19 +79,19 @@ def test_reads_and_acts_are_in_a_log_that_others_can_check(new_lab, tmp_path):
         assert entry["sequence"] == number and entry["previous"] == previous.hex()
         previous = leaf(canonical(entry))
         leaves.append(previous)
-    head = get(lab, "/api/v1/audit/head", ann).json()
+    head = get(lab, "/api/v1/audit/head", root).json()
     assert head["size"] == len(entries) and head["root"] == tree(leaves).hex() and head["lab"] == "ornl"
     signed = canonical({key: value for key, value in head.items() if key != "signature"})
     Ed25519PublicKey.from_public_bytes(bytes.fromhex(head["key"])).verify(bytes.fromhex(head["signature"]), signed)
-    assert get(lab, "/api/v1/audit/head").status_code == 403
-    proof = get(lab, f"/api/v1/audit/inclusion?sequence=0&size={len(entries)}", ann).json()["hashes"]
+    assert get(lab, "/api/v1/audit/head").status_code == get(lab, "/api/v1/audit/head", ann).status_code == 403
+    proof = get(lab, f"/api/v1/audit/inclusion?sequence=0&size={len(entries)}", root).json()["hashes"]
     found = leaves[0]
     for sibling in proof:
         found = node(found, bytes.fromhex(sibling))
     assert found == tree(leaves)
-    same = get(lab, f"/api/v1/audit/consistency?first={len(entries)}&second={len(entries)}", ann)
+    same = get(lab, f"/api/v1/audit/consistency?first={len(entries)}&second={len(entries)}", root)
     assert same.json()["hashes"] == []
-    assert get(lab, "/api/v1/audit/consistency?first=1&second=1000", ann).status_code == 400
+    assert get(lab, "/api/v1/audit/consistency?first=1&second=1000", root).status_code == 400
     assert lab.home.joinpath("audit.key").stat().st_mode & 0o77 == 0
 
 

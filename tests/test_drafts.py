@@ -49,7 +49,7 @@ def test_a_steward_registers_over_http_and_a_second_person_approves(new_lab, tmp
     assert done.status_code == 201, done.text
     assert requests.get(f"{lab.http_url}{done.headers['location']}", timeout=60).json()["name"] == "x"
     # Files outside the stores of the node are not read, whoever asks.
-    for outside in (str(secret), "/etc/passwd", f"{data}/../secret.nc", f"file://{secret}", str(data / "link.nc")):
+    for outside in (str(secret), "/etc/passwd", f"{data}/../secret.nc", f"file://{secret}", str(data / "link.nc"), f"{data}/*", str(data)):
         assert put("z", ann, {**record, "name": "z", "files": [outside]}).status_code == 200
         refused = post("z/submit", ann)
         assert refused.status_code == 400 and "no store of this node" in refused.text, outside
@@ -71,7 +71,8 @@ def test_a_steward_registers_over_http_and_a_second_person_approves(new_lab, tmp
     assert put("v", ann, {**held, "name": "v"}).status_code == 200
     assert post("v/submit", ann).status_code == 202
     assert [draft["record"]["name"] for draft in lab.run("draft", "list", "--json").json()] == ["v"]
-    assert lab.run("draft", "approve", "v", "--json").json()["version"] == 1
+    assert lab.run("draft", "approve", "v", "--revision", "1", code=1).code
+    assert lab.run("draft", "approve", "v", "--revision", "2", "--json").json()["version"] == 1
     assert lab.run("draft", "list", "--json").json() == []
     people = {entry["dataset"]: entry["details"].get("reviewer") for entry in lab.run("audit", "list", "--json").json() if entry["act"] == "register"}
     assert people == {"ornl.x@1": None, "ornl.w@1": "person:bob", "ornl.v@1": "owner"}

@@ -155,6 +155,9 @@ impl Catalog {
                 request.dataset
             )));
         }
+        if months == Some(0) {
+            return Err(CatalogError::Argument("a grant is for one month or more".to_owned()));
+        }
         let months = months.unwrap_or(agreement.months).clamp(1, agreement.months.max(1));
         let now = Utc::now();
         let ends = now
@@ -416,6 +419,8 @@ impl Catalog {
             .await
             .map_err(|error| database.error(&error))?;
         self.note_change(&mut write, &found, "withdrawn").await?;
+        let gone = Dataset { withdrawn: Some(withdrawal), ..found.clone() };
+        self.note_published(&mut write, &gone).await?;
         let mut made = Vec::new();
         for name in self.made_from(&mut write, dataset).await? {
             let of = load(database, self.lab(), &mut write.transaction, &name, None).await?;
@@ -433,7 +438,7 @@ impl Catalog {
 }
 
 fn check_text(what: &str, text: &str) -> Result<(), CatalogError> {
-    if text.trim().is_empty() || text.len() > LONGEST {
+    if text.trim().is_empty() || text.len() > LONGEST || text.contains('\0') {
         return Err(CatalogError::Argument(format!("{what} is a text of 1 to {LONGEST} bytes")));
     }
     Ok(())

@@ -1,13 +1,16 @@
 //! Records on their way: draft → submitted → registered.
 //!
 //! A person writes a draft and submits it. What is for everyone is registered then; anything else
-//! waits for a second person: one who decides about access to it, an administrator, or the owner of
-//! the node. Before it is registered a record is known to its author and those who review it alone.
+//! waits for a second person. Who that may be follows from what is there already, not from what the
+//! author wrote: of a new dataset an administrator, the committee that it names or, where everyone may
+//! know of it, whoever may write; of one that exists, or of files that others hold back, the committees
+//! of those. The owner of the node may always. Before it is registered a record is known to its author,
+//! the owner and those who review it.
 
 use crate::audit::{Act, Said};
 use crate::datasets::load;
 use crate::decision::{Action, may_write_here};
-use crate::model::{Draft, DraftState, Registered, Submission};
+use crate::model::{Dataset, Draft, DraftState, Registered, Submission};
 use crate::policy::{Rights, subject};
 use crate::register::timestamp;
 use crate::store::Write;
@@ -15,6 +18,7 @@ use crate::{Catalog, CatalogError};
 use chrono::Utc;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
+use std::collections::BTreeSet;
 use tarn_schemas::facts::FileFacts;
 use tarn_schemas::{DatasetName, Principal, Record, Scope, Tier};
 
@@ -37,8 +41,11 @@ impl Catalog {
     ) -> Result<Draft, CatalogError> {
         may_write_here(who)?;
         let (database, author) = (&self.inner.database, subject(who));
+        let rights = self.rights(who).await?;
         let mut write = database.write().await?;
         let before = self.stored_draft(&mut write.transaction, &record.name).await?;
+        let there = load(database, self.lab(), &mut write.transaction, &record.name, None).await?;
+        self.check_writer(&rights, there.as_ref())?;
         // A name that another person drafts under says nothing of theirs but that it is taken.
         if before.as_ref().is_some_and(|before| before.author != author) {
             return Err(CatalogError::Conflict(format!(
@@ -83,134 +90,167 @@ impl Catalog {
     pub async fn draft(&self, who: &Principal, name: &DatasetName) -> Result<Draft, CatalogError> {
         let rights = self.rights(who).await?;
         let mut read = self.inner.database.read().await?;
-        let found = self.stored_draft(&mut read, name).await?;
-        found.filter(|draft| sees(&rights, draft)).ok_or_else(|| no_draft(name))
+        let draft = self.stored_draft(&mut read, name).await?.ok_or_else(|| no_draft(name))?;
+        let sees = self.sees(&rights, &mut read, &draft).await?;
+        if sees { Ok(draft) } else { Err(no_draft(name)) }
     }
 
     /// Drafts that a principal may see, by name: their own, and submitted ones that they may review.
     pub async fn drafts(&self, who: &Principal) -> Result<Vec<Draft>, CatalogError> {
         let (database, rights) = (&self.inner.database, self.rights(who).await?);
+        let mut read = database.read().await?;
         let rows = sqlx::query("SELECT * FROM draft ORDER BY name")
-            .fetch_all(database.pool())
+            .fetch_all(&mut *read)
             .await
             .map_err(|error| database.error(&error))?;
-        let mut drafts =
-            rows.iter().map(|row| self.draft_from_row(row)).collect::<Result<Vec<_>, _>>()?;
-        drafts.retain(|draft| sees(&rights, draft));
+        let mut drafts = Vec::new();
+        for row in &rows {
+            let draft = self.draft_from_row(row)?;
+            if self.sees(&rights, &mut read, &draft).await? {
+                drafts.push(draft);
+            }
+        }
         Ok(drafts)
     }
 
-    /// Throws a draft away.
+    /// Throws a draft away: its author, or the owner of the node and administrators, so that no name is
+    /// taken for ever.
     pub async fn delete_draft(
         &self,
         who: &Principal,
         name: &DatasetName,
     ) -> Result<(), CatalogError> {
         let mut write = self.inner.database.write().await?;
-        self.own_draft(&mut write, who, name).await?;
+        let draft = self.stored_draft(&mut write.transaction, name).await?;
+        let draft = draft
+            .filter(|draft| draft.author == subject(who) || who.has_scope(Scope::Admin))
+            .ok_or_else(|| no_draft(name))?;
         self.remove_draft(&mut write, name).await?;
+        if draft.state == DraftState::Submitted || draft.author != subject(who) {
+            write.note(self.of_draft(Act::DeleteDraft, who, &draft)).await?;
+        }
         write.commit().await
     }
 
-    /// Submits a draft with the facts of its files. What is for everyone is registered; anything else
-    /// waits for a second person.
+    /// Submits a draft as it was read, with the facts of its files. What is for everyone is registered;
+    /// anything else waits for a second person.
     ///
     /// # Errors
-    /// [`CatalogError::Invalid`] with every violation; the draft stays as it is.
+    /// [`CatalogError::Invalid`] with every violation, and the draft stays as it is. Nothing is said of
+    /// files that others hold back: such a record waits, and its reviewer hears what is wrong.
+    /// [`CatalogError::Conflict`] if the draft changed since it was read.
     pub async fn submit_draft(
         &self,
         who: &Principal,
-        name: &DatasetName,
+        draft: &Draft,
         files: Vec<FileFacts>,
     ) -> Result<Submission, CatalogError> {
-        let draft = self.draft(who, name).await?;
+        let name = &draft.record.name;
         if draft.author != subject(who) {
             return Err(CatalogError::Denied(format!(
                 "the draft {name} is submitted by its author"
             )));
         }
-        let assessed = Box::pin(self.assess_as(who, &draft.record, &files)).await?;
-        if !assessed.violations.is_empty() {
-            let dataset = format!("{}.{name}", self.lab());
-            return Err(CatalogError::Invalid { dataset, violations: assessed.violations });
-        }
-        let alone = *who == Principal::Owner || is_for_everyone(&assessed.record);
-        if alone && self.may_name(who, &files).await? {
-            let registered =
-                Box::pin(self.register_from(who, draft.record.clone(), files, None)).await;
-            match registered {
-                // What opens a dataset further takes two people: it waits.
-                Err(CatalogError::Denied(_)) => {}
-                registered => {
-                    let registered = registered?;
-                    self.forget(&draft).await?;
-                    return Ok(Submission::Registered(Box::new(registered)));
+        if self.are_for_everyone(&files).await? {
+            let assessed = Box::pin(self.assess_as(who, &draft.record, &files)).await?;
+            if !assessed.violations.is_empty() {
+                let dataset = format!("{}.{name}", self.lab());
+                return Err(CatalogError::Invalid { dataset, violations: assessed.violations });
+            }
+            if *who == Principal::Owner || is_for_everyone(&assessed.record) {
+                let registered =
+                    Box::pin(self.register_from(who, draft.record.clone(), files, None)).await;
+                match registered {
+                    // What opens a dataset further takes two people: it waits.
+                    Err(CatalogError::Denied(_)) => {}
+                    registered => {
+                        let registered = registered?;
+                        self.forget(draft).await?;
+                        return Ok(Submission::Registered(Box::new(registered)));
+                    }
                 }
             }
         }
         let mut write = self.inner.database.write().await?;
-        let mut draft = self.own_draft(&mut write, who, name).await?;
-        draft.state = DraftState::Submitted;
-        draft.note = None;
-        draft.revision = draft.revision.saturating_add(1);
-        draft.changed_at = timestamp(Utc::now());
-        self.put_draft(&mut write, &draft).await?;
-        write.note(self.of_draft(Act::Submit, who, &draft)).await?;
+        let mut now = self.unchanged(&mut write, draft).await?;
+        now.state = DraftState::Submitted;
+        now.note = None;
+        self.step(&mut write, &mut now).await?;
+        write.note(self.of_draft(Act::Submit, who, &now)).await?;
         write.commit().await?;
-        Ok(Submission::Waiting(Box::new(draft)))
+        Ok(Submission::Waiting(Box::new(now)))
     }
 
-    /// Registers a submitted record as its author's, by the word of a second person. `revision` is
-    /// that of the record that was looked at.
+    /// Registers a submitted record, as it was looked at, by the word of a second person.
     ///
     /// # Errors
-    /// [`CatalogError::Denied`] for its author; [`CatalogError::Conflict`] if it changed since it was
-    /// looked at; [`CatalogError::Invalid`] if it breaks rules by now.
+    /// [`CatalogError::Denied`] for its author, and where its files are held back by others than those
+    /// that the person decides for; [`CatalogError::Conflict`] if it changed since it was looked at;
+    /// [`CatalogError::Invalid`] if it breaks rules.
     pub async fn approve_draft(
         &self,
         who: &Principal,
-        name: &DatasetName,
-        revision: u64,
+        draft: &Draft,
         files: Vec<FileFacts>,
     ) -> Result<Registered, CatalogError> {
-        let draft = self.reviewed(who, name).await?;
-        if draft.revision != revision {
-            return Err(CatalogError::Conflict(format!(
-                "the record of {name} is at revision {} by now, and you looked at {revision}: look \
-                 again",
-                draft.revision
+        let name = &draft.record.name;
+        let now = self.reviewed(who, name).await?;
+        if now.revision != draft.revision {
+            return Err(changed(name, draft.revision, now.revision));
+        }
+        if !self.may_open(who, &files).await? {
+            return Err(CatalogError::Denied(format!(
+                "the record of {name} names files that somebody else decides about: the owner of the \
+                 node has to look at it"
             )));
         }
-        let author = self.author(&draft).await?;
+        let author = self.author(draft).await?;
         let record = draft.record.clone();
         let registered =
             Box::pin(self.register_reviewed(&author, Some(who), record, files, None)).await?;
-        self.forget(&draft).await?;
+        self.forget(draft).await?;
         Ok(registered)
     }
 
-    /// Gives a submitted record back to its author, with a reason.
+    /// Gives a submitted record, as it was looked at, back to its author, with a reason.
     pub async fn return_draft(
         &self,
         who: &Principal,
-        name: &DatasetName,
+        draft: &Draft,
         reason: &str,
     ) -> Result<Draft, CatalogError> {
-        if reason.trim().is_empty() || reason.len() > LONGEST {
+        if reason.trim().is_empty() || reason.len() > LONGEST || reason.contains('\0') {
             return Err(CatalogError::Argument(format!(
                 "a reason is a text of 1 to {LONGEST} bytes"
             )));
         }
-        let mut draft = self.reviewed(who, name).await?;
-        draft.state = DraftState::Draft;
-        draft.note = Some(reason.to_owned());
+        self.reviewed(who, &draft.record.name).await?;
+        let mut write = self.inner.database.write().await?;
+        let mut now = self.unchanged(&mut write, draft).await?;
+        now.state = DraftState::Draft;
+        now.note = Some(reason.to_owned());
+        self.step(&mut write, &mut now).await?;
+        write.note(self.of_draft(Act::Return, who, &now).with("reason", reason)).await?;
+        write.commit().await?;
+        Ok(now)
+    }
+
+    /// The draft as it is stored, which has to be the one that was read.
+    async fn unchanged(&self, write: &mut Write<'_>, draft: &Draft) -> Result<Draft, CatalogError> {
+        let name = &draft.record.name;
+        let now = self.stored_draft(&mut write.transaction, name).await?;
+        let now = now.ok_or_else(|| no_draft(name))?;
+        if now.revision != draft.revision || now.author != draft.author {
+            return Err(changed(name, draft.revision, now.revision));
+        }
+        Ok(now)
+    }
+
+    /// Stores a draft that changed.
+    async fn step(&self, write: &mut Write<'_>, draft: &mut Draft) -> Result<(), CatalogError> {
         draft.revision = draft.revision.saturating_add(1);
         draft.changed_at = timestamp(Utc::now());
-        let mut write = self.inner.database.write().await?;
-        self.put_draft(&mut write, &draft).await?;
-        write.note(self.of_draft(Act::Return, who, &draft).with("reason", reason)).await?;
-        write.commit().await?;
-        Ok(draft)
+        self.put_draft(write, draft).await
     }
 
     /// A submitted record that a principal may review, who is not its author.
@@ -239,14 +279,15 @@ impl Catalog {
         Ok(author)
     }
 
-    /// Whether the author may read every dataset that has one of these files: data that others hold
-    /// back are not registered as one's own without somebody who looks at it.
-    async fn may_name(&self, who: &Principal, files: &[FileFacts]) -> Result<bool, CatalogError> {
-        let (database, rights) = (&self.inner.database, self.rights(who).await?);
-        let mut read = database.read().await?;
-        for file in files {
+    /// Datasets that hold one of these files and are not for everyone.
+    async fn held_back(&self, files: &[FileFacts]) -> Result<Vec<Dataset>, CatalogError> {
+        let database = &self.inner.database;
+        let everyone = Rights::bare(&Principal::Anonymous, self.lab().as_str());
+        let (mut read, mut held) = (database.read().await?, Vec::new());
+        let sums: BTreeSet<&str> = files.iter().map(|file| file.sha256.as_str()).collect();
+        for sum in sums {
             let rows = sqlx::query("SELECT dataset FROM dataset_file WHERE sha256 = $1")
-                .bind(&file.sha256)
+                .bind(sum)
                 .fetch_all(&mut *read)
                 .await
                 .map_err(|error| database.error(&error))?;
@@ -254,12 +295,61 @@ impl Catalog {
                 let name = database.dataset_name(&database.text(&row, "dataset")?)?;
                 let other = load(database, self.lab(), &mut read, &name, None).await?;
                 let Some(other) = other.map(|stored| stored.dataset) else { continue };
-                if !self.decide_as(&rights, Action::Read, &other)?.allowed {
-                    return Ok(false);
+                let open = self.decide_as(&everyone, Action::Read, &other)?;
+                if open.refusal_of_rows().is_some() {
+                    held.push(other);
                 }
             }
         }
+        Ok(held)
+    }
+
+    async fn are_for_everyone(&self, files: &[FileFacts]) -> Result<bool, CatalogError> {
+        Ok(self.held_back(files).await?.is_empty())
+    }
+
+    /// Whether somebody decides about every dataset that holds these files back.
+    async fn may_open(&self, who: &Principal, files: &[FileFacts]) -> Result<bool, CatalogError> {
+        if *who == Principal::Owner {
+            return Ok(true);
+        }
+        let rights = self.rights(who).await?;
+        for held in self.held_back(files).await? {
+            if !self.decide_as(&rights, Action::Review, &held)?.allowed {
+                return Ok(false);
+            }
+        }
         Ok(true)
+    }
+
+    /// Whether somebody may see a draft: its author, the owner of the node, and of a submitted one those
+    /// who may review it.
+    async fn sees(
+        &self,
+        rights: &Rights,
+        read: &mut Transaction<'static, Any>,
+        draft: &Draft,
+    ) -> Result<bool, CatalogError> {
+        let who = &rights.who;
+        if draft.author == subject(who) || *who == Principal::Owner {
+            return Ok(true);
+        }
+        if draft.state != DraftState::Submitted {
+            return Ok(false);
+        }
+        let name = &draft.record.name;
+        let there = load(&self.inner.database, self.lab(), read, name, None).await?;
+        Ok(match there {
+            // What its author says of the committee does not count.
+            Some(there) => self.decide_as(rights, Action::Review, &there.dataset)?.allowed,
+            None => {
+                let agreement = draft.record.agreement.as_ref();
+                let open = draft.record.tier.is_some_and(|tier| tier <= Tier::Registered);
+                who.has_scope(Scope::Admin)
+                    || agreement.is_some_and(|agreement| rights.is_in(&agreement.committee))
+                    || (who.has_scope(Scope::Write) && open)
+            }
+        })
     }
 
     fn of_draft(&self, act: Act, who: &Principal, draft: &Draft) -> Said {
@@ -277,16 +367,6 @@ impl Catalog {
             self.remove_draft(&mut write, &draft.record.name).await?;
         }
         write.commit().await
-    }
-
-    async fn own_draft(
-        &self,
-        write: &mut Write<'_>,
-        who: &Principal,
-        name: &DatasetName,
-    ) -> Result<Draft, CatalogError> {
-        let found = self.stored_draft(&mut write.transaction, name).await?;
-        found.filter(|draft| draft.author == subject(who)).ok_or_else(|| no_draft(name))
     }
 
     async fn stored_draft(
@@ -373,18 +453,8 @@ fn is_for_everyone(record: &Record) -> bool {
         && record.export_control.is_none()
 }
 
-/// Whether somebody may see a draft: its author, and of a submitted one those who may review it.
-fn sees(rights: &Rights, draft: &Draft) -> bool {
-    draft.author == subject(&rights.who)
-        || (draft.state == DraftState::Submitted && reviews(rights, &draft.record))
-}
-
-/// Who reviews records of a lab: the owner and administrators; the committee of the dataset; of
-/// records that everyone may know of whoever may write.
-fn reviews(rights: &Rights, record: &Record) -> bool {
-    let who = &rights.who;
-    let committee = record.agreement.as_ref().map(|agreement| agreement.committee.as_str());
-    who.has_scope(Scope::Admin)
-        || committee.is_some_and(|committee| rights.is_in(committee))
-        || (who.has_scope(Scope::Write) && record.tier.is_some_and(|tier| tier <= Tier::Registered))
+fn changed(name: &DatasetName, was: u64, now: u64) -> CatalogError {
+    CatalogError::Conflict(format!(
+        "the record of {name} is at revision {now} by now, and you looked at {was}: look again"
+    ))
 }

@@ -8,12 +8,8 @@ use crate::register::timestamp;
 use crate::store::Write;
 use crate::{Catalog, CatalogError};
 use chrono::{DateTime, Utc};
-use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 use tarn_schemas::{DatasetRef, Principal};
-
-/// Datasets that are looked at together.
-const TOGETHER: i64 = 256;
 
 /// A place in the order of last changes: that of a dataset that a harvester has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,67 +40,49 @@ impl Catalog {
         }
         let from = from.map_or_else(String::new, timestamp);
         let until = until.map_or_else(|| "9999".to_owned(), timestamp);
-        let (mut found, mut last) = (Vec::<(Harvested, Place)>::new(), after);
+        let (at, name) = after.as_ref().map_or(("", ""), |place| (&*place.at, &*place.name));
         let mut read = database.read().await?;
-        loop {
-            let (at, name) =
-                last.as_ref().map_or(("", ""), |last| (last.at.as_str(), last.name.as_str()));
-            let rows = sqlx::query(
-                "SELECT c.at, c.dataset, d.ark, d.published
-                 FROM change c JOIN dataset d ON d.name = c.dataset
-                 WHERE c.at >= $1 AND (c.at > $1 OR c.dataset > $2) AND c.at >= $3 AND c.at < $4
-                   AND NOT EXISTS (SELECT 1 FROM change later
-                                   WHERE later.dataset = c.dataset AND later.sequence > c.sequence)
-                 ORDER BY c.at, c.dataset LIMIT $5",
-            )
-            .bind(at.to_owned())
-            .bind(name.to_owned())
-            .bind(&from)
-            .bind(&until)
-            .bind(TOGETHER)
-            .fetch_all(&mut *read)
-            .await
-            .map_err(|error| database.error(&error))?;
-            if rows.is_empty() {
-                return Ok((found.into_iter().map(|(one, _)| one).collect(), None));
-            }
-            for row in rows {
-                let place =
-                    Place { at: database.text(&row, "at")?, name: database.text(&row, "dataset")? };
-                if let Some(one) = self.harvested(&mut read, &row, &place).await? {
-                    if found.len() >= limit {
-                        let next = found.last().map(|(_, place)| place.clone());
-                        return Ok((found.into_iter().map(|(one, _)| one).collect(), next));
-                    }
-                    found.push((one, place.clone()));
-                }
-                last = Some(place);
-            }
+        // One more than is given out says whether there is a next page.
+        let wanted = limit.saturating_add(1);
+        let rows = sqlx::query(
+            "SELECT name, ark, harvest_at, gone FROM dataset
+             WHERE harvest_at >= $1 AND (harvest_at > $1 OR name > $2)
+               AND harvest_at >= $3 AND harvest_at < $4
+             ORDER BY harvest_at, name LIMIT $5",
+        )
+        .bind(at.to_owned())
+        .bind(name.to_owned())
+        .bind(&from)
+        .bind(&until)
+        .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
+        .fetch_all(&mut *read)
+        .await
+        .map_err(|error| database.error(&error))?;
+        let (mut found, mut last) = (Vec::with_capacity(rows.len()), None);
+        for row in rows.iter().take(limit) {
+            let (name, at) = (database.text(row, "name")?, database.text(row, "harvest_at")?);
+            let gone = database.number::<i64>(row, "gone")? != 0;
+            let dataset = if gone { None } else { self.visible(&mut read, &name).await? };
+            found.push(Harvested { ark: database.text(row, "ark")?, at: at.clone(), dataset });
+            last = Some(Place { at, name });
         }
+        Ok((found, last.filter(|_| rows.len() > limit)))
     }
 
-    /// What a harvester gets of a dataset; none if it never was for everyone.
-    async fn harvested(
+    /// A dataset, if everyone may see its record. Policies of the lab may have changed since it was
+    /// written.
+    async fn visible(
         &self,
         read: &mut Transaction<'static, Any>,
-        row: &AnyRow,
-        place: &Place,
-    ) -> Result<Option<Harvested>, CatalogError> {
+        name: &str,
+    ) -> Result<Option<Dataset>, CatalogError> {
         let database = &self.inner.database;
-        let name = database.dataset_name(&place.name)?;
+        let name = database.dataset_name(name)?;
         let stored = load(database, self.lab(), read, &name, None).await?;
-        let shown = match stored {
-            Some(stored) if stored.dataset.withdrawn.is_none() => {
-                let seen = self.seen(&self.everyone(), &stored.dataset)?;
-                (seen == Seen::Whole).then_some(stored.dataset)
-            }
-            _ => None,
-        };
-        if shown.is_none() && database.optional_text(row, "published")?.is_none() {
-            return Ok(None);
-        }
-        let ark = database.text(row, "ark")?;
-        Ok(Some(Harvested { ark, at: place.at.clone(), dataset: shown }))
+        let Some(dataset) = stored.map(|stored| stored.dataset) else { return Ok(None) };
+        let seen =
+            dataset.withdrawn.is_none() && self.seen(&self.everyone(), &dataset)? == Seen::Whole;
+        Ok(seen.then_some(dataset))
     }
 
     fn everyone(&self) -> Rights {
@@ -127,20 +105,17 @@ impl Catalog {
     /// everyone.
     pub async fn harvest_one(&self, ark: &str) -> Result<Option<Harvested>, CatalogError> {
         let database = &self.inner.database;
-        let row = sqlx::query(
-            "SELECT d.name, d.published, max(c.at) AS at FROM dataset d
-             JOIN change c ON c.dataset = d.name WHERE d.ark = $1 GROUP BY d.name, d.published",
-        )
-        .bind(ark)
-        .fetch_optional(database.pool())
-        .await
-        .map_err(|error| database.error(&error))?;
+        let row = sqlx::query("SELECT name, harvest_at, gone FROM dataset WHERE ark = $1")
+            .bind(ark)
+            .fetch_optional(database.pool())
+            .await
+            .map_err(|error| database.error(&error))?;
         let Some(row) = row else { return Ok(None) };
-        let published = database.optional_text(&row, "published")?.is_some();
-        let (at, ark) = (database.text(&row, "at")?, ark.to_owned());
-        let shown = self.by_ark(&Principal::Anonymous, &ark).await?;
-        let shown = shown.filter(|dataset| !dataset.redacted && dataset.withdrawn.is_none());
-        Ok((shown.is_some() || published).then_some(Harvested { ark, at, dataset: shown }))
+        let Some(at) = database.optional_text(&row, "harvest_at")? else { return Ok(None) };
+        let gone = database.number::<i64>(&row, "gone")? != 0;
+        let (name, mut read) = (database.text(&row, "name")?, database.read().await?);
+        let dataset = if gone { None } else { self.visible(&mut read, &name).await? };
+        Ok(Some(Harvested { ark: ark.to_owned(), at, dataset }))
     }
 
     /// The dataset of an ARK as a principal may see it; none if they may not know of it.
@@ -165,22 +140,31 @@ impl Catalog {
         }
     }
 
-    /// Remembers that everyone may see a record, if so.
+    /// Remembers whether everyone may see a record, and when that was changed last. What happens to it
+    /// while they may not leaves no trace here. Call it after the change was noted.
     pub(crate) async fn note_published(
         &self,
         write: &mut Write<'_>,
         dataset: &Dataset,
     ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
         // Policies that fail show nothing to anybody; they stop no registration.
-        if !matches!(self.seen(&self.everyone(), dataset), Ok(Seen::Whole)) {
-            return Ok(());
-        }
-        sqlx::query("UPDATE dataset SET published = $2 WHERE name = $1 AND published IS NULL")
+        let shown = dataset.withdrawn.is_none()
+            && matches!(self.seen(&self.everyone(), dataset), Ok(Seen::Whole));
+        let statement = if shown {
+            "UPDATE dataset SET harvest_at = (SELECT max(at) FROM change WHERE dataset = $1),
+                 published = coalesce(published, (SELECT max(at) FROM change WHERE dataset = $1)),
+                 gone = 0
+             WHERE name = $1"
+        } else {
+            "UPDATE dataset SET harvest_at = (SELECT max(at) FROM change WHERE dataset = $1), gone = 1
+             WHERE name = $1 AND published IS NOT NULL AND gone = 0"
+        };
+        sqlx::query(statement)
             .bind(dataset.name.as_str())
-            .bind(timestamp(Utc::now()))
             .execute(&mut *write.transaction)
             .await
             .map(drop)
-            .map_err(|error| self.inner.database.error(&error))
+            .map_err(|error| database.error(&error))
     }
 }

@@ -49,7 +49,15 @@ impl Catalog {
                 )],
                 Input::Here(input) => {
                     let limits = passed_on(&input);
-                    let problems = laxer(record, &input, &limits, text);
+                    let mut problems = laxer(record, &input, &limits, text);
+                    // Of what is shown in part, no more is told here.
+                    if !self.decide_as(rights, Action::Describe, &input)?.allowed {
+                        for (_, what, fix) in &mut problems {
+                            *what = format!("{text:?}, which holds back more than this record");
+                            "ask its contact what it passes on".clone_into(fix);
+                        }
+                        problems.dedup();
+                    }
                     if input.name != record.name {
                         found.here.insert(input.name.clone());
                     }

@@ -165,6 +165,9 @@ impl Catalog {
     /// number of rows. Files and tables in stores are not in it.
     pub async fn backup(&self, to: impl std::io::Write, config: &str) -> Result<u64, CatalogError> {
         let at = register::timestamp(chrono::Utc::now());
+        let mut write = self.inner.database.write().await?;
+        write.note(Said::new(Act::Backup, OWNER)).await?;
+        write.commit().await?;
         self.inner.database.dump(to, self.lab().as_str(), at, config.to_owned()).await
     }
 

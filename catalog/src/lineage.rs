@@ -86,6 +86,10 @@ impl Catalog {
                 }
                 self.put_inherited(write, &name, Some(&after)).await?;
                 self.note_change(write, &made, "inherited").await?;
+                let mut made = made;
+                made.inherited = Some(after);
+                made.tier = made.tier.max(limits.tier);
+                self.note_published(write, &made).await?;
                 waiting.push(name);
             }
         }

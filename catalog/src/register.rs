@@ -320,6 +320,12 @@ impl Catalog {
                 dataset.name
             )));
         }
+        if dataset.withdrawn.is_some() {
+            return Err(CatalogError::Conflict(format!(
+                "{} was withdrawn, and its name is not used again: choose another",
+                dataset.name
+            )));
+        }
         match self.decide_as(rights, Action::Write, dataset)?.refusal() {
             Some(reason) => Err(CatalogError::Denied(reason)),
             None => Ok(()),

@@ -47,6 +47,10 @@ pub enum Act {
     RemovePeer,
     /// What records of the lab may leave out changed.
     ChangeDefaults,
+    /// A submitted record was thrown away.
+    DeleteDraft,
+    /// The catalog was written to a file, with the secrets of peers.
+    Backup,
 }
 
 impl Act {
@@ -72,6 +76,8 @@ impl Act {
             Self::ChangePeer => "change-peer",
             Self::RemovePeer => "remove-peer",
             Self::ChangeDefaults => "change-defaults",
+            Self::DeleteDraft => "delete-draft",
+            Self::Backup => "backup",
         }
     }
 }
@@ -116,6 +122,8 @@ pub struct AuditEntry {
     pub person: String,
     /// Hash of the entry before, in hexadecimal; that of the empty tree for the first.
     pub previous: String,
+    /// 128 random bits in hexadecimal: the hashes that proofs hold say nothing of what they are of.
+    pub salt: String,
     /// Number of the entry, from 0 without gaps.
     pub sequence: u64,
 }
@@ -185,6 +193,7 @@ impl Said {
             outcome,
             person,
             previous: hexadecimal(previous),
+            salt: uuid::Uuid::new_v4().simple().to_string(),
             sequence,
         }
     }
@@ -202,13 +211,17 @@ mod tests {
             .with("why", "a\"\\\n\u{1}é/<>")
             .with("door", "sql")
             .refused();
-        let entry = said.entry(7, "2026-11-22T00:00:00Z".to_owned(), &[0xab; 32]);
+        let mut entry = said.entry(7, "2026-11-22T00:00:00Z".to_owned(), &[0xab; 32]);
+        assert_eq!(entry.salt.len(), 32);
+        entry.salt = "cd".repeat(16);
         let text = entry.text().unwrap();
         let expected = format!(
             "{{\"act\":\"read\",\"at\":\"2026-11-22T00:00:00Z\",\"dataset\":\"ornl.sst@2\",\
              \"details\":{{\"door\":\"sql\",\"why\":\"a\\\"\\\\\\n\\u0001é/<>\"}},\
-             \"outcome\":\"refused\",\"person\":\"person:ann\",\"previous\":\"{}\",\"sequence\":7}}",
-            "ab".repeat(32)
+             \"outcome\":\"refused\",\"person\":\"person:ann\",\"previous\":\"{}\",\
+             \"salt\":\"{}\",\"sequence\":7}}",
+            "ab".repeat(32),
+            "cd".repeat(16)
         );
         assert_eq!(text, expected);
         assert_eq!(serde_json::from_str::<AuditEntry>(&text).unwrap(), entry);

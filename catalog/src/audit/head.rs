@@ -118,14 +118,28 @@ impl Signer {
 }
 
 impl Catalog {
+    /// The public key that this node signs with, in hexadecimal.
+    pub(super) fn audit_key(&self) -> Result<String, CatalogError> {
+        Ok(hexadecimal(self.inner.signer.key()?.public_key().as_ref()))
+    }
+
     /// The state of the log now, signed and kept. As long as nothing is added the head stays the same.
     pub async fn audit_head(&self) -> Result<SignedHead, CatalogError> {
         let database = &self.inner.database;
         let mut read = database.read().await?;
         let size = count(database, &mut read).await?;
         let kept = self.kept_heads(&mut read, size).await?;
+        let own = self.audit_key()?;
         if let Some(kept) = kept.into_iter().find(|head| head.size == size) {
-            return Ok(kept);
+            // Who writes to the database can put a head there, and cannot sign it.
+            return if kept.key == own && kept.is_signed() {
+                Ok(kept)
+            } else {
+                Err(CatalogError::Audit(
+                    "a kept head was not signed by this node; `tarn audit verify` says more"
+                        .to_owned(),
+                ))
+            };
         }
         let root = match size {
             0 => merkle::empty(),
@@ -135,7 +149,7 @@ impl Catalog {
         let key = self.inner.signer.key()?;
         let mut head = SignedHead {
             at: timestamp(Utc::now()),
-            key: hexadecimal(key.public_key().as_ref()),
+            key: own,
             lab: self.lab().clone(),
             root: hexadecimal(&root),
             signature: String::new(),

@@ -172,6 +172,17 @@ impl Catalog {
         Self::may_audit(who)?;
         let mut read = self.inner.database.read().await?;
         let mut heads = self.kept_heads(&mut read, 0).await?;
+        let own = self.audit_key()?;
+        if let Some(foreign) = heads.iter().find(|head| head.key != own) {
+            return Ok(Err(AuditFault::Head {
+                size: foreign.size,
+                at: foreign.at.clone(),
+                problem: format!(
+                    "the key {} is not this node's (`audit.key` in the home)",
+                    foreign.key
+                ),
+            }));
+        }
         heads.extend(kept);
         if let Some(head) = heads.iter().find(|head| head.lab != *self.lab()) {
             return Err(CatalogError::Argument(format!(

@@ -49,6 +49,8 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("inherited", Text),
             ("withdrawn", Text),
             ("published", Text),
+            ("harvest_at", Text),
+            ("gone", Integer),
         ],
     ),
     (
@@ -286,6 +288,11 @@ impl Database {
                 into = Some(insert_into(&table)?);
             }
         }
+        // They were signed by the key of another home. Who kept them somewhere else still can compare.
+        sqlx::query("DELETE FROM audit_head")
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| self.error(&error))?;
         sqlx::query("UPDATE lab SET catalog_id = $1")
             .bind(catalog_id)
             .execute(&mut *write.transaction)

@@ -29,11 +29,12 @@ CREATE TABLE audit_head (
     head TEXT COLLATE "C" NOT NULL
 );
 
--- Since when everyone may see the record: whoever harvested it is told when it goes.
+-- Since when everyone may see the record (whoever harvested it is told when it goes), when it last
+-- changed for everyone, and whether it has gone.
 ALTER TABLE dataset ADD COLUMN published TEXT COLLATE "C";
-
--- The order in which harvesters go.
-CREATE INDEX change_by_time ON change (at, dataset);
+ALTER TABLE dataset ADD COLUMN harvest_at TEXT COLLATE "C";
+ALTER TABLE dataset ADD COLUMN gone BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX dataset_by_harvest ON dataset (harvest_at, name);
 
 -- Records on their way: drafts, and what waits for a second person.
 CREATE TABLE draft (

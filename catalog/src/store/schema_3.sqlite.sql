@@ -29,11 +29,12 @@ CREATE TABLE audit_head (
     head TEXT NOT NULL
 ) STRICT;
 
--- Since when everyone may see the record: whoever harvested it is told when it goes.
+-- Since when everyone may see the record (whoever harvested it is told when it goes), when it last
+-- changed for everyone, and whether it has gone.
 ALTER TABLE dataset ADD COLUMN published TEXT;
-
--- The order in which harvesters go.
-CREATE INDEX change_by_time ON change (at, dataset);
+ALTER TABLE dataset ADD COLUMN harvest_at TEXT;
+ALTER TABLE dataset ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX dataset_by_harvest ON dataset (harvest_at, name);
 
 -- Records on their way: drafts, and what waits for a second person.
 CREATE TABLE draft (

@@ -23,10 +23,30 @@ async fn lab(folder: &Path) -> (Catalog, Principal, Principal) {
     (catalog, writer("ada"), writer("bob"))
 }
 
+async fn submit(
+    catalog: &Catalog,
+    who: &Principal,
+    name: &DatasetName,
+    files: Vec<FileFacts>,
+) -> Result<Submission, CatalogError> {
+    let draft = catalog.draft(who, name).await?;
+    catalog.submit_draft(who, &draft, files).await
+}
+
+/// Approves revision so and so of the record of `a`.
+async fn approve(
+    catalog: &Catalog,
+    who: &Principal,
+    revision: u64,
+) -> Result<tarn_catalog::Registered, CatalogError> {
+    let draft = Draft { revision, ..catalog.draft(&Principal::Owner, &name("a")).await? };
+    catalog.approve_draft(who, &draft, data()).await
+}
+
 async fn waiting(catalog: &Catalog, who: &Principal, record: Record) -> Draft {
     let dataset = record.name.clone();
     catalog.save_draft(who, record, None).await.unwrap();
-    match catalog.submit_draft(who, &dataset, data()).await.unwrap() {
+    match submit(catalog, who, &dataset, data()).await.unwrap() {
         Submission::Waiting(draft) => *draft,
         Submission::Registered(done) => panic!("{done:?}"),
     }
@@ -43,8 +63,8 @@ async fn a_draft_may_be_incomplete_and_is_its_authors_alone() {
     let draft = catalog.save_draft(&ada, Record::new(name("a")), Some(0)).await.unwrap();
     assert_eq!((draft.state, draft.revision), (DraftState::Draft, 1));
     for who in [&bob, &Principal::Owner, &person(Scope::Read), &Principal::Anonymous] {
-        let own = *who == person(Scope::Read);
-        // A reader's token in the same name is the same person.
+        // A reader's token in the same name is the same person, and the owner sees all there is.
+        let own = *who == person(Scope::Read) || *who == Principal::Owner;
         assert_eq!(catalog.draft(who, &name("a")).await.is_ok(), own, "{who:?}");
         assert_eq!(catalog.drafts(who).await.unwrap().len(), usize::from(own));
     }
@@ -57,10 +77,15 @@ async fn a_draft_may_be_incomplete_and_is_its_authors_alone() {
         );
     }
     // Every rule at once, and the draft stays.
-    let error = catalog.submit_draft(&ada, &name("a"), data()).await.unwrap_err();
+    let error = submit(&catalog, &ada, &name("a"), data()).await.unwrap_err();
     assert!(matches!(&error, CatalogError::Invalid { violations, .. } if violations.len() > 2));
     assert_eq!(catalog.draft(&ada, &name("a")).await.unwrap(), draft);
     assert!(catalog.delete_draft(&bob, &name("a")).await.is_err());
+    // A name is not taken for ever: the owner can give it back.
+    catalog.save_draft(&bob, record("b"), None).await.unwrap();
+    catalog.delete_draft(&Principal::Owner, &name("b")).await.unwrap();
+    catalog.save_draft(&ada, record("b"), None).await.unwrap();
+    catalog.delete_draft(&ada, &name("b")).await.unwrap();
     catalog.delete_draft(&ada, &name("a")).await.unwrap();
     assert_eq!(code(catalog.draft(&ada, &name("a")).await), ErrorCode::NotFound);
 }
@@ -85,7 +110,7 @@ async fn what_is_for_everyone_is_registered_by_its_author() {
     let folder = tempfile::tempdir().unwrap();
     let (catalog, ada, _) = lab(folder.path()).await;
     catalog.save_draft(&ada, record("a"), None).await.unwrap();
-    let submitted = catalog.submit_draft(&ada, &name("a"), data()).await.unwrap();
+    let submitted = submit(&catalog, &ada, &name("a"), data()).await.unwrap();
     assert!(matches!(submitted, Submission::Registered(done) if done.created));
     assert!(catalog.drafts(&ada).await.unwrap().is_empty());
     let versions = catalog.versions(&Principal::Anonymous, &name("a")).await.unwrap();
@@ -100,21 +125,15 @@ async fn anything_else_waits_for_a_second_person() {
     assert_eq!((draft.state, draft.revision), (DraftState::Submitted, 2));
     assert!(catalog.dataset(&Principal::Owner, &named("a")).await.is_err());
     // Not by the author, not by a reader, not another revision than was looked at.
-    assert_eq!(
-        code(catalog.approve_draft(&ada, &name("a"), 2, data()).await),
-        ErrorCode::PermissionDenied
-    );
+    assert_eq!(code(approve(&catalog, &ada, 2).await), ErrorCode::PermissionDenied);
     let reader = Principal::Person { name: "eve".to_owned(), scope: Scope::Read };
-    assert_eq!(
-        code(catalog.approve_draft(&reader, &name("a"), 2, data()).await),
-        ErrorCode::NotFound
-    );
-    assert_eq!(code(catalog.approve_draft(&bob, &name("a"), 1, data()).await), ErrorCode::Conflict);
-    let back = catalog.return_draft(&bob, &name("a"), "which terms?").await.unwrap();
+    assert_eq!(code(approve(&catalog, &reader, 2).await), ErrorCode::NotFound);
+    assert_eq!(code(approve(&catalog, &bob, 1).await), ErrorCode::Conflict);
+    let back = catalog.return_draft(&bob, &draft, "which terms?").await.unwrap();
     assert_eq!((back.state, back.note.as_deref()), (DraftState::Draft, Some("which terms?")));
     assert_eq!(code(catalog.draft(&bob, &name("a")).await), ErrorCode::NotFound);
     let draft = waiting(&catalog, &ada, registered("a")).await;
-    let done = catalog.approve_draft(&bob, &name("a"), draft.revision, data()).await.unwrap();
+    let done = approve(&catalog, &bob, draft.revision).await.unwrap();
     assert!(done.created);
     let versions = catalog.versions(&Principal::Owner, &name("a")).await.unwrap();
     assert_eq!(versions[0].created_by, "ada");
@@ -131,9 +150,12 @@ async fn a_record_that_opens_a_dataset_waits_too() {
     let folder = tempfile::tempdir().unwrap();
     let (catalog, ada, bob) = lab(folder.path()).await;
     let draft = waiting(&catalog, &ada, registered("a")).await;
-    catalog.approve_draft(&bob, &name("a"), draft.revision, data()).await.unwrap();
+    approve(&catalog, &bob, draft.revision).await.unwrap();
     let draft = waiting(&catalog, &ada, record("a")).await;
-    let done = catalog.approve_draft(&bob, &name("a"), draft.revision, data()).await.unwrap();
+    // Two who write do not open what is there between them.
+    assert_eq!(code(catalog.draft(&bob, &name("a")).await), ErrorCode::NotFound);
+    assert_eq!(code(approve(&catalog, &bob, draft.revision).await), ErrorCode::NotFound);
+    let done = approve(&catalog, &Principal::Owner, draft.revision).await.unwrap();
     assert_eq!((done.dataset.version, done.dataset.tier), (2, Tier::Public));
 }
 
@@ -141,7 +163,7 @@ async fn a_record_that_opens_a_dataset_waits_too() {
 #[tokio::test]
 async fn files_that_others_hold_back_are_looked_at_by_somebody() {
     let folder = tempfile::tempdir().unwrap();
-    let (catalog, ada, _) = lab(folder.path()).await;
+    let (catalog, ada, bob) = lab(folder.path()).await;
     let until = (chrono::Utc::now() + chrono::Duration::days(30)).date_naive().to_string();
     let held = Record {
         embargo: Some(tarn_schemas::record::Embargo { until, reason: "review".to_owned() }),
@@ -154,9 +176,20 @@ async fn files_that_others_hold_back_are_looked_at_by_somebody() {
     catalog.register(&Principal::Owner, held, files("ab")).await.unwrap();
     for (dataset, hash, alone) in [("mine", "ab", false), ("other", "cd", true)] {
         catalog.save_draft(&ada, record(dataset), None).await.unwrap();
-        let done = catalog.submit_draft(&ada, &name(dataset), files(hash)).await.unwrap();
+        let done = submit(&catalog, &ada, &name(dataset), files(hash)).await.unwrap();
         assert_eq!(matches!(done, Submission::Registered(_)), alone, "{dataset}");
     }
+    // Nor do two who write: the owner decides.
+    let draft = catalog.draft(&bob, &name("mine")).await.unwrap();
+    let refused = catalog.approve_draft(&bob, &draft, files("ab")).await;
+    assert_eq!(code(refused), ErrorCode::PermissionDenied);
+    // What is wrong with such a record says something of the files: its author does not hear it.
+    catalog.save_draft(&ada, Record::new(name("blind")), None).await.unwrap();
+    let done = submit(&catalog, &ada, &name("blind"), files("ab")).await.unwrap();
+    assert!(matches!(done, Submission::Waiting(_)));
+    let draft = catalog.draft(&Principal::Owner, &name("blind")).await.unwrap();
+    let refused = catalog.approve_draft(&Principal::Owner, &draft, files("ab")).await;
+    assert_eq!(code(refused), ErrorCode::InvalidData);
 }
 
 #[tokio::test]
@@ -179,12 +212,9 @@ async fn restricted_records_are_reviewed_by_their_committee_and_not_by_every_wri
     assert!(catalog.drafts(&bob).await.unwrap().is_empty());
     // Whose author may not write any more.
     catalog.revoke_token("ada").await.unwrap();
-    assert_eq!(
-        code(catalog.approve_draft(&dan, &name("a"), draft.revision, data()).await),
-        ErrorCode::Conflict
-    );
+    assert_eq!(code(approve(&catalog, &dan, draft.revision).await), ErrorCode::Conflict);
     catalog.create_token("ada", Scope::Write, 7).await.unwrap();
-    catalog.approve_draft(&dan, &name("a"), draft.revision, data()).await.unwrap();
+    approve(&catalog, &dan, draft.revision).await.unwrap();
     let dataset = catalog.dataset(&ada, &named("a")).await.unwrap();
     assert_eq!(dataset.tier, Tier::Restricted);
     assert!(catalog.dataset(&bob, &named("a")).await.is_err());

@@ -162,12 +162,17 @@ pub(crate) enum DraftCommand {
         #[arg(value_name = "NAME")]
         name: String,
     },
-    /// Register what somebody submitted
-    #[command(after_help = "Example:\n  tarn draft approve sst")]
+    /// Register what somebody submitted, as you looked at it
+    #[command(
+        after_help = "Example:\n  tarn draft show sst\n  tarn draft approve sst --revision 2"
+    )]
     Approve {
         /// Name of the dataset
         #[arg(value_name = "NAME")]
         name: String,
+        /// The revision that `tarn draft show` printed
+        #[arg(long, value_name = "N")]
+        revision: u64,
     },
     /// Give what somebody submitted back to them
     #[command(after_help = "Example:\n  tarn draft return sst --reason 'the licence is wrong'")]
@@ -179,7 +184,7 @@ pub(crate) enum DraftCommand {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Throw a draft of yours away
+    /// Throw a draft away
     #[command(after_help = "Example:\n  tarn draft delete sst")]
     Delete {
         /// Name of the dataset

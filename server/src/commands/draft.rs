@@ -4,9 +4,11 @@ use super::record::extract;
 use super::register::{read, say_violations};
 use super::{Context, Outcome};
 use crate::cli::DraftCommand;
+use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::text_table;
-use tarn_catalog::CatalogError;
+use tarn_catalog::{CatalogError, Draft};
+use tarn_connectors::Location;
 use tarn_schemas::{DatasetName, ErrorCode, Principal};
 
 /// Shows and decides about records on their way. The owner of the home reviews all of them.
@@ -52,15 +54,24 @@ pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Out
             let draft = catalog.draft(&owner, &DatasetName::new(&name)?).await?;
             say!("{:#}", serde_json::json!(draft));
         }
-        DraftCommand::Approve { name } => {
+        DraftCommand::Approve { name, revision } => {
             let name = DatasetName::new(&name)?;
-            let draft = catalog.draft(&owner, &name).await?;
+            let draft = Draft { revision, ..catalog.draft(&owner, &name).await? };
             let mut files = Vec::new();
             for text in &draft.record.files {
+                // Others name files of the stores that the configuration offers, and no more.
+                let offered = Location::parse(text).is_ok_and(|place| home.stores.offers(&place));
+                if !offered {
+                    return Err(Failure::new(
+                        ErrorCode::PermissionDenied,
+                        format!("{text}: it is in no store that tarn.toml names under [stores]"),
+                    )
+                    .into());
+                }
                 files.extend(home.stores.find(text).await?);
             }
             let facts = extract(context, &home.stores, &files).await?;
-            let done = Box::pin(catalog.approve_draft(&owner, &name, draft.revision, facts)).await;
+            let done = Box::pin(catalog.approve_draft(&owner, &draft, facts)).await;
             let done = match done {
                 Err(CatalogError::Invalid { dataset, violations }) => {
                     say_violations(context, &dataset, &violations);
@@ -79,7 +90,8 @@ pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Out
             }
         }
         DraftCommand::Return { name, reason } => {
-            catalog.return_draft(&owner, &DatasetName::new(&name)?, &reason).await?;
+            let draft = catalog.draft(&owner, &DatasetName::new(&name)?).await?;
+            catalog.return_draft(&owner, &draft, &reason).await?;
             context.note(format_args!("{name} is its author's again."));
         }
         DraftCommand::Delete { name } => {

@@ -1,4 +1,4 @@
-//! The audit log: entries for administrators, heads and proofs for everyone who is signed in.
+//! The audit log: entries, heads and proofs, for administrators.
 
 use super::Door;
 use super::auth::Caller;
@@ -10,7 +10,7 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::json;
 use tarn_catalog::audit::AuditFilter;
-use tarn_schemas::{ErrorCode, Principal};
+use tarn_schemas::{ErrorCode, Principal, Scope};
 
 /// Which entries.
 #[derive(Debug, Default, Deserialize)]
@@ -69,12 +69,12 @@ pub(crate) async fn list(
 
 /// The state of the log now, signed by this node (Ed25519 over the canonical JSON of the other fields).
 #[utoipa::path(get, path = "/api/v1/audit/head",
-    responses((status = 200, description = "The signed head"), (status = 403, description = "Not signed in", body = Problem)))]
+    responses((status = 200, description = "The signed head"), (status = 403, description = "Not an administrator", body = Problem)))]
 pub(crate) async fn head(
     State(door): State<Door>,
     Caller(who): Caller,
 ) -> Result<Json<serde_json::Value>, Refusal> {
-    signed_in(&who)?;
+    administrator(&who)?;
     Ok(Json(json!(door.catalog.audit_head().await?)))
 }
 
@@ -82,13 +82,13 @@ pub(crate) async fn head(
 #[utoipa::path(get, path = "/api/v1/audit/inclusion",
     params(("sequence" = u64, Query, description = "Number of the entry"), ("size" = u64, Query, description = "Number of entries in the log")),
     responses((status = 200, description = "Hashes, the nearest first"), (status = 400, description = "Not in the log", body = Problem),
-        (status = 403, description = "Not signed in", body = Problem)))]
+        (status = 403, description = "Not an administrator", body = Problem)))]
 pub(crate) async fn inclusion(
     State(door): State<Door>,
     Caller(who): Caller,
     Query(Inclusion { sequence, size }): Query<Inclusion>,
 ) -> Result<Json<serde_json::Value>, Refusal> {
-    signed_in(&who)?;
+    administrator(&who)?;
     let hashes = door.catalog.audit_inclusion(sequence, size).await?;
     Ok(Json(json!({"sequence": sequence, "size": size, "hashes": hashes})))
 }
@@ -97,24 +97,24 @@ pub(crate) async fn inclusion(
 #[utoipa::path(get, path = "/api/v1/audit/consistency",
     params(("first" = u64, Query, description = "Number of entries in the shorter log"), ("second" = u64, Query, description = "Number of entries in the longer")),
     responses((status = 200, description = "Hashes"), (status = 400, description = "Not in the log", body = Problem),
-        (status = 403, description = "Not signed in", body = Problem)))]
+        (status = 403, description = "Not an administrator", body = Problem)))]
 pub(crate) async fn consistency(
     State(door): State<Door>,
     Caller(who): Caller,
     Query(Consistency { first, second }): Query<Consistency>,
 ) -> Result<Json<serde_json::Value>, Refusal> {
-    signed_in(&who)?;
+    administrator(&who)?;
     let hashes = door.catalog.audit_consistency(first, second).await?;
     Ok(Json(json!({"first": first, "second": second, "hashes": hashes})))
 }
 
-/// How long the log is says how busy the node is.
-fn signed_in(who: &Principal) -> Result<(), Failure> {
-    if who.is_signed_in() {
+/// How long the log is says how busy the node is, with data too that others may not know of.
+fn administrator(who: &Principal) -> Result<(), Failure> {
+    if who.has_scope(Scope::Admin) {
         return Ok(());
     }
     Err(Failure::new(
         ErrorCode::PermissionDenied,
-        "heads and proofs are for those who are signed in: send a token of this lab or a peer",
+        "heads and proofs are for administrators: send a token with scope admin",
     ))
 }

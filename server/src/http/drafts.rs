@@ -11,11 +11,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tarn_catalog::{CatalogError, Draft, Registered, Submission};
 use tarn_connectors::{Location, Stores};
 use tarn_schemas::facts::FileFacts;
 use tarn_schemas::profile::Violation;
-use tarn_schemas::{DatasetName, ErrorCode, Record};
+use tarn_schemas::{DatasetName, ErrorCode, Principal, Record};
 
 /// Which revision was looked at.
 #[derive(Debug, Deserialize)]
@@ -115,7 +116,7 @@ pub(crate) async fn submit(
     let name = DatasetName::new(&name)?;
     let draft = door.catalog.draft(&who, &name).await?;
     let files = files(&door, &draft.record).await?;
-    match door.catalog.submit_draft(&who, &name, files).await {
+    match door.catalog.submit_draft(&who, &draft, files).await {
         Ok(Submission::Registered(done)) => Ok(registered(&done)),
         Ok(Submission::Waiting(draft)) => Ok(shown(StatusCode::ACCEPTED, &draft)),
         Err(CatalogError::Invalid { violations, .. }) => Ok(invalid(&name, &violations)),
@@ -138,9 +139,9 @@ pub(crate) async fn approve(
     Json(Approval { revision }): Json<Approval>,
 ) -> Result<Response, Refusal> {
     let name = DatasetName::new(&name)?;
-    let draft = door.catalog.draft(&who, &name).await?;
+    let draft = looked_at(&door, &who, &name, revision).await?;
     let files = files(&door, &draft.record).await?;
-    match Box::pin(door.catalog.approve_draft(&who, &name, revision, files)).await {
+    match Box::pin(door.catalog.approve_draft(&who, &draft, files)).await {
         Ok(done) => Ok(registered(&done)),
         Err(CatalogError::Invalid { violations, .. }) => Ok(invalid(&name, &violations)),
         Err(error) => Err(error.into()),
@@ -160,8 +161,29 @@ pub(crate) async fn give_back(
     Path(name): Path<String>,
     Json(Reason { reason }): Json<Reason>,
 ) -> Result<Response, Refusal> {
-    let draft = door.catalog.return_draft(&who, &DatasetName::new(&name)?, &reason).await?;
+    let draft = door.catalog.draft(&who, &DatasetName::new(&name)?).await?;
+    let draft = door.catalog.return_draft(&who, &draft, &reason).await?;
     Ok(shown(StatusCode::OK, &draft))
+}
+
+/// The draft, if it still is the one that the caller looked at.
+async fn looked_at(
+    door: &Door,
+    who: &Principal,
+    name: &DatasetName,
+    revision: u64,
+) -> Result<Draft, Failure> {
+    let draft = door.catalog.draft(who, name).await?;
+    if draft.revision == revision {
+        return Ok(draft);
+    }
+    Err(Failure::new(
+        ErrorCode::Conflict,
+        format!(
+            "the record of {name} is at revision {} by now, and you looked at {revision}: look again",
+            draft.revision
+        ),
+    ))
 }
 
 /// The revision that the caller edited.
@@ -179,33 +201,39 @@ fn edited(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     })
 }
 
+/// Most files of a record over the network.
+const MOST: usize = 10_000;
+
 /// Facts of the files of a record. Over the network only files of the stores that the configuration
-/// names may be read: this process can read more than who asks it.
+/// names may be read, each by its name: this process can read, and list, more than who asks it.
 async fn files(door: &Door, record: &Record) -> Result<Vec<FileFacts>, Failure> {
     let refused = |text: &str| {
         Failure::new(
             ErrorCode::InvalidArgument,
             format!(
-                "{text}: it is in no store of this node; name a file under a `url` of [stores]"
+                "{text}: it is in no store of this node, or not there; name each file under a `url` of \
+                 [stores]"
             ),
         )
     };
+    if record.files.len() > MOST {
+        let problem = format!("a record has at most {MOST} files over the network");
+        return Err(Failure::new(ErrorCode::InvalidArgument, problem));
+    }
     let mut found = Vec::new();
-    for text in &record.files {
-        // Nothing is looked for outside; and what is found may be a link that leads there.
-        let folder = text.split_once(['*', '?', '[']).map_or(text.as_str(), |(start, _)| {
-            start.rsplit_once('/').map_or(start, |(folder, _)| folder)
-        });
-        if !offers(&door.stores, folder).await? {
+    for text in record.files.iter().collect::<BTreeSet<_>>() {
+        if text.contains(['*', '?', '[']) || !offers(&door.stores, text).await? {
             return Err(refused(text));
         }
-        for file in door.stores.find(text).await? {
-            if !offers(&door.stores, &file.stat.location).await? {
-                return Err(refused(text));
-            }
-            found.push(file);
+        let files = door.stores.find(text).await?;
+        let [file] = files.as_slice() else { return Err(refused(text)) };
+        if !file.named || !offers(&door.stores, &file.stat.location).await? {
+            return Err(refused(text));
         }
+        found.push(file.clone());
     }
+    // Reading files takes as much as a query does.
+    let _turn = door.queries.acquire().await;
     let (facts, _) = facts_of(&door.stores, &found, |_| {}).await?;
     Ok(facts)
 }

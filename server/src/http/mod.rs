@@ -19,7 +19,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -104,7 +104,10 @@ async fn about_request(
     let id = Uuid::now_v7().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     door.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let mut response = problem::as_problem(next.run(request).await).await;
+    // PostgreSQL has no text with a NUL in it, and nothing here has a name with one.
+    let nul = request.uri().path_and_query().is_some_and(|text| text.as_str().contains("%00"));
+    let answer = if nul { problem::no_nul().into_response() } else { next.run(request).await };
+    let mut response = problem::as_problem(answer).await;
     tracing::debug!(%id, %method, %path, status = response.status().as_u16(), "request");
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -42,12 +42,15 @@ impl IntoResponse for Refusal {
         let code = self.0.code();
         let status =
             StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let detail = if code == ErrorCode::Internal {
+        let text = self.0.to_string();
+        // Where the catalog lies is for the operator.
+        let inside = code == ErrorCode::Internal || text.starts_with("catalog database ");
+        let detail = if inside {
             let id = uuid::Uuid::now_v7();
             tracing::error!(%id, error = %self.0, "internal error");
             format!("internal error {id}; the operator finds it in the log")
         } else {
-            self.0.to_string()
+            text
         };
         let problem = Problem {
             code: code.as_str().to_owned(),
@@ -108,6 +111,12 @@ pub(crate) async fn as_problem(response: Response) -> Response {
     let mut answer = (status, parts.headers, Json(problem)).into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROBLEM));
     answer
+}
+
+/// An address with a NUL in it.
+pub(crate) fn no_nul() -> Refusal {
+    let problem = "no name, identifier or text has the character U+0000 in it";
+    Refusal(Failure::new(ErrorCode::InvalidArgument, problem))
 }
 
 /// Any other path.

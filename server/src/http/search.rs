@@ -3,10 +3,12 @@
 use super::Door;
 use super::auth::Caller;
 use super::problem::Refusal;
+use crate::failure::Failure;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use tarn_catalog::SearchRequest;
 use tarn_query::federation;
+use tarn_schemas::ErrorCode;
 
 /// Most hits of one answer.
 const MOST: usize = 1000;
@@ -31,7 +33,12 @@ pub(crate) async fn run(
     for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         match key.as_ref() {
             "q" => request.text = value.into_owned(),
-            "limit" => request.limit = value.parse().unwrap_or(0),
+            "limit" => {
+                request.limit = value.parse().map_err(|_| {
+                    let problem = format!("limit={value:?}: write a number from 1 to {MOST}");
+                    Failure::new(ErrorCode::InvalidArgument, problem)
+                })?;
+            }
             "cursor" => request.cursor = Some(value.into_owned()),
             "facet" => request.facets.push(value.into_owned()),
             _ => request.filters.push((key.into_owned(), value.into_owned())),
