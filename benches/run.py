@@ -5,10 +5,10 @@
                                           (make bench; TARN_BIN and TARN_SCAN name the binaries)
 
 Every engine answers each question in a process of its own, in turn; the answers must agree or the
-figures are void (exit status 1). Libraries are measured inside their process, warm and without their
-import. Tarn is measured from the start of the process `tarn sql` to its end (`tarn`), so that its time
-includes its start, and all ratios and bars are against that. `warm` is the same statement in a process
-of Tarn that has answered it before, which is how the peers are measured. `scan` is the reader alone
+figures are void (exit status 1). Peers are measured inside their process, warm and without their import:
+the best of three turns. `warm` is Tarn measured in the same way, the statement in a process that has
+answered it before; ratios and bars are against it. `tarn` is the process `tarn sql` from its start to
+its end, for whoever asks one question; `count(*)` is held against that. `scan` is the reader alone
 (formats/examples/scan.rs: every chunk decoded into Arrow on two threads), and `limit` the same chunks by
 a bare loop of libdeflate and AVX2.
 
@@ -148,7 +148,7 @@ def run(path, kind, question, bars, pythons, repeat):
             if known and not (results and "error" in results[0]):
                 asked = own[engine](question, path) if engine in own else theirs(engine, question, path, pythons)
                 results.append(asked)
-    tarn = best(turns["tarn"])
+    tarn = best(turns["warm" if "warm" in turns else "tarn"])
     if "error" in tarn:
         sys.exit(f"tarn failed on {kind} {question}: {tarn['error']}")
     for engine, results in turns.items():
@@ -173,7 +173,7 @@ def verdict(record):
         if record["question"] == "scan" and record["file"] == "grid":
             return "pass" if record["rss"] < SCAN_BYTES else "MISSES 300 MB"
         return ""
-    if record["bar"] is None:
+    if record["bar"] is None or record["engine"] == "warm":
         return "agrees"
     return "pass" if record["wall_ratio"] >= record["bar"] else "MISSES"
 

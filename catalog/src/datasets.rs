@@ -111,6 +111,37 @@ pub(crate) async fn load(
     Ok(Some(stored))
 }
 
+/// The newest versions of these datasets, in this order, whoever asks; those that are not there are
+/// left out.
+pub(crate) async fn load_all(
+    database: &Database,
+    lab: &LabName,
+    transaction: &mut Transaction<'static, Any>,
+    names: &[DatasetName],
+) -> Result<Vec<Stored>, CatalogError> {
+    let texts: Vec<&str> = names.iter().map(DatasetName::as_str).collect();
+    let query = select_version!("WHERE v.version = d.newest AND d.name IN");
+    let mut found = BTreeMap::new();
+    for row in database.rows_for(transaction, query, &texts).await? {
+        let stored = from_row(database, lab, &row)?;
+        found.insert(stored.dataset.name.clone(), stored);
+    }
+    let query = "SELECT t.dataset, t.entry FROM dataset d JOIN data_table t
+                 ON t.dataset = d.name AND t.version = d.newest WHERE d.name IN";
+    let mut tables = Vec::new();
+    for row in database.rows_for(transaction, query, &texts).await? {
+        let name = database.dataset_name(&database.text(&row, "dataset")?)?;
+        tables.push((name, table_from_row(database, &row)?));
+    }
+    tables.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+    for (name, table) in tables {
+        if let Some(stored) = found.get_mut(&name) {
+            stored.dataset.tables.push(table);
+        }
+    }
+    Ok(names.iter().filter_map(|name| found.remove(name)).collect())
+}
+
 /// An older version under what holds for the newest: closing a dataset closes its past, while
 /// opening it opens nothing that was closed when it was made.
 fn held_like(policies: &Policies, mut older: Dataset, newest: &Dataset) -> Dataset {

@@ -177,11 +177,10 @@ pub(crate) fn decide(
     };
     for resource in dataset.newest.as_deref().into_iter().chain([&own]) {
         let case = policies.case(rights, resource, now)?;
-        if action != Action::Request {
-            let known = case.ask(Action::Discover)?;
-            if !known.allowed {
-                return Ok(Decision::deny(format!("no dataset {name}")));
-            }
+        if !matches!(action, Action::Request | Action::Discover)
+            && !case.ask(Action::Discover)?.allowed
+        {
+            return Ok(Decision::deny(format!("no dataset {name}")));
         }
         if action == Action::Read {
             let seen = case.ask(Action::Describe)?;
@@ -196,6 +195,9 @@ pub(crate) fn decide(
         decision.policies.extend(verdict.policies.clone());
         decision.obligations.extend(verdict.obligations.clone());
         if !verdict.allowed {
+            if action == Action::Discover {
+                return Ok(Decision::deny(format!("no dataset {name}")));
+            }
             decision.allowed = false;
             decision.reasons = reasons(rights, action, dataset, resource, &verdict.policies);
             decision.obligations.clear();
@@ -352,12 +354,13 @@ impl Catalog {
 
     /// How much of a dataset a principal may see.
     pub(crate) fn seen(&self, rights: &Rights, dataset: &Dataset) -> Result<Seen, CatalogError> {
-        Ok(if !self.decide_as(rights, Action::Discover, dataset)?.allowed {
-            Seen::Nothing
-        } else if self.decide_as(rights, Action::Describe, dataset)?.allowed {
+        // What describing it says holds for knowing of it too.
+        Ok(if self.decide_as(rights, Action::Describe, dataset)?.allowed {
             Seen::Whole
-        } else {
+        } else if self.decide_as(rights, Action::Discover, dataset)?.allowed {
             Seen::Redacted
+        } else {
+            Seen::Nothing
         })
     }
 

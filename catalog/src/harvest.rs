@@ -1,6 +1,6 @@
 //! What everyone may know, in the order in which it changed: for harvesters.
 
-use crate::datasets::load;
+use crate::datasets::{Stored, load_all};
 use crate::decision::Seen;
 use crate::model::{Dataset, Harvested};
 use crate::policy::Rights;
@@ -9,7 +9,9 @@ use crate::store::Write;
 use crate::{Catalog, CatalogError};
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
-use tarn_schemas::{DatasetRef, Principal};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use tarn_schemas::{DatasetName, DatasetRef, Principal};
 
 /// A place in the order of last changes: that of a dataset that a harvester has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,31 +60,51 @@ impl Catalog {
         .fetch_all(&mut *read)
         .await
         .map_err(|error| database.error(&error))?;
+        let mut names = Vec::with_capacity(rows.len());
+        for row in rows.iter().take(limit) {
+            if database.number::<i64>(row, "gone")? == 0 {
+                names.push(database.dataset_name(&database.text(row, "name")?)?);
+            }
+        }
+        let mut visible = self.visible(&mut read, &names).await?;
         let (mut found, mut last) = (Vec::with_capacity(rows.len()), None);
         for row in rows.iter().take(limit) {
             let (name, at) = (database.text(row, "name")?, database.text(row, "harvest_at")?);
-            let gone = database.number::<i64>(row, "gone")? != 0;
-            let dataset = if gone { None } else { self.visible(&mut read, &name).await? };
+            let dataset = visible.remove(&name);
             found.push(Harvested { ark: database.text(row, "ark")?, at: at.clone(), dataset });
             last = Some(Place { at, name });
         }
         Ok((found, last.filter(|_| rows.len() > limit)))
     }
 
-    /// A dataset, if everyone may see its record. Policies of the lab may have changed since it was
-    /// written.
+    /// Those of some datasets whose records everyone may see, by name. Policies of the lab may have
+    /// changed since they were written.
     async fn visible(
         &self,
         read: &mut Transaction<'static, Any>,
-        name: &str,
-    ) -> Result<Option<Dataset>, CatalogError> {
-        let database = &self.inner.database;
-        let name = database.dataset_name(name)?;
-        let stored = load(database, self.lab(), read, &name, None).await?;
-        let Some(dataset) = stored.map(|stored| stored.dataset) else { return Ok(None) };
-        let seen =
-            dataset.withdrawn.is_none() && self.seen(&self.everyone(), &dataset)? == Seen::Whole;
-        Ok(seen.then_some(dataset))
+        names: &[DatasetName],
+    ) -> Result<BTreeMap<String, Dataset>, CatalogError> {
+        let (mut visible, mut decided) = (BTreeMap::new(), BTreeMap::new());
+        for Stored { dataset, .. } in
+            load_all(&self.inner.database, self.lab(), read, names).await?
+        {
+            // Datasets that are one to the policies are decided once.
+            let seen = match decided.entry(self.inner.policies.resource(&dataset)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(self.seen(&self.everyone(), &dataset)?),
+            };
+            if dataset.withdrawn.is_none() && seen == Seen::Whole {
+                visible.insert(dataset.name.to_string(), dataset);
+            }
+        }
+        Ok(visible)
+    }
+
+    /// Whether everyone may see a record. Policies that fail show nothing to anybody; they stop no
+    /// registration.
+    pub(crate) fn is_for_all(&self, dataset: &Dataset) -> bool {
+        dataset.withdrawn.is_none()
+            && matches!(self.seen(&self.everyone(), dataset), Ok(Seen::Whole))
     }
 
     fn everyone(&self) -> Rights {
@@ -114,7 +136,8 @@ impl Catalog {
         let Some(at) = database.optional_text(&row, "harvest_at")? else { return Ok(None) };
         let gone = database.number::<i64>(&row, "gone")? != 0;
         let (name, mut read) = (database.text(&row, "name")?, database.read().await?);
-        let dataset = if gone { None } else { self.visible(&mut read, &name).await? };
+        let names = if gone { Vec::new() } else { vec![database.dataset_name(&name)?] };
+        let dataset = self.visible(&mut read, &names).await?.remove(&name);
         Ok(Some(Harvested { ark: ark.to_owned(), at, dataset }))
     }
 
@@ -148,10 +171,7 @@ impl Catalog {
         dataset: &Dataset,
     ) -> Result<(), CatalogError> {
         let database = &self.inner.database;
-        // Policies that fail show nothing to anybody; they stop no registration.
-        let shown = dataset.withdrawn.is_none()
-            && matches!(self.seen(&self.everyone(), dataset), Ok(Seen::Whole));
-        let statement = if shown {
+        let statement = if self.is_for_all(dataset) {
             "UPDATE dataset SET harvest_at = (SELECT max(at) FROM change WHERE dataset = $1),
                  published = coalesce(published, (SELECT max(at) FROM change WHERE dataset = $1)),
                  gone = 0

@@ -22,6 +22,13 @@ pub(crate) struct Inputs {
     pub(crate) limits: Inherited,
 }
 
+impl Inputs {
+    /// Of a record that names none.
+    pub(crate) fn none() -> Self {
+        Self { violations: Vec::new(), here: BTreeSet::new(), limits: nothing() }
+    }
+}
+
 impl Catalog {
     /// Looks up what a record was made from. Inputs that the principal may not know of are not there.
     pub(crate) async fn inputs(
@@ -30,7 +37,7 @@ impl Catalog {
         transaction: &mut Transaction<'static, Any>,
         record: &Record,
     ) -> Result<Inputs, CatalogError> {
-        let mut found = Inputs { violations: Vec::new(), here: BTreeSet::new(), limits: nothing() };
+        let mut found = Inputs::none();
         let texts = record.provenance.iter().flat_map(|origin| &origin.derived_from);
         for (place, text) in texts.enumerate() {
             let text = text.trim();

@@ -25,6 +25,7 @@ mod policy;
 mod prefill;
 mod profiles;
 mod register;
+mod register_many;
 mod render;
 pub mod schema_text;
 mod search;

@@ -92,15 +92,18 @@ impl Catalog {
         Ok(removed.rows_affected() > 0)
     }
 
-    /// Datasets that somebody has a grant for at a moment.
-    pub(crate) async fn grants_of(
+    /// What is known of somebody, and the datasets that they have a grant for at a moment: what every
+    /// decision depends on, in one statement.
+    pub(crate) async fn known_of(
         &self,
         subject: &str,
         at: &str,
-    ) -> Result<Vec<DatasetName>, CatalogError> {
+    ) -> Result<(PersonAttributes, BTreeSet<DatasetName>), CatalogError> {
         let database = &self.inner.database;
         let rows = sqlx::query(
-            "SELECT DISTINCT dataset FROM access_grant
+            "SELECT attributes AS text, 0 AS is_grant FROM person WHERE subject = $1
+             UNION ALL
+             SELECT dataset AS text, 1 AS is_grant FROM access_grant
              WHERE subject = $1 AND expires_at > $2 AND revoked_at IS NULL",
         )
         .bind(subject)
@@ -108,7 +111,17 @@ impl Catalog {
         .fetch_all(database.pool())
         .await
         .map_err(|error| database.error(&error))?;
-        rows.iter().map(|row| database.dataset_name(&database.text(row, "dataset")?)).collect()
+        let (mut attributes, mut grants) = (PersonAttributes::default(), BTreeSet::new());
+        for row in rows {
+            let text = database.text(&row, "text")?;
+            if database.number::<i64>(&row, "is_grant")? == 1 {
+                grants.insert(database.dataset_name(&text)?);
+            } else {
+                attributes = serde_json::from_str(&text)
+                    .map_err(|error| database.unreadable("the attributes of a person", &error))?;
+            }
+        }
+        Ok((attributes, grants))
     }
 
     /// All grants for a dataset, those that ended as well, newest first.

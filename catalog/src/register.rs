@@ -12,9 +12,9 @@ use crate::policy::{Rights, subject};
 use crate::store::Write;
 use crate::{Catalog, CatalogError, ark};
 use chrono::{NaiveDate, Utc};
-use sqlx::{Any, Transaction};
+use std::collections::BTreeSet;
 use tarn_schemas::facts::{Extent, FileFacts};
-use tarn_schemas::profile::{Setting, community, fair, truth, validate};
+use tarn_schemas::profile::{Setting, Violation, community, fair, truth, validate};
 use tarn_schemas::{DatasetName, Principal, Record, Tier};
 
 /// For how long data are held back at most where the lab does not say.
@@ -23,11 +23,36 @@ const LONGEST_EMBARGO_MONTHS: u32 = 24;
 const SMALLEST_CELL: u32 = 11;
 
 /// By whose word something is registered, and what the lab says about all of it.
-struct By<'a> {
-    who: &'a Principal,
-    reviewer: Option<&'a Principal>,
+pub(crate) struct By {
+    pub(crate) who: Principal,
+    pub(crate) reviewer: Option<Principal>,
     rights: Rights,
     defaults: LabDefaults,
+}
+
+/// What becomes of a record that may be registered.
+pub(crate) enum Accepted {
+    /// It is what the newest version says.
+    Unchanged(Registered),
+    /// It is a version of its own. That of a new dataset has no ARK yet.
+    Changed(Box<Version>),
+}
+
+/// A version that breaks no rule and is not stored yet.
+pub(crate) struct Version {
+    pub(crate) stored: Stored,
+    /// Datasets of this lab that it was made from.
+    pub(crate) inputs: BTreeSet<DatasetName>,
+    pub(crate) missing: Vec<MissingPoint>,
+    pub(crate) notices: Vec<String>,
+}
+
+impl Version {
+    /// The answer to whoever registered it.
+    pub(crate) fn registered(self) -> Registered {
+        let Self { stored, missing, notices, .. } = self;
+        Registered { dataset: stored.dataset, created: true, missing, notices }
+    }
 }
 
 impl Catalog {
@@ -88,9 +113,9 @@ impl Catalog {
             Vec::new()
         } else {
             let setting = setting(&defaults, tables, today);
-            self.violations(&rights, &mut read, &record, files, (&setting, &defaults))
-                .await?
-                .violations
+            let mut violations = self.violations(&record, files, (&setting, &defaults))?;
+            violations.extend(self.inputs(&rights, &mut read, &record).await?.violations);
+            violations
         };
         let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
         let notices = notices(before, record.tier);
@@ -138,55 +163,30 @@ impl Catalog {
         Ok(done)
     }
 
-    /// Registers many records in one transaction, which is much faster than one by one. Each has its
-    /// own answer: one that breaks rules stops no other.
-    ///
-    /// # Errors
-    /// The outer one if nothing was stored: the database fails, or `who` may not write here.
-    pub async fn register_many(
+    /// By whose word this is, if they may register at all.
+    pub(crate) async fn by(
         &self,
         who: &Principal,
-        records: Vec<(Record, Vec<FileFacts>)>,
-    ) -> Result<Vec<Result<Registered, CatalogError>>, CatalogError> {
-        let by = self.by(who, None).await?;
-        let mut write = self.inner.database.write().await?;
-        let mut answers = Vec::with_capacity(records.len());
-        for (record, files) in records {
-            let answer = Box::pin(self.register_in(&mut write, &by, record, files, None)).await;
-            // What was refused has written nothing. After anything else nothing is sure.
-            match answer {
-                Err(error) if !error.is_refusal() => return Err(error),
-                answer => answers.push(answer),
-            }
-        }
-        write.commit().await?;
-        Ok(answers)
-    }
-
-    async fn by<'a>(
-        &self,
-        who: &'a Principal,
-        reviewer: Option<&'a Principal>,
-    ) -> Result<By<'a>, CatalogError> {
+        reviewer: Option<&Principal>,
+    ) -> Result<By, CatalogError> {
         may_write_here(who)?;
         let (rights, defaults) = (self.rights(who).await?, self.defaults().await?);
-        Ok(By { who, reviewer, rights, defaults })
+        Ok(By { who: who.clone(), reviewer: reviewer.cloned(), rights, defaults })
     }
 
     /// Registers a record in a transaction. Whatever is refused is refused before anything is written.
-    async fn register_in(
+    pub(crate) async fn register_in(
         &self,
         write: &mut Write<'_>,
-        by: &By<'_>,
+        by: &By,
         record: Record,
         files: Vec<FileFacts>,
         edited: Option<u32>,
     ) -> Result<Registered, CatalogError> {
-        let By { who, reviewer, rights, defaults } = by;
-        let database = &self.inner.database;
+        let transaction = &mut write.transaction;
         let earlier =
-            load(database, self.lab(), &mut write.transaction, &record.name, None).await?;
-        self.check_writer(rights, earlier.as_ref())?;
+            load(&self.inner.database, self.lab(), transaction, &record.name, None).await?;
+        self.check_writer(&by.rights, earlier.as_ref())?;
         let newest = earlier.as_ref().map_or(0, |earlier| earlier.dataset.version);
         if let Some(edited) = edited.filter(|edited| *edited != newest) {
             let name = format!("{}.{}", self.lab(), record.name);
@@ -197,113 +197,129 @@ impl Catalog {
                 record.name
             )));
         }
+        let inputs = self.inputs(&by.rights, transaction, &record).await?;
+        let version = match self.accept(by, earlier.as_ref(), record, files, inputs)? {
+            Accepted::Unchanged(registered) => return Ok(registered),
+            Accepted::Changed(version) => version,
+        };
+        if earlier.is_some() {
+            self.store_next(write, by, *version).await
+        } else {
+            let stored = self.store_new(write, by, vec![*version]).await?;
+            stored.into_iter().next().ok_or_else(|| self.inner.database.problem("nothing stored"))
+        }
+    }
+
+    /// What becomes of a record, by all rules. Stores nothing, and asks the database nothing: what there
+    /// was before and what was found of its inputs are given.
+    pub(crate) fn accept(
+        &self,
+        By { who, reviewer, defaults, .. }: &By,
+        earlier: Option<&Stored>,
+        record: Record,
+        files: Vec<FileFacts>,
+        inputs: Inputs,
+    ) -> Result<Accepted, CatalogError> {
         let now = Utc::now();
-        let record = fill(
-            record,
-            defaults,
-            earlier.as_ref().map(|earlier| &earlier.dataset.record),
-            now.date_naive(),
-        );
-        let tables =
-            earlier.as_ref().map_or_else(Vec::new, |earlier| earlier.dataset.tables.clone());
+        let before = earlier.map(|earlier| &earlier.dataset.record);
+        let record = fill(record, defaults, before, now.date_naive());
+        let tables = earlier.map_or_else(Vec::new, |earlier| earlier.dataset.tables.clone());
         let metrics = fair::score(&record, &files, !tables.is_empty());
         let content_hash = self.hash(&record, &files, &tables)?;
-        if let Some(Stored { dataset, content_hash: stored, .. }) = &earlier
+        if let Some(Stored { dataset, content_hash: stored, .. }) = earlier
             && *stored == content_hash
         {
             let dataset = dataset.clone();
             let (missing, notices) = (missing(metrics), Vec::new());
-            return Ok(Registered { dataset, created: false, missing, notices });
+            return Ok(Accepted::Unchanged(Registered {
+                dataset,
+                created: false,
+                missing,
+                notices,
+            }));
         }
         if reviewer.is_none() {
-            check_relaxing(who, earlier.as_ref(), &record)?;
+            check_relaxing(who, earlier, &record)?;
         }
         let setting = setting(defaults, &tables, now.date_naive());
-        let Inputs { mut violations, here, limits } = self
-            .violations(rights, &mut write.transaction, &record, &files, (&setting, defaults))
-            .await?;
+        let mut violations = self.violations(&record, &files, (&setting, defaults))?;
+        violations.extend(inputs.violations);
         let Some(tier) = record.tier.filter(|_| violations.is_empty()) else {
             violations.sort_by(|one, other| one.pointer.cmp(&other.pointer));
             let dataset = format!("{}.{}", self.lab(), record.name);
             return Err(CatalogError::Invalid { dataset, violations });
         };
-
-        let at = timestamp(now);
-        let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
-        let notices = notices(before, Some(tier));
-        let (ark, version, notes) = match &earlier {
-            None => {
-                (self.mint(write, defaults, &record.name, &at).await?, 1, "registered".to_owned())
-            }
-            Some(earlier) => {
-                let before = (&earlier.dataset.record, earlier.dataset.files.as_slice());
-                let changed = changes(before, (&record, &files))
-                    .map_err(|error| database.unreadable("the record", &error))?;
-                (earlier.dataset.ark.clone(), next(earlier.dataset.version)?, changed)
-            }
+        let notices = notices(earlier.map(|earlier| earlier.dataset.tier), Some(tier));
+        let (ark, version, registrant, notes) = match earlier {
+            None => (String::new(), 1, Some(subject(who)), "registered".to_owned()),
+            Some(Stored { dataset: before, .. }) => (
+                before.ark.clone(),
+                next(before.version)?,
+                before.registrant.clone(),
+                changes((&before.record, &before.files), (&record, &files))
+                    .map_err(|error| self.inner.database.unreadable("the record", &error))?,
+            ),
         };
-        let mut stored = Stored {
-            notes: record.version_notes.clone().unwrap_or(notes),
-            content_hash,
-            dataset: Dataset {
-                lab: self.lab().clone(),
-                name: record.name.clone(),
-                version,
-                ark,
-                tier,
-                newest_embargo: None,
-                newest: None,
-                inherited: None,
-                withdrawn: None,
-                registrant: earlier
-                    .map_or_else(|| Some(subject(who)), |earlier| earlier.dataset.registrant),
-                redacted: false,
-                extent: files.iter().fold(Extent::default(), |all, file| all.union(file.extent)),
-                tables,
-                fair_score: fair::per_cent(&metrics),
-                registered_at: at,
-                record,
-                files,
-            },
+        let mut dataset = Dataset {
+            lab: self.lab().clone(),
+            name: record.name.clone(),
+            version,
+            ark,
+            tier,
+            newest_embargo: None,
+            newest: None,
+            inherited: None,
+            withdrawn: None,
+            registrant,
+            redacted: false,
+            extent: files.iter().fold(Extent::default(), |all, file| all.union(file.extent)),
+            tables,
+            fair_score: fair::per_cent(&metrics),
+            registered_at: timestamp(now),
+            record,
+            files,
         };
-        self.insert(write, &stored, who, "registered").await?;
         // What the record says by itself need not be taken over.
-        let own = passed_on(&stored.dataset);
-        if join(own.clone(), &limits) != own {
-            stored.dataset.inherited = Some(limits);
+        let own = passed_on(&dataset);
+        if join(own.clone(), &inputs.limits) != own {
+            dataset.inherited = Some(inputs.limits);
         }
-        let inherited = stored.dataset.inherited.as_ref();
-        self.put_inherited(write, &stored.dataset.name, inherited).await?;
-        self.hand_on(write, &stored.dataset.name, &here).await?;
-        self.note_published(write, &stored.dataset).await?;
-        let said = Said::new(Act::Register, subject(who))
-            .on(stored.dataset.full_name())
-            .with("tier", stored.dataset.tier.as_str())
-            .with("content", stored.content_hash.as_str());
-        let said = match reviewer {
-            Some(reviewer) => said.with("reviewer", subject(reviewer)),
-            None => said,
-        };
-        write.note(said).await?;
-        let missing = missing(metrics);
-        Ok(Registered { dataset: stored.dataset, created: true, missing, notices })
+        let notes = dataset.record.version_notes.clone().unwrap_or(notes);
+        Ok(Accepted::Changed(Box::new(Version {
+            stored: Stored { dataset, content_hash, notes },
+            inputs: inputs.here,
+            missing: missing(metrics),
+            notices,
+        })))
     }
 
-    /// Every rule that a record breaks, those on its inputs too.
-    async fn violations(
+    /// Stores the next version of a dataset that is there.
+    async fn store_next(
         &self,
-        rights: &Rights,
-        transaction: &mut Transaction<'static, Any>,
+        write: &mut Write<'_>,
+        by: &By,
+        version: Version,
+    ) -> Result<Registered, CatalogError> {
+        let stored = &version.stored;
+        self.insert(write, stored, &by.who, "registered").await?;
+        let inherited = stored.dataset.inherited.as_ref();
+        self.put_inherited(write, &stored.dataset.name, inherited).await?;
+        self.hand_on(write, &stored.dataset.name, &version.inputs).await?;
+        self.note_published(write, &stored.dataset).await?;
+        write.note(by.said(stored)).await?;
+        Ok(version.registered())
+    }
+
+    /// Every rule that a record breaks by itself.
+    fn violations(
+        &self,
         record: &Record,
         files: &[FileFacts],
         (setting, defaults): (&Setting, &LabDefaults),
-    ) -> Result<Inputs, CatalogError> {
+    ) -> Result<Vec<Violation>, CatalogError> {
         let mut violations = validate(record, files, setting);
-        let known = self.profiles()?;
-        violations.extend(community::check(&known, &defaults.profiles, record, files));
-        let mut inputs = self.inputs(rights, transaction, record).await?;
-        violations.append(&mut inputs.violations);
-        Ok(Inputs { violations, ..inputs })
+        violations.extend(community::check(&self.profiles()?, &defaults.profiles, record, files));
+        Ok(violations)
     }
 
     /// Whether what is there under a name may be written to. Names that are taken by what may not be
@@ -341,34 +357,24 @@ impl Catalog {
         hash(record, files, tables)
             .map_err(|error| self.inner.database.unreadable("the record", &error))
     }
+}
 
-    /// A new ARK for a dataset, kept for ever.
-    async fn mint(
-        &self,
-        write: &mut Write<'_>,
-        defaults: &LabDefaults,
-        dataset: &DatasetName,
-        at: &str,
-    ) -> Result<String, CatalogError> {
-        let naan = defaults.naan.as_deref().unwrap_or(ark::TEST_NAAN);
-        // Two equal names in 29^10 are not expected once; trying again costs nothing.
-        for _ in 0..8 {
-            let ark = ark::mint(naan);
-            let minted = sqlx::query(
-                "INSERT INTO ark (ark, dataset, minted_at) VALUES ($1, $2, $3)
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(&ark)
-            .bind(dataset.as_str())
-            .bind(at)
-            .execute(&mut *write.transaction)
-            .await
-            .map_err(|error| self.inner.database.error(&error))?;
-            if minted.rows_affected() == 1 {
-                return Ok(ark);
-            }
+impl By {
+    /// What the log says of a version that was stored.
+    pub(crate) fn said(&self, stored: &Stored) -> Said {
+        let said = Said::new(Act::Register, subject(&self.who))
+            .on(stored.dataset.full_name())
+            .with("tier", stored.dataset.tier.as_str())
+            .with("content", stored.content_hash.as_str());
+        match &self.reviewer {
+            Some(reviewer) => said.with("reviewer", subject(reviewer)),
+            None => said,
         }
-        Err(CatalogError::Conflict(format!("no free ARK was found under {naan}; try again")))
+    }
+
+    /// Where ARKs of this lab begin.
+    pub(crate) fn naan(&self) -> &str {
+        self.defaults.naan.as_deref().unwrap_or(ark::TEST_NAAN)
     }
 }
 

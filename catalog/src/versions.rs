@@ -120,21 +120,27 @@ impl Catalog {
         kind: &str,
     ) -> Result<(), CatalogError> {
         let database = &self.inner.database;
-        // Times go with sequences, also where a clock went back.
+        let at = self.change_time(write).await?;
+        sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES ($1, $2, $3, $4)")
+            .bind(dataset.name.as_str())
+            .bind(i64::from(dataset.version))
+            .bind(kind)
+            .bind(at)
+            .execute(&mut *write.transaction)
+            .await
+            .map(drop)
+            .map_err(|error| database.error(&error))
+    }
+
+    /// When a change is that is noted now. Times go with sequences, also where a clock went back.
+    pub(crate) async fn change_time(&self, write: &mut Write<'_>) -> Result<String, CatalogError> {
+        let database = &self.inner.database;
         let last = sqlx::query("SELECT at FROM change ORDER BY sequence DESC LIMIT 1")
             .fetch_optional(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
         let last = last.map(|row| database.text(&row, "at")).transpose()?;
         let now = timestamp(Utc::now());
-        sqlx::query("INSERT INTO change (dataset, version, kind, at) VALUES ($1, $2, $3, $4)")
-            .bind(dataset.name.as_str())
-            .bind(i64::from(dataset.version))
-            .bind(kind)
-            .bind(last.filter(|last| *last > now).unwrap_or(now))
-            .execute(&mut *write.transaction)
-            .await
-            .map(drop)
-            .map_err(|error| database.error(&error))
+        Ok(last.filter(|last| *last > now).unwrap_or(now))
     }
 }

@@ -4,7 +4,7 @@ use super::entry::{Said, hash};
 use super::merkle::{self, Hash, Node};
 use super::{AuditEntry, hash_of, hexadecimal};
 use crate::register::timestamp;
-use crate::store::{Database, Write};
+use crate::store::{Database, Rows, Write};
 use crate::{Catalog, CatalogError};
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Row, Transaction};
@@ -34,46 +34,51 @@ pub struct AuditFilter {
 impl Write<'_> {
     /// Adds an entry. It is there if and only if the rest of this transaction is.
     pub(crate) async fn note(&mut self, said: Said) -> Result<(), CatalogError> {
+        self.note_all(vec![said]).await
+    }
+
+    /// Adds entries, in this order.
+    pub(crate) async fn note_all(&mut self, said: Vec<Said>) -> Result<(), CatalogError> {
         let database = self.database();
-        let count = count(database, &mut self.transaction).await?;
-        let mut last = None;
+        let mut count = count(database, &mut self.transaction).await?;
+        let mut last = merkle::empty();
         if let Some(position) = count.checked_sub(1) {
-            last = Some(node(database, &mut self.transaction, Node { level: 0, position }).await?);
+            last = node(database, &mut self.transaction, Node { level: 0, position }).await?;
         }
-        let entry = said.entry(count, timestamp(Utc::now()), &last.unwrap_or_else(merkle::empty));
-        let text = entry.text().map_err(|error| database.unreadable("an audit entry", &error))?;
-        // The full subtrees that this entry joins: one for each trailing 1 of the count.
+        // The full subtrees that these entries join, the largest first: of one entry those for the
+        // trailing ones of the count, of several all.
         let mut peaks = Vec::new();
-        for level in (0..count.trailing_ones()).rev() {
-            let position = (count >> level).saturating_sub(1);
-            peaks.push(node(database, &mut self.transaction, Node { level, position }).await?);
+        let joined = if said.len() > 1 { u64::BITS } else { count.trailing_ones() };
+        for at in merkle::peaks(0, count).into_iter().filter(|at| at.level < joined) {
+            peaks.push(node(database, &mut self.transaction, at).await?);
         }
-        sqlx::query(
-            "INSERT INTO audit (sequence, at, person, act, dataset, entry)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(stored(count))
-        .bind(&entry.at)
-        .bind(&entry.person)
-        .bind(entry.act.name())
-        .bind(entry.about())
-        .bind(&text)
-        .execute(&mut *self.transaction)
-        .await
-        .map_err(|error| database.error(&error))?;
-        for (Node { level, position }, full) in merkle::append(&mut peaks, count, hash(&text)) {
-            sqlx::query(
-                "INSERT INTO audit_node (level, position, filled_by, hash) VALUES ($1, $2, $3, $4)",
-            )
-            .bind(i64::from(level))
-            .bind(stored(position))
-            .bind(stored(count))
-            .bind(hexadecimal(&full))
-            .execute(&mut *self.transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
+        let (mut entries, mut nodes) = (Rows::new(), Rows::new());
+        for said in said {
+            let entry = said.entry(count, timestamp(Utc::now()), &last);
+            let text =
+                entry.text().map_err(|error| database.unreadable("an audit entry", &error))?;
+            let leaf = hash(&text);
+            for (Node { level, position }, full) in merkle::append(&mut peaks, count, leaf) {
+                nodes.push([
+                    i64::from(level).into(),
+                    stored(position).into(),
+                    stored(count).into(),
+                    hexadecimal(&full).into(),
+                ]);
+            }
+            entries.push([
+                stored(count).into(),
+                entry.at.as_str().into(),
+                entry.person.as_str().into(),
+                entry.act.name().into(),
+                entry.about().map(str::to_owned).into(),
+                text.into(),
+            ]);
+            last = leaf;
+            count = count.saturating_add(1);
         }
-        Ok(())
+        entries.insert(self, "INTO audit (sequence, at, person, act, dataset, entry)").await?;
+        nodes.insert(self, "INTO audit_node (level, position, filled_by, hash)").await
     }
 }
 

@@ -15,29 +15,43 @@ use crate::CatalogError;
 use crate::decision::{Action, Obligation};
 use crate::model::Dataset;
 use cedar_policy::{
-    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId,
-    PolicySet, Request, Schema, ValidationMode, Validator,
+    ActionConstraint, Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid,
+    Policy, PolicyId, PolicySet, Request, Schema, ValidationMode, Validator,
 };
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 const SCHEMA: &str = include_str!("schema.cedarschema");
 const PRESETS: &str = include_str!("presets.cedar");
 /// Name of the folder of a home with the lab's own policies.
 const FOLDER: &str = "policies";
 
+/// Most datasets that are kept as Cedar has them.
+const KEPT: usize = 4096;
+
 /// The policies of a node.
 pub(crate) struct Policies {
-    set: PolicySet,
     authorizer: Authorizer,
     person: EntityTypeName,
     dataset: EntityTypeName,
-    actions: BTreeMap<Action, EntityUid>,
+    actions: BTreeMap<Action, Asked>,
+    /// Datasets as Cedar has them, which takes longer to make than to decide about.
+    entities: Mutex<BTreeMap<Resource, Entity>>,
     /// Datasets that a policy names, as `lab.name`.
     named: BTreeSet<String>,
     fingerprint: String,
+}
+
+/// An action, and what the policies say of it.
+struct Asked {
+    action: EntityUid,
+    /// The policies that may speak of this action: Cedar works through all it is given.
+    policies: PolicySet,
+    /// What those that ask for something ask for.
+    obligations: BTreeMap<PolicyId, BTreeSet<Obligation>>,
 }
 
 impl std::fmt::Debug for Policies {
@@ -118,21 +132,18 @@ impl Policies {
         }
         let name = |text: &str| EntityTypeName::from_str(text).map_err(failed);
         let action = name("Action")?;
-        let actions = Action::ALL
-            .iter()
-            .map(|one| {
-                (
-                    *one,
-                    EntityUid::from_type_name_and_id(action.clone(), EntityId::new(one.as_str())),
-                )
-            })
-            .collect();
+        let mut actions = BTreeMap::new();
+        for one in Action::ALL {
+            let id = EntityId::new(one.as_str());
+            let action = EntityUid::from_type_name_and_id(action.clone(), id);
+            actions.insert(one, Asked::new(action, &set)?);
+        }
         Ok(Self {
-            set,
             authorizer: Authorizer::new(),
             person: name("Person")?,
             dataset: name("Dataset")?,
             actions,
+            entities: Mutex::default(),
             named,
             fingerprint: hash.finalize().to_hex().to_string(),
         })
@@ -158,12 +169,23 @@ impl Policies {
         let uid = |kind: &EntityTypeName, id: &str| {
             EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
         };
-        let who = uid(&self.person, &rights.id);
-        let what = uid(&self.dataset, &resource.key);
-        let person =
-            Entity::new(who.clone(), rights.attributes(), HashSet::new()).map_err(failed)?;
-        let dataset =
-            Entity::new(what.clone(), resource.attributes()?, HashSet::new()).map_err(failed)?;
+        let person = rights.entity(|id| uid(&self.person, id))?;
+        let kept = self.entities.lock().unwrap_or_else(PoisonError::into_inner);
+        let dataset = kept.get(resource).cloned();
+        drop(kept);
+        let dataset = if let Some(kept) = dataset {
+            kept
+        } else {
+            let what = uid(&self.dataset, &resource.key);
+            let made = Entity::new(what, resource.attributes()?, HashSet::new()).map_err(failed)?;
+            let mut kept = self.entities.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.len() >= KEPT {
+                kept.clear();
+            }
+            kept.insert(resource.clone(), made.clone());
+            made
+        };
+        let (who, what) = (person.uid(), dataset.uid());
         let entities = Entities::from_entities([person, dataset], None).map_err(failed)?;
         let now = resource::moment(now.timestamp_millis())?;
         let context = Context::from_pairs([("now".to_owned(), now)]).map_err(failed)?;
@@ -184,13 +206,13 @@ impl Case<'_> {
     /// What the policies say to one question. A policy that fails while it is asked makes the answer
     /// a refusal: Cedar would leave it out, and leaving out one that forbids would allow.
     pub(crate) fn ask(&self, action: Action) -> Result<Verdict, CatalogError> {
-        let Policies { actions, set, authorizer, .. } = self.policies;
-        let action =
+        let Policies { actions, authorizer, .. } = self.policies;
+        let asked =
             actions.get(&action).ok_or_else(|| failed(format!("no action {}", action.as_str())))?;
         let (who, what) = (self.who.clone(), self.what.clone());
-        let request =
-            Request::new(who, action.clone(), what, self.context.clone(), None).map_err(failed)?;
-        let answer = authorizer.is_authorized(&request, set, &self.entities);
+        let request = Request::new(who, asked.action.clone(), what, self.context.clone(), None)
+            .map_err(failed)?;
+        let answer = authorizer.is_authorized(&request, &asked.policies, &self.entities);
         let diagnostics = answer.diagnostics();
         if let Some(error) = diagnostics.errors().next() {
             return Err(failed(error));
@@ -202,17 +224,37 @@ impl Case<'_> {
         // owed; where all ask for something, all of it is.
         let mut free = false;
         for id in diagnostics.reason() {
-            let owed = set.policy(id).map_or_else(
-                || Err(failed(format!("no policy {id}"))),
-                |policy| known_obligations(policy).map_err(failed),
-            )?;
-            free |= owed.is_empty();
-            obligations.extend(owed);
+            match asked.obligations.get(id) {
+                Some(owed) => obligations.extend(owed.iter().cloned()),
+                None => free = true,
+            }
         }
         if free || !allowed {
             obligations.clear();
         }
         Ok(Verdict { allowed, policies, obligations })
+    }
+}
+
+impl Asked {
+    fn new(action: EntityUid, all: &PolicySet) -> Result<Self, CatalogError> {
+        let (mut policies, mut obligations) = (PolicySet::new(), BTreeMap::new());
+        for policy in all.policies() {
+            let speaks = match policy.action_constraint() {
+                ActionConstraint::Any => true,
+                ActionConstraint::Eq(one) => one == action,
+                ActionConstraint::In(some) => some.contains(&action),
+            };
+            if !speaks {
+                continue;
+            }
+            let owed = known_obligations(policy).map_err(failed)?;
+            if !owed.is_empty() {
+                obligations.insert(policy.id().clone(), owed);
+            }
+            policies.add(policy.clone()).map_err(failed)?;
+        }
+        Ok(Self { action, policies, obligations })
     }
 }
 

@@ -1,15 +1,17 @@
 //! What policies know of who asks.
 
+use super::failed;
 use super::resource::{assurance, set};
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError, PersonAttributes};
-use cedar_policy::RestrictedExpression;
+use cedar_policy::{Entity, EntityUid, RestrictedExpression};
 use chrono::Utc;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::OnceLock;
 use tarn_schemas::{Principal, Scope};
 
 /// A principal with everything that its rights depend on, as it was when it was looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rights {
     pub(crate) who: Principal,
     pub(super) id: String,
@@ -18,6 +20,8 @@ pub(crate) struct Rights {
     scope: i64,
     attributes: PersonAttributes,
     grants: BTreeSet<String>,
+    /// The principal as Cedar has it, once it was asked about.
+    entity: OnceLock<Entity>,
 }
 
 /// The text by which grants and attributes name somebody. A person of this lab and one of a peer
@@ -50,6 +54,7 @@ impl Rights {
             scope,
             attributes: PersonAttributes::default(),
             grants: BTreeSet::new(),
+            entity: OnceLock::new(),
         }
     }
 
@@ -57,6 +62,7 @@ impl Rights {
     pub(crate) fn with(mut self, attributes: PersonAttributes, grants: BTreeSet<String>) -> Self {
         self.attributes = attributes;
         self.grants = grants;
+        self.entity = OnceLock::new();
         self
     }
 
@@ -65,8 +71,20 @@ impl Rights {
         self.attributes.groups.contains(group)
     }
 
+    /// The principal as Cedar has it.
+    pub(super) fn entity(
+        &self,
+        uid: impl FnOnce(&str) -> EntityUid,
+    ) -> Result<Entity, CatalogError> {
+        if let Some(made) = self.entity.get() {
+            return Ok(made.clone());
+        }
+        let made = Entity::new(uid(&self.id), self.attributes(), HashSet::new()).map_err(failed)?;
+        Ok(self.entity.get_or_init(|| made).clone())
+    }
+
     /// The attributes of the entity.
-    pub(super) fn attributes(&self) -> HashMap<String, RestrictedExpression> {
+    fn attributes(&self) -> HashMap<String, RestrictedExpression> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let person = &self.attributes;
         // Whoever is signed in was given a token by somebody who knows them: that is low, and not none.
@@ -100,8 +118,7 @@ impl Catalog {
         if !who.is_signed_in() || *who == Principal::Owner {
             return Ok(bare);
         }
-        let attributes = self.person_attributes(&bare.id).await?.unwrap_or_default();
-        let grants = self.grants_of(&bare.id, &timestamp(Utc::now())).await?;
+        let (attributes, grants) = self.known_of(&bare.id, &timestamp(Utc::now())).await?;
         let grants = grants.into_iter().map(|name| format!("{}.{name}", self.lab())).collect();
         Ok(bare.with(attributes, grants))
     }

@@ -18,15 +18,16 @@ mod view;
 pub use cursor::Cursor;
 pub(crate) use index::Index;
 
-use crate::datasets::load;
+use crate::datasets::{Stored, load_all};
 use crate::model::{Dataset, SearchAnswer, SearchHit, SearchRequest};
 use crate::policy::Rights;
 use crate::{Catalog, CatalogError};
 use chrono::Utc;
 use index::{Found, Lock, State};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tarn_schemas::{DatasetName, DatasetRef, Principal};
+use tarn_schemas::{DatasetName, Principal};
 use view::{Indexed, View};
 
 /// Datasets that go into one commit of the index.
@@ -86,12 +87,19 @@ impl Catalog {
         found.hits.truncate(limit);
         // One snapshot for all hits; what may not be shown any more is left out.
         let mut read = self.inner.database.read().await?;
-        let mut hits = Vec::with_capacity(found.hits.len());
-        for (score, name) in found.hits {
-            let Ok(name) = DatasetName::new(name) else { continue };
-            let stored = load(&self.inner.database, self.lab(), &mut read, &name, None).await?;
-            let Some(stored) = stored else { continue };
-            let shown = self.shown(&rights, stored.dataset)?;
+        let hits: Vec<(f32, DatasetName)> = found
+            .hits
+            .into_iter()
+            .filter_map(|(score, name)| Some((score, DatasetName::new(name).ok()?)))
+            .collect();
+        let names: Vec<DatasetName> = hits.iter().map(|(_, name)| name.clone()).collect();
+        let scores: BTreeMap<DatasetName, f32> =
+            hits.into_iter().map(|(score, name)| (name, score)).collect();
+        let stored = load_all(&self.inner.database, self.lab(), &mut read, &names).await?;
+        let mut hits = Vec::with_capacity(stored.len());
+        for Stored { dataset, .. } in stored {
+            let score = scores.get(&dataset.name).copied().unwrap_or_default();
+            let shown = self.shown(&rights, dataset)?;
             hits.extend(shown.map(|dataset| hit(dataset, score, &query)));
         }
         let next = hits.last().filter(|_| more).map(|hit| Cursor::of(hit).to_string());
@@ -165,14 +173,13 @@ impl Catalog {
     /// The datasets that changed after a change, and the last change that they include.
     async fn changed_since(&self, sequence: u64) -> Result<(Vec<Indexed>, u64), CatalogError> {
         let (names, to) = self.inner.database.changed(sequence, BATCH).await?;
-        let mut documents = Vec::with_capacity(names.len());
-        for name in names {
-            let dataset = DatasetRef { lab: None, name, version: None };
-            let dataset = self.dataset(&Principal::Owner, &dataset).await?;
+        let mut read = self.inner.database.read().await?;
+        let stored = load_all(&self.inner.database, self.lab(), &mut read, &names).await?;
+        let indexed = stored.into_iter().map(|Stored { dataset, .. }| {
             let resource = self.inner.policies.resource(&dataset);
-            documents.push(Indexed { dataset, resource });
-        }
-        Ok((documents, to))
+            Indexed { dataset, resource }
+        });
+        Ok((indexed.collect(), to))
     }
 
     /// Makes the index of a home that may only be read, in memory: searching changes nothing.

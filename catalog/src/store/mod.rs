@@ -15,9 +15,11 @@ mod dump;
 mod engine;
 mod migrate;
 mod problem;
+mod rows;
 
 pub(crate) use dump::check as check_backup;
 pub(crate) use engine::Engine;
+pub(crate) use rows::Rows;
 
 use crate::CatalogError;
 use sqlx::any::AnyPoolOptions;

@@ -1,9 +1,11 @@
 //! Records, versions, identifiers.
 
+use super::policy::tiered;
 use super::support::*;
+use tarn_catalog::audit::AuditFilter;
 use tarn_catalog::{Action, CatalogError, SearchRequest};
 use tarn_schemas::code::{Coded, ErrorCode};
-use tarn_schemas::record::Embargo;
+use tarn_schemas::record::{Embargo, Exposure};
 
 #[tokio::test]
 async fn a_registered_record_is_filled_in_and_read_back() {
@@ -320,4 +322,88 @@ async fn a_tier_that_opens_is_noticed_and_the_longest_embargo_is_the_lab_s() {
     catalog.set_defaults(&limits).await.unwrap();
     assert!(longest(catalog.assess(&until(7), &data()).await.unwrap()));
     assert!(!longest(catalog.assess(&until(6), &data()).await.unwrap()));
+}
+
+#[tokio::test]
+async fn many_records_at_once_are_what_they_are_one_by_one() {
+    let many_folder = tempfile::tempdir().unwrap();
+    let single_folder = tempfile::tempdir().unwrap();
+    let (many, single) = (catalog(many_folder.path()).await, catalog(single_folder.path()).await);
+    for catalog in [&many, &single] {
+        catalog.register(&Principal::Owner, record("known"), data()).await.unwrap();
+    }
+    let derived = |name: &str, from: &str| {
+        let mut record = record(name);
+        let origin = serde_json::json!({"activity": "regridding", "derived_from": [from]});
+        record.provenance = Some(serde_json::from_value(origin).unwrap());
+        record
+    };
+    let mut broken = record("broken");
+    broken.license = None;
+    let mut again = record("twice");
+    again.title = "Another title of it".to_owned();
+    let given = vec![
+        (record("first"), vec![file("/data/a.nc", "ab"), file("/data/b.nc", "ab")]),
+        (broken, data()),
+        (record("known"), data()),
+        (record("twice"), data()),
+        (again, data()),
+        (derived("made", "ornl.first"), data()),
+        (derived("lost", "ornl.no_such"), data()),
+        (registered("inside"), data()),
+    ];
+    let mut one_by_one = Vec::new();
+    for (record, files) in given.clone() {
+        one_by_one.push(single.register(&Principal::Owner, record, files).await);
+    }
+    let at_once = many.register_many(&Principal::Owner, given).await.unwrap();
+    // ARKs and times are drawn anew.
+    let plain = |answer: &Result<tarn_catalog::Registered, CatalogError>| match answer {
+        Ok(done) => {
+            let mut dataset = done.dataset.clone();
+            dataset.ark.clear();
+            dataset.registered_at.clear();
+            Ok((dataset, done.created, format!("{:?}", done.notices)))
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    for (one, other) in at_once.iter().zip(&one_by_one) {
+        assert_eq!(plain(one), plain(other));
+    }
+    let done: Vec<bool> = at_once.iter().map(Result::is_ok).collect();
+    assert_eq!(done, [true, false, true, true, true, true, false, true]);
+
+    for (found, expected) in many
+        .datasets(&Principal::Owner)
+        .await
+        .unwrap()
+        .into_iter()
+        .zip(single.datasets(&Principal::Owner).await.unwrap())
+    {
+        let of = |mut dataset: tarn_catalog::Dataset| {
+            dataset.ark.clear();
+            dataset.registered_at.clear();
+            dataset
+        };
+        assert_eq!(of(found), of(expected));
+    }
+    let search = SearchRequest { text: "means".to_owned(), ..SearchRequest::default() };
+    assert_eq!(many.search(&Principal::Anonymous, &search).await.unwrap().total, 5);
+    let entries = many.audit(&Principal::Owner, &AuditFilter::default()).await.unwrap();
+    let expected = single.audit(&Principal::Owner, &AuditFilter::default()).await.unwrap();
+    assert_eq!(entries.len(), expected.len());
+    many.audit_verify(&Principal::Owner, Vec::new()).await.unwrap().unwrap();
+    // What everyone may see is harvested.
+    let (page, _) = many.harvest(None, (None, None), 100).await.unwrap();
+    let (expected, _) = single.harvest(None, (None, None), 100).await.unwrap();
+    assert_eq!(page.len(), expected.len());
+    assert!(page.iter().all(|harvested| harvested.dataset.is_some()));
+    // What a record was made from is known of those too.
+    let closed = tiered("first", Tier::Restricted, Exposure::None);
+    let tightened = Record { markings: vec!["OUO".to_owned()], ..closed };
+    many.register(&Principal::Owner, tightened, data()).await.unwrap();
+    let made = many.dataset(&Principal::Owner, &named("made")).await.unwrap();
+    assert_eq!(made.tier, Tier::Restricted);
+    let (page, _) = many.harvest(None, (None, None), 100).await.unwrap();
+    assert_eq!(page.iter().filter(|harvested| harvested.dataset.is_none()).count(), 2);
 }
