@@ -392,6 +392,7 @@ mod tests {
             name: record.name.clone(),
             version: 1,
             ark: "ark:/99999/x".to_owned(),
+            doi: None,
             record,
             tier,
             newest_embargo: None,

@@ -28,7 +28,7 @@ impl Dataset {
             name: self.name.clone(),
             version: self.version,
             ark: self.ark.clone(),
-            doi: None,
+            doi: self.doi.clone(),
             record,
             tier: self.tier,
             files: self.files.clone(),

@@ -10,6 +10,7 @@ mod chunk_index;
 mod content;
 mod datasets;
 pub mod decision;
+mod doi;
 mod drafts;
 pub mod error;
 mod export;
@@ -37,6 +38,7 @@ mod versions;
 
 pub use chunk_index::ChunkIndex;
 pub use decision::{Action, Decision, Obligation};
+pub use doi::{Doi, DoiState, DoiTask};
 pub use error::CatalogError;
 pub use harvest::Place;
 pub use model::*;

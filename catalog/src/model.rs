@@ -102,6 +102,9 @@ pub struct Dataset {
     pub version: u32,
     /// ARK of the dataset: `ark:/99999/…`.
     pub ark: String,
+    /// Its DOI without `https://doi.org/`, where one is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doi: Option<String>,
     /// The record with everything filled in.
     pub record: Record,
     /// Tier that counts: of an older version, the stricter of its own and the newest version's.
@@ -221,6 +224,7 @@ impl Dataset {
             name,
             version,
             ark,
+            doi: None,
             tier,
             record: shown,
             newest_embargo: None,

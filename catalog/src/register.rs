@@ -250,10 +250,11 @@ impl Catalog {
             return Err(CatalogError::Invalid { dataset, violations });
         };
         let notices = notices(earlier.map(|earlier| earlier.dataset.tier), Some(tier));
-        let (ark, version, registrant, notes) = match earlier {
-            None => (String::new(), 1, Some(subject(who)), "registered".to_owned()),
+        let (ark, doi, version, registrant, notes) = match earlier {
+            None => (String::new(), None, 1, Some(subject(who)), "registered".to_owned()),
             Some(Stored { dataset: before, .. }) => (
                 before.ark.clone(),
+                before.doi.clone(),
                 next(before.version)?,
                 before.registrant.clone(),
                 changes((&before.record, &before.files), (&record, &files))
@@ -265,6 +266,7 @@ impl Catalog {
             name: record.name.clone(),
             version,
             ark,
+            doi,
             tier,
             newest_embargo: None,
             newest: None,

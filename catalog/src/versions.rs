@@ -128,8 +128,8 @@ impl Catalog {
             .bind(at)
             .execute(&mut *write.transaction)
             .await
-            .map(drop)
-            .map_err(|error| database.error(&error))
+            .map_err(|error| database.error(&error))?;
+        self.note_for_registrar(write, dataset, kind).await
     }
 
     /// When a change is that is noted now. Times go with sequences, also where a clock went back.

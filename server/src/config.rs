@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use tarn_catalog::LabDefaults;
+use tarn_connectors::registrar::RegistrarConfig;
 use tarn_connectors::{Location, StoreConfig, Stores};
 use tarn_query::EngineConfig;
 use tarn_schemas::{ErrorCode, LabName};
@@ -47,6 +48,9 @@ pub(crate) struct Config {
     /// What records may leave out.
     #[serde(default)]
     pub defaults: LabDefaults,
+    /// Who registers DOIs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doi: Option<RegistrarConfig>,
     /// Object stores by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stores: BTreeMap<String, StoreConfig>,
@@ -101,6 +105,7 @@ impl Config {
             partitions: 0,
             peer_seconds: default_peer_seconds(),
             defaults: LabDefaults::default(),
+            doi: None,
             stores: BTreeMap::new(),
         }
     }
@@ -179,6 +184,12 @@ impl Config {
              # contact = {{ name = \"…\", email = \"…\" }}\n\
              # naan = \"99999\"\n\
              # longest_embargo_months = 24\n\n\
+             # Who registers DOIs: datacite, or osti. The secret is TARN_DOI_SECRET (docs/dois.md).\n\
+             # [doi]\n\
+             # service = \"datacite\"\n\
+             # url = \"https://api.datacite.org\"\n\
+             # prefix = \"10.5072\"\n\
+             # user = \"LAB.REPOSITORY\"\n\n\
              # Object stores by URL prefix (s3://, gs://, az://, https://); credentials may also come from the\n\
              # environment (AWS_…, GOOGLE_…, AZURE_…).\n\
              # [stores.archive]\n\

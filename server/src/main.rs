@@ -3,6 +3,7 @@
 // First, because the others print with its macros.
 #[macro_use]
 mod output;
+mod registrar;
 
 mod cli;
 mod commands;

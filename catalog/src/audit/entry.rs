@@ -49,6 +49,10 @@ pub enum Act {
     ChangeDefaults,
     /// A submitted record was thrown away.
     DeleteDraft,
+    /// A DOI was asked for.
+    RequestDoi,
+    /// A DOI was registered.
+    RegisterDoi,
     /// The catalog was written to a file, with the secrets of peers.
     Backup,
 }
@@ -77,6 +81,8 @@ impl Act {
             Self::RemovePeer => "remove-peer",
             Self::ChangeDefaults => "change-defaults",
             Self::DeleteDraft => "delete-draft",
+            Self::RequestDoi => "request-doi",
+            Self::RegisterDoi => "register-doi",
             Self::Backup => "backup",
         }
     }

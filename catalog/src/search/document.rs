@@ -107,7 +107,7 @@ fn identifiers(dataset: &Dataset) -> BTreeSet<String> {
     let awards = record.funding.iter().filter_map(|funding| funding.award.clone());
     let all = people.chain(related).chain(samples).chain(work).chain(awards);
     let ark = (!dataset.ark.is_empty()).then(|| dataset.ark.clone());
-    all.chain(ark).collect()
+    all.chain(ark).chain(dataset.doi.clone()).collect()
 }
 
 /// `netcdf` for `application/x-netcdf`.

@@ -129,6 +129,20 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
     ),
     ("derivation", &[("input", Text), ("dataset", Text)]),
     (
+        "doi",
+        &[
+            ("dataset", Text),
+            ("doi", Text),
+            ("registrar_id", Text),
+            ("state", Text),
+            ("revision", Integer),
+            ("attempts", Integer),
+            ("next_at", Text),
+            ("problem", Text),
+            ("registered_at", Text),
+        ],
+    ),
+    (
         "audit",
         &[
             ("sequence", Integer),

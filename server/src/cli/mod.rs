@@ -2,7 +2,7 @@
 
 mod steward;
 
-pub(crate) use steward::{Access, Audit, Backup, DraftCommand, Restore, Retract, User};
+pub(crate) use steward::{Access, Audit, Backup, DoiCommand, DraftCommand, Restore, Retract, User};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -83,6 +83,9 @@ pub(crate) enum Command {
     /// Records on their way: what others submitted, to be looked at by a second person
     #[command(subcommand)]
     Draft(DraftCommand),
+    /// Ask for DOIs, and see what the registrar has still to be told
+    #[command(subcommand)]
+    Doi(DoiCommand),
     /// Who read and did what: list the log, prove that nobody changed it
     #[command(subcommand)]
     Audit(Audit),

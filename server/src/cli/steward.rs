@@ -142,6 +142,24 @@ Example:
     },
 }
 
+/// `tarn doi`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoiCommand {
+    /// Ask for a DOI for a dataset whose record is for everyone
+    #[command(after_help = "Example:\n  tarn doi request sst")]
+    Request {
+        /// Name of the dataset
+        #[arg(value_name = "DATASET")]
+        name: String,
+    },
+    /// List DOIs: waiting, registered, refused and why
+    #[command(after_help = "Example:\n  tarn doi list")]
+    List,
+    /// Tell the registrar at once whatever it has not heard, also what it refused
+    #[command(after_help = "Example:\n  TARN_DOI_SECRET=… tarn doi sync")]
+    Sync,
+}
+
 /// `tarn draft`
 #[derive(Debug, Subcommand)]
 pub(crate) enum DraftCommand {

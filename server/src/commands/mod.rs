@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod backup;
 mod datasets;
+mod doi;
 mod draft;
 mod export;
 mod ingest;
@@ -71,6 +72,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Stream(args) => stream::run(&context, args).await,
         Command::Serve(_) => serve::run(&context).await,
         Command::Access(args) => access::run(&context, args).await,
+        Command::Doi(args) => Box::pin(doi::run(&context, args)).await,
         Command::Draft(args) => Box::pin(draft::run(&context, args)).await,
         Command::Audit(args) => audit::run(&context, args).await,
         Command::User(args) => user::run(&context, args).await,

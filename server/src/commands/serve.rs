@@ -4,6 +4,7 @@ use super::{Context, Outcome};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::http;
+use crate::registrar;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tarn_catalog::Catalog;
@@ -22,6 +23,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     let http_listener = listen("HTTP", "TARN_HTTP", home.config.http).await?;
     let flight_listener = listen("Flight", "TARN_FLIGHT", home.config.flight).await?;
     let stop = CancellationToken::new();
+    let registrar = registrar::of(&home)?;
 
     context.note(format_args!(
         "{} serves HTTP on http://{} and Flight on grpc://{}; stop with Ctrl-C",
@@ -36,6 +38,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
             home.catalog.clone(),
             home.stores.clone(),
             home.config.public_http(),
+            registrar.clone(),
         ),
     )
     .with_graceful_shutdown(stop.clone().cancelled_owned())
@@ -47,6 +50,11 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         stopper.cancel();
     });
     tokio::spawn(stop.clone().run_until_cancelled_owned(sign_heads(home.catalog.clone())));
+    if let Some(registrar) = registrar {
+        let (catalog, base) = (home.catalog.clone(), home.config.public_http());
+        let work = registrar::work(catalog, registrar, base);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(work));
+    }
     let (pages, streams) = tokio::join!(
         async {
             let done = pages.await;

@@ -5,6 +5,7 @@ mod audit;
 mod auth;
 mod data;
 mod datasets;
+mod dois;
 mod drafts;
 mod exports;
 mod health;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tarn_catalog::Catalog;
 use tarn_connectors::Stores;
+use tarn_connectors::registrar::Registrar;
 use tarn_query::Engine;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -42,17 +44,26 @@ pub(crate) struct Door {
     stores: Stores,
     /// Address that others reach this node at.
     base: String,
+    /// Who registers DOIs.
+    registrar: Option<Arc<dyn Registrar>>,
     queries: Arc<Semaphore>,
     requests: Arc<AtomicU64>,
 }
 
 /// All routes.
-pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: String) -> Router {
+pub(crate) fn router(
+    engine: Engine,
+    catalog: Catalog,
+    stores: Stores,
+    base: String,
+    registrar: Option<Arc<dyn Registrar>>,
+) -> Router {
     let door = Door {
         engine,
         catalog,
         stores,
         base,
+        registrar,
         queries: Arc::new(Semaphore::new(QUERIES)),
         requests: Arc::default(),
     };
@@ -65,6 +76,8 @@ pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: Str
         .route("/api/v1/search", get(search::run))
         .route("/api/v1/datasets", get(datasets::list))
         .route("/api/v1/datasets/{lab}/{name}", get(datasets::one))
+        .route("/api/v1/datasets/{lab}/{name}/doi", post(dois::request))
+        .route("/api/v1/dois", get(dois::list))
         .route("/api/v1/datasets/{lab}/{name}/versions", get(datasets::versions))
         .route("/api/v1/datasets/{lab}/{name}/export/{format}", get(exports::one))
         .route("/api/v1/datasets/{lab}/{name}/tables/{table}", get(data::table))

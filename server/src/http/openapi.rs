@@ -1,6 +1,8 @@
 //! The description of the API.
 
-use super::{access, audit, data, datasets, drafts, exports, health, oai, problem, search, sql};
+use super::{
+    access, audit, data, datasets, dois, drafts, exports, health, oai, problem, search, sql,
+};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -17,6 +19,8 @@ use utoipa::OpenApi;
         datasets::list,
         datasets::one,
         datasets::versions,
+        dois::request,
+        dois::list,
         exports::one,
         exports::profiles,
         exports::profile,

@@ -1,0 +1,108 @@
+//! What a registrar may answer instead.
+
+use std::time::Duration;
+
+/// Longest text of a registrar that is shown.
+const LONGEST: usize = 500;
+
+/// A registrar did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrarError {
+    /// It cannot be reached, or has no time. Asking again helps.
+    #[error("{service} cannot be reached now ({problem}); it is asked again by itself")]
+    Unavailable {
+        /// Whom.
+        service: String,
+        /// What happened.
+        problem: String,
+        /// How long it wants to be left alone.
+        wait: Option<Duration>,
+    },
+    /// It refuses. Asking again without a change does not help.
+    #[error("{service} refuses ({problem}): {fix}")]
+    Refused {
+        /// Whom.
+        service: String,
+        /// What it says.
+        problem: String,
+        /// What to do.
+        fix: String,
+    },
+    /// The configuration cannot work.
+    #[error("[doi] of tarn.toml: {problem}")]
+    Config {
+        /// What is wrong, and how to write it.
+        problem: String,
+    },
+}
+
+impl RegistrarError {
+    /// What an answer says that is no success.
+    pub(super) async fn of(service: &str, answer: reqwest::Response) -> Self {
+        let status = answer.status();
+        let wait = answer
+            .headers()
+            .get(reqwest::header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
+        let text = answer.text().await.unwrap_or_default();
+        let said = errors_in(&text).unwrap_or(text);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let problem = format!("{status}: {}", said.chars().take(LONGEST).collect::<String>());
+        let service = service.to_owned();
+        match status.as_u16() {
+            408 | 425 | 429 | 500..=599 => Self::Unavailable { service, problem, wait },
+            401 | 403 => {
+                let fix = "check `user` of [doi] in tarn.toml, its secret (TARN_DOI_SECRET), and that \
+                           the prefix is its own; then run `tarn doi sync`";
+                Self::Refused { service, problem, fix: fix.to_owned() }
+            }
+            _ => {
+                let fix = "change what it names in the record and register it again, or run \
+                           `tarn doi sync` if the reason is gone";
+                Self::Refused { service, problem, fix: fix.to_owned() }
+            }
+        }
+    }
+
+    /// A request that got no answer.
+    pub(super) fn unreachable(service: &str, error: &reqwest::Error) -> Self {
+        // The address may hold a password, so it is left out.
+        let mut problem = String::new();
+        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+        while let Some(one) = cause {
+            problem = one.to_string();
+            cause = one.source();
+        }
+        if error.is_timeout() {
+            "no answer in time".clone_into(&mut problem);
+        }
+        Self::Unavailable { service: service.to_owned(), problem, wait: None }
+    }
+}
+
+/// What stands in the `errors` of an answer of either service.
+fn errors_in(text: &str) -> Option<String> {
+    let answer: serde_json::Value = serde_json::from_str(text).ok()?;
+    let said: Vec<&str> = answer
+        .get("errors")?
+        .as_array()?
+        .iter()
+        .filter_map(|error| error.get("detail").or_else(|| error.get("title"))?.as_str())
+        .collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::errors_in;
+
+    #[test]
+    fn errors_are_shown_in_words() {
+        let both = r#"{"errors": [{"title": "no url"}, {"detail": "no title", "status": "422"}]}"#;
+        assert_eq!(errors_in(both).as_deref(), Some("no url; no title"));
+        for other in ["<html>", "{}", r#"{"errors": []}"#, r#"{"errors": [3]}"#] {
+            assert_eq!(errors_in(other), None);
+        }
+    }
+}
