@@ -2,6 +2,7 @@
 
 mod answer;
 mod catalogs;
+mod conjuncts;
 mod constants;
 mod explain;
 mod names;
@@ -93,6 +94,7 @@ impl Engine {
             .with_config(settings)
             .with_runtime_env(runtime(&memory)?)
             .with_default_features()
+            .with_optimizer_rules(conjuncts::rules())
             .with_physical_optimizer_rules(AggregateBelowBroadcast::rules(vec![Arc::new(
                 NoFalseConstants,
             )]))

@@ -181,3 +181,98 @@ async fn narrow_floats_meet_integers_as_doubles_and_keep_their_nan() {
     check(&statements.iter().map(|(sql, answer)| (sql.as_str(), *answer)).collect::<Vec<_>>())
         .await;
 }
+
+/// DuckDB gives these answers.
+#[tokio::test]
+async fn comparisons_joined_by_and_are_told_apart_by_what_they_say() {
+    let times = "WITH t AS (SELECT arrow_cast(d, 'Timestamp(Nanosecond, None)') d FROM (VALUES \
+                 ('2000-01-03'), ('2000-01-04'), (NULL)) t(d))";
+    let zeros = "WITH t AS (SELECT * FROM (VALUES (0e0), (-0.0e0), (5e0)) t(v))";
+    let numbers = "WITH t AS (SELECT * FROM (VALUES (1), (2), (3), (4)) t(v))";
+    let statements: Vec<(String, &str)> = [
+        (times, "WHERE TIMESTAMP '2000-01-03' = d AND d = TIMESTAMP '2000-01-03'", "1"),
+        (times, "WHERE TIMESTAMP '2000-01-03' = d AND d = '2000-01-03'", "1"),
+        (times, "WHERE TIMESTAMP '2000-01-03' = d AND d = TIMESTAMP '2000-01-04'", "0"),
+        (
+            times,
+            "JOIN (SELECT TIMESTAMP '2000-01-03' AS c) x ON c = d WHERE d = TIMESTAMP '2000-01-03'",
+            "1",
+        ),
+        (zeros, "WHERE v = 0.0 AND v = -0.0", "2"),
+        (zeros, "WHERE v > -0.0 AND v >= 0.0", "1"),
+        (zeros, "WHERE v < 0.0 AND v <= -0.0", "0"),
+        (zeros, "WHERE -0.0 <= v AND 0.0 = v", "2"),
+        (zeros, "WHERE CAST(5 AS REAL) = v AND v = CAST(5 AS REAL)", "1"),
+        (numbers, "WHERE NOT (v NOT IN (3) AND v IN (1, 2, 7, 8, NULL))", "1"),
+        (numbers, "WHERE v NOT IN (1, NULL)", "0"),
+        (numbers, "WHERE v IN (1, NULL, 3 + 0, v - 0)", "4"),
+        (numbers, "WHERE (v IN (1, NULL)) IS NULL", "3"),
+        (numbers, "WHERE (v NOT IN (1, 2, NULL)) IS FALSE", "2"),
+        (numbers, "WHERE v IN (NULL)", "0"),
+    ]
+    .map(|(with, rest, answer)| (format!("{with} SELECT count(*) FROM t {rest}"), answer))
+    .into();
+    check(&statements.iter().map(|(sql, answer)| (sql.as_str(), *answer)).collect::<Vec<_>>())
+        .await;
+}
+
+/// What a time in a coarse unit says of a finer constant, in every unit: the answers are those of
+/// whole numbers that are counted in nanoseconds.
+#[tokio::test]
+async fn constants_finer_than_a_unit_are_compared_exactly() {
+    let constants = [
+        "2000-01-03T00:00:00",
+        "2000-01-03T00:00:00.000000001",
+        "2000-01-02T23:59:59.999999999",
+        "2000-01-03T00:00:00.001",
+        "2000-01-03T00:00:01",
+        "1969-12-31T23:59:59.999999999",
+    ];
+    let mut statements = Vec::new();
+    for data_type in [
+        "Timestamp(Nanosecond, None)",
+        "Timestamp(Microsecond, None)",
+        "Timestamp(Millisecond, None)",
+        "Timestamp(Second, None)",
+        "Date32",
+    ] {
+        let times = format!(
+            "WITH t AS (SELECT arrow_cast(d, '{data_type}') d FROM (VALUES ('1969-12-31'), \
+             ('2000-01-02'), ('2000-01-03'), ('2000-01-04'), (NULL)) t(d)), c AS (SELECT d, \
+             arrow_cast(arrow_cast(d, 'Timestamp(Nanosecond, None)'), 'Int64') n FROM t), v AS \
+             (SELECT * FROM (VALUES (-86400000000000), (946771200000000000), (946857600000000000), \
+             (946944000000000000), (NULL)) t(n))"
+        );
+        for constant in constants {
+            let time = format!("TIMESTAMP '{constant}'");
+            let count = format!("arrow_cast({time}, 'Int64')");
+            let other = "arrow_cast(TIMESTAMP '2000-01-04T00:00:00', 'Int64')";
+            for (on_times, on_counts) in [
+                (format!("d < {time}"), format!("n < {count}")),
+                (format!("d <= {time}"), format!("n <= {count}")),
+                (format!("{time} < d"), format!("{count} < n")),
+                (format!("d >= {time}"), format!("n >= {count}")),
+                (format!("d = {time}"), format!("n = {count}")),
+                (format!("d <> {time}"), format!("n <> {count}")),
+                (format!("d IS DISTINCT FROM {time}"), format!("n IS DISTINCT FROM {count}")),
+                (
+                    format!("d BETWEEN {time} AND TIMESTAMP '2000-01-04T00:00:00'"),
+                    format!("n BETWEEN {count} AND {other}"),
+                ),
+                (
+                    format!("d NOT IN ({time}, TIMESTAMP '2000-01-04T00:00:00')"),
+                    format!("n NOT IN ({count}, {other})"),
+                ),
+                (format!("d IN ({time})"), format!("n IN ({count})")),
+            ] {
+                statements.push(format!(
+                    "{times} SELECT count(*) FILTER (WHERE ({on_times}) IS NOT DISTINCT FROM \
+                     ({on_counts})), (SELECT count(*) FROM c WHERE {on_times}) - (SELECT count(*) \
+                     FROM c WHERE {on_counts}), (SELECT count(*) FROM (SELECT CAST(d AS TIMESTAMP) d \
+                     FROM c) WHERE {on_times}) - (SELECT count(*) FROM v WHERE {on_counts}) AS x FROM c"
+                ));
+            }
+        }
+    }
+    check(&statements.iter().map(|sql| (sql.as_str(), "5 0 0")).collect::<Vec<_>>()).await;
+}

@@ -92,17 +92,18 @@ pub(super) fn of_condition(condition: Expr, schema: &DFSchema) -> Expr {
 
 /// Moves the coarser of two timestamps to nanoseconds, where it has them.
 fn equal(left: &mut Expr, of_left: &DFSchema, right: &mut Expr, of_right: &DFSchema) {
+    // A constant is moved to the unit of what it meets.
+    if value_of(left).or_else(|| value_of(right)).is_some() {
+        return;
+    }
     let (coarse, data_type) = match (is_nanoseconds(left, of_left), is_nanoseconds(right, of_right))
     {
         (Some(data_type), None) if is_coarse(right, of_right) => (right, data_type),
         (None, Some(data_type)) if is_coarse(left, of_left) => (left, data_type),
         _ => return,
     };
-    // Constants are not in the way of an index, see `compared`.
-    if value_of(coarse).is_none() {
-        let inner = Box::new(std::mem::take(coarse));
-        *coarse = Expr::TryCast(TryCast::new(inner, data_type));
-    }
+    let inner = Box::new(std::mem::take(coarse));
+    *coarse = Expr::TryCast(TryCast::new(inner, data_type));
 }
 
 /// A comparison of nanoseconds with a coarser unit, neither of them a constant, as one of nanoseconds
@@ -224,7 +225,7 @@ fn far_text(inner: &Expr, to: &DataType) -> Option<ScalarValue> {
 }
 
 /// The value of a constant: a literal, or the cast of one, as `DATE '…'` is before it is simplified.
-fn value_of(constant: &Expr) -> Option<ScalarValue> {
+pub(super) fn value_of(constant: &Expr) -> Option<ScalarValue> {
     match constant {
         Expr::Literal(value, _) => Some(value.clone()),
         Expr::Cast(cast) => match cast.expr.as_ref() {

@@ -1,7 +1,9 @@
 //! What is written anew in a statement before DataFusion plans it, where DataFusion would answer
 //! wrongly or not at all.
 
+mod coarse;
 mod instants;
+mod lists;
 mod widths;
 mod zeros;
 
@@ -28,8 +30,12 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expression| {
             let name = names.save(&expression);
+            // What a list becomes is looked at again.
             let expression =
-                expression.transform_up(|expression| of_expression(expression, &schema))?;
+                expression.transform_up(|expression| Ok(lists::of_expression(expression)))?;
+            let expression = expression.transform_data(|expression| {
+                expression.transform_up(|expression| of_expression(expression, &schema))
+            })?;
             Ok(expression.update_data(|expression| name.restore(expression)))
         })?
         .map_data(LogicalPlan::recompute_schema)
@@ -38,9 +44,33 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    instants::of_expression(expression, schema)?
+    coarse::of_expression(expression, schema)
+        .transform_data(|expression| instants::of_expression(expression, schema))?
         .transform_data(|expression| zeros::of_expression(expression, schema))?
         .transform_data(|expression| widths::of_expression(expression, schema))
+}
+
+/// The same for what the optimizer puts in place of columns: constants finer than a unit.
+pub(super) fn finer_constants(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = DFSchema::empty();
+    match &plan {
+        LogicalPlan::TableScan(scan) => {
+            let (name, columns) = (scan.table_name.clone(), scan.source.schema());
+            schema = DFSchema::try_from_qualified_schema(name, &columns)?;
+        }
+        other => {
+            for input in other.inputs() {
+                schema.merge(input.schema());
+            }
+        }
+    }
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expression| {
+        let name = names.save(&expression);
+        let exact = |expression| Ok(coarse::of_expression(expression, &schema));
+        let expression = expression.transform_up(exact)?;
+        Ok(expression.update_data(|expression| name.restore(expression)))
+    })
 }
 
 /// Whether an operator compares two values.
