@@ -51,6 +51,16 @@ pub enum Act {
     DeleteDraft,
     /// The catalog was written to a file, with the secrets of peers.
     Backup,
+    /// Somebody logged in at an issuer, or an issuer said something else of them than before.
+    Login,
+    /// Somebody logged out.
+    Logout,
+    /// A one-time token for an administrator was made.
+    InviteAdministrator,
+    /// Somebody asked to become an administrator.
+    ClaimAdministrator,
+    /// Somebody was given visas of their grants.
+    IssueVisas,
 }
 
 impl Act {
@@ -78,6 +88,11 @@ impl Act {
             Self::ChangeDefaults => "change-defaults",
             Self::DeleteDraft => "delete-draft",
             Self::Backup => "backup",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::InviteAdministrator => "invite-administrator",
+            Self::ClaimAdministrator => "claim-administrator",
+            Self::IssueVisas => "issue-visas",
         }
     }
 }

@@ -100,8 +100,13 @@ impl Catalog {
         if !who.is_signed_in() || *who == Principal::Owner {
             return Ok(bare);
         }
-        let attributes = self.person_attributes(&bare.id).await?.unwrap_or_default();
-        let grants = self.grants_of(&bare.id, &timestamp(Utc::now())).await?;
+        let mut attributes = self.person_attributes(&bare.id).await?.unwrap_or_default();
+        let mut grants = self.grants_of(&bare.id, &timestamp(Utc::now())).await?;
+        if let Principal::Person { name, .. } = who
+            && let Some(login) = self.current_login(name).await?
+        {
+            login.add_to(&mut attributes, &mut grants, Utc::now());
+        }
         let grants = grants.into_iter().map(|name| format!("{}.{name}", self.lab())).collect();
         Ok(bare.with(attributes, grants))
     }

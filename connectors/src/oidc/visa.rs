@@ -12,6 +12,7 @@ use super::keys::Keys;
 use super::provider::Provider;
 use super::{OidcError, VisaIssuerConfig};
 use reqwest::Client;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use tarn_schemas::DatasetName;
@@ -27,7 +28,8 @@ const REGISTERED: &str = "ga4gh:registered-access";
 const SECONDS_OF_DAY: i64 = 86_400;
 
 /// What the visas of a login grant, all of it until the same moment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VisaGrants {
     /// Datasets of this lab.
     pub datasets: BTreeSet<DatasetName>,
