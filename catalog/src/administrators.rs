@@ -74,12 +74,14 @@ impl Catalog {
                     .to_owned(),
             ));
         }
-        sqlx::query("INSERT INTO administrator (name, since) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(name)
-            .bind(&now)
-            .execute(&mut *write.transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
+        sqlx::query(
+            "INSERT INTO administrator (name, since) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(name)
+        .bind(&now)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
         write.note(said).await?;
         write.commit().await
     }

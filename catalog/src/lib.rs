@@ -3,6 +3,7 @@
 //! One [`Catalog`] per lab node over SQLite. Everything that asks for data goes through
 //! [`Catalog::decide`]; every listing takes the [`Principal`](tarn_schemas::Principal) and shows only what it may know.
 
+mod about;
 mod access;
 mod administrators;
 mod ark;
@@ -40,6 +41,7 @@ mod versions;
 mod visa_key;
 mod visas;
 
+pub use about::About;
 pub use chunk_index::ChunkIndex;
 pub use decision::{Action, Decision, Obligation};
 pub use error::CatalogError;

@@ -57,13 +57,12 @@ impl Catalog {
         .await
         .map_err(|error| database.error(&error))?;
         if first.rows_affected() == 0 {
-            let said = refused(assertion, door, &OidcError::Replayed);
+            let said = refused(&assertion.name, &assertion.issuer, door, &OidcError::Replayed);
             write.note(said).await?;
             write.commit().await?;
             return Err(OidcError::Replayed.into());
         }
-        let person =
-            put_session_login(database, &mut write, assertion, expires_at.clone()).await?;
+        let person = put_session_login(database, &mut write, assertion, expires_at.clone()).await?;
         let token = secret::new_session();
         sqlx::query(
             "INSERT INTO login_session (secret_hash, name, door, created_at, expires_at)
@@ -82,6 +81,33 @@ impl Catalog {
         Ok(Session { token, expires_at, person })
     }
 
+    /// Writes to the log that a login was refused that names a person: once for each token, by its
+    /// SHA-256, so that nobody fills the log with one.
+    pub async fn note_refused_login(
+        &self,
+        (name, token): (&str, &str),
+        issuer: &str,
+        door: &str,
+        why: &OidcError,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let until = timestamp(Utc::now() + TimeDelta::days(1));
+        let mut write = database.write().await?;
+        let first = sqlx::query(
+            "INSERT INTO login_used (token_hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(token)
+        .bind(until)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        if first.rows_affected() == 0 {
+            return Ok(());
+        }
+        write.note(refused(name, issuer, door, why)).await?;
+        write.commit().await
+    }
+
     /// The principal of a session.
     pub(crate) async fn authenticate_session(
         &self,
@@ -90,12 +116,14 @@ impl Catalog {
         const UNKNOWN: CatalogError = CatalogError::Unauthenticated("it is unknown here");
         let database = &self.inner.database;
         // Looked up by the hash of what was sent: how long that takes says nothing of the token.
-        let row = sqlx::query("SELECT name, expires_at, ended_at FROM login_session WHERE secret_hash = $1")
-            .bind(secret::hash(token))
-            .fetch_optional(database.pool())
-            .await
-            .map_err(|error| database.error(&error))?
-            .ok_or(UNKNOWN)?;
+        let row = sqlx::query(
+            "SELECT name, expires_at, ended_at FROM login_session WHERE secret_hash = $1",
+        )
+        .bind(secret::hash(token))
+        .fetch_optional(database.pool())
+        .await
+        .map_err(|error| database.error(&error))?
+        .ok_or(UNKNOWN)?;
         let ended: Option<String> =
             row.try_get("ended_at").map_err(|error| database.error(&error))?;
         if ended.is_some() {
@@ -151,10 +179,10 @@ impl Catalog {
 }
 
 /// What the log says of a login that names a person and is refused.
-fn refused(assertion: &Assertion, door: &str, why: &OidcError) -> Said {
-    Said::new(Act::Login, format!("person:{}", assertion.name))
+fn refused(name: &str, issuer: &str, door: &str, why: &OidcError) -> Said {
+    Said::new(Act::Login, format!("person:{name}"))
         .refused()
-        .with("issuer", assertion.issuer.as_str())
+        .with("issuer", issuer)
         .with("door", door)
         .with("why", why.to_string())
 }

@@ -123,7 +123,10 @@ impl Catalog {
                             .is_ok_and(|expires| Utc::now() < expires)
                 };
                 let tokens = self.tokens().await?;
-                self.login_is_current(name, *scope).await? || tokens.iter().any(|info| info.name == *name && info.scope >= *scope && alive(info))
+                self.login_is_current(name, *scope).await?
+                    || tokens
+                        .iter()
+                        .any(|info| info.name == *name && info.scope >= *scope && alive(info))
             }
         };
         if current { Ok(()) } else { Err(GONE) }

@@ -11,6 +11,7 @@ mod failure;
 mod fallback;
 mod home;
 mod http;
+mod logins;
 
 use clap::Parser;
 use cli::Cli;

@@ -60,6 +60,11 @@ impl Rights {
         self
     }
 
+    /// What is known of them, and the datasets that they have a grant for.
+    pub(crate) fn known(&self) -> (&PersonAttributes, &BTreeSet<String>) {
+        (&self.attributes, &self.grants)
+    }
+
     /// Whether they are of a group.
     pub(crate) fn is_in(&self, group: &str) -> bool {
         self.attributes.groups.contains(group)

@@ -73,7 +73,8 @@ impl Assertion {
     ) -> Self {
         let own: BTreeSet<String> =
             config.claims.groups.iter().flat_map(|name| texts(claims.get(name))).collect();
-        let is_in = |group: &Option<String>| group.as_ref().is_some_and(|group| own.contains(group));
+        let is_in =
+            |group: &Option<String>| group.as_ref().is_some_and(|group| own.contains(group));
         let scope = if is_in(&config.admin_group) {
             Scope::Admin
         } else if is_in(&config.write_group) {
@@ -94,7 +95,10 @@ impl Assertion {
             issuer: config.url.clone(),
             name: subject_name(&config.url, &checked.sub),
             called: called.chars().filter(|c| !c.is_control()).take(LONGEST).collect(),
-            groups: plain(own.iter().cloned()).iter().map(|group| format!("{prefix}{group}")).collect(),
+            groups: plain(own.iter().cloned())
+                .iter()
+                .map(|group| format!("{prefix}{group}"))
+                .collect(),
             affiliations: plain(affiliations.iter().map(domain)),
             assurance: config.level(texts(claims.get(&config.claims.assurance))),
             scope,
@@ -136,8 +140,7 @@ mod tests {
     use serde_json::json;
 
     fn said(config: Value, claims: Value) -> Assertion {
-        let mut base =
-            json!({"name": "lab", "url": "https://sso.lab.gov", "client_id": "tarn"});
+        let mut base = json!({"name": "lab", "url": "https://sso.lab.gov", "client_id": "tarn"});
         base.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
         let config: IssuerConfig = serde_json::from_value(base).unwrap();
         let checked = Checked { sub: "u1".to_owned(), issued: 1, expires: 2 };

@@ -77,11 +77,9 @@ pub(super) fn time(
 ) -> Result<Option<i64>, OidcError> {
     match claims.get(name) {
         None => Ok(None),
-        Some(value) => value
-            .as_i64()
-            .filter(|seconds| *seconds >= 0)
-            .map(Some)
-            .ok_or(OidcError::Claim(name)),
+        Some(value) => {
+            value.as_i64().filter(|seconds| *seconds >= 0).map(Some).ok_or(OidcError::Claim(name))
+        }
     }
 }
 
@@ -143,7 +141,9 @@ mod tests {
             let refused = checked(json!({ "aud": aud }));
             assert!(matches!(refused, Err(OidcError::Audience { .. })), "{refused:?}");
         }
-        for iss in [json!("https://sso.lab.gov/"), json!("https://other"), json!(null), json!(["x"])] {
+        for iss in
+            [json!("https://sso.lab.gov/"), json!("https://other"), json!(null), json!(["x"])]
+        {
             assert_eq!(checked(json!({ "iss": iss })), Err(OidcError::UnknownIssuer));
         }
     }

@@ -56,12 +56,20 @@ impl Flow {
 }
 
 /// What a token endpoint answers.
-#[derive(Debug, Deserialize)]
-pub(super) struct Tokens {
+#[derive(Deserialize)]
+pub struct Tokens {
+    /// For the issuer's own endpoints.
     #[serde(default)]
-    pub(super) access_token: Option<String>,
+    pub access_token: Option<String>,
+    /// Who logged in.
     #[serde(default)]
-    pub(super) id_token: Option<String>,
+    pub id_token: Option<String>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
 }
 
 /// What it answers when it refuses.
@@ -115,20 +123,43 @@ impl Issuer {
     pub async fn redeem(&self, flow: &Flow, code: &str) -> Result<Assertion, OidcError> {
         let tokens = self.exchange(flow, code).await?;
         let id_token = tokens.id_token.ok_or(OidcError::Claim("id_token"))?;
-        let told = match (self.config.userinfo, &tokens.access_token) {
+        self.told(&id_token, tokens.access_token.as_deref(), Some(&flow.nonce)).await
+    }
+
+    /// What the issuer says of a person who logged in at a terminal. The access token is for the
+    /// userinfo endpoint, where the operator has it asked.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the ID token.
+    pub async fn terminal(
+        &self,
+        id_token: &str,
+        access_token: Option<&str>,
+    ) -> Result<Assertion, OidcError> {
+        self.told(id_token, access_token, None).await
+    }
+
+    async fn told(
+        &self,
+        id_token: &str,
+        access_token: Option<&str>,
+        nonce: Option<&str>,
+    ) -> Result<Assertion, OidcError> {
+        let told = match (self.config.userinfo, access_token) {
             (true, Some(token)) => Some(self.userinfo(token).await?),
             (true, None) => return Err(OidcError::Claim("access_token")),
             (false, _) => None,
         };
-        self.identify(&id_token, Some(&flow.nonce), told).await
+        self.identify(id_token, nonce, told).await
     }
 
     async fn exchange(&self, flow: &Flow, code: &str) -> Result<Tokens, OidcError> {
         let (provider, config) = (&self.provider, &self.config);
         let metadata = provider.metadata().await?;
-        let endpoint = metadata.token_endpoint.as_deref().ok_or_else(|| {
-            OidcError::unreachable(provider.issuer(), "it has no token endpoint")
-        })?;
+        let endpoint = metadata
+            .token_endpoint
+            .as_deref()
+            .ok_or_else(|| OidcError::unreachable(provider.issuer(), "it has no token endpoint"))?;
         let mut form = vec![
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -185,7 +216,6 @@ impl Issuer {
             .map_err(|error| OidcError::unreachable(provider.issuer(), error))
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -130,8 +130,7 @@ impl IssuerConfig {
         if !self.scopes.iter().any(|scope| scope == "openid") {
             return Err(self.wrong("scopes", "has to have \"openid\""));
         }
-        if let Some((value, level)) =
-            self.assurance.iter().find(|(_, level)| rank(level).is_none())
+        if let Some((value, level)) = self.assurance.iter().find(|(_, level)| rank(level).is_none())
         {
             let problem = format!("gives {value:?} the level {level:?}: write low, medium or high");
             return Err(self.wrong("assurance", problem));
@@ -189,7 +188,8 @@ fn rank(level: &str) -> Option<u8> {
 
 /// Whether tokens and keys may travel by this URL: TLS, or within this machine.
 pub(super) fn check_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is {text:?}, which is no URL ({error})"))?;
+    let url =
+        Url::parse(text).map_err(|error| format!("is {text:?}, which is no URL ({error})"))?;
     let local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     match url.scheme() {
         "https" => {}
@@ -207,7 +207,8 @@ mod tests {
     use super::*;
 
     pub(crate) fn config(text: &str) -> IssuerConfig {
-        let base = serde_json::json!({"name": "lab", "url": "https://sso.lab.gov", "client_id": "tarn"});
+        let base =
+            serde_json::json!({"name": "lab", "url": "https://sso.lab.gov", "client_id": "tarn"});
         let mut base = base.as_object().unwrap().clone();
         base.extend(serde_json::from_str::<serde_json::Map<_, _>>(text).unwrap());
         serde_json::from_value(base.into()).unwrap()
@@ -227,7 +228,10 @@ mod tests {
             (r#"{"assurance": {"gold": "best"}}"#, "assurance"),
         ] {
             let error = config(wrong).check().unwrap_err();
-            assert!(matches!(&error, OidcError::Config { key: found, .. } if *found == key), "{error}");
+            assert!(
+                matches!(&error, OidcError::Config { key: found, .. } if *found == key),
+                "{error}"
+            );
         }
     }
 

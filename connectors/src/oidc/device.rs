@@ -53,7 +53,8 @@ impl DeviceLogin {
         client_id: &str,
         scopes: &[String],
     ) -> Result<Self, OidcError> {
-        super::config::check_url(issuer).map_err(|problem| OidcError::unreachable(issuer, problem))?;
+        super::config::check_url(issuer)
+            .map_err(|problem| OidcError::unreachable(issuer, problem))?;
         let client = transport::client()?;
         let metadata = discover(&client, issuer).await?;
         let endpoint = metadata.device_authorization_endpoint.as_deref().ok_or_else(|| {
@@ -67,8 +68,8 @@ impl DeviceLogin {
                 Err(_) => OidcError::unreachable(issuer, format!("it answers {status}")),
             });
         }
-        let code: DeviceCode = serde_json::from_slice(&body)
-            .map_err(|error| OidcError::unreachable(issuer, error))?;
+        let code: DeviceCode =
+            serde_json::from_slice(&body).map_err(|error| OidcError::unreachable(issuer, error))?;
         // It is printed, and a terminal obeys control characters.
         let shown = [Some(&code.user_code), Some(&code.verification_uri)];
         let shown = shown.into_iter().chain([code.verification_uri_complete.as_ref()]).flatten();
@@ -79,14 +80,16 @@ impl DeviceLogin {
         Ok(Self { client, issuer, client_id, metadata, code })
     }
 
-    /// Waits until the person has confirmed; the ID token.
+    /// Waits until the person has confirmed; what the issuer gives then.
     ///
     /// # Errors
     /// [`OidcError::TooLate`] if they did not in time, [`OidcError::Refused`] if they refused.
-    pub async fn wait(self) -> Result<String, OidcError> {
-        let endpoint = self.metadata.token_endpoint.as_deref().ok_or_else(|| {
-            OidcError::unreachable(&self.issuer, "it has no token endpoint")
-        })?;
+    pub async fn wait(self) -> Result<Tokens, OidcError> {
+        let endpoint = self
+            .metadata
+            .token_endpoint
+            .as_deref()
+            .ok_or_else(|| OidcError::unreachable(&self.issuer, "it has no token endpoint"))?;
         let life = Duration::from_secs(self.code.expires_in.min(LONGEST_LIFE));
         let mut pause = self.code.interval.unwrap_or(INTERVAL).clamp(1, LONGEST_INTERVAL);
         let began = Instant::now();
@@ -111,9 +114,8 @@ impl DeviceLogin {
                 Err(error) => return Err(error),
             };
             if status.is_success() {
-                let tokens: Tokens = serde_json::from_slice(&body)
-                    .map_err(|error| OidcError::unreachable(&self.issuer, error))?;
-                return tokens.id_token.ok_or(OidcError::Claim("id_token"));
+                return serde_json::from_slice(&body)
+                    .map_err(|error| OidcError::unreachable(&self.issuer, error));
             }
             match next(&body, pause) {
                 Next::Ask(later) => pause = later,

@@ -1,6 +1,6 @@
 //! The issuers of a lab: whose tokens are accepted.
 
-use super::assertion::Assertion;
+use super::assertion::{Assertion, fingerprint, subject_name};
 use super::claims::{check, text, texts};
 use super::jws::{Kind, Unverified, parse};
 use super::provider::Provider;
@@ -116,6 +116,17 @@ impl Issuer {
         self.config.device_client_id.as_deref().unwrap_or(&self.config.client_id)
     }
 
+    /// The person whom a token names that this issuer signed, whatever else is wrong with it, and the
+    /// SHA-256 of the token: for the log.
+    pub async fn named_in(&self, token: &str) -> Option<(String, String)> {
+        let parsed = parse(token).ok()?;
+        let keys = self.provider.keys(parsed.algorithm, parsed.kid.as_deref()).await.ok()?;
+        let claims = parsed.verify(&keys, Kind::Id).ok()?;
+        let own = text(claims, "iss") == Some(&self.config.url);
+        let sub = text(claims, "sub").filter(|_| own)?;
+        Some((subject_name(&self.config.url, sub), fingerprint(token)))
+    }
+
     async fn accept(
         &self,
         token: &str,
@@ -137,7 +148,7 @@ impl Issuer {
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub async fn identify(
+    pub(super) async fn identify(
         &self,
         token: &str,
         nonce: Option<&str>,

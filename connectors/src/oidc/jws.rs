@@ -66,8 +66,7 @@ pub(super) fn parse(token: &str) -> Result<Unverified<'_>, OidcError> {
     let (signed, signature) = token.rsplit_once('.').ok_or(malformed.clone())?;
     let (header, claims) = signed.split_once('.').ok_or(malformed.clone())?;
     let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed.clone());
-    let header: Header =
-        serde_json::from_slice(&bytes(header)?).map_err(|_| malformed.clone())?;
+    let header: Header = serde_json::from_slice(&bytes(header)?).map_err(|_| malformed.clone())?;
     // Extensions that have to be understood: none are.
     if header.crit.is_some() {
         return Err(OidcError::Malformed("it needs extensions that are not known here"));

@@ -30,7 +30,7 @@ mod transport;
 mod visa;
 
 pub use assertion::{Assertion, subject_name};
-pub use code::{Flow, Pkce};
+pub use code::{Flow, Pkce, Tokens};
 pub use config::{ClaimNames, IssuerConfig, VisaIssuerConfig};
 pub use error::OidcError;
 pub use issuers::{Issuer, Issuers};

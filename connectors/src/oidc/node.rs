@@ -1,5 +1,6 @@
 //! The login of a node, as its clients see it.
 
+use super::code::Tokens;
 use super::config::check_url;
 use super::{OidcError, transport};
 use reqwest::{Client, Method};
@@ -30,6 +31,8 @@ pub struct IssuerDoor {
     pub device_client_id: String,
     /// Scopes to ask for.
     pub scopes: Vec<String>,
+    /// Whether the node asks the issuer itself, and needs the access token for it.
+    pub userinfo: bool,
 }
 
 /// A token of the node for somebody who logged in.
@@ -78,12 +81,18 @@ impl Node {
         self.call(Method::GET, "/api/v1/login", None, None).await
     }
 
-    /// Gives an ID token for a token of the node.
+    /// Gives what an issuer gave for a token of the node.
     ///
     /// # Errors
     /// [`OidcError::Node`] with what the node says.
-    pub async fn login(&self, issuer: &str, id_token: &str) -> Result<Session, OidcError> {
-        let body = json!({"issuer": issuer, "id_token": id_token});
+    pub async fn login(&self, issuer: &IssuerDoor, tokens: &Tokens) -> Result<Session, OidcError> {
+        let id_token = tokens.id_token.as_deref().ok_or(OidcError::Claim("id_token"))?;
+        let mut body = json!({"issuer": issuer.name, "id_token": id_token});
+        if let (true, Some(token), Some(body)) =
+            (issuer.userinfo, &tokens.access_token, body.as_object_mut())
+        {
+            body.insert("access_token".to_owned(), token.as_str().into());
+        }
         self.call(Method::POST, "/api/v1/login", None, Some(body)).await
     }
 
@@ -124,14 +133,19 @@ impl Node {
             transport::send(request, &self.url).await.map_err(|error| match error {
                 OidcError::Unreachable { issuer, problem } => refused(
                     ErrorCode::Unavailable,
-                    format!("the node {issuer} cannot be asked ({problem}); is `tarn serve` running?"),
+                    format!(
+                        "the node {issuer} cannot be asked ({problem}); is `tarn serve` running?"
+                    ),
                 ),
                 other => other,
             })?;
         if status.is_success() {
             let bytes = if bytes.is_empty() { b"null".to_vec() } else { bytes };
             return serde_json::from_slice(&bytes).map_err(|error| {
-                refused(ErrorCode::Unavailable, format!("{} is no node of Tarn ({error})", self.url))
+                refused(
+                    ErrorCode::Unavailable,
+                    format!("{} is no node of Tarn ({error})", self.url),
+                )
             });
         }
         #[derive(Deserialize)]
@@ -141,9 +155,7 @@ impl Node {
         }
         Err(match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => refused(problem.code, problem.detail),
-            Err(_) => {
-                refused(ErrorCode::Unavailable, format!("{} answers {status}", self.url))
-            }
+            Err(_) => refused(ErrorCode::Unavailable, format!("{} answers {status}", self.url)),
         })
     }
 }

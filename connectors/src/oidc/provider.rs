@@ -57,11 +57,7 @@ pub(super) async fn discover(client: &Client, issuer: &str) -> Result<Metadata, 
     Ok(found)
 }
 
-async fn get<T: DeserializeOwned>(
-    client: &Client,
-    url: &str,
-    whom: &str,
-) -> Result<T, OidcError> {
+async fn get<T: DeserializeOwned>(client: &Client, url: &str, whom: &str) -> Result<T, OidcError> {
     let bytes = bytes(client, url, whom).await?;
     serde_json::from_slice(&bytes).map_err(|error| OidcError::unreachable(whom, error))
 }

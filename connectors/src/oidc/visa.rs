@@ -131,7 +131,9 @@ pub(super) async fn grants(
                 "AcceptedTermsAndPolicies" if visa.value == BONA_FIDE => terms = Some(visa.until),
                 _ => grants.add(&issuer.config, &visa),
             },
-            Err(error) => tracing::info!(issuer = issuer.config.url, %error, "a visa does not count"),
+            Err(error) => {
+                tracing::info!(issuer = issuer.config.url, %error, "a visa does not count")
+            }
         }
     }
     if let (Some(one), Some(other)) = (researcher, terms) {

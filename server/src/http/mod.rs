@@ -8,12 +8,14 @@ mod datasets;
 mod drafts;
 mod exports;
 mod health;
+mod login;
 mod oai;
 mod openapi;
 mod page;
 mod problem;
 mod search;
 mod sql;
+mod visas;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -44,15 +46,31 @@ pub(crate) struct Door {
     base: String,
     queries: Arc<Semaphore>,
     requests: Arc<AtomicU64>,
+    logins: Arc<login::Logins>,
 }
 
-/// All routes.
-pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: String) -> Router {
+/// Addresses that others reach this node at.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    pub(crate) http: String,
+    pub(crate) flight: String,
+}
+
+/// All routes. A login lasts for so many hours.
+pub(crate) fn router(
+    engine: Engine,
+    catalog: Catalog,
+    stores: Stores,
+    addresses: Addresses,
+    session_hours: u32,
+) -> Router {
+    let logins = login::Logins::new(&addresses, session_hours);
     let door = Door {
         engine,
         catalog,
         stores,
-        base,
+        base: addresses.http,
+        logins: Arc::new(logins),
         queries: Arc::new(Semaphore::new(QUERIES)),
         requests: Arc::default(),
     };
@@ -76,6 +94,14 @@ pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: Str
         .route("/api/v1/access/requests/{id}/approve", post(access::approve))
         .route("/api/v1/access/requests/{id}/deny", post(access::deny))
         .route("/api/v1/access/grants/{id}/revoke", post(access::revoke))
+        .route("/api/v1/access/visas", get(visas::mine))
+        .route("/.well-known/jwks.json", get(visas::keys))
+        .route("/login", get(login::begin))
+        .route("/login/callback", get(login::finish))
+        .route("/logout", post(login::end))
+        .route("/api/v1/login", get(login::doors).post(login::terminal))
+        .route("/api/v1/me", get(login::me))
+        .route("/api/v1/administrators", post(login::administrator))
         .route("/api/v1/drafts", get(drafts::list))
         .route("/api/v1/drafts/{name}", get(drafts::one).put(drafts::save).delete(drafts::delete))
         .route("/api/v1/drafts/{name}/submit", post(drafts::submit))
