@@ -47,8 +47,8 @@ impl LoginPerson {
             called: assertion.called.clone(),
             attributes: PersonAttributes {
                 groups,
-                affiliations,
                 assurance,
+                affiliations,
                 ..PersonAttributes::default()
             },
             visas: assertion.visas.clone(),

@@ -26,6 +26,8 @@ mod jws;
 mod keys;
 pub mod node;
 mod provider;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod visa;
 

@@ -50,10 +50,10 @@ pub(super) struct VisaIssuer {
 
 /// What one visa says.
 #[derive(Debug, PartialEq, Eq)]
-struct Visa {
+pub(super) struct Visa {
     kind: String,
     value: String,
-    until: i64,
+    pub(super) until: i64,
 }
 
 impl VisaIssuer {
@@ -76,7 +76,7 @@ impl VisaIssuer {
 }
 
 /// A visa whose signature and claims are right.
-fn read(
+pub(super) fn read(
     config: &VisaIssuerConfig,
     visa: &Unverified<'_>,
     keys: &Keys,
@@ -132,7 +132,7 @@ pub(super) async fn grants(
                 _ => grants.add(&issuer.config, &visa),
             },
             Err(error) => {
-                tracing::info!(issuer = issuer.config.url, %error, "a visa does not count")
+                tracing::info!(issuer = issuer.config.url, %error, "a visa does not count");
             }
         }
     }

@@ -179,7 +179,7 @@ async fn session(
         return Err(OidcError::State("was answered by another issuer").into());
     }
     if let Some(error) = answer.error {
-        let plain = error.chars().filter(|c| c.is_ascii_graphic()).take(100).collect();
+        let plain = error.chars().filter(char::is_ascii_graphic).take(100).collect();
         return Err(OidcError::Refused(plain).into());
     }
     let code = answer.code.ok_or(OidcError::State("came back without a code"))?;
