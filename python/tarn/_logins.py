@@ -13,7 +13,7 @@ def stored_token(address):
     """
     wanted = urlsplit(address)
     for login in _logins():
-        known = urlsplit(login.get("flight", ""))
+        known = urlsplit(str(login.get("flight", "")))
         plain = wanted.scheme in ("grpc", "grpc+tcp")
         if known.netloc.lower() == wanted.netloc.lower() and not (plain and known.scheme == "https"):
             return login.get("token")
@@ -25,6 +25,6 @@ def _logins():
     folder = pathlib.Path(folder) if os.path.isabs(folder) else pathlib.Path.home() / ".config"
     try:
         found = json.loads((folder / "tarn" / "logins.json").read_text(encoding="utf-8"))
-        return list(found["logins"].values())
+        return [login for login in found["logins"].values() if isinstance(login, dict)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

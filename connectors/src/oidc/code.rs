@@ -145,12 +145,14 @@ impl Issuer {
         access_token: Option<&str>,
         nonce: Option<&str>,
     ) -> Result<Assertion, OidcError> {
-        let told = match (self.config.userinfo, access_token) {
-            (true, Some(token)) => Some(self.userinfo(token).await?),
-            (true, None) => return Err(OidcError::Claim("access_token")),
-            (false, _) => None,
-        };
-        self.identify(id_token, nonce, told).await
+        let said = self.identify(id_token, nonce, None).await?;
+        if !self.config.userinfo {
+            return Ok(said);
+        }
+        // Asked only for somebody who did log in.
+        let token = access_token.ok_or(OidcError::Claim("access_token"))?;
+        let told = self.userinfo(token).await?;
+        self.identify(id_token, nonce, Some(told)).await
     }
 
     async fn exchange(&self, flow: &Flow, code: &str) -> Result<Tokens, OidcError> {

@@ -188,6 +188,10 @@ fn rank(level: &str) -> Option<u8> {
 
 /// Whether tokens and keys may travel by this URL: TLS, or within this machine.
 pub(super) fn check_url(text: &str) -> Result<Url, String> {
+    // They would be left out in reading it, and obeyed by a terminal that it is shown on.
+    if text.chars().any(char::is_control) {
+        return Err("has control characters: write a plain URL".to_owned());
+    }
     let url =
         Url::parse(text).map_err(|error| format!("is {text:?}, which is no URL ({error})"))?;
     let local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
@@ -222,6 +226,7 @@ mod tests {
             (r#"{"name": "Lab SSO"}"#, "name"),
             (r#"{"url": "http://sso.lab.gov"}"#, "url"),
             (r#"{"url": "https://user:pw@sso.lab.gov"}"#, "url"),
+            (r#"{"url": "https://sso.lab.gov/\u001b[31m"}"#, "url"),
             (r#"{"client_id": " "}"#, "client_id"),
             (r#"{"client_secret_env": "A", "client_secret_file": "b"}"#, "client_secret_env"),
             (r#"{"scopes": ["profile"]}"#, "scopes"),

@@ -7,13 +7,13 @@ use reqwest::{Client, Method};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tarn_schemas::ErrorCode;
+use tarn_schemas::{ErrorCode, LabName};
 
 /// What a node says of how to log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doors {
     /// The lab.
-    pub lab: String,
+    pub lab: LabName,
     /// Its Flight address.
     pub flight: String,
     /// Its issuers.

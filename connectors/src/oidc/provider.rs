@@ -17,6 +17,8 @@ const FRESH: Duration = Duration::from_secs(3600);
 const STALE: Duration = Duration::from_secs(24 * 3600);
 /// An issuer is not asked more often, whatever keys tokens name.
 const PAUSE: Duration = Duration::from_secs(30);
+/// One whose metadata could not be had is not asked for them again before, whoever calls `/login`.
+const RESPITE: Duration = Duration::from_secs(5);
 
 /// What an issuer publishes of itself (OpenID Connect Discovery 1.0).
 #[derive(Debug, Clone, Deserialize)]
@@ -87,6 +89,8 @@ pub(super) struct Provider {
     issuer: String,
     place: Place,
     metadata: RwLock<Option<(Instant, Arc<Metadata>)>>,
+    /// When they could not be had last. Held while asking.
+    failed: Mutex<Option<Instant>>,
     keys: RwLock<Option<(Instant, Arc<Keys>)>>,
     /// When keys were last asked for. Held while asking, so that many tokens are one question.
     asked: Mutex<Option<Instant>>,
@@ -109,6 +113,7 @@ impl Provider {
             issuer,
             place,
             metadata: RwLock::default(),
+            failed: Mutex::default(),
             keys: RwLock::default(),
             asked: Mutex::default(),
         }
@@ -124,14 +129,32 @@ impl Provider {
 
     /// The issuer's metadata, at most an hour old.
     pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, OidcError> {
-        if let Some((at, found)) = &*self.metadata.read().await
-            && at.elapsed() < FRESH
-        {
-            return Ok(found.clone());
+        if let Some(found) = self.known().await {
+            return Ok(found);
         }
-        let found = Arc::new(discover(&self.client, &self.issuer).await?);
-        *self.metadata.write().await = Some((Instant::now(), found.clone()));
-        Ok(found)
+        let mut failed = self.failed.lock().await;
+        if let Some(found) = self.known().await {
+            return Ok(found);
+        }
+        if failed.is_some_and(|at| at.elapsed() < RESPITE) {
+            return Err(OidcError::unreachable(&self.issuer, "it did not answer a moment ago"));
+        }
+        match discover(&self.client, &self.issuer).await {
+            Ok(found) => {
+                let found = Arc::new(found);
+                *self.metadata.write().await = Some((Instant::now(), found.clone()));
+                Ok(found)
+            }
+            Err(error) => {
+                *failed = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    async fn known(&self) -> Option<Arc<Metadata>> {
+        let kept = self.metadata.read().await;
+        kept.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, found)| found.clone())
     }
 
     async fn kept(&self) -> Option<(Duration, Arc<Keys>)> {

@@ -40,7 +40,7 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Result<(), Outcome
     let tokens = device.wait().await?;
     let session = node.login(issuer, &tokens).await?;
     let login = logins::Login {
-        lab: doors.lab.clone(),
+        lab: doors.lab.to_string(),
         flight: doors.flight,
         token: session.token.clone(),
         expires_at: session.expires_at.clone(),

@@ -7,8 +7,8 @@ use crate::http::auth::{bearer, check_origin};
 use crate::http::page::escape;
 use crate::http::problem::{Problem, Refusal};
 use axum::extract::{Query, State};
-use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -146,6 +146,7 @@ pub(in crate::http) async fn finish(
         }
         Err(refusal) => refusal.into_response(),
     };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Whatever came of it, it cannot be tried again.
     if let Some(cookie) = door.logins.set_cookie(Cookie::Login, "", 0) {
         response.headers_mut().append(SET_COOKIE, cookie);

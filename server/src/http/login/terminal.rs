@@ -4,6 +4,8 @@ use crate::http::Door;
 use crate::http::problem::{Problem, Refusal};
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use tarn_connectors::oidc::node::{Doors, IssuerDoor, Session};
 use utoipa::ToSchema;
@@ -34,7 +36,7 @@ pub(in crate::http) async fn doors(State(door): State<Door>) -> Json<Doors> {
         userinfo: issuer.config().userinfo,
     });
     Json(Doors {
-        lab: door.catalog.lab().to_string(),
+        lab: door.catalog.lab().clone(),
         flight: door.logins.flight.clone(),
         issuers: issuers.collect(),
     })
@@ -49,7 +51,7 @@ pub(in crate::http) async fn doors(State(door): State<Door>) -> Json<Doors> {
 pub(in crate::http) async fn terminal(
     State(door): State<Door>,
     Json(TerminalLogin { issuer, id_token, access_token }): Json<TerminalLogin>,
-) -> Result<Json<Session>, Refusal> {
+) -> Result<impl IntoResponse, Refusal> {
     let (issuers, catalog) = (door.catalog.issuers(), &door.catalog);
     let issuer = issuers.named(Some(&issuer))?;
     let assertion = match issuer.terminal(&id_token, access_token.as_deref()).await {
@@ -63,10 +65,11 @@ pub(in crate::http) async fn terminal(
         }
     };
     let session = catalog.begin_session(&assertion, "terminal", door.logins.hours).await?;
-    Ok(Json(Session {
+    let session = Session {
         token: session.token,
         expires_at: session.expires_at,
         name: session.person.name,
         called: session.person.called,
-    }))
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(session)))
 }
