@@ -182,8 +182,9 @@ class Provider:
 
 
 @contextlib.contextmanager
-def oidc_provider(folder, redirects=()):
-    """A real OpenID provider (npm oidc-provider, see oidc/provider.mjs). Without it a test is left out, in CI it
+def oidc_provider(folder, redirects=(), strict=False):
+    """A real OpenID provider (npm oidc-provider, see oidc/provider.mjs); a strict one has claims at its userinfo
+    endpoint alone. Without it a test is left out, in CI it
     fails."""
     modules = Path(os.environ.get("TARN_NODE_MODULES", ""))
     node = shutil.which("node")
@@ -201,7 +202,7 @@ def oidc_provider(folder, redirects=()):
             stderr=out,
             start_new_session=True,
             preexec_fn=die_with_parent,
-            env={**os.environ, "TARN_NODE_MODULES": str(modules)},
+            env={**os.environ, "TARN_NODE_MODULES": str(modules), "STRICT": str(int(strict))},
         )
     provider, until = Provider(f"http://127.0.0.1:{port}"), time.monotonic() + 30
     try:

@@ -478,6 +478,27 @@ def test_visas_of_trusted_issuers_open_what_the_operator_mapped(new_lab, tmp_pat
         assert reads("whole", one, two)[1]["groups"] == ["ga4gh:registered-access"]
 
 
+def test_claims_of_a_strict_provider_come_from_its_userinfo_endpoint(tmp_path, module_lab):
+    for number, asked in enumerate((False, True)):
+        lab = module_lab(f"strict{number}", env={**ENV, "HOME": str(tmp_path)})
+        with oidc_provider(tmp_path, [f"{lab.http_url}/login/callback"], strict=True) as provider:
+            config = lab.home / "tarn.toml"
+            settings = issuer_settings(provider, userinfo=str(asked).lower(), group_prefix='""')
+            config.write_text(config.read_text() + settings)
+            lab.start()
+            alice = Browser().visit(f"{lab.http_url}/login", "alice").json()
+            assert alice["groups"] == (["staff", "stewards"] if asked else [])
+            code, _, said = terminal_login(lab, "bob")
+            assert code == 0, said
+            bob = me(lab, lab.run("login", "--print-token").out.strip()).json()
+            assert bob["groups"] == (["staff"] if asked else [])
+            # A forged ID token is refused before the provider is asked.
+            forged = {"issuer": "lab", "id_token": f"{encoded({'alg': 'none'})}.e30.", "access_token": "x"}
+            refused = requests.post(f"{lab.http_url}/api/v1/login", json=forged, timeout=30)
+            assert refused.status_code == 401
+            lab.stop()
+
+
 def test_a_node_says_what_is_wrong_with_its_issuers(new_lab, tmp_path):
     lab = new_lab("ornl", settings='\n[[issuers]]\nname = "lab"\nurl = "http://sso.example"\nclient_id = "x"\n')
     done = lab.run("serve", code=2)

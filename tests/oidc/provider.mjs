@@ -16,6 +16,8 @@ const { default: Provider } = await import(
 const [port, ...redirects] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
 const audience = 'urn:tarn:api';
+// A strict provider: claims stand at its userinfo endpoint alone, and access tokens are for that.
+const strict = process.env.STRICT === '1';
 const groups = { alice: ['staff', 'stewards'], bob: ['staff'], carol: [] };
 // What tests let the provider say of people besides: set by POST /test/claims.
 const extra = {};
@@ -40,7 +42,7 @@ const provider = new Provider(issuer, {
     openid: ['sub', 'ga4gh_passport_v1', 'eduperson_assurance', 'eduperson_scoped_affiliation'],
     profile: ['name'], email: ['email'], groups: ['groups'],
   },
-  conformIdTokenClaims: false,
+  conformIdTokenClaims: strict,
   findAccount: (ctx, id) => ({
     accountId: id, claims: () => ({ sub: id, name: `Dr ${id}`, email: `${id}@lab.test`, ...claimsOf(id) }),
   }),
@@ -48,7 +50,7 @@ const provider = new Provider(issuer, {
     deviceFlow: { enabled: true },
     devInteractions: { enabled: true },
     resourceIndicators: {
-      enabled: true,
+      enabled: !strict,
       defaultResource: () => audience,
       useGrantedResource: () => true,
       getResourceServerInfo: () => ({
@@ -66,7 +68,7 @@ const provider = new Provider(issuer, {
       clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId,
     });
     grant.addOIDCScope('openid profile email groups');
-    grant.addResourceScope(audience, 'tarn:read tarn:write');
+    if (!strict) grant.addResourceScope(audience, 'tarn:read tarn:write');
     await grant.save();
     return grant;
   },
