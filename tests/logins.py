@@ -18,7 +18,7 @@ def issuer_settings(*providers, **more):
         text += (
             f'\n[[issuers]]\nname = "{"lab" if number == 0 else f"other{number}"}"\nurl = "{provider.url}"\n'
             'client_id = "web"\nclient_secret_env = "TEST_SECRET"\ndevice_client_id = "cli"\n'
-            'audience = ["urn:tarn:api"]\n'
+            'audience = ["urn:tarn:api"]\nscopes = ["openid", "profile", "email", "groups"]\n'
         )
         if number == 0:
             text += "".join(f"{key} = {value}\n" for key, value in more.items())

@@ -10,7 +10,7 @@ use tarn_connectors::oidc::{Assertion, OidcError, SKEW};
 use tarn_schemas::Principal;
 
 /// A session that has just begun. Its token is stored nowhere.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Session {
     /// The token: `tarn_s_…`.
     pub token: String,
@@ -18,6 +18,13 @@ pub struct Session {
     pub expires_at: String,
     /// Whose it is.
     pub person: LoginPerson,
+}
+
+impl std::fmt::Debug for Session {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("person", &self.person.name).finish_non_exhaustive()
+    }
 }
 
 impl Catalog {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use tarn_schemas::ErrorCode;
 
 /// A login at one node.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Login {
     /// The lab.
     pub lab: String,
@@ -26,7 +26,7 @@ pub(crate) struct Login {
 }
 
 /// All of them, by the HTTP address of the node.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Logins {
     #[serde(default)]
     pub logins: BTreeMap<String, Login>,

@@ -17,10 +17,16 @@ pub fn random() -> String {
 }
 
 /// A proof key: the verifier stays here, its hash goes with the browser.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Pkce {
     /// What is shown when the code is redeemed.
     pub verifier: String,
+}
+
+impl std::fmt::Debug for Pkce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pkce")
+    }
 }
 
 impl Default for Pkce {

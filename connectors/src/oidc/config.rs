@@ -29,7 +29,7 @@ pub struct IssuerConfig {
     /// `aud` of access tokens that are accepted as bearer tokens; none are if it is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<String>,
-    /// Scopes that a login asks for.
+    /// Scopes that a login asks for. Some issuers refuse those that they do not know.
     #[serde(default = "default_scopes")]
     pub scopes: Vec<String>,
     /// Ask the issuer's userinfo endpoint for claims that are not in its ID tokens.
@@ -94,7 +94,7 @@ pub struct VisaIssuerConfig {
 }
 
 fn default_scopes() -> Vec<String> {
-    ["openid", "profile", "email", "groups"].map(str::to_owned).to_vec()
+    ["openid", "profile", "email"].map(str::to_owned).to_vec()
 }
 
 fn default_days() -> u32 {

@@ -19,12 +19,18 @@ pub struct Issuers {
 }
 
 /// One issuer.
-#[derive(Debug)]
 pub struct Issuer {
     pub(super) config: IssuerConfig,
     pub(super) secret: Option<String>,
     pub(super) provider: Provider,
     visas: Arc<[VisaIssuer]>,
+}
+
+impl std::fmt::Debug for Issuer {
+    /// Without the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issuer").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 fn now() -> i64 {

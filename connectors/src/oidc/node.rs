@@ -36,7 +36,7 @@ pub struct IssuerDoor {
 }
 
 /// A token of the node for somebody who logged in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// The token.
     pub token: String,
@@ -46,6 +46,13 @@ pub struct Session {
     pub name: String,
     /// How people call them.
     pub called: String,
+}
+
+impl std::fmt::Debug for Session {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A node, by its HTTP address.
