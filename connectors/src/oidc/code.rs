@@ -121,15 +121,13 @@ impl Issuer {
         Ok(url.into())
     }
 
-    /// Redeems the code that came back for what the issuer says of the person.
+    /// What the issuer says of the person whose code was redeemed.
     ///
     /// # Errors
-    /// [`OidcError::Refused`] for a code that the issuer does not accept, and whatever is wrong with
-    /// its token.
-    pub async fn redeem(&self, flow: &Flow, code: &str) -> Result<Assertion, OidcError> {
-        let tokens = self.exchange(flow, code).await?;
-        let id_token = tokens.id_token.ok_or(OidcError::Claim("id_token"))?;
-        self.told(&id_token, tokens.access_token.as_deref(), Some(&flow.nonce)).await
+    /// Whatever is wrong with the ID token.
+    pub async fn browser(&self, flow: &Flow, tokens: &Tokens) -> Result<Assertion, OidcError> {
+        let id_token = tokens.id_token.as_deref().ok_or(OidcError::Claim("id_token"))?;
+        self.told(id_token, tokens.access_token.as_deref(), Some(&flow.nonce)).await
     }
 
     /// What the issuer says of a person who logged in at a terminal. The access token is for the
@@ -137,12 +135,9 @@ impl Issuer {
     ///
     /// # Errors
     /// Whatever is wrong with the ID token.
-    pub async fn terminal(
-        &self,
-        id_token: &str,
-        access_token: Option<&str>,
-    ) -> Result<Assertion, OidcError> {
-        self.told(id_token, access_token, None).await
+    pub async fn terminal(&self, tokens: &Tokens) -> Result<Assertion, OidcError> {
+        let id_token = tokens.id_token.as_deref().ok_or(OidcError::Claim("id_token"))?;
+        self.told(id_token, tokens.access_token.as_deref(), None).await
     }
 
     async fn told(
@@ -161,7 +156,11 @@ impl Issuer {
         self.identify(id_token, nonce, Some(told)).await
     }
 
-    async fn exchange(&self, flow: &Flow, code: &str) -> Result<Tokens, OidcError> {
+    /// Redeems the code that came back.
+    ///
+    /// # Errors
+    /// [`OidcError::Refused`] for a code that the issuer does not accept.
+    pub async fn redeem(&self, flow: &Flow, code: &str) -> Result<Tokens, OidcError> {
         let (provider, config) = (&self.provider, &self.config);
         let metadata = provider.metadata().await?;
         let endpoint = metadata

@@ -94,6 +94,8 @@ pub(super) struct Provider {
     keys: RwLock<Option<(Instant, Arc<Keys>)>>,
     /// When keys were last asked for. Held while asking, so that many tokens are one question.
     asked: Mutex<Option<Instant>>,
+    /// How long it is not asked for keys again.
+    pause: Duration,
 }
 
 impl Provider {
@@ -116,7 +118,13 @@ impl Provider {
             failed: Mutex::default(),
             keys: RwLock::default(),
             asked: Mutex::default(),
+            pause: PAUSE,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn without_pause(self) -> Self {
+        Self { pause: Duration::ZERO, ..self }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -177,7 +185,7 @@ impl Provider {
         let mut asked = self.asked.lock().await;
         // Somebody else may have asked meanwhile.
         let kept = self.kept().await;
-        let soon = asked.is_some_and(|at| at.elapsed() < PAUSE);
+        let soon = asked.is_some_and(|at| at.elapsed() < self.pause);
         if let Some((age, keys)) = kept
             && age < STALE
             && (soon || (age < FRESH && keys.has(algorithm, kid)))

@@ -231,6 +231,29 @@ async fn keys_are_asked_for_once_whatever_tokens_name() {
 }
 
 #[tokio::test]
+async fn a_new_key_is_found_and_an_old_one_forgotten() {
+    let (old, new) = (Key::new(), Key::new());
+    let sets = [(&old, "old"), (&new, "new")];
+    let sets = sets.map(|(key, kid)| json!({"keys": [key.published(kid)]}));
+    let (url, asked) = publisher(sets.to_vec()).await;
+    let client = transport::client().unwrap();
+    let provider = Provider::pinned(client, "https://dac.example".to_owned(), url).without_pause();
+    let has = |kid: &'static str| {
+        let provider = &provider;
+        async move {
+            let keys = provider.keys(Algorithm::ES256, Some(kid)).await.unwrap();
+            keys.has(Algorithm::ES256, Some(kid))
+        }
+    };
+    assert!(has("old").await && has("old").await);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert!(has("new").await && has("new").await);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    // What the issuer does not publish any more signs nothing here.
+    assert!(!has("old").await);
+}
+
+#[tokio::test]
 async fn an_issuer_that_does_not_answer_is_not_asked_again_at_once() {
     let client = transport::client().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

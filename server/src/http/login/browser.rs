@@ -1,6 +1,6 @@
 //! Login in a browser: to the issuer and back.
 
-use super::{Cookie, PATIENCE, cookie};
+use super::{Cookie, PATIENCE, cookie, refused};
 use crate::failure::Failure;
 use crate::http::Door;
 use crate::http::auth::{bearer, check_origin};
@@ -190,7 +190,11 @@ async fn session(
         pkce: Pkce { verifier: kept.verifier },
         redirect: format!("{}/login/callback", logins.base),
     };
-    let assertion = issuer.redeem(&flow, &code).await?;
+    let tokens = issuer.redeem(&flow, &code).await?;
+    let assertion = match issuer.browser(&flow, &tokens).await {
+        Ok(assertion) => assertion,
+        Err(error) => return Err(refused(door, issuer, &tokens, "browser", error).await),
+    };
     let session = door.catalog.begin_session(&assertion, "browser", logins.hours).await?;
     Ok((kept.next, session.token))
 }

@@ -9,13 +9,15 @@ pub(super) use browser::{begin, end, finish};
 pub(super) use me::{administrator, me};
 pub(super) use terminal::{doors, terminal};
 
-use super::Addresses;
+use super::problem::Refusal;
+use super::{Addresses, Door};
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use seal::Seal;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tarn_connectors::oidc::{Issuer, OidcError, Tokens};
 use url::Url;
 
 /// For how long a login in a browser may take.
@@ -96,6 +98,26 @@ impl Logins {
         }
         used.len() < MOST_STATES && used.insert(state.to_owned(), Instant::now()).is_none()
     }
+}
+
+/// A login that is refused. One that names a person, by a token that the issuer did sign, is in the
+/// log.
+async fn refused(
+    door: &Door,
+    issuer: &Issuer,
+    tokens: &Tokens,
+    by: &str,
+    why: OidcError,
+) -> Refusal {
+    let Some(id_token) = &tokens.id_token else { return why.into() };
+    if let Some((name, token)) = issuer.named_in(id_token).await {
+        let url = &issuer.config().url;
+        let noted = door.catalog.note_refused_login((&name, &token), url, by, &why).await;
+        if let Err(error) = noted {
+            return error.into();
+        }
+    }
+    why.into()
 }
 
 /// The value of a cookie.

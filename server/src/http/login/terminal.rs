@@ -1,5 +1,6 @@
 //! Login in a terminal: the terminal goes to the issuer by itself and brings what it was given.
 
+use super::refused;
 use crate::http::Door;
 use crate::http::problem::{Problem, Refusal};
 use axum::Json;
@@ -7,6 +8,7 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
 use serde::Deserialize;
+use tarn_connectors::oidc::Tokens;
 use tarn_connectors::oidc::node::{Doors, IssuerDoor, Session};
 use utoipa::ToSchema;
 
@@ -52,19 +54,14 @@ pub(in crate::http) async fn terminal(
     State(door): State<Door>,
     Json(TerminalLogin { issuer, id_token, access_token }): Json<TerminalLogin>,
 ) -> Result<impl IntoResponse, Refusal> {
-    let (issuers, catalog) = (door.catalog.issuers(), &door.catalog);
+    let issuers = door.catalog.issuers();
     let issuer = issuers.named(Some(&issuer))?;
-    let assertion = match issuer.terminal(&id_token, access_token.as_deref()).await {
+    let tokens = Tokens { id_token: Some(id_token), access_token };
+    let assertion = match issuer.terminal(&tokens).await {
         Ok(assertion) => assertion,
-        Err(error) => {
-            if let Some((name, token)) = issuer.named_in(&id_token).await {
-                let url = &issuer.config().url;
-                catalog.note_refused_login((&name, &token), url, "terminal", &error).await?;
-            }
-            return Err(error.into());
-        }
+        Err(error) => return Err(refused(&door, issuer, &tokens, "terminal", error).await),
     };
-    let session = catalog.begin_session(&assertion, "terminal", door.logins.hours).await?;
+    let session = door.catalog.begin_session(&assertion, "terminal", door.logins.hours).await?;
     let session = Session {
         token: session.token,
         expires_at: session.expires_at,
