@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -154,3 +155,69 @@ cat >/dev/null; kill -QUIT $!; wait $! || true; rm -rf "$D"
         assert process.stdout.readline().strip() == "ready", "PostgreSQL did not start"
         yield f"postgres://lab:secret-word@127.0.0.1:{port}/catalog"
         process.stdin.close()
+
+
+class Provider:
+    """An OpenID provider, and what tests do with it."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def test(self, path, body=None):
+        """One of the provider's doors for tests; its answer as text."""
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(f"{self.url}/test/{path}", data=data, timeout=10) as answer:
+            return answer.read().decode()
+
+    def sign(self, header=None, **claims):
+        """A token of the provider's own key with any claims."""
+        now = int(time.time())
+        base = {"iss": self.url, "sub": "alice", "aud": "urn:tarn:api", "iat": now, "exp": now + 600}
+        claims = {name: value for name, value in {**base, **claims}.items() if value is not None}
+        return self.test("sign", {"header": header or {}, "claims": claims})
+
+    def says(self, **people):
+        """Lets the provider say these claims of people from now on."""
+        self.test("claims", people)
+
+
+@contextlib.contextmanager
+def oidc_provider(folder, redirects=(), strict=False):
+    """A real OpenID provider (npm oidc-provider, see oidc/provider.mjs); a strict one has claims at its userinfo
+    endpoint alone. Without it a test is left out, in CI it
+    fails."""
+    modules = Path(os.environ.get("TARN_NODE_MODULES", ""))
+    node = shutil.which("node")
+    if node is None or not (modules / "oidc-provider").is_dir():
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say("the OpenID provider is missing: scripts/setup.sh installs node and npm's oidc-provider")
+    [port] = free_ports(1)
+    log = Path(folder) / f"oidc-{port}.log"
+    script = Path(__file__).with_name("oidc") / "provider.mjs"
+    with open(log, "wb") as out:
+        process = subprocess.Popen(
+            [node, str(script), str(port), *redirects],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+            env={**os.environ, "TARN_NODE_MODULES": str(modules), "STRICT": str(int(strict))},
+        )
+    provider, until = Provider(f"http://127.0.0.1:{port}"), time.monotonic() + 30
+    try:
+        while True:
+            with contextlib.suppress(urllib.error.URLError, OSError):
+                provider.test("public-key")
+                break
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"the provider did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+        yield provider
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -234,7 +234,8 @@ fn reasons(
         reasons.push(match resource.tier() {
             Tier::Public => format!("{name} may not be read"),
             Tier::Registered => format!(
-                "{name} is a registered dataset: sign in with a token of {} (`tarn token create`) to read it",
+                "{name} is a registered dataset: sign in at {} (`tarn login`), or send a token of it \
+                 (`tarn token create`), to read it",
                 dataset.lab
             ),
             tier if rights.who.is_signed_in() => format!(
@@ -242,8 +243,8 @@ fn reasons(
                  grant ends; ask for one with `tarn access request {name}`"
             ),
             tier => format!(
-                "{name} has the tier {tier}: sign in with a token of {} and ask for access \
-                 (`tarn access request {name}`)",
+                "{name} has the tier {tier}: sign in at {} (`tarn login`), or send a token of it, and \
+                 ask for access (`tarn access request {name}`)",
                 dataset.lab
             ),
         });

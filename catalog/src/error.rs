@@ -1,5 +1,6 @@
 //! Why the catalog refuses or fails.
 
+use tarn_connectors::oidc::OidcError;
 use tarn_schemas::code::{Coded, ErrorCode};
 use tarn_schemas::profile::Violation;
 use thiserror::Error;
@@ -31,6 +32,9 @@ pub enum CatalogError {
     /// No such token, or expired or revoked.
     #[error("the token is not valid: {0}")]
     Unauthenticated(&'static str),
+    /// A login or a token of an issuer is not accepted.
+    #[error("the login is not accepted: {0}")]
+    Login(#[from] OidcError),
     /// The call is malformed: an unknown filter, a name that is none.
     #[error("{0}")]
     Argument(String),
@@ -54,6 +58,9 @@ pub enum CatalogError {
     /// The audit log cannot be signed.
     #[error("the audit log: {0}")]
     Audit(String),
+    /// Visas cannot be signed.
+    #[error("the key of visas: {0}")]
+    VisaKey(String),
     /// The search index fails.
     #[error("search index {place}: {problem}")]
     Index {
@@ -85,10 +92,11 @@ impl Coded for CatalogError {
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Denied(_) => ErrorCode::PermissionDenied,
             Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
+            Self::Login(error) => error.code(),
             Self::Argument(_) => ErrorCode::InvalidArgument,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::Backup(_) => ErrorCode::InvalidData,
-            Self::Policy(_) | Self::Audit(_) => ErrorCode::Internal,
+            Self::Policy(_) | Self::Audit(_) | Self::VisaKey(_) => ErrorCode::Internal,
             Self::Database { .. } | Self::Index { .. } => ErrorCode::Unavailable,
         }
     }

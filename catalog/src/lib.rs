@@ -3,7 +3,9 @@
 //! One [`Catalog`] per lab node over SQLite. Everything that asks for data goes through
 //! [`Catalog::decide`]; every listing takes the [`Principal`](tarn_schemas::Principal) and shows only what it may know.
 
+mod about;
 mod access;
+mod administrators;
 mod ark;
 pub mod audit;
 mod chunk_index;
@@ -18,7 +20,9 @@ mod fill;
 mod harvest;
 mod inputs;
 mod invitations;
+mod key_file;
 mod lineage;
+mod logins;
 pub mod model;
 mod peers;
 mod people;
@@ -31,28 +35,35 @@ mod render;
 pub mod schema_text;
 mod search;
 mod secret;
+mod sessions;
 mod store;
 mod tables;
 mod tokens;
 mod versions;
+mod visa_key;
+mod visas;
 
+pub use about::About;
 pub use chunk_index::ChunkIndex;
 pub use decision::{Action, Decision, Obligation};
 pub use doi::{Doi, DoiState, DoiTask};
 pub use error::CatalogError;
 pub use harvest::Place;
+pub use logins::LoginPerson;
 pub use model::*;
 pub use policy::subject;
 pub use prefill::prefill;
 pub use render::render_yaml;
 pub use search::Cursor;
 pub use secret::new_peer_secret;
+pub use sessions::Session;
 
 use audit::{Act, Said};
 use sqlx::Row;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use store::{Database, Engine};
+use tarn_connectors::oidc::Issuers;
 use tarn_schemas::LabName;
 use tarn_schemas::profile::community::Community;
 
@@ -77,6 +88,9 @@ struct Inner {
     lab: LabName,
     policies: policy::Policies,
     signer: audit::Signer,
+    visa_signer: visa_key::VisaSigner,
+    /// Set once, by the node that serves.
+    issuers: OnceLock<Issuers>,
 }
 
 impl Catalog {
@@ -192,6 +206,11 @@ impl Catalog {
         // A new id: an index that was made after the backup knows changes that are not in it.
         let id = uuid::Uuid::new_v4().simple().to_string();
         database.fill(open_backup(backup)?, &id).await?;
+        // Who logged out after the backup was made is not to be let in again by it.
+        sqlx::query("DELETE FROM login_session")
+            .execute(database.pool())
+            .await
+            .map_err(|error| database.error(&error))?;
         Self::with_database(folder, database).await
     }
 
@@ -212,7 +231,19 @@ impl Catalog {
         let chunks = ChunkIndex::new(folder.join("chunks"));
         let profiles = profiles::Profiles::new(folder.join("profiles"));
         let signer = audit::Signer::new(folder);
-        let inner = Inner { database, index, chunks, profiles, lab, policies, signer };
+        let visa_signer = visa_key::VisaSigner::new(folder);
+        let issuers = OnceLock::new();
+        let inner = Inner {
+            database,
+            index,
+            chunks,
+            profiles,
+            lab,
+            policies,
+            signer,
+            visa_signer,
+            issuers,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

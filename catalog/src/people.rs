@@ -1,6 +1,7 @@
 //! People: what decisions know of them, and what they were granted.
 
 use crate::audit::{Act, Said};
+use crate::logins::forget_login;
 use crate::policy::assurance;
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError, Grant, OWNER, PersonAttributes};
@@ -75,8 +76,9 @@ impl Catalog {
         write.commit().await
     }
 
-    /// Forgets what is known of a person: they are of no group any more, and cleared for nothing.
-    /// False if nothing was known.
+    /// Forgets what is known of a person: they are of no group any more, and cleared for nothing. Their
+    /// sessions end, and they are no administrator; what their issuer says of them counts again when
+    /// they log in again. False if nothing was known.
     pub async fn remove_person(&self, subject: &str) -> Result<bool, CatalogError> {
         let database = &self.inner.database;
         let mut write = database.write().await?;
@@ -85,11 +87,13 @@ impl Catalog {
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
-        if removed.rows_affected() > 0 {
+        let forgotten = forget_login(database, &mut write, subject).await?;
+        let removed = removed.rows_affected() > 0 || forgotten;
+        if removed {
             write.note(Said::new(Act::RemovePerson, OWNER).with("who", subject)).await?;
         }
         write.commit().await?;
-        Ok(removed.rows_affected() > 0)
+        Ok(removed)
     }
 
     /// What is known of somebody, and the datasets that they have a grant for at a moment: what every

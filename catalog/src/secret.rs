@@ -31,6 +31,19 @@ pub fn new_peer_secret() -> String {
     format!("tarn_p_{}", random())
 }
 
+/// How tokens of sessions begin.
+pub(crate) const SESSION: &str = "tarn_s_";
+
+/// A new token of a session.
+pub(crate) fn new_session() -> String {
+    format!("{SESSION}{}", random())
+}
+
+/// A new one-time token for an administrator: `tarn_a_…`.
+pub(crate) fn new_administrator() -> String {
+    format!("tarn_a_{}", random())
+}
+
 /// Hash under which a secret is stored. The secrets are random, so a fast hash is enough: there is
 /// nothing to guess.
 pub(crate) fn hash(secret: &str) -> String {

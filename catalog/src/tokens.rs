@@ -106,8 +106,8 @@ impl Catalog {
         Ok(revoked.rows_affected())
     }
 
-    /// Fails once nothing vouches for a principal any more: a person without a token of that scope
-    /// that is neither revoked nor expired, a visitor from a lab that is no peer any more.
+    /// Fails once nothing vouches for a principal any more: a person without a token or login of that
+    /// scope that is neither ended nor expired, a visitor from a lab that is no peer any more.
     pub async fn check_current(&self, who: &Principal) -> Result<(), CatalogError> {
         const GONE: CatalogError =
             CatalogError::Unauthenticated("it was revoked or has expired; ask for a new one");
@@ -123,15 +123,26 @@ impl Catalog {
                             .is_ok_and(|expires| Utc::now() < expires)
                 };
                 let tokens = self.tokens().await?;
-                tokens.iter().any(|info| info.name == *name && info.scope >= *scope && alive(info))
+                self.login_is_current(name, *scope).await?
+                    || tokens
+                        .iter()
+                        .any(|info| info.name == *name && info.scope >= *scope && alive(info))
             }
         };
         if current { Ok(()) } else { Err(GONE) }
     }
 
-    /// The principal behind a bearer token.
+    /// The principal behind a bearer token: an API token, the token of a session, or the access token
+    /// of an issuer.
     pub async fn authenticate(&self, token: &str) -> Result<Principal, CatalogError> {
         const UNKNOWN: CatalogError = CatalogError::Unauthenticated("it is unknown here");
+        if token.starts_with(secret::SESSION) {
+            return self.authenticate_session(token).await;
+        }
+        // Every signed token begins with an object, `{`, in base64url.
+        if token.starts_with("ey") && !self.issuers().all().is_empty() {
+            return self.authenticate_login(token).await;
+        }
         let id = secret::token_id(token).ok_or(UNKNOWN)?;
         let row = sqlx::query("SELECT * FROM token WHERE id = $1")
             .bind(id)

@@ -7,13 +7,17 @@ import pathlib
 import pyarrow as pa
 import pyarrow.flight as flight
 
+from ._logins import stored_token
 from ._stream import Stream
 from ._wire import statement
 from .errors import InvalidArgument, NotFound, translated
 
 
 def connect(url, token=None):
-    """Connects to a node: `grpc://host:port`, `grpc+tls://host:port`, or the folder of a home."""
+    """Connects to a node: `grpc://host:port`, `grpc+tls://host:port`, or the folder of a home.
+
+    Without a token it is that of `tarn login` at this node, if there is one; with `token=""` there is none.
+    """
     return Lake(url, token)
 
 
@@ -37,7 +41,7 @@ class Lake:
 
     def __init__(self, url, token=None):
         self.url = _address(url)
-        self._token = token
+        self._token = (stored_token(self.url) if token is None else token) or None
         self._client, self._pid = None, None
 
     def __repr__(self):

@@ -60,3 +60,22 @@ def test_a_state_of_another_stream_is_refused():
     with pytest.raises(errors.InvalidArgument, match="seed"):
         stream.load_state(state)
     stream.load_state({**state, "seed": 3})
+
+
+def test_a_stored_login_is_for_its_own_node(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert tarn.connect("grpc://127.0.0.1:8815")._token is None
+    (tmp_path / "tarn").mkdir()
+    stored = tmp_path / "tarn" / "logins.json"
+    logins = {"a": {"flight": "http://127.0.0.1:8815", "token": "t1"}, "b": {"flight": "https://lab:1", "token": "t2"}}
+    stored.write_text(json.dumps({"logins": logins}))
+    assert tarn.connect("grpc://127.0.0.1:8815")._token == "t1"
+    assert tarn.connect("grpc+tls://LAB:1")._token == "t2"
+    # What came by TLS does not leave without it; what was said counts more.
+    for url in ("grpc://lab:1", "grpc+tcp://lab:1", "grpc://127.0.0.1:8816"):
+        assert tarn.connect(url)._token is None, url
+    assert tarn.connect("grpc://127.0.0.1:8815", token="own")._token == "own"
+    assert tarn.connect("grpc://127.0.0.1:8815", token="")._token is None
+    for broken in ("", "[]", "{}", '{"logins": 7}', '{"logins": {"a": 7}}'):
+        stored.write_text(broken)
+        assert tarn.connect("grpc://127.0.0.1:8815")._token is None, broken

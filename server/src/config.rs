@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use tarn_catalog::LabDefaults;
+use tarn_connectors::oidc::{IssuerConfig, Issuers, VisaIssuerConfig};
 use tarn_connectors::registrar::RegistrarConfig;
 use tarn_connectors::{Location, StoreConfig, Stores};
 use tarn_query::EngineConfig;
@@ -45,6 +46,9 @@ pub(crate) struct Config {
     /// Seconds to wait for a peer's first answer.
     #[serde(default = "default_peer_seconds")]
     pub peer_seconds: u64,
+    /// Hours that a login lasts, in a browser or a terminal.
+    #[serde(default = "default_session_hours")]
+    pub session_hours: u32,
     /// What records may leave out.
     #[serde(default)]
     pub defaults: LabDefaults,
@@ -54,6 +58,12 @@ pub(crate) struct Config {
     /// Object stores by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stores: BTreeMap<String, StoreConfig>,
+    /// OpenID providers whose logins are accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<IssuerConfig>,
+    /// Issuers of GA4GH visas that are believed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub visa_issuers: Vec<VisaIssuerConfig>,
 }
 
 fn default_http() -> SocketAddr {
@@ -76,8 +86,15 @@ fn default_peer_seconds() -> u64 {
     30
 }
 
+fn default_session_hours() -> u32 {
+    12
+}
+
+/// Longest life of a login: a month.
+const LONGEST_SESSION_HOURS: u32 = 720;
+
 /// The keys that have an environment variable.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "lab",
     "http",
     "flight",
@@ -88,6 +105,7 @@ const KEYS: [&str; 10] = [
     "memory_mib",
     "partitions",
     "peer_seconds",
+    "session_hours",
 ];
 
 impl Config {
@@ -104,9 +122,12 @@ impl Config {
             memory_mib: default_memory(),
             partitions: 0,
             peer_seconds: default_peer_seconds(),
+            session_hours: default_session_hours(),
             defaults: LabDefaults::default(),
             doi: None,
             stores: BTreeMap::new(),
+            issuers: Vec::new(),
+            visa_issuers: Vec::new(),
         }
     }
 
@@ -164,7 +185,14 @@ impl Config {
                 table.insert(key.to_owned(), value);
             }
         }
-        table.try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))
+        let config: Self = table.try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
+        if !(1..=LONGEST_SESSION_HOURS).contains(&config.session_hours) {
+            return Err(wrong(format!(
+                "session_hours is {}: write 1 to {LONGEST_SESSION_HOURS}",
+                config.session_hours
+            )));
+        }
+        Ok(config)
     }
 
     /// The text of a new `tarn.toml`.
@@ -195,7 +223,13 @@ impl Config {
              # [stores.archive]\n\
              # url = \"s3://bucket\"\n\
              # aws_endpoint = \"https://s3.example.org\"\n\
-             # aws_region = \"us-east-1\"\n",
+             # aws_region = \"us-east-1\"\n\n\
+             # OpenID providers whose logins count here (docs/login.md).\n\
+             # [[issuers]]\n\
+             # name = \"lab\"\n\
+             # url = \"https://sso.example.org/realms/lab\"\n\
+             # client_id = \"tarn\"\n\
+             # client_secret_file = \"sso.secret\"\n",
             self.lab, self.http, self.flight, self.store,
         )
     }
@@ -204,6 +238,13 @@ impl Config {
     pub(crate) fn of_environment(mut self) -> Self {
         self.database = std::env::var("TARN_DATABASE").ok().filter(|url| !url.is_empty());
         self
+    }
+
+    /// The issuers whose logins are accepted. Their secrets are read here, so that only a process that
+    /// serves needs them.
+    pub(crate) fn issuers(&self, home: &Path) -> Result<Issuers, Failure> {
+        Issuers::new(home, &self.issuers, &self.visa_issuers)
+            .map_err(|error| Failure::from(error).at(home.join("tarn.toml").display()))
     }
 
     /// The stores.
@@ -264,6 +305,13 @@ mod tests {
     fn unknown_keys_and_wrong_values_are_refused_by_name() {
         let unknown = Config::parse("lab = \"ornl\"\nhttps = \"x\"", |_| None).unwrap_err();
         assert!(unknown.to_string().contains("https"), "{unknown}");
+        let text = "lab = \"ornl\"\nsession_hours = 0";
+        let wrong = Config::parse(text, |_| None).unwrap_err();
+        assert!(wrong.to_string().contains("session_hours"), "{wrong}");
+        let text = "lab = \"ornl\"\n[[issuers]]\nname = \"a\"\nurl = \"https://a\"\nclient_id = \"t\"\n\
+                    client_secret = \"x\"";
+        let wrong = Config::parse(text, |_| None).unwrap_err();
+        assert!(wrong.to_string().contains("client_secret"), "{wrong}");
         let wrong = Config::parse("lab = \"Ornl\"", |_| None).unwrap_err();
         assert!(wrong.to_string().contains("lab"), "{wrong}");
     }

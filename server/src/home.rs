@@ -23,6 +23,8 @@ pub(crate) struct Home {
     pub stores: Stores,
     /// Where its tables are.
     pub store: Location,
+    /// Where it is.
+    pub folder: PathBuf,
 }
 
 /// The folder that the command line means, and whether it was said.
@@ -58,11 +60,11 @@ impl Home {
         }
         let stores = config.stores();
         let store = config.store_location(&folder)?;
-        Ok(Self { config, catalog, stores, store })
+        Ok(Self { config, catalog, stores, store, folder })
     }
 
-    /// Makes a new home.
-    pub(crate) async fn create(folder: &Path, config: &Config) -> Result<(), Failure> {
+    /// Makes a new home. Returns the one-time token of its first administrator.
+    pub(crate) async fn create(folder: &Path, config: &Config) -> Result<String, Failure> {
         let path = folder.join("tarn.toml");
         if path.exists() {
             return Err(Failure::new(
@@ -73,8 +75,11 @@ impl Home {
         std::fs::create_dir_all(folder.join(&config.store))
             .map_err(|e| io(folder.display(), &e))?;
         let database = config.database.as_deref();
-        Catalog::create_in(folder, database, config.lab.clone(), config.defaults.clone()).await?;
-        std::fs::write(&path, config.template()).map_err(|e| io(path.display(), &e))
+        let (lab, defaults) = (config.lab.clone(), config.defaults.clone());
+        let catalog = Catalog::create_in(folder, database, lab, defaults).await?;
+        let token = catalog.invite_administrator().await?;
+        std::fs::write(&path, config.template()).map_err(|e| io(path.display(), &e))?;
+        Ok(token)
     }
 
     /// Makes a home from a backup. A folder that is a home already is refused.

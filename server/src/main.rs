@@ -12,6 +12,7 @@ mod failure;
 mod fallback;
 mod home;
 mod http;
+mod logins;
 
 use clap::Parser;
 use cli::Cli;

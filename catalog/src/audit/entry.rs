@@ -55,6 +55,16 @@ pub enum Act {
     RegisterDoi,
     /// The catalog was written to a file, with the secrets of peers.
     Backup,
+    /// Somebody logged in at an issuer, or an issuer said something else of them than before.
+    Login,
+    /// Somebody logged out.
+    Logout,
+    /// A one-time token for an administrator was made.
+    InviteAdministrator,
+    /// Somebody asked to become an administrator.
+    ClaimAdministrator,
+    /// Somebody was given visas of their grants.
+    IssueVisas,
 }
 
 impl Act {
@@ -84,6 +94,11 @@ impl Act {
             Self::RequestDoi => "request-doi",
             Self::RegisterDoi => "register-doi",
             Self::Backup => "backup",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::InviteAdministrator => "invite-administrator",
+            Self::ClaimAdministrator => "claim-administrator",
+            Self::IssueVisas => "issue-visas",
         }
     }
 }

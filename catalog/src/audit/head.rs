@@ -3,13 +3,11 @@
 use super::log::{count, hashes};
 use super::{hash_of, hexadecimal, merkle};
 use crate::register::timestamp;
-use crate::{Catalog, CatalogError};
+use crate::{Catalog, CatalogError, key_file};
 use chrono::Utc;
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tarn_schemas::LabName;
@@ -81,39 +79,14 @@ impl Signer {
         let failed = |problem: String| {
             CatalogError::Audit(format!("its key {}: {problem}", self.path.display()))
         };
-        let bytes = match std::fs::read(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.make().map_err(|error| failed(error.to_string()))?;
-                std::fs::read(&self.path)
-            }
-            read => read,
-        };
-        let bytes = bytes.map_err(|error| failed(error.to_string()))?;
+        let bytes = key_file::read_or_make(&self.path, || {
+            Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+        })
+        .map_err(|error| failed(error.to_string()))?;
         let key = Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| {
             failed("this is no Ed25519 key; put the file back that was there".to_owned())
         })?;
         Ok(self.key.get_or_init(|| key))
-    }
-
-    /// Makes the file, unless another process does at the same time.
-    fn make(&self) -> std::io::Result<()> {
-        let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
-            .map_err(|_| std::io::Error::other("the system gives no random numbers"))?;
-        let mut options = File::options();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let own = self.path.with_extension(format!("key.{}", uuid::Uuid::new_v4().simple()));
-        let mut file = options.open(&own)?;
-        file.write_all(key.as_ref())?;
-        file.sync_all()?;
-        // A link is made whole or not at all, and never over what is there.
-        let linked = std::fs::hard_link(&own, &self.path);
-        std::fs::remove_file(&own)?;
-        match linked {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
-        }
     }
 }
 

@@ -66,6 +66,11 @@ impl Rights {
         self
     }
 
+    /// What is known of them, and the datasets that they have a grant for.
+    pub(crate) fn known(&self) -> (&PersonAttributes, &BTreeSet<String>) {
+        (&self.attributes, &self.grants)
+    }
+
     /// Whether they are of a group.
     pub(crate) fn is_in(&self, group: &str) -> bool {
         self.attributes.groups.contains(group)
@@ -118,7 +123,12 @@ impl Catalog {
         if !who.is_signed_in() || *who == Principal::Owner {
             return Ok(bare);
         }
-        let (attributes, grants) = self.known_of(&bare.id, &timestamp(Utc::now())).await?;
+        let (mut attributes, mut grants) = self.known_of(&bare.id, &timestamp(Utc::now())).await?;
+        if let Principal::Person { name, .. } = who
+            && let Some(login) = self.current_login(name).await?
+        {
+            login.add_to(&mut attributes, &mut grants, Utc::now());
+        }
         let grants = grants.into_iter().map(|name| format!("{}.{name}", self.lab())).collect();
         Ok(bare.with(attributes, grants))
     }

@@ -171,6 +171,37 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("note", Text),
         ],
     ),
+    (
+        "login",
+        &[
+            ("name", Text),
+            ("issuer", Text),
+            ("sub", Text),
+            ("called", Text),
+            ("attributes", Text),
+            ("visas", Text),
+            ("scope", Text),
+            ("issued_at", Integer),
+            ("valid_until", Text),
+        ],
+    ),
+    (
+        "login_session",
+        &[
+            ("secret_hash", Text),
+            ("name", Text),
+            ("door", Text),
+            ("created_at", Text),
+            ("expires_at", Text),
+            ("ended_at", Text),
+        ],
+    ),
+    ("login_used", &[("token_hash", Text), ("expires_at", Text)]),
+    ("administrator", &[("name", Text), ("since", Text)]),
+    (
+        "administrator_token",
+        &[("secret_hash", Text), ("expires_at", Text), ("used_at", Text), ("used_by", Text)],
+    ),
 ];
 
 /// The first line of a backup.

@@ -1,7 +1,9 @@
 //! The command line, as people type it.
 
+mod login;
 mod steward;
 
+pub(crate) use login::{Login, Logout};
 pub(crate) use steward::{Access, Audit, Backup, DoiCommand, DraftCommand, Restore, Retract, User};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -39,6 +41,7 @@ Examples:
   tarn register sst.yaml
   tarn ingest data/*.nc --dataset sst       copy into Delta, or --in-place
   tarn serve
+  tarn login --server https://lake.example.org
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 refused by policy, 4 not found, 5 invalid data or record,
 6 partial result.";
@@ -71,6 +74,10 @@ pub(crate) enum Command {
     Stream(Stream),
     /// Serve HTTP and Flight
     Serve(Serve),
+    /// Log in at a node, from a terminal
+    Login(Login),
+    /// End a login
+    Logout(Logout),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(Token),

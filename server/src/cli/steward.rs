@@ -130,9 +130,12 @@ Example:
         #[arg(long = "terms", value_name = "SHA256")]
         terms: Vec<String>,
     },
-    /// List people
+    /// List people, by what the operator or their issuer says of them
     #[command(after_help = "Example:\n  tarn user list")]
     List,
+    /// Print a one-time token that makes whoever logs in and shows it an administrator
+    #[command(after_help = "Example:\n  tarn user invite")]
+    Invite,
     /// Forget what is known of a person: of no group, cleared for nothing
     #[command(after_help = "Example:\n  tarn user revoke ann")]
     Revoke {

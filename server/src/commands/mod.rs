@@ -10,6 +10,7 @@ mod export;
 mod ingest;
 mod init;
 mod inspect;
+mod login;
 mod peer;
 mod record;
 mod register;
@@ -79,6 +80,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Retract(args) => access::retract(&context, &args).await,
         Command::Backup(args) => backup::backup(&context, &args).await,
         Command::Restore(args) => backup::restore(&context, &args).await,
+        Command::Login(args) => Box::pin(login::login(&context, &args)).await,
+        Command::Logout(args) => login::logout(&context, &args).await,
         Command::Token(args) => token::run(&context, args).await,
         Command::Peer(args) => peer::run(&context, args).await,
     }

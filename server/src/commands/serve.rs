@@ -19,6 +19,7 @@ const SIGNING: Duration = Duration::from_secs(10);
 /// Serves HTTP and Flight until Ctrl-C or SIGTERM; running answers are finished first.
 pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
+    home.catalog.accept_logins_of(home.config.issuers(&home.folder)?);
     let engine = home.engine()?;
     let http_listener = listen("HTTP", "TARN_HTTP", home.config.http).await?;
     let flight_listener = listen("Flight", "TARN_FLIGHT", home.config.flight).await?;
@@ -37,7 +38,11 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
             engine.clone(),
             home.catalog.clone(),
             home.stores.clone(),
-            home.config.public_http(),
+            http::Addresses {
+                http: home.config.public_http(),
+                flight: home.config.public_flight(),
+            },
+            home.config.session_hours,
             registrar.clone(),
         ),
     )

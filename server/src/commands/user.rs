@@ -5,7 +5,8 @@ use crate::cli::User;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::text_table;
-use tarn_catalog::PersonAttributes;
+use std::collections::BTreeMap;
+use tarn_catalog::{LoginPerson, PersonAttributes};
 use tarn_schemas::{ErrorCode, LabName, Principal, Scope};
 
 /// Says, lists and forgets what is known of people.
@@ -43,32 +44,50 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
             ));
         }
         User::List => {
-            let people = home.catalog.people().await?;
+            let people = everybody(&home).await?;
             if context.json {
-                let people: Vec<_> = people
-                    .iter()
-                    .map(|(subject, attributes)| {
-                        serde_json::json!({"subject": subject, "attributes": attributes})
-                    })
-                    .collect();
                 say!("{}", serde_json::json!(people));
                 return Ok(());
             }
             let list = |values: &std::collections::BTreeSet<String>| {
                 values.iter().cloned().collect::<Vec<_>>().join(", ")
             };
-            let rows = people.iter().map(|(subject, person)| {
+            let rows = people.iter().map(|Known { subject, attributes: person, login }| {
+                let told = login.as_ref().map(|login| login.attributes.clone()).unwrap_or_default();
                 vec![
                     subject.clone(),
-                    list(&person.groups),
-                    person.assurance.clone().unwrap_or_default(),
+                    login.as_ref().map(|login| login.called.clone()).unwrap_or_default(),
+                    list(&person.groups.union(&told.groups).cloned().collect()),
+                    person.assurance.clone().or(told.assurance).unwrap_or_default(),
                     list(&person.clearances),
                     list(&person.countries),
                     if person.us_person { "yes" } else { "" }.to_owned(),
+                    login.as_ref().map(|login| login.issuer.clone()).unwrap_or_default(),
                 ]
             });
-            let heads = ["who", "groups", "assurance", "clearances", "countries", "US person"];
+            let heads = [
+                "who",
+                "called",
+                "groups",
+                "assurance",
+                "clearances",
+                "countries",
+                "US person",
+                "issuer",
+            ];
             say_part!("{}", text_table(&heads, rows));
+        }
+        User::Invite => {
+            let token = home.catalog.invite_administrator().await?;
+            if context.json {
+                say!("{}", serde_json::json!({"administrator_token": token}));
+            } else {
+                say!("{token}");
+            }
+            context.note(
+                "Whoever logs in and shows it within seven days becomes an administrator: \
+                 tarn login --administrator TOKEN",
+            );
         }
         User::Revoke { name } => {
             let subject = tarn_catalog::subject(&principal(&name)?);
@@ -86,6 +105,29 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
         }
     }
     Ok(())
+}
+
+/// What is known of somebody.
+#[derive(serde::Serialize)]
+struct Known {
+    subject: String,
+    attributes: PersonAttributes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<LoginPerson>,
+}
+
+/// Everybody of whom the operator or an issuer said something.
+async fn everybody(home: &Home) -> Result<Vec<Known>, Failure> {
+    let mut known: BTreeMap<String, (PersonAttributes, Option<LoginPerson>)> = BTreeMap::new();
+    for (subject, attributes) in home.catalog.people().await? {
+        known.entry(subject).or_default().0 = attributes;
+    }
+    for login in home.catalog.logins().await? {
+        let subject = format!("person:{}", login.name);
+        known.entry(subject).or_default().1 = Some(login);
+    }
+    let people = known.into_iter();
+    Ok(people.map(|(subject, (attributes, login))| Known { subject, attributes, login }).collect())
 }
 
 /// The person that a name on the command line means: `ann` of this lab, `bob@anl` of a peer.

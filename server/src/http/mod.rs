@@ -9,12 +9,14 @@ mod dois;
 mod drafts;
 mod exports;
 mod health;
+mod login;
 mod oai;
 mod openapi;
 mod page;
 mod problem;
 mod search;
 mod sql;
+mod visas;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -48,21 +50,32 @@ pub(crate) struct Door {
     registrar: Option<Arc<dyn Registrar>>,
     queries: Arc<Semaphore>,
     requests: Arc<AtomicU64>,
+    logins: Arc<login::Logins>,
 }
 
-/// All routes.
+/// Addresses that others reach this node at.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    pub(crate) http: String,
+    pub(crate) flight: String,
+}
+
+/// All routes. A login lasts for so many hours.
 pub(crate) fn router(
     engine: Engine,
     catalog: Catalog,
     stores: Stores,
-    base: String,
+    addresses: Addresses,
+    session_hours: u32,
     registrar: Option<Arc<dyn Registrar>>,
 ) -> Router {
+    let logins = login::Logins::new(&addresses, session_hours);
     let door = Door {
         engine,
         catalog,
         stores,
-        base,
+        base: addresses.http,
+        logins: Arc::new(logins),
         registrar,
         queries: Arc::new(Semaphore::new(QUERIES)),
         requests: Arc::default(),
@@ -89,6 +102,14 @@ pub(crate) fn router(
         .route("/api/v1/access/requests/{id}/approve", post(access::approve))
         .route("/api/v1/access/requests/{id}/deny", post(access::deny))
         .route("/api/v1/access/grants/{id}/revoke", post(access::revoke))
+        .route("/api/v1/access/visas", get(visas::mine))
+        .route("/.well-known/jwks.json", get(visas::keys))
+        .route("/login", get(login::begin))
+        .route("/login/callback", get(login::finish))
+        .route("/logout", post(login::end))
+        .route("/api/v1/login", get(login::doors).post(login::terminal))
+        .route("/api/v1/me", get(login::me))
+        .route("/api/v1/administrators", post(login::administrator))
         .route("/api/v1/drafts", get(drafts::list))
         .route("/api/v1/drafts/{name}", get(drafts::one).put(drafts::save).delete(drafts::delete))
         .route("/api/v1/drafts/{name}/submit", post(drafts::submit))

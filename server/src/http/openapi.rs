@@ -1,7 +1,8 @@
 //! The description of the API.
 
 use super::{
-    access, audit, data, datasets, dois, drafts, exports, health, oai, problem, search, sql,
+    access, audit, data, datasets, dois, drafts, exports, health, login, oai, problem, search, sql,
+    visas,
 };
 use axum::Json;
 use utoipa::OpenApi;
@@ -32,6 +33,15 @@ use utoipa::OpenApi;
         access::approve,
         access::deny,
         access::revoke,
+        visas::mine,
+        visas::keys,
+        login::browser::begin,
+        login::browser::finish,
+        login::browser::end,
+        login::terminal::doors,
+        login::terminal::terminal,
+        login::me::me,
+        login::me::administrator,
         drafts::list,
         drafts::one,
         drafts::save,
@@ -48,7 +58,12 @@ use utoipa::OpenApi;
         health::ready,
         health::metrics
     ),
-    components(schemas(problem::Problem, sql::SqlRequest))
+    components(schemas(
+        problem::Problem,
+        sql::SqlRequest,
+        login::terminal::TerminalLogin,
+        login::me::OneTime
+    ))
 )]
 struct Api;
 
@@ -65,7 +80,14 @@ mod tests {
     fn the_document_is_openapi_3_1_and_knows_every_route_of_the_api() {
         let json = serde_json::to_value(Api::openapi()).unwrap();
         assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));
-        for path in ["/api/v1/sql", "/api/v1/search", "/api/v1/datasets", "/healthz"] {
+        for path in [
+            "/api/v1/sql",
+            "/api/v1/search",
+            "/api/v1/datasets",
+            "/healthz",
+            "/login",
+            "/api/v1/me",
+        ] {
             assert!(json["paths"].get(path).is_some(), "{path}");
         }
     }

@@ -172,7 +172,7 @@ pub(crate) async fn resolve(
     Ok((StatusCode::FOUND, [(header::LOCATION, page)]).into_response())
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

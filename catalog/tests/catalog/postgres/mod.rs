@@ -8,6 +8,8 @@ mod audit;
 mod drafts;
 #[path = "../identity.rs"]
 mod identity;
+#[path = "../logins.rs"]
+mod logins;
 #[path = "../policy.rs"]
 mod policy;
 #[path = "../registration.rs"]

@@ -10,6 +10,8 @@ mod drafts;
 mod durability;
 #[path = "../identity.rs"]
 mod identity;
+#[path = "../logins.rs"]
+mod logins;
 #[path = "../policy.rs"]
 mod policy;
 #[path = "../registration.rs"]

@@ -1,0 +1,195 @@
+//! Sessions: what a browser or a terminal has of a login.
+
+use crate::audit::{Act, Said};
+use crate::logins::{put_session_login, told};
+use crate::register::timestamp;
+use crate::{Catalog, CatalogError, LoginPerson, secret};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::Row;
+use tarn_connectors::oidc::{Assertion, OidcError, SKEW};
+use tarn_schemas::Principal;
+
+/// A session that has just begun. Its token is stored nowhere.
+#[derive(Clone)]
+pub struct Session {
+    /// The token: `tarn_s_…`.
+    pub token: String,
+    /// Until when, RFC 3339.
+    pub expires_at: String,
+    /// Whose it is.
+    pub person: LoginPerson,
+}
+
+impl std::fmt::Debug for Session {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("person", &self.person.name).finish_non_exhaustive()
+    }
+}
+
+impl Catalog {
+    /// Begins a session for somebody whose login was accepted, by a door (`browser`, `terminal`), for
+    /// some hours. A token logs in once.
+    ///
+    /// # Errors
+    /// [`OidcError::Replayed`] for a token that somebody logged in with before.
+    pub async fn begin_session(
+        &self,
+        assertion: &Assertion,
+        door: &str,
+        hours: u32,
+    ) -> Result<Session, CatalogError> {
+        let database = &self.inner.database;
+        let now = Utc::now();
+        let expires_at = timestamp(now + TimeDelta::hours(i64::from(hours.max(1))));
+        let over = assertion.expires.saturating_add(SKEW);
+        let over = timestamp(DateTime::from_timestamp(over, 0).unwrap_or(DateTime::<Utc>::MAX_UTC));
+        let mut write = database.write().await?;
+        for statement in [
+            "DELETE FROM login_used WHERE expires_at <= $1",
+            "DELETE FROM login_session WHERE expires_at <= $1",
+        ] {
+            sqlx::query(statement)
+                .bind(timestamp(now))
+                .execute(&mut *write.transaction)
+                .await
+                .map_err(|error| database.error(&error))?;
+        }
+        let first = sqlx::query(
+            "INSERT INTO login_used (token_hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(&assertion.token)
+        .bind(over)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        if first.rows_affected() == 0 {
+            let said = refused(&assertion.name, &assertion.issuer, door, &OidcError::Replayed);
+            write.note(said).await?;
+            write.commit().await?;
+            return Err(OidcError::Replayed.into());
+        }
+        let person = put_session_login(database, &mut write, assertion, expires_at.clone()).await?;
+        let token = secret::new_session();
+        sqlx::query(
+            "INSERT INTO login_session (secret_hash, name, door, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(secret::hash(&token))
+        .bind(&person.name)
+        .bind(door)
+        .bind(timestamp(now))
+        .bind(&expires_at)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        write.note(told(&person, door).with("until", expires_at.as_str())).await?;
+        write.commit().await?;
+        Ok(Session { token, expires_at, person })
+    }
+
+    /// Writes to the log that a login was refused that names a person: once for each token, by its
+    /// SHA-256, so that nobody fills the log with one.
+    pub async fn note_refused_login(
+        &self,
+        (name, token): (&str, &str),
+        issuer: &str,
+        door: &str,
+        why: &OidcError,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let until = timestamp(Utc::now() + TimeDelta::days(1));
+        let mut write = database.write().await?;
+        let first = sqlx::query(
+            "INSERT INTO login_used (token_hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(token)
+        .bind(until)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        if first.rows_affected() == 0 {
+            return Ok(());
+        }
+        write.note(refused(name, issuer, door, why)).await?;
+        write.commit().await
+    }
+
+    /// The principal of a session.
+    pub(crate) async fn authenticate_session(
+        &self,
+        token: &str,
+    ) -> Result<Principal, CatalogError> {
+        const UNKNOWN: CatalogError = CatalogError::Unauthenticated("it is unknown here");
+        let database = &self.inner.database;
+        // Looked up by the hash of what was sent: how long that takes says nothing of the token.
+        let row = sqlx::query(
+            "SELECT name, expires_at, ended_at FROM login_session WHERE secret_hash = $1",
+        )
+        .bind(secret::hash(token))
+        .fetch_optional(database.pool())
+        .await
+        .map_err(|error| database.error(&error))?
+        .ok_or(UNKNOWN)?;
+        let ended: Option<String> =
+            row.try_get("ended_at").map_err(|error| database.error(&error))?;
+        if ended.is_some() {
+            return Err(CatalogError::Unauthenticated("this session was logged out; log in again"));
+        }
+        if database.text(&row, "expires_at")? <= timestamp(Utc::now()) {
+            return Err(CatalogError::Unauthenticated(
+                "the login has expired; log in again (`tarn login`)",
+            ));
+        }
+        let name = database.text(&row, "name")?;
+        let login = self.login(&name).await?.ok_or(UNKNOWN)?;
+        Ok(Principal::Person { name, scope: self.scope_of(&login).await? })
+    }
+
+    /// Ends the session of a token. False if there is none that lasts.
+    pub async fn end_session(&self, token: &str) -> Result<bool, CatalogError> {
+        let database = &self.inner.database;
+        let (now, hash) = (timestamp(Utc::now()), secret::hash(token));
+        let mut write = database.write().await?;
+        let row = sqlx::query(
+            "SELECT name FROM login_session WHERE secret_hash = $1 AND ended_at IS NULL AND expires_at > $2",
+        )
+        .bind(&hash)
+        .bind(&now)
+        .fetch_optional(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        let Some(row) = row else { return Ok(false) };
+        let name = database.text(&row, "name")?;
+        sqlx::query("UPDATE login_session SET ended_at = $2 WHERE secret_hash = $1")
+            .bind(&hash)
+            .bind(&now)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        // What runs for the person ends too, unless another session of theirs goes on.
+        sqlx::query(
+            "UPDATE login SET valid_until = coalesce(
+                 (SELECT max(expires_at) FROM login_session
+                  WHERE login_session.name = login.name AND ended_at IS NULL), $2)
+             WHERE name = $1",
+        )
+        .bind(&name)
+        .bind(&now)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        write.note(Said::new(Act::Logout, format!("person:{name}"))).await?;
+        write.commit().await?;
+        Ok(true)
+    }
+}
+
+/// What the log says of a login that names a person and is refused.
+fn refused(name: &str, issuer: &str, door: &str, why: &OidcError) -> Said {
+    Said::new(Act::Login, format!("person:{name}"))
+        .refused()
+        .with("issuer", issuer)
+        .with("door", door)
+        .with("why", why.to_string())
+}

@@ -1,0 +1,192 @@
+//! What a login says of a person, in the words of the lab.
+
+use super::claims::{Checked, text, texts};
+use super::{IssuerConfig, VisaGrants};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use tarn_schemas::Scope;
+
+/// Longest value that is taken over, and most of a kind.
+const LONGEST: usize = 160;
+const MOST: usize = 200;
+
+/// What an accepted token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assertion {
+    /// Name of the issuer here.
+    pub issuer_name: String,
+    /// URL of the issuer.
+    pub issuer: String,
+    /// The person, as the issuer names them.
+    pub sub: String,
+    /// The person, as this lab names them: see [`subject_name`].
+    pub name: String,
+    /// How people call them. Nothing is decided by it.
+    pub called: String,
+    /// Groups, with the issuer's prefix.
+    pub groups: BTreeSet<String>,
+    /// Affiliations, such as `ornl.gov`.
+    pub affiliations: BTreeSet<String>,
+    /// `low`, `medium` or `high`.
+    pub assurance: Option<String>,
+    /// The widest thing that the issuer's groups let them do.
+    pub scope: Scope,
+    /// The widest thing that this token may be used for, where it says so (`tarn:read`, …).
+    pub limit: Option<Scope>,
+    /// When it was issued, in seconds.
+    pub issued: i64,
+    /// When it ends, in seconds.
+    pub expires: i64,
+    /// What GA4GH visas in it grant.
+    pub visas: VisaGrants,
+    /// SHA-256 of the token, in hexadecimal, to know it again.
+    pub token: String,
+}
+
+/// The name of a person at an issuer, for grants, attributes and the audit log. It is made of the
+/// issuer's URL and the subject, which never change hands, unlike names and mail addresses; persons of
+/// two issuers never have the same.
+pub fn subject_name(issuer: &str, sub: &str) -> String {
+    let mut hash = Sha256::new();
+    // The length keeps ("a", "bc") apart from ("ab", "c").
+    hash.update(u64::try_from(issuer.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(issuer.as_bytes());
+    hash.update(sub.as_bytes());
+    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("login:{}", digits.get(..32).unwrap_or_default())
+}
+
+/// SHA-256 of a text in hexadecimal.
+pub(super) fn fingerprint(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Assertion {
+    /// What claims that were checked say.
+    pub(super) fn new(
+        config: &IssuerConfig,
+        token: &str,
+        checked: Checked,
+        claims: &Map<String, Value>,
+        visas: VisaGrants,
+    ) -> Self {
+        let own: BTreeSet<String> =
+            config.claims.groups.iter().flat_map(|name| texts(claims.get(name))).collect();
+        let is_in =
+            |group: &Option<String>| group.as_ref().is_some_and(|group| own.contains(group));
+        let scope = if is_in(&config.admin_group) {
+            Scope::Admin
+        } else if is_in(&config.write_group) {
+            Scope::Write
+        } else {
+            Scope::Read
+        };
+        let prefix = config.prefix();
+        let affiliations = texts(claims.get(&config.claims.affiliations));
+        let domain = |value: &String| {
+            value.rsplit_once('@').map_or(value.as_str(), |(_, domain)| domain).to_owned()
+        };
+        let called = text(claims, &config.claims.name)
+            .or_else(|| text(claims, "preferred_username"))
+            .unwrap_or(&checked.sub);
+        Self {
+            issuer_name: config.name.clone(),
+            issuer: config.url.clone(),
+            name: subject_name(&config.url, &checked.sub),
+            called: called.chars().filter(|c| !c.is_control()).take(LONGEST).collect(),
+            groups: plain(own.iter().cloned())
+                .iter()
+                .map(|group| format!("{prefix}{group}"))
+                .collect(),
+            affiliations: plain(affiliations.iter().map(domain)),
+            assurance: config.level(texts(claims.get(&config.claims.assurance))),
+            scope,
+            limit: limit(claims),
+            issued: checked.issued,
+            expires: checked.expires,
+            sub: checked.sub,
+            visas,
+            token: fingerprint(token),
+        }
+    }
+}
+
+/// Values as they may stand in attributes; others are left out, because a shortened one could be
+/// the name of another group.
+fn plain(values: impl Iterator<Item = String>) -> BTreeSet<String> {
+    let fits = |value: &String| {
+        !value.trim().is_empty() && value.len() <= LONGEST && !value.chars().any(char::is_control)
+    };
+    values.filter(fits).take(MOST).collect()
+}
+
+/// What the token's own scopes limit it to. One that names none of ours says nothing about it.
+fn limit(claims: &Map<String, Value>) -> Option<Scope> {
+    let scopes = [claims.get("scope"), claims.get("scp")];
+    let named = scopes.into_iter().flat_map(texts);
+    let known = |scope: &str| match scope {
+        "tarn:read" => Some(Scope::Read),
+        "tarn:write" => Some(Scope::Write),
+        "tarn:admin" => Some(Scope::Admin),
+        _ => None,
+    };
+    named.flat_map(|list| list.split(' ').filter_map(known).collect::<Vec<_>>()).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn said(config: Value, claims: Value) -> Assertion {
+        let mut base = json!({"name": "lab", "url": "https://sso.lab.gov", "client_id": "tarn"});
+        base.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+        let config: IssuerConfig = serde_json::from_value(base).unwrap();
+        let checked = Checked { sub: "u1".to_owned(), issued: 1, expires: 2 };
+        let claims = claims.as_object().unwrap().clone();
+        Assertion::new(&config, "token", checked, &claims, VisaGrants::default())
+    }
+
+    #[test]
+    fn one_sub_at_two_issuers_is_two_people() {
+        let one = subject_name("https://a.gov", "alice");
+        assert_eq!(one, subject_name("https://a.gov", "alice"));
+        assert_eq!(one.len(), "login:".len() + 32);
+        for (issuer, sub) in
+            [("https://b.gov", "alice"), ("https://a.gov", "Alice"), ("https://a.gova", "lice")]
+        {
+            assert_ne!(one, subject_name(issuer, sub), "{issuer} {sub}");
+        }
+    }
+
+    #[test]
+    fn groups_carry_the_issuer_unless_the_operator_says_otherwise() {
+        let claims = json!({"groups": ["dac", "staff", 7, "", "a\nb"], "entitlements": "urn:x",
+            "name": "Ann", "email": "ann@lab.gov",
+            "eduperson_scoped_affiliation": ["member@ornl.gov", "anl.gov"]});
+        let ann = said(json!({}), claims.clone());
+        let groups: Vec<&str> = ann.groups.iter().map(String::as_str).collect();
+        assert_eq!(groups, ["lab:dac", "lab:staff"]);
+        assert_eq!(ann.affiliations, ["anl.gov", "ornl.gov"].map(str::to_owned).into());
+        assert_eq!((ann.called.as_str(), ann.scope, ann.limit), ("Ann", Scope::Read, None));
+        let own = json!({"group_prefix": "", "write_group": "staff",
+            "claims": {"groups": ["groups", "entitlements"]}});
+        let ann = said(own, claims);
+        assert!(ann.groups.contains("dac") && ann.groups.contains("urn:x"));
+        assert_eq!(ann.scope, Scope::Write);
+    }
+
+    #[test]
+    fn scopes_of_a_token_limit_it() {
+        for (claims, expected) in [
+            (json!({"scope": "openid tarn:read"}), Some(Scope::Read)),
+            (json!({"scope": "tarn:read tarn:write"}), Some(Scope::Write)),
+            (json!({"scp": ["tarn:read"]}), Some(Scope::Read)),
+            (json!({"scope": "openid tarn:root"}), None),
+            (json!({}), None),
+        ] {
+            assert_eq!(said(json!({}), claims.clone()).limit, expected, "{claims}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Login in a terminal: device code (RFC 8628).
+
+use super::code::{Refusal, Tokens};
+use super::provider::{Metadata, discover};
+use super::{OidcError, transport};
+use reqwest::Client;
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// Seconds between two questions where the issuer does not say, and by how much to slow down.
+const INTERVAL: u64 = 5;
+/// An issuer that asks for longer waits, or says that a code is good for longer, is not believed.
+const LONGEST_INTERVAL: u64 = 60;
+const LONGEST_LIFE: u64 = 3600;
+
+/// What the person is told.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DeviceCode {
+    device_code: String,
+    /// What they type.
+    pub user_code: String,
+    /// Where.
+    pub verification_uri: String,
+    /// The same with the code in it.
+    #[serde(default)]
+    pub verification_uri_complete: Option<String>,
+    /// For how many seconds.
+    pub expires_in: u64,
+    #[serde(default)]
+    interval: Option<u64>,
+}
+
+/// A login in a terminal on its way.
+#[derive(Debug)]
+pub struct DeviceLogin {
+    client: Client,
+    issuer: String,
+    client_id: String,
+    metadata: Metadata,
+    /// What the person is told.
+    pub code: DeviceCode,
+}
+
+impl DeviceLogin {
+    /// Asks an issuer for a code.
+    ///
+    /// # Errors
+    /// [`OidcError::Unreachable`] if the issuer does not answer or has no login for terminals;
+    /// [`OidcError::Refused`] if it does not know the client.
+    pub async fn begin(
+        issuer: &str,
+        client_id: &str,
+        scopes: &[String],
+    ) -> Result<Self, OidcError> {
+        super::config::check_url(issuer)
+            .map_err(|problem| OidcError::unreachable(issuer, problem))?;
+        let client = transport::client()?;
+        let metadata = discover(&client, issuer).await?;
+        let endpoint = metadata.device_authorization_endpoint.as_deref().ok_or_else(|| {
+            OidcError::unreachable(issuer, "it has no login for terminals; log in with a browser")
+        })?;
+        let form = [("client_id", client_id), ("scope", &scopes.join(" "))];
+        let (status, body) = transport::send(client.post(endpoint).form(&form), issuer).await?;
+        if !status.is_success() {
+            return Err(match serde_json::from_slice::<Refusal>(&body) {
+                Ok(refusal) => refusal.into(),
+                Err(_) => OidcError::unreachable(issuer, format!("it answers {status}")),
+            });
+        }
+        let code: DeviceCode =
+            serde_json::from_slice(&body).map_err(|error| OidcError::unreachable(issuer, error))?;
+        // It is printed, and a terminal obeys control characters.
+        let shown = [Some(&code.user_code), Some(&code.verification_uri)];
+        let shown = shown.into_iter().chain([code.verification_uri_complete.as_ref()]).flatten();
+        if shown.into_iter().any(|text| text.chars().any(char::is_control)) {
+            return Err(OidcError::unreachable(issuer, "its code cannot be shown"));
+        }
+        let (issuer, client_id) = (issuer.to_owned(), client_id.to_owned());
+        Ok(Self { client, issuer, client_id, metadata, code })
+    }
+
+    /// Waits until the person has confirmed; what the issuer gives then.
+    ///
+    /// # Errors
+    /// [`OidcError::TooLate`] if they did not in time, [`OidcError::Refused`] if they refused.
+    pub async fn wait(self) -> Result<Tokens, OidcError> {
+        let endpoint = self
+            .metadata
+            .token_endpoint
+            .as_deref()
+            .ok_or_else(|| OidcError::unreachable(&self.issuer, "it has no token endpoint"))?;
+        let life = Duration::from_secs(self.code.expires_in.min(LONGEST_LIFE));
+        let mut pause = self.code.interval.unwrap_or(INTERVAL).clamp(1, LONGEST_INTERVAL);
+        let began = Instant::now();
+        loop {
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+            if began.elapsed() >= life {
+                return Err(OidcError::TooLate);
+            }
+            let form = [
+                ("grant_type", GRANT),
+                ("device_code", self.code.device_code.as_str()),
+                ("client_id", self.client_id.as_str()),
+            ];
+            let sent = transport::send(self.client.post(endpoint).form(&form), &self.issuer).await;
+            let (status, body) = match sent {
+                Ok(answer) => answer,
+                // A network that fails for a moment ends no login.
+                Err(OidcError::Unreachable { .. }) => {
+                    pause = slower(pause);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if status.is_success() {
+                return serde_json::from_slice(&body)
+                    .map_err(|error| OidcError::unreachable(&self.issuer, error));
+            }
+            match next(&body, pause) {
+                Next::Ask(later) => pause = later,
+                Next::End(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// What an answer that is no token means.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Ask(u64),
+    End(OidcError),
+}
+
+fn slower(pause: u64) -> u64 {
+    pause.saturating_add(INTERVAL).min(LONGEST_INTERVAL)
+}
+
+fn next(body: &[u8], pause: u64) -> Next {
+    let Ok(refusal) = serde_json::from_slice::<Refusal>(body) else {
+        return Next::Ask(slower(pause));
+    };
+    match refusal.error.as_str() {
+        "authorization_pending" => Next::Ask(pause),
+        "slow_down" => Next::Ask(slower(pause)),
+        "expired_token" => Next::End(OidcError::TooLate),
+        _ => Next::End(refusal.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_mean_what_the_standard_says() {
+        let said = |error: &str| next(format!("{{\"error\":\"{error}\"}}").as_bytes(), 5);
+        assert_eq!(said("authorization_pending"), Next::Ask(5));
+        assert_eq!(said("slow_down"), Next::Ask(10));
+        assert_eq!(said("expired_token"), Next::End(OidcError::TooLate));
+        assert_eq!(
+            said("access_denied"),
+            Next::End(OidcError::Refused("access_denied".to_owned()))
+        );
+        assert_eq!(next(b"<html>", 5), Next::Ask(10));
+        assert_eq!(next(b"<html>", 60), Next::Ask(60));
+    }
+}

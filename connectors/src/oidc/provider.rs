@@ -1,0 +1,224 @@
+//! An issuer over HTTP: its metadata and its keys, kept for a while.
+
+use super::config::check_url;
+use super::jws::Algorithm;
+use super::keys::Keys;
+use super::{OidcError, transport};
+use reqwest::Client;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, RwLock};
+
+/// After this time keys are asked for again.
+const FRESH: Duration = Duration::from_secs(3600);
+/// Older keys are not used any more, should the issuer not answer: one of them may have been withdrawn.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+/// An issuer is not asked more often, whatever keys tokens name.
+const PAUSE: Duration = Duration::from_secs(30);
+/// One whose metadata could not be had is not asked for them again before, whoever calls `/login`.
+const RESPITE: Duration = Duration::from_secs(5);
+
+/// What an issuer publishes of itself (OpenID Connect Discovery 1.0).
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+    #[serde(default)]
+    pub(super) authorization_endpoint: Option<String>,
+    #[serde(default)]
+    pub(super) token_endpoint: Option<String>,
+    #[serde(default)]
+    pub(super) userinfo_endpoint: Option<String>,
+    #[serde(default)]
+    pub(super) device_authorization_endpoint: Option<String>,
+    #[serde(default)]
+    pub(super) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+}
+
+/// Asks an issuer for its metadata.
+pub(super) async fn discover(client: &Client, issuer: &str) -> Result<Metadata, OidcError> {
+    let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    let found: Metadata = get(client, &url, issuer).await?;
+    if found.issuer != issuer {
+        let problem = "its metadata are those of another issuer; write `url` exactly as there";
+        return Err(OidcError::unreachable(issuer, problem));
+    }
+    let endpoints = [
+        Some(&found.jwks_uri),
+        found.authorization_endpoint.as_ref(),
+        found.token_endpoint.as_ref(),
+        found.userinfo_endpoint.as_ref(),
+        found.device_authorization_endpoint.as_ref(),
+    ];
+    for endpoint in endpoints.into_iter().flatten() {
+        check_url(endpoint)
+            .map_err(|problem| OidcError::unreachable(issuer, format!("an endpoint {problem}")))?;
+    }
+    Ok(found)
+}
+
+async fn get<T: DeserializeOwned>(client: &Client, url: &str, whom: &str) -> Result<T, OidcError> {
+    let bytes = bytes(client, url, whom).await?;
+    serde_json::from_slice(&bytes).map_err(|error| OidcError::unreachable(whom, error))
+}
+
+async fn bytes(client: &Client, url: &str, whom: &str) -> Result<Vec<u8>, OidcError> {
+    let (status, body) = transport::send(client.get(url), whom).await?;
+    if status.is_success() {
+        Ok(body)
+    } else {
+        Err(OidcError::unreachable(whom, format!("it answers {status}")))
+    }
+}
+
+/// Where keys are found.
+#[derive(Debug, Clone)]
+enum Place {
+    /// In the metadata of an issuer.
+    Discovered,
+    /// At a URL that the operator wrote.
+    Pinned(String),
+}
+
+/// An issuer and what was last heard of it.
+#[derive(Debug)]
+pub(super) struct Provider {
+    client: Client,
+    issuer: String,
+    place: Place,
+    metadata: RwLock<Option<(Instant, Arc<Metadata>)>>,
+    /// When they could not be had last. Held while asking.
+    failed: Mutex<Option<Instant>>,
+    keys: RwLock<Option<(Instant, Arc<Keys>)>>,
+    /// When keys were last asked for. Held while asking, so that many tokens are one question.
+    asked: Mutex<Option<Instant>>,
+    /// How long it is not asked for keys again.
+    pause: Duration,
+}
+
+impl Provider {
+    /// An issuer with metadata.
+    pub(super) fn discovered(client: Client, issuer: String) -> Self {
+        Self::new(client, issuer, Place::Discovered)
+    }
+
+    /// An issuer of which only keys are needed.
+    pub(super) fn pinned(client: Client, issuer: String, keys: String) -> Self {
+        Self::new(client, issuer, Place::Pinned(keys))
+    }
+
+    fn new(client: Client, issuer: String, place: Place) -> Self {
+        Self {
+            client,
+            issuer,
+            place,
+            metadata: RwLock::default(),
+            failed: Mutex::default(),
+            keys: RwLock::default(),
+            asked: Mutex::default(),
+            pause: PAUSE,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn without_pause(self) -> Self {
+        Self { pause: Duration::ZERO, ..self }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The issuer's metadata, at most an hour old.
+    pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, OidcError> {
+        if let Some(found) = self.known().await {
+            return Ok(found);
+        }
+        let mut failed = self.failed.lock().await;
+        if let Some(found) = self.known().await {
+            return Ok(found);
+        }
+        if failed.is_some_and(|at| at.elapsed() < RESPITE) {
+            return Err(OidcError::unreachable(&self.issuer, "it did not answer a moment ago"));
+        }
+        match discover(&self.client, &self.issuer).await {
+            Ok(found) => {
+                let found = Arc::new(found);
+                *self.metadata.write().await = Some((Instant::now(), found.clone()));
+                Ok(found)
+            }
+            Err(error) => {
+                *failed = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    async fn known(&self) -> Option<Arc<Metadata>> {
+        let kept = self.metadata.read().await;
+        kept.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, found)| found.clone())
+    }
+
+    async fn kept(&self) -> Option<(Duration, Arc<Keys>)> {
+        self.keys.read().await.as_ref().map(|(at, keys)| (at.elapsed(), keys.clone()))
+    }
+
+    /// Keys among which the one that a token names should be.
+    pub(super) async fn keys(
+        &self,
+        algorithm: Algorithm,
+        kid: Option<&str>,
+    ) -> Result<Arc<Keys>, OidcError> {
+        let fits = |kept: &Option<(Duration, Arc<Keys>)>| {
+            kept.as_ref().is_some_and(|(age, keys)| *age < FRESH && keys.has(algorithm, kid))
+        };
+        let kept = self.kept().await;
+        if let (true, Some((_, keys))) = (fits(&kept), &kept) {
+            return Ok(keys.clone());
+        }
+        let mut asked = self.asked.lock().await;
+        // Somebody else may have asked meanwhile.
+        let kept = self.kept().await;
+        let soon = asked.is_some_and(|at| at.elapsed() < self.pause);
+        if let Some((age, keys)) = kept
+            && age < STALE
+            && (soon || (age < FRESH && keys.has(algorithm, kid)))
+        {
+            return Ok(keys);
+        }
+        if soon {
+            let problem = "it did not answer a moment ago";
+            return Err(OidcError::unreachable(&self.issuer, problem));
+        }
+        *asked = Some(Instant::now());
+        match self.ask().await {
+            Ok(keys) => {
+                let keys = Arc::new(keys);
+                *self.keys.write().await = Some((Instant::now(), keys.clone()));
+                Ok(keys)
+            }
+            Err(error) => match self.kept().await {
+                Some((age, keys)) if age < STALE => {
+                    tracing::warn!(%error, "keys of an issuer are older than they should be");
+                    Ok(keys)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn ask(&self) -> Result<Keys, OidcError> {
+        let url = match &self.place {
+            Place::Discovered => self.metadata().await?.jwks_uri.clone(),
+            Place::Pinned(url) => url.clone(),
+        };
+        let bytes = bytes(&self.client, &url, &self.issuer).await?;
+        Keys::parse(&bytes).map_err(|problem| OidcError::unreachable(&self.issuer, problem))
+    }
+}

@@ -1,0 +1,145 @@
+//! `tarn login` and `tarn logout`
+
+use super::{Context, Outcome};
+use crate::cli::{Login, Logout};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::home::{folder, is_home};
+use crate::logins::{self, Logins};
+use tarn_connectors::oidc::OidcError;
+use tarn_connectors::oidc::device::DeviceLogin;
+use tarn_connectors::oidc::node::{Doors, IssuerDoor, Node};
+use tarn_schemas::ErrorCode;
+
+/// Logs in at a node by device code, and keeps what it gives.
+pub(crate) async fn login(context: &Context, args: &Login) -> Result<(), Outcome> {
+    let mut stored = Logins::load()?;
+    let server = server(context, args.server.as_deref(), &stored)?;
+    let node = Node::new(&server)?;
+    if args.print_token {
+        let login = kept(&stored, node.url())?;
+        say!("{}", login.token);
+        return Ok(());
+    }
+    let doors = node.doors().await?;
+    let issuer = choose(&doors, args.issuer.as_deref())?;
+    let device = DeviceLogin::begin(&issuer.url, &issuer.device_client_id, &issuer.scopes).await?;
+    let code = &device.code;
+    // Also with --quiet: without it nobody can log in.
+    tell!(
+        "To log in at {} with {}, open\n  {}\nand enter the code\n  {}",
+        doors.lab,
+        issuer.url,
+        code.verification_uri,
+        code.user_code
+    );
+    if let Some(complete) = &code.verification_uri_complete {
+        tell!("or open\n  {complete}");
+    }
+    context.note(format_args!("It is good for {} minutes.", code.expires_in.div_ceil(60)));
+    let tokens = device.wait().await?;
+    let session = node.login(issuer, &tokens).await?;
+    let login = logins::Login {
+        lab: doors.lab.to_string(),
+        flight: doors.flight,
+        token: session.token.clone(),
+        expires_at: session.expires_at.clone(),
+        name: session.name.clone(),
+        called: session.called.clone(),
+    };
+    stored.logins.insert(node.url().to_owned(), login);
+    let place = stored.store()?;
+    if let Some(once) = &args.administrator {
+        node.become_administrator(&session.token, once).await?;
+    }
+    if context.json {
+        let done = serde_json::json!({
+            "server": node.url(),
+            "lab": doors.lab,
+            "name": session.name,
+            "called": session.called,
+            "expires_at": session.expires_at,
+        });
+        say!("{done}");
+    }
+    context.note(format_args!(
+        "{} is logged in at {} until {} ({}); `tarn logout` ends it.",
+        session.called,
+        doors.lab,
+        session.expires_at,
+        place.display()
+    ));
+    Ok(())
+}
+
+/// Ends a login, here and at the node.
+pub(crate) async fn logout(context: &Context, args: &Logout) -> Result<(), Outcome> {
+    let mut stored = Logins::load()?;
+    let server = server(context, args.server.as_deref(), &stored)?;
+    let node = Node::new(&server)?;
+    let token = match stored.logins.get(node.url()) {
+        Some(login) => login.token.clone(),
+        None => kept(&stored, node.url())?.token.clone(),
+    };
+    match node.logout(&token).await {
+        // Nothing to end any more.
+        Ok(()) | Err(OidcError::Node { code: ErrorCode::Unauthenticated, .. }) => {}
+        // Kept, so that it can be ended later on.
+        Err(error) => return Err(error.into()),
+    }
+    stored.logins.remove(node.url());
+    stored.store()?;
+    context.note(format_args!("Logged out of {}.", node.url()));
+    Ok(())
+}
+
+/// The node that is meant: the one that was named, that of the home, or the only one of a login.
+fn server(context: &Context, said: Option<&str>, stored: &Logins) -> Result<String, Failure> {
+    if let Some(server) = said {
+        return Ok(server.to_owned());
+    }
+    let (folder, _) = folder(context.home.as_deref())?;
+    if is_home(&folder) {
+        return Ok(Config::load(&folder)?.public_http());
+    }
+    let mut known = stored.logins.keys();
+    match (known.next(), known.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        _ => Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            "say which node: --server http://HOST:8080",
+        )),
+    }
+}
+
+fn kept<'a>(stored: &'a Logins, server: &str) -> Result<&'a logins::Login, Failure> {
+    let login = stored.logins.get(server).ok_or_else(|| {
+        let problem = format!("no login at {server}; log in with `tarn login --server {server}`");
+        Failure::new(ErrorCode::Unauthenticated, problem)
+    })?;
+    let alive = chrono::DateTime::parse_from_rfc3339(&login.expires_at)
+        .is_ok_and(|until| chrono::Utc::now() < until);
+    if alive {
+        return Ok(login);
+    }
+    let problem = format!(
+        "the login at {server} has expired; log in again with `tarn login --server {server}`"
+    );
+    Err(Failure::new(ErrorCode::Unauthenticated, problem))
+}
+
+fn choose<'a>(doors: &'a Doors, said: Option<&str>) -> Result<&'a IssuerDoor, Failure> {
+    let names: Vec<&str> = doors.issuers.iter().map(|issuer| issuer.name.as_str()).collect();
+    let wrong = |problem: String| Failure::new(ErrorCode::InvalidArgument, problem);
+    match (said, doors.issuers.as_slice()) {
+        (_, []) => Err(Failure::new(
+            ErrorCode::NotFound,
+            format!("{} accepts no logins: its operator adds [[issuers]] to tarn.toml", doors.lab),
+        )),
+        (None, [only]) => Ok(only),
+        (None, _) => Err(wrong(format!("say where: --issuer {}", names.join(" or --issuer ")))),
+        (Some(name), all) => all.iter().find(|issuer| issuer.name == name).ok_or_else(|| {
+            wrong(format!("{} has no issuer {name:?}; there are {}", doors.lab, names.join(", ")))
+        }),
+    }
+}

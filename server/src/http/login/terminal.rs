@@ -1,0 +1,72 @@
+//! Login in a terminal: the terminal goes to the issuer by itself and brings what it was given.
+
+use super::refused;
+use crate::http::Door;
+use crate::http::problem::{Problem, Refusal};
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use tarn_connectors::oidc::Tokens;
+use tarn_connectors::oidc::node::{Doors, IssuerDoor, Session};
+use utoipa::ToSchema;
+
+/// What an issuer gave to a terminal.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct TerminalLogin {
+    /// Name of the issuer here.
+    issuer: String,
+    /// Who logged in, for the issuer's client of terminals. It counts once.
+    id_token: String,
+    /// For the userinfo endpoint, where the node asks it.
+    #[serde(default)]
+    access_token: Option<String>,
+}
+
+/// How to log in.
+#[utoipa::path(get, path = "/api/v1/login",
+    responses((status = 200, description = "The lab, its Flight address, and its issuers with what a terminal needs")))]
+pub(in crate::http) async fn doors(State(door): State<Door>) -> Json<Doors> {
+    let issuers = door.catalog.issuers();
+    let issuers = issuers.all().iter().map(|issuer| IssuerDoor {
+        name: issuer.config().name.clone(),
+        url: issuer.config().url.clone(),
+        device_client_id: issuer.device_client().to_owned(),
+        scopes: issuer.config().scopes.clone(),
+        userinfo: issuer.config().userinfo,
+    });
+    Json(Doors {
+        lab: door.catalog.lab().clone(),
+        flight: door.logins.flight.clone(),
+        issuers: issuers.collect(),
+    })
+}
+
+/// Gives an ID token for the token of a session.
+#[utoipa::path(post, path = "/api/v1/login", request_body = TerminalLogin,
+    responses((status = 200, description = "The token of a session, until when, and whose"), (status = 400, description = "No JSON", body = Problem),
+        (status = 401, description = "The ID token is not accepted, or was used before", body = Problem), (status = 404, description = "No such issuer", body = Problem),
+        (status = 415, description = "No JSON by its header", body = Problem), (status = 422, description = "Fields are missing or unknown", body = Problem),
+        (status = 503, description = "The issuer does not answer", body = Problem)))]
+pub(in crate::http) async fn terminal(
+    State(door): State<Door>,
+    Json(TerminalLogin { issuer, id_token, access_token }): Json<TerminalLogin>,
+) -> Result<impl IntoResponse, Refusal> {
+    let issuers = door.catalog.issuers();
+    let issuer = issuers.named(Some(&issuer))?;
+    let tokens = Tokens { id_token: Some(id_token), access_token };
+    let assertion = match issuer.terminal(&tokens).await {
+        Ok(assertion) => assertion,
+        Err(error) => return Err(refused(&door, issuer, &tokens, "terminal", error).await),
+    };
+    let session = door.catalog.begin_session(&assertion, "terminal", door.logins.hours).await?;
+    let session = Session {
+        token: session.token,
+        expires_at: session.expires_at,
+        name: session.person.name,
+        called: session.person.called,
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(session)))
+}

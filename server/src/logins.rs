@@ -1,0 +1,95 @@
+//! Logins of this user at nodes: `tarn/logins.json` in the folder for configuration, for this user's
+//! eyes only. `tarn login` writes it, the Python client reads it too.
+
+use crate::failure::{Failure, io};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use tarn_schemas::ErrorCode;
+
+/// A login at one node.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Login {
+    /// The lab.
+    pub lab: String,
+    /// Flight address of the node.
+    pub flight: String,
+    /// The token.
+    pub token: String,
+    /// Until when, RFC 3339.
+    pub expires_at: String,
+    /// The person, as the lab names them.
+    pub name: String,
+    /// How people call them.
+    pub called: String,
+}
+
+/// All of them, by the HTTP address of the node.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Logins {
+    #[serde(default)]
+    pub logins: BTreeMap<String, Login>,
+}
+
+fn path() -> Result<PathBuf, Failure> {
+    let set = |variable: &str| {
+        std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+    };
+    set("XDG_CONFIG_HOME")
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::home_dir().map(|home| home.join(".config")))
+        .map(|folder| folder.join("tarn").join("logins.json"))
+        .ok_or_else(|| {
+            let problem = "no folder for the login is known; set HOME or XDG_CONFIG_HOME";
+            Failure::new(ErrorCode::InvalidArgument, problem)
+        })
+}
+
+impl Logins {
+    /// What is stored; nothing if there is no file.
+    pub(crate) fn load() -> Result<Self, Failure> {
+        let path = path()?;
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            read => read.map_err(|error| io(path.display(), &error))?,
+        };
+        serde_json::from_str(&text).map_err(|error| {
+            let problem = format!("{error}; remove the file and log in again");
+            Failure::new(ErrorCode::InvalidData, problem).at(path.display())
+        })
+    }
+
+    /// Stores it: written beside its place and moved there, readable by this user alone from the
+    /// first byte.
+    pub(crate) fn store(&self) -> Result<PathBuf, Failure> {
+        let path = path()?;
+        let failed = |error: std::io::Error| io(path.display(), &error);
+        if let Some(folder) = path.parent() {
+            let mut builder = std::fs::DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(folder).map_err(failed)?;
+        }
+        let beside = path.with_extension(format!("{}.new", std::process::id()));
+        let mut options = std::fs::File::options();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.open(&beside).and_then(|mut file| {
+            let text = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &path)
+        });
+        if written.is_err() {
+            // What is left of it is of no use, and the failure is what counts.
+            let _ = std::fs::remove_file(&beside);
+        }
+        written.map_err(failed)?;
+        Ok(path)
+    }
+}
