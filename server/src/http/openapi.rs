@@ -1,11 +1,14 @@
 //! The description of the API.
 
+use super::problem::PROBLEM;
 use super::{
     access, audit, data, datasets, dois, drafts, exports, health, login, oai, problem, search, sql,
     visas,
 };
 use axum::Json;
-use utoipa::OpenApi;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::{Content, Ref, RefOr};
+use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -58,6 +61,7 @@ use utoipa::OpenApi;
         health::ready,
         health::metrics
     ),
+    modifiers(&Problems),
     components(schemas(
         problem::Problem,
         sql::SqlRequest,
@@ -66,6 +70,46 @@ use utoipa::OpenApi;
     ))
 )]
 struct Api;
+
+/// What every route has in common: whatever else it answers is a problem in words.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let content = || Content::new(Some(Ref::from_schema_name("Problem")));
+        let other = || {
+            ResponseBuilder::new()
+                .description("A problem, with what to do")
+                .content(PROBLEM, content())
+                .build()
+        };
+        for path in api.paths.paths.values_mut() {
+            let operations = [
+                &mut path.get,
+                &mut path.put,
+                &mut path.post,
+                &mut path.delete,
+                &mut path.options,
+                &mut path.head,
+                &mut path.patch,
+                &mut path.trace,
+            ];
+            for operation in operations.into_iter().flatten() {
+                for (status, response) in &mut operation.responses.responses {
+                    let RefOr::T(response) = response else { continue };
+                    // What is no success is a problem.
+                    if !status.starts_with(['2', '3'])
+                        && response.content.shift_remove("application/json").is_some()
+                    {
+                        response.content.insert(PROBLEM.to_owned(), content());
+                    }
+                }
+                let known = &mut operation.responses.responses;
+                known.entry("default".to_owned()).or_insert_with(|| RefOr::T(other()));
+            }
+        }
+    }
+}
 
 /// `GET /api/v1/openapi.json`
 pub(crate) async fn document() -> Json<utoipa::openapi::OpenApi> {

@@ -9,7 +9,7 @@ use tarn_schemas::ErrorCode;
 use utoipa::ToSchema;
 
 /// Media type of a problem.
-const PROBLEM: &str = "application/problem+json";
+pub(super) const PROBLEM: &str = "application/problem+json";
 
 /// An error as clients read it.
 #[derive(Debug, Serialize, ToSchema)]
