@@ -1,15 +1,21 @@
 //! Reading datasets, versions and tables.
 
+use crate::audit::{Act, Said};
 use crate::decision::{Action, Seen};
 use crate::model::{Dataset, Inherited, TableEntry, TableStorage, VersionInfo};
-use crate::policy::{Policies, Resource, Rights};
+use crate::policy::{Policies, Resource, Rights, subject};
 use crate::store::Database;
 use crate::{Catalog, CatalogError, ark};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 use tarn_schemas::facts::{Extent, FileFacts};
 use tarn_schemas::{DatasetName, DatasetRef, LabName, Principal, Record, TableName, Tier};
+
+/// "No such dataset" is said at a multiple of this after it was asked: by then both have been found
+/// out, that there is none, and that there is one which is nobody's business.
+const ANSWERING: Duration = Duration::from_millis(10);
 
 /// A version as stored.
 pub(crate) struct Stored {
@@ -159,8 +165,46 @@ impl Catalog {
         who: &Principal,
         dataset: &DatasetRef,
     ) -> Result<Dataset, CatalogError> {
+        let started = Instant::now();
         let rights = self.rights(who).await?;
-        self.dataset_as(&rights, dataset).await
+        let found = self.dataset_as(&rights, dataset).await;
+        if matches!(found, Err(CatalogError::NotFound { .. })) && *who != Principal::Owner {
+            self.not_found(started, rights, dataset.name.clone()).await;
+        }
+        found
+    }
+
+    /// Waits so that what is hidden answers no later than what does not exist. That somebody asked for
+    /// something hidden comes into the audit log meanwhile.
+    async fn not_found(&self, started: Instant, rights: Rights, name: DatasetName) {
+        let catalog = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = catalog.note_looked_for(&rights, &name).await {
+                tracing::error!(%error, "who asked for a hidden dataset is not in the audit log");
+            }
+        });
+        let quanta = started.elapsed().as_nanos() / ANSWERING.as_nanos();
+        let quanta = u32::try_from(quanta).unwrap_or(u32::MAX).saturating_add(1);
+        tokio::time::sleep_until((started + ANSWERING.saturating_mul(quanta)).into()).await;
+    }
+
+    async fn note_looked_for(
+        &self,
+        rights: &Rights,
+        name: &DatasetName,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let mut read = database.read().await?;
+        let found = load(database, self.lab(), &mut read, name, None).await?;
+        drop(read);
+        let Some(Stored { dataset, .. }) = found else { return Ok(()) };
+        if self.decide_as(rights, Action::Discover, &dataset)?.allowed {
+            return Ok(());
+        }
+        let mut write = database.write().await?;
+        let said = Said::new(Act::Discover, subject(&rights.who)).on(dataset.full_name());
+        write.note(said.refused()).await?;
+        write.commit().await
     }
 
     /// As [`Catalog::dataset`], for a principal that was looked up.

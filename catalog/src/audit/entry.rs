@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub enum Act {
     /// The catalog was made.
     Create,
+    /// Something was asked for that may not be known of.
+    Discover,
     /// Data were asked for: rows, a stream, the bytes of a file.
     Read,
     /// A record was registered.
@@ -72,6 +74,7 @@ impl Act {
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::Discover => "discover",
             Self::Read => "read",
             Self::Register => "register",
             Self::Submit => "submit",

@@ -220,3 +220,39 @@ async fn an_act_that_fails_leaves_no_entry_and_a_lost_tree_stops_acts() {
     let dataset = catalog.dataset(&Principal::Owner, &named("a")).await.unwrap();
     catalog.admit(&Principal::Owner, &dataset, "sql").await.unwrap_err();
 }
+
+#[tokio::test]
+async fn who_asks_for_what_is_hidden_is_in_the_log_and_hears_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let closed = super::policy::tiered(
+        "closed",
+        tarn_schemas::Tier::Restricted,
+        tarn_schemas::record::Exposure::None,
+    );
+    catalog.register(&Principal::Owner, closed, data()).await.unwrap();
+    catalog.register(&Principal::Owner, record("open"), data()).await.unwrap();
+    let who = person(Scope::Read);
+    let mut said = Vec::new();
+    for text in ["closed", "closed@1", "absent", "open@7"] {
+        let began = std::time::Instant::now();
+        let error = catalog.dataset(&who, &named(text)).await.unwrap_err().to_string();
+        assert!(began.elapsed() >= std::time::Duration::from_millis(9), "{text}");
+        said.push(error.replace("closed", "absent"));
+    }
+    assert_eq!(said[0], said[2]);
+    let looked = async || {
+        let all = entries(&catalog, AuditFilter::default()).await;
+        all.into_iter().filter(|entry| entry.act == Act::Discover).collect::<Vec<_>>()
+    };
+    for _ in 0..200 {
+        if looked().await.len() >= 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let found = looked().await;
+    let about: Vec<_> = found.iter().map(|entry| entry.dataset.clone().unwrap()).collect();
+    assert_eq!(about, ["ornl.closed@1", "ornl.closed@1"]);
+    assert!(found.iter().all(|e| e.outcome == Outcome::Refused && e.person == "person:ada"));
+}
