@@ -167,7 +167,7 @@ impl Catalog {
     ) -> Result<Dataset, CatalogError> {
         let started = Instant::now();
         let rights = self.rights(who).await?;
-        let found = self.dataset_as(&rights, dataset).await;
+        let found = Box::pin(self.dataset_as(&rights, dataset)).await;
         if matches!(found, Err(CatalogError::NotFound { .. })) && *who != Principal::Owner {
             self.not_found(started, rights, dataset.name.clone()).await;
         }

@@ -33,7 +33,7 @@ pub(crate) struct By {
 /// What becomes of a record that may be registered.
 pub(crate) enum Accepted {
     /// It is what the newest version says.
-    Unchanged(Registered),
+    Unchanged(Box<Registered>),
     /// It is a version of its own. That of a new dataset has no ARK yet.
     Changed(Box<Version>),
 }
@@ -199,7 +199,7 @@ impl Catalog {
         }
         let inputs = self.inputs(&by.rights, transaction, &record).await?;
         let version = match self.accept(by, earlier.as_ref(), record, files, inputs)? {
-            Accepted::Unchanged(registered) => return Ok(registered),
+            Accepted::Unchanged(registered) => return Ok(*registered),
             Accepted::Changed(version) => version,
         };
         if earlier.is_some() {
@@ -231,12 +231,12 @@ impl Catalog {
         {
             let dataset = dataset.clone();
             let (missing, notices) = (missing(metrics), Vec::new());
-            return Ok(Accepted::Unchanged(Registered {
+            return Ok(Accepted::Unchanged(Box::new(Registered {
                 dataset,
                 created: false,
                 missing,
                 notices,
-            }));
+            })));
         }
         if reviewer.is_none() {
             check_relaxing(who, earlier, &record)?;

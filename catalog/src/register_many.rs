@@ -93,7 +93,7 @@ impl Catalog {
                         places.push(place);
                         versions.push(*version);
                     }
-                    Ok(Accepted::Unchanged(registered)) => answers.push((place, Ok(registered))),
+                    Ok(Accepted::Unchanged(registered)) => answers.push((place, Ok(*registered))),
                     Err(refusal) => answers.push((place, Err(refusal))),
                 }
             }

@@ -45,7 +45,7 @@ async fn put(folder: &Path, catalog: &Catalog, who: &Principal, wanted: Record) 
     let harmless = Record { title: wanted.title.clone(), ..harmless };
     catalog.register(who, harmless, vec![file("/data/x.nc", "ab")]).await.unwrap();
     let mut stored =
-        catalog.dataset(&Principal::Owner, &named(wanted.name.as_str())).await.unwrap();
+        Box::pin(catalog.dataset(&Principal::Owner, &named(wanted.name.as_str()))).await.unwrap();
     stored.record.tier = wanted.tier;
     let filled = Record {
         contact: stored.record.contact.clone(),

@@ -99,7 +99,7 @@ impl Session {
     /// Where a partial answer is allowed and a table belongs to a lab that is away before it ever
     /// said what its tables are like, the answer has no columns, no rows and the report of that lab.
     pub async fn plan(&self, sql: &str) -> Result<Prepared, QueryError> {
-        match self.plan_whole(sql).await.map_err(|error| self.veil.error(error)) {
+        match Box::pin(self.plan_whole(sql)).await.map_err(|error| self.veil.error(error)) {
             Err(QueryError::SiteUnavailable { lab, problem })
                 if self.options.partial == PartialMode::Allow =>
             {

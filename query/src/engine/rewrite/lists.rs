@@ -19,9 +19,9 @@ pub(super) fn of_expression(expression: Expr) -> Transformed<Expr> {
     let (plain, others): (Vec<Expr>, Vec<Expr>) = list.into_iter().partition(is_constant);
     let in_list = (!plain.is_empty())
         .then(|| Expr::InList(InList { expr: expr.clone(), list: plain, negated }));
-    let beside = others.into_iter().map(|other| match negated {
-        true => expr.as_ref().clone().not_eq(other),
-        false => expr.as_ref().clone().eq(other),
+    let beside = others.into_iter().map(|other| {
+        let value = expr.as_ref().clone();
+        if negated { value.not_eq(other) } else { value.eq(other) }
     });
     let join = if negated { Expr::and } else { Expr::or };
     let whole = in_list.into_iter().chain(beside).reduce(join);
