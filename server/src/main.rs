@@ -7,6 +7,7 @@ mod output;
 mod cli;
 mod commands;
 mod config;
+mod doors;
 mod failure;
 mod fallback;
 mod home;

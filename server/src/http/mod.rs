@@ -8,12 +8,15 @@ mod datasets;
 mod drafts;
 mod exports;
 mod health;
+mod listen;
 mod oai;
 mod openapi;
 mod page;
 mod problem;
 mod search;
 mod sql;
+
+pub(crate) use listen::serve;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -91,6 +94,7 @@ pub(crate) fn router(engine: Engine, catalog: Catalog, stores: Stores, base: Str
         .route("/ark:/{naan}/{name}", get(page::resolve))
         .fallback(problem::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn(listen::patient))
         .layer(middleware::from_fn_with_state(door.clone(), about_request))
         .with_state(door)
 }
