@@ -108,7 +108,8 @@ impl Engine {
             )]))
             .with_physical_optimizer_rule(Arc::new(YieldingJoins))
             .build();
-        for function in functions::scalar_functions() {
+        let bounded = functions::bounded(|name| template.scalar_functions().get(name).cloned());
+        for function in functions::scalar_functions().into_iter().chain(bounded) {
             datafusion::execution::FunctionRegistry::register_udf(
                 &mut template,
                 Arc::new(function),
