@@ -1,5 +1,6 @@
 //! Why a query fails.
 
+use crate::engine::NestingError;
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -15,6 +16,9 @@ pub enum QueryError {
     /// The SQL, a name in it or an argument is wrong.
     #[error("{0}")]
     Invalid(String),
+    /// The SQL nests too deeply.
+    #[error(transparent)]
+    Nesting(#[from] NestingError),
     /// A table, dataset, function or file that is not there, or may not be known.
     #[error("{0}")]
     NotFound(String),
@@ -60,7 +64,7 @@ pub enum QueryError {
 impl Coded for QueryError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Invalid(_) => ErrorCode::InvalidArgument,
+            Self::Invalid(_) | Self::Nesting(_) => ErrorCode::InvalidArgument,
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::Denied(_) => ErrorCode::PermissionDenied,
             Self::Unauthenticated(_) => ErrorCode::Unauthenticated,

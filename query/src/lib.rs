@@ -9,5 +9,5 @@ pub mod functions;
 pub mod provider;
 pub mod stream;
 
-pub use engine::{Answer, Engine, EngineConfig, Session, SessionOptions, Sites};
+pub use engine::{Answer, Engine, EngineConfig, STACK_BYTES, Session, SessionOptions, Sites};
 pub use error::QueryError;

@@ -8,6 +8,7 @@ mod registrar;
 mod cli;
 mod commands;
 mod config;
+mod doors;
 mod failure;
 mod fallback;
 mod home;
@@ -21,19 +22,41 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use tarn_schemas::ErrorCode;
 
+/// Exit code of a panic, as the Rust runtime gives it.
+const PANICKED: u8 = 101;
+
 fn main() -> ExitCode {
     // Before any thread, log or configuration: a child has none.
     if fallback::is_child() {
         return tarn_connectors::fallback::serve();
     }
+    // The main thread's stack is as large as the shell said; the deepest statement that is let through
+    // needs more.
+    let started = std::thread::Builder::new()
+        .name("main".to_owned())
+        .stack_size(tarn_query::STACK_BYTES)
+        .spawn(command_line);
+    match started.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // A panic has said what happened.
+        Ok(Err(_)) => ExitCode::from(PANICKED),
+        Err(error) => no_threads(&error, false),
+    }
+}
+
+/// What the command line asks for.
+fn command_line() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.verbose, cli.quiet);
     let json = cli.json;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Conditions of streams are planned and evaluated, and plans dropped, on these threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(tarn_query::STACK_BYTES)
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => {
-            return Failure::new(ErrorCode::Internal, format!("no threads: {error}")).report(json);
-        }
+        Err(error) => return no_threads(&error, json),
     };
     let outcome = runtime.block_on(commands::run(cli));
     // Blocking readers of an abandoned query may still run; the process does not wait for them.
@@ -42,6 +65,11 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure.report(json),
     }
+}
+
+fn no_threads(error: &std::io::Error, json: bool) -> ExitCode {
+    let problem = format!("no threads: {error}; raise the limit of processes (ulimit -u)");
+    Failure::new(ErrorCode::Internal, problem).report(json)
 }
 
 /// Logs go to standard error; `RUST_LOG` refines what `-v` and `--quiet` choose.

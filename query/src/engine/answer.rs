@@ -2,6 +2,7 @@
 
 use crate::engine::Veil;
 use crate::engine::output::{conform, schema_of};
+use crate::engine::workers::Workers;
 use crate::error::QueryError;
 use crate::provider::{DeltaScanExec, GridAggregateExec, GridScanExec};
 use arrow::array::RecordBatch;
@@ -74,6 +75,8 @@ pub struct Prepared {
     /// The own lab, if its tables are read.
     lab: Option<LabName>,
     veil: Veil,
+    /// Where it runs; without, with whoever asks.
+    workers: Option<Arc<Workers>>,
 }
 
 impl Prepared {
@@ -86,12 +89,18 @@ impl Prepared {
         lab: Option<LabName>,
     ) -> Self {
         let schema = schema_of(logical, &plan.schema());
-        Self { plan, schema, task, sites, lab, veil: Veil::default() }
+        Self { plan, schema, task, sites, lab, veil: Veil::default(), workers: None }
     }
 
     /// With a veil before what its errors say.
     pub(super) fn behind(mut self, veil: Veil) -> Self {
         self.veil = veil;
+        self
+    }
+
+    /// To run on these threads.
+    pub(super) fn on(mut self, workers: &Arc<Workers>) -> Self {
+        self.workers = Some(Arc::clone(workers));
         self
     }
 
@@ -102,8 +111,15 @@ impl Prepared {
     }
 
     /// Starts it.
-    #[expect(clippy::unused_async, reason = "part of the interface")]
-    pub async fn start(self) -> Result<Answer, QueryError> {
+    pub async fn start(mut self) -> Result<Answer, QueryError> {
+        let Some(workers) = self.workers.take() else { return self.begin() };
+        // Some nodes start tasks as soon as they are executed, where that is.
+        let mut answer = workers.run(async move { self.begin() }).await?;
+        answer.stream = workers.drive(answer.stream)?;
+        Ok(answer)
+    }
+
+    fn begin(self) -> Result<Answer, QueryError> {
         let started = Instant::now();
         let as_of = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let inner = execute_stream(Arc::clone(&self.plan), self.task)

@@ -4,8 +4,10 @@ mod answer;
 mod catalogs;
 mod conjuncts;
 mod constants;
+mod expansion;
 mod explain;
 mod names;
+pub(crate) mod nesting;
 mod output;
 mod planner;
 mod rewrite;
@@ -13,9 +15,13 @@ mod session;
 mod statement;
 mod times;
 mod veil;
+mod workers;
+mod yields;
 
 pub use answer::{Answer, Prepared, Sites};
+pub use nesting::NestingError;
 pub use session::{Session, SessionOptions};
+pub use workers::STACK_BYTES;
 
 pub(crate) use statement::Call;
 pub(crate) use veil::Veil;
@@ -33,6 +39,8 @@ use std::sync::Arc;
 use tarn_catalog::Catalog;
 use tarn_connectors::Stores;
 use tarn_schemas::Principal;
+use workers::Workers;
+use yields::YieldingJoins;
 
 /// Users of memory that the text of an exhausted pool names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
@@ -64,6 +72,8 @@ struct Shared {
     /// Functions and settings; sessions add names and stores of their own.
     template: Arc<SessionState>,
     opener: Opener,
+    /// Threads that plan and run queries.
+    workers: Arc<Workers>,
 }
 
 impl Engine {
@@ -98,8 +108,10 @@ impl Engine {
             .with_physical_optimizer_rules(AggregateBelowBroadcast::rules(vec![Arc::new(
                 NoFalseConstants,
             )]))
+            .with_physical_optimizer_rule(Arc::new(YieldingJoins))
             .build();
-        for function in functions::scalar_functions() {
+        let bounded = functions::bounded(|name| template.scalar_functions().get(name).cloned());
+        for function in functions::scalar_functions().into_iter().chain(bounded) {
             datafusion::execution::FunctionRegistry::register_udf(
                 &mut template,
                 Arc::new(function),
@@ -111,7 +123,7 @@ impl Engine {
         let template = Arc::new(template);
         let index = catalog.as_ref().map(|catalog| catalog.chunk_index().clone());
         let opener = Opener::new(stores.clone(), Arc::clone(&template), index);
-        let shared = Arc::new(Shared { memory, template, opener });
+        let shared = Arc::new(Shared { memory, template, opener, workers: Arc::default() });
         Ok(Self { catalog, stores, config, shared })
     }
 
@@ -133,6 +145,11 @@ impl Engine {
     /// Functions and settings that every session starts from.
     pub(crate) fn template(&self) -> &SessionState {
         &self.shared.template
+    }
+
+    /// Threads that plan and run queries.
+    fn workers(&self) -> &Arc<Workers> {
+        &self.shared.workers
     }
 
     /// Opens tables of the catalog and keeps them open.

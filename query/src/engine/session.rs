@@ -127,7 +127,8 @@ impl Session {
     }
 
     async fn plan_whole(&self, sql: &str) -> Result<Prepared, QueryError> {
-        let parsed = parse(sql)?;
+        let text = sql.to_owned();
+        let parsed = self.engine.workers().run(async move { parse(&text) }).await?;
         let owner = self.who == Principal::Owner;
         if parsed.kind == (Kind::Explain { detailed: true }) && !owner {
             return Err(QueryError::Denied(
@@ -155,14 +156,19 @@ impl Session {
             .iter()
             .find(|call| !planning.state.table_functions().contains_key(&call.function))
             .map(|call| unknown_table_function(&call.function));
-        let plan = match (planning.state.statement_to_plan(parsed.statement).await, unknown) {
-            (Err(error), Some(unknown)) if error.to_string().contains("table function '") => {
-                tracing::debug!(%error, "an unknown table function");
-                return Err(unknown);
-            }
-            (plan, _) => plan?,
+        let session = self.clone();
+        let statement = parsed.statement;
+        let work = async move {
+            let plan = match (planning.state.statement_to_plan(statement).await, unknown) {
+                (Err(error), Some(unknown)) if error.to_string().contains("table function '") => {
+                    tracing::debug!(%error, "an unknown table function");
+                    return Err(unknown);
+                }
+                (plan, _) => plan?,
+            };
+            session.finish(planning, plan).await
         };
-        self.finish(planning, plan).await
+        self.engine.workers().run(work).await
     }
 
     /// Plans and starts a read-only statement.
@@ -183,7 +189,9 @@ impl Session {
     /// [`QueryError::Invalid`] for a plan that would change something.
     pub async fn prepare(&self, plan: LogicalPlan) -> Result<Prepared, QueryError> {
         let planning = Planning { state: self.context.state(), sites: Sites::default(), lab: None };
-        self.finish(planning, plan).await.map_err(|error| self.veil.error(error))
+        let session = self.clone();
+        let work = async move { session.finish(planning, plan).await };
+        self.engine.workers().run(work).await.map_err(|error| self.veil.error(error))
     }
 
     async fn finish(&self, planning: Planning, plan: LogicalPlan) -> Result<Prepared, QueryError> {
@@ -201,12 +209,15 @@ impl Session {
             let inner = explain.plan.as_ref().clone();
             let (state, inner) = optimize(state, inner).await?;
             let physical = physical(&state, &inner).await?;
-            return explain::answer(explain, &inner, &physical, state.task_ctx());
+            let answer = explain::answer(explain, &inner, &physical, state.task_ctx())?;
+            return Ok(answer.on(self.engine.workers()));
         }
         let (state, plan) = optimize(state, plan).await?;
         let physical = physical(&state, &plan).await?;
         let (schema, task) = (plan.schema().as_arrow(), state.task_ctx());
-        Ok(Prepared::new(physical, schema, task, sites, lab).behind(self.veil.clone()))
+        Ok(Prepared::new(physical, schema, task, sites, lab)
+            .behind(self.veil.clone())
+            .on(self.engine.workers()))
     }
 
     /// All tables the session sees, with their Arrow schemas: own lab and peers.

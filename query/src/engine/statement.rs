@@ -1,5 +1,7 @@
 //! Which statements are allowed, decided on what was parsed and never on the text.
 
+use crate::engine::expansion::Expansion;
+use crate::engine::nesting;
 use crate::error::QueryError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast;
@@ -43,9 +45,11 @@ pub(crate) struct Call {
 /// Parses one read-only statement.
 ///
 /// # Errors
+/// [`QueryError::Nesting`] for a statement that nests too deeply, before it is parsed;
 /// [`QueryError::Invalid`] for text that is no SQL, for several statements, and for any statement
 /// that would change something.
 pub(crate) fn parse(sql: &str) -> Result<Parsed, QueryError> {
+    nesting::check(sql)?;
     let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
     let Some(statement) = statements.pop_front() else {
         return Err(QueryError::Invalid(
@@ -61,6 +65,8 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, QueryError> {
     let kind = kind(&statement)?;
     let mut visitor = Calls::default();
     let _ = inner(&statement).map(|inner| inner.visit(&mut visitor));
+    nesting::check_tables(visitor.tables)?;
+    visitor.expansion.check()?;
     if let Some(word) = visitor.writes {
         return Err(refused(word));
     }
@@ -143,6 +149,9 @@ fn kind_of_sql(statement: &ast::Statement) -> Result<Kind, QueryError> {
 #[derive(Default)]
 struct Calls {
     calls: Vec<Call>,
+    /// Tables and calls that stand in FROM.
+    tables: usize,
+    expansion: Expansion,
     writes: Option<&'static str>,
     /// The clause and what to write in its place.
     ignored: Option<(&'static str, &'static str)>,
@@ -176,7 +185,13 @@ impl Calls {
 impl Visitor for Calls {
     type Break = ();
 
+    fn post_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        self.expansion.leave(query);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        self.expansion.enter(query);
         self.writes = self.writes.or(match query.body.as_ref() {
             ast::SetExpr::Insert(_) => Some("INSERT"),
             ast::SetExpr::Update(_) => Some("UPDATE"),
@@ -216,6 +231,8 @@ impl Visitor for Calls {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+        self.tables += 1;
+        self.expansion.table(factor);
         let call = match factor {
             ast::TableFactor::Table { name, args: Some(args), .. } => Some((name, &args.args)),
             ast::TableFactor::Function { name, args, .. } => Some((name, args)),
@@ -340,6 +357,11 @@ mod tests {
                 other => panic!("{sql}: {other:?}"),
             }
         }
+        let doubling: String = (1..30)
+            .map(|step| format!(", a{step} AS (SELECT * FROM a{0} x, A{0} y)", step - 1))
+            .collect();
+        let refused = parse(&format!("WITH a0 AS (SELECT * FROM t){doubling} SELECT * FROM a29"));
+        assert!(refused.is_err_and(|error| error.to_string().contains("4096")));
         assert!(parse("SELECT 1; DROP TABLE t").is_err());
         assert!(parse("").is_err());
         assert!(parse("SELEC 1").is_err());

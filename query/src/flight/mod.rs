@@ -18,11 +18,14 @@ pub use status::to_status;
 
 use crate::engine::Engine;
 use arrow_flight::flight_service_server::FlightServiceServer;
+use futures::Stream;
 use std::future::Future;
+use std::io;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 
 /// Most bytes of one message from a client.
 const MAX_REQUEST_BYTES: usize = 16 << 20;
@@ -40,12 +43,22 @@ pub async fn serve(
     engine: Engine,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), tonic::transport::Error> {
+    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+    serve_connections(connections, engine, shutdown).await
+}
+
+/// Serves Flight on connections that somebody else accepts and limits.
+pub async fn serve_connections<C>(
+    connections: impl Stream<Item = io::Result<C>>,
+    engine: Engine,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), tonic::transport::Error>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .add_service(service(engine))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown,
-        )
+        .serve_with_incoming_shutdown(connections, shutdown)
         .await
 }

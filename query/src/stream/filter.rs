@@ -1,5 +1,6 @@
 //! The SQL condition of a stream, evaluated block by block.
 
+use crate::engine::nesting;
 use crate::error::QueryError;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
@@ -29,6 +30,7 @@ impl Filter {
     ) -> Result<Self, QueryError> {
         let wrong =
             |problem: &dyn Display| QueryError::Invalid(format!("filter of the stream: {problem}"));
+        nesting::check(sql).map_err(|error| wrong(&error))?;
         let whole = DFSchema::try_from(Arc::clone(schema)).map_err(|error| wrong(&error))?;
         let condition = state.create_logical_expr(sql, &whole).map_err(|error| wrong(&error))?;
         let varies = condition.exists(|part| {

@@ -1,6 +1,7 @@
 //! `tarn serve`
 
 use super::{Context, Outcome};
+use crate::doors::{self, Door, GRACE, PREFACE};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::http;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// How often the audit log is signed where something was added.
 const SIGNING: Duration = Duration::from_secs(10);
 
-/// Serves HTTP and Flight until Ctrl-C or SIGTERM; running answers are finished first.
+/// Serves HTTP and Flight until Ctrl-C or SIGTERM; running answers have some seconds to end.
 pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     home.catalog.accept_logins_of(home.config.issuers(&home.folder)?);
@@ -32,8 +33,9 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         home.config.http,
         home.config.flight
     ));
-    let pages = axum::serve(
-        http_listener,
+    let places = doors::connections();
+    let pages = http::serve(
+        Door::new(http_listener, places, 0),
         http::router(
             engine.clone(),
             home.catalog.clone(),
@@ -45,10 +47,12 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
             home.config.session_hours,
             registrar.clone(),
         ),
-    )
-    .with_graceful_shutdown(stop.clone().cancelled_owned())
-    .into_future();
-    let streams = flight::serve(flight_listener, engine, stop.clone().cancelled_owned());
+        stop.clone(),
+    );
+    let flights = Door::new(flight_listener, places, PREFACE);
+    let flights =
+        futures::stream::unfold(flights, |door| async { Some((door.accept().await, door)) });
+    let streams = flight::serve_connections(flights, engine, stop.clone().cancelled_owned());
     let stopper = stop.clone();
     tokio::spawn(async move {
         wait_for_signal().await;
@@ -60,19 +64,26 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         let work = registrar::work(catalog, registrar, base);
         tokio::spawn(stop.clone().run_until_cancelled_owned(work));
     }
-    let (pages, streams) = tokio::join!(
-        async {
-            let done = pages.await;
-            stop.cancel();
-            done
-        },
-        async {
-            let done = streams.await;
-            stop.cancel();
-            done
+    let both = async {
+        tokio::join!(
+            async {
+                pages.await;
+                stop.cancel();
+            },
+            async {
+                let done = streams.await;
+                stop.cancel();
+                done
+            }
+        )
+    };
+    let ((), streams) = tokio::select! {
+        done = both => done,
+        () = doors::grace(&stop) => {
+            tracing::warn!("answers that run for more than {} s after the signal are cut", GRACE.as_secs());
+            return Ok(());
         }
-    );
-    pages.map_err(|e| Failure::new(ErrorCode::Unavailable, format!("HTTP: {e}")))?;
+    };
     streams.map_err(|e| Failure::new(ErrorCode::Unavailable, format!("Flight: {e}")))?;
     Ok(())
 }

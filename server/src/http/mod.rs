@@ -9,6 +9,7 @@ mod dois;
 mod drafts;
 mod exports;
 mod health;
+mod listen;
 mod login;
 mod oai;
 mod openapi;
@@ -17,6 +18,8 @@ mod problem;
 mod search;
 mod sql;
 mod visas;
+
+pub(crate) use listen::serve;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -125,6 +128,7 @@ pub(crate) fn router(
         .route("/ark:/{naan}/{name}", get(page::resolve))
         .fallback(problem::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn(listen::patient))
         .layer(middleware::from_fn_with_state(door.clone(), about_request))
         .with_state(door)
 }
