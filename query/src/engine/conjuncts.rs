@@ -10,39 +10,41 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator};
 use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
-use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 use std::sync::Arc;
 
 /// A rule for logical plans.
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
-/// DataFusion's rules for logical plans, with ours around those that need it.
+/// DataFusion's rules for logical plans, with ours before those that need it.
 pub(crate) fn rules() -> Vec<Rule> {
-    let own: [Rule; 2] =
-        [Arc::new(PushDownInOneForm::default()), Arc::new(SimplifyExactly::default())];
-    let of = |rule: Rule| {
-        let instead = own.iter().find(|own| own.name() == rule.name());
-        instead.map_or(rule, Arc::clone)
+    let before = |rule: Rule| -> Rule {
+        match rule.name() {
+            // The optimizer calls it for every node, those too that it made itself, so it meets no other form.
+            "push_down_filter" => Arc::new(Before { rule, own: filters_in_one_form }),
+            // It moves constants to the unit of what they are compared with, also where the optimizer
+            // itself put the two together; so what does not fit is gone before.
+            "simplify_expressions" => Arc::new(Before { rule, own: rewrite::finer_constants }),
+            _ => rule,
+        }
     };
-    Optimizer::new().rules.into_iter().map(of).collect()
+    Optimizer::new().rules.into_iter().map(before).collect()
 }
 
-/// The simplification of expressions. It moves constants to the unit of what they are compared with,
-/// also where the optimizer itself put the two together; so what does not fit is gone before.
-#[derive(Debug, Default)]
-struct SimplifyExactly {
-    inner: SimplifyExpressions,
+/// A rule that finds each node as ours left it.
+#[derive(Debug)]
+struct Before {
+    rule: Rule,
+    own: fn(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
 }
 
-impl OptimizerRule for SimplifyExactly {
+impl OptimizerRule for Before {
     fn name(&self) -> &str {
-        self.inner.name()
+        self.rule.name()
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
-        self.inner.apply_order()
+        self.rule.apply_order()
     }
 
     fn rewrite(
@@ -50,45 +52,23 @@ impl OptimizerRule for SimplifyExactly {
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let exact = rewrite::finer_constants(plan)?;
-        let mut simple = self.inner.rewrite(exact.data, config)?;
-        simple.transformed |= exact.transformed;
-        Ok(simple)
+        let own = (self.own)(plan)?;
+        let mut both = self.rule.rewrite(own.data, config)?;
+        both.transformed |= own.transformed;
+        Ok(both)
     }
 }
 
-/// The push-down of filters. The optimizer calls it for every node, those too that it made itself, so
-/// it meets no filter in another form.
-#[derive(Debug, Default)]
-struct PushDownInOneForm {
-    inner: PushDownFilter,
-}
-
-impl OptimizerRule for PushDownInOneForm {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.inner.apply_order()
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        let (plan, changed) = match plan {
-            LogicalPlan::Filter(filter) => {
-                let (filter, changed) = in_one_form(filter);
-                (LogicalPlan::Filter(filter), changed)
-            }
-            other => (other, false),
-        };
-        let mut pushed = self.inner.rewrite(plan, config)?;
-        pushed.transformed |= changed;
-        Ok(pushed)
-    }
+/// A node, if it is a filter, in the one form.
+#[expect(clippy::unnecessary_wraps, reason = "rules may fail")]
+fn filters_in_one_form(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    Ok(match plan {
+        LogicalPlan::Filter(filter) => {
+            let (filter, changed) = in_one_form(filter);
+            Transformed::new_transformed(LogicalPlan::Filter(filter), changed)
+        }
+        other => Transformed::no(other),
+    })
 }
 
 /// A filter, and those directly below it, which are merged with it.

@@ -138,7 +138,7 @@ mod tests {
         let schema = Arc::new(Schema::empty());
         let batch = RecordBatch::new_empty(schema.clone());
         let batches = futures::stream::repeat_with(move || {
-            let _held = &alive;
+            assert!(Arc::strong_count(&alive) > 0);
             Ok(batch.clone())
         });
         Box::pin(RecordBatchStreamAdapter::new(schema, batches))

@@ -71,7 +71,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Export(args) => export::run(&context, &args).await,
         Command::Sql(args) => sql::run(&context, &args).await,
         Command::Stream(args) => stream::run(&context, args).await,
-        Command::Serve(_) => serve::run(&context).await,
+        Command::Serve(_) => Box::pin(serve::run(&context)).await,
         Command::Access(args) => access::run(&context, args).await,
         Command::Doi(args) => Box::pin(doi::run(&context, args)).await,
         Command::Draft(args) => Box::pin(draft::run(&context, args)).await,
