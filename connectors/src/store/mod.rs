@@ -372,6 +372,13 @@ fn local_stat(path: &Path) -> Result<FileStat, StoreError> {
             problem: "this is a folder, not a file".to_owned(),
         });
     }
+    // Reading a pipe or a device may never end.
+    if !metadata.is_file() {
+        return Err(StoreError::Invalid {
+            location: location.to_string(),
+            problem: "this is a pipe or a device, not a file".to_owned(),
+        });
+    }
     Ok(local_stat_of(&location.to_string(), &metadata))
 }
 
@@ -435,6 +442,17 @@ mod tests {
             let found = Stores::default().find(&format!("{base}{text}")).await.unwrap();
             assert!(found.iter().all(|found| found.named == named), "{text}: {found:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_pipe_or_a_device_is_refused_before_it_is_read() {
+        let error = Stores::default().expand("/dev/zero").await.unwrap_err().to_string();
+        assert!(error.contains("/dev/zero") && error.contains("not a file"), "{error}");
+        let folder = folder();
+        let pipe = folder.path().join("pipe.nc");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let named = Stores::default().expand(pipe.to_str().unwrap()).await.unwrap_err();
+        assert!(named.to_string().contains("not a file"), "{named}");
     }
 
     #[tokio::test]
