@@ -18,6 +18,16 @@ from story.labs import die_with_parent, free_ports
 KEY, READER, SECRET, BUCKET = "labadmin", "labreader", "labadminsecret", "lake"
 
 
+def end(process):
+    """Ends a server, if need be by force."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 @contextlib.contextmanager
 def s3_server(folder):
     """SeaweedFS with two users and an empty bucket `lake`; gives the URL."""
@@ -70,12 +80,7 @@ def s3_server(folder):
         make_bucket(url, process, log)
         yield url
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
 
 
 def low_ports(count):
@@ -184,13 +189,11 @@ class Provider:
 @contextlib.contextmanager
 def oidc_provider(folder, redirects=(), strict=False):
     """A real OpenID provider (npm oidc-provider, see oidc/provider.mjs); a strict one has claims at its userinfo
-    endpoint alone. Without it a test is left out, in CI it
-    fails."""
+    endpoint alone."""
     modules = Path(os.environ.get("TARN_NODE_MODULES", ""))
     node = shutil.which("node")
     if node is None or not (modules / "oidc-provider").is_dir():
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say("the OpenID provider is missing: scripts/setup.sh installs node and npm's oidc-provider")
+        pytest.fail("the OpenID provider is missing: scripts/setup.sh installs node and npm's oidc-provider")
     [port] = free_ports(1)
     log = Path(folder) / f"oidc-{port}.log"
     script = Path(__file__).with_name("oidc") / "provider.mjs"
@@ -215,9 +218,4 @@ def oidc_provider(folder, redirects=(), strict=False):
             time.sleep(0.05)
         yield provider
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)

@@ -246,7 +246,7 @@ pub(crate) struct Search {
     #[arg(value_name = "TEXT")]
     pub text: Vec<String>,
     /// Only datasets with this value: lab, tier, keyword, standard_name, variable, units, format,
-    /// creator, license
+    /// creator, license, identifier; or time, within_time, bbox, within_bbox
     #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = pair)]
     pub filters: Vec<(String, String)>,
     /// Count the values of a key

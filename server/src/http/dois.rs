@@ -2,6 +2,7 @@
 
 use super::Door;
 use super::auth::Caller;
+use super::datasets::find;
 use super::problem::{Problem, Refusal};
 use crate::registrar::none_configured;
 use axum::Json;
@@ -9,7 +10,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tarn_catalog::Doi;
-use tarn_schemas::{DatasetName, DatasetRef, LabName};
 
 /// Asks for a DOI for a dataset. It is registered by itself, as soon as the registrar can be reached;
 /// until then nothing shows it.
@@ -26,15 +26,9 @@ pub(crate) async fn request(
     Path((lab, name)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Doi>), Refusal> {
     let registrar = door.registrar.as_ref().ok_or_else(none_configured)?;
-    let wanted = DatasetRef {
-        lab: Some(LabName::new(&lab)?),
-        name: DatasetName::new(&name)?,
-        version: None,
-    };
-    // A dataset of another lab is not there.
-    door.catalog.dataset(&who, &wanted).await?;
+    let dataset = find(&door, &who, &lab, &name).await?;
     let choose = |blade: &str| registrar.doi_for(blade);
-    let doi = door.catalog.request_doi(&who, &wanted.name, choose).await?;
+    let doi = door.catalog.request_doi(&who, &dataset.name, choose).await?;
     Ok((StatusCode::ACCEPTED, Json(doi)))
 }
 

@@ -6,6 +6,8 @@ mod access;
 mod audit;
 #[path = "../drafts.rs"]
 mod drafts;
+#[path = "../hidden.rs"]
+mod hidden;
 #[path = "../identity.rs"]
 mod identity;
 #[path = "../logins.rs"]

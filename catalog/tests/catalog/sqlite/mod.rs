@@ -8,6 +8,8 @@ mod audit;
 mod drafts;
 #[path = "../durability.rs"]
 mod durability;
+#[path = "../hidden.rs"]
+mod hidden;
 #[path = "../identity.rs"]
 mod identity;
 #[path = "../logins.rs"]
