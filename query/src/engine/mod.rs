@@ -1,6 +1,7 @@
 //! The engine of one node and the session of one principal.
 
 mod answer;
+mod casts;
 mod catalogs;
 mod conjuncts;
 mod constants;

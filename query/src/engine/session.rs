@@ -5,7 +5,7 @@ use crate::engine::catalogs::{Catalogs, OwnLab, ResolvingLab};
 use crate::engine::names::{self, NO_DATASET, Names, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
-use crate::engine::{Engine, Veil, explain, rewrite, runtime, times};
+use crate::engine::{Engine, Veil, casts, explain, rewrite, runtime, times};
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
 use crate::functions::{FileFunction, FileTables, unknown_table_function};
@@ -159,12 +159,20 @@ impl Session {
         let session = self.clone();
         let statement = parsed.statement;
         let work = async move {
-            let plan = match (planning.state.statement_to_plan(statement).await, unknown) {
+            let planned = planning.state.statement_to_plan(statement.clone()).await;
+            let plan = match (planned, unknown) {
                 (Err(error), Some(unknown)) if error.to_string().contains("table function '") => {
                     tracing::debug!(%error, "an unknown table function");
                     return Err(unknown);
                 }
-                (plan, _) => plan?,
+                (Err(error), _) => {
+                    // What is wrong is said of the statement as it was written.
+                    match casts::plan(&planning.state, &statement).await {
+                        Some(Ok(plan)) => plan,
+                        _ => return Err(error.into()),
+                    }
+                }
+                (Ok(plan), _) => plan,
             };
             session.finish(planning, plan).await
         };
