@@ -7,6 +7,7 @@ mod conjuncts;
 mod constants;
 mod expansion;
 mod explain;
+mod guard;
 mod names;
 pub(crate) mod nesting;
 mod output;
