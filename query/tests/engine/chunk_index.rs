@@ -57,12 +57,10 @@ async fn ask(engine: &Engine, sql: &str) -> Vec<Vec<String>> {
     rows(&session, sql).await.unwrap()
 }
 
-/// Other bytes in a file whose size and time stay.
+/// Other bytes in a file whose size stays.
 fn spoil(path: &Path) {
-    let metadata = fs::metadata(path).unwrap();
-    let time: SystemTime = metadata.modified().unwrap();
-    fs::write(path, vec![b'x'; usize::try_from(metadata.len()).unwrap()]).unwrap();
-    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    let length = fs::metadata(path).unwrap().len();
+    fs::write(path, vec![b'x'; usize::try_from(length).unwrap()]).unwrap();
 }
 
 const QUERIES: [&str; 4] = [
@@ -99,6 +97,7 @@ async fn ten_thousand_files_are_planned_without_opening_one() {
     for file in (0..FILES).filter(|file| !read(*file)) {
         spoil(&folder.join(format!("day_{file:05}.nc")));
     }
+    lab.pin_again("days", "v").await;
     let engine = lab.restarted();
     for (sql, expected) in QUERIES.iter().zip(&expected) {
         let timed = Instant::now();

@@ -10,8 +10,9 @@ use serde_json::json;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use tarn_catalog::Peer;
 use tarn_query::Session;
-use tarn_schemas::Principal;
+use tarn_schemas::{LabName, Principal};
 use url::Url;
 
 /// Who is ada sees patients of site a, without their telephones, with ages in tens and places in
@@ -20,7 +21,7 @@ const POLICY: &str = r#"
 @id("site-a")
 @obligation("rows: site = 'a' AND score / (score - 13) IS NOT NULL; mask: phone; round: age to 10; coarsen: lat to 2")
 permit (principal, action == Action::"read", resource == Dataset::"ornl.patients")
-when { principal.id == "person:ada" };
+when { ["person:ada", "visitor:anl:ada"].contains(principal.id) };
 "#;
 
 /// Rows that may be seen: id, site, name, phone, age, lat, score. Of the second lab phones, ages and
@@ -235,6 +236,24 @@ const PROBES: &[&str] = &[
     "SELECT id FROM t WHERE pseudonym(phone) IS NULL",
 ];
 
+/// A lab `anl` that asks this lab.
+async fn asking(lab: &Lab) -> Lab {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(tarn_query::flight::serve(listener, lab.engine.clone(), std::future::pending()));
+    let peer = |name: &str| Peer {
+        lab: LabName::new(name).unwrap(),
+        flight: url.clone(),
+        http: "http://127.0.0.1:1".to_owned(),
+        secret: "tarn_p_shared".to_owned(),
+        since: "2026-11-22T00:00:00Z".to_owned(),
+    };
+    let asking = Lab::new("anl").await;
+    lab.engine.catalog().unwrap().put_peer(peer("anl")).await.unwrap();
+    asking.engine.catalog().unwrap().put_peer(peer("ornl")).await.unwrap();
+    asking
+}
+
 /// Everything that a caller gets to see.
 async fn seen(session: &Session, sql: &str) -> String {
     let name = "ornl.patients.visits";
@@ -261,7 +280,7 @@ async fn seen(session: &Session, sql: &str) -> String {
     }
 }
 
-async fn probe(in_place: bool) {
+async fn probe(in_place: bool, from_afar: bool) {
     let (whole, without) = (lab(in_place, true).await, lab(in_place, false).await);
     // The probes would show something: the owner sees all of it.
     let owner = whole.session(Principal::Owner).await;
@@ -269,6 +288,9 @@ async fn probe(in_place: bool) {
     let broken = seen(&owner, "SELECT CAST(name AS BIGINT) FROM t").await;
     assert!(broken.contains("PATIENT-0042"), "{broken}");
 
+    let askers =
+        if from_afar { Some((asking(&whole).await, asking(&without).await)) } else { None };
+    let (whole, without) = askers.as_ref().map_or((&whole, &without), |(a, b)| (a, b));
     let (with, without) = (whole.session(person()).await, without.session(person()).await);
     let mut leaks = vec![];
     for sql in PROBES {
@@ -290,10 +312,15 @@ async fn probe(in_place: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_rows_and_values_of_a_delta_table_change_nothing() {
-    probe(false).await;
+    probe(false, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_rows_and_values_of_files_in_place_change_nothing() {
-    probe(true).await;
+    probe(true, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hidden_rows_and_values_of_another_lab_change_nothing() {
+    probe(false, true).await;
 }

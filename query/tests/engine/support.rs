@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tarn_catalog::{
     Catalog, LabDefaults, PersonAttributes, PinnedFile, TableEntry, TableStorage, schema_text,
 };
-use tarn_connectors::Stores;
+use tarn_connectors::{Location, Stores};
 use tarn_formats::{OpenOptions, Table};
 use tarn_query::{Engine, EngineConfig, QueryError, Session, SessionOptions};
 use tarn_schemas::{
@@ -170,6 +170,23 @@ impl Lab {
         let open = tokio::task::spawn_blocking(open).await.unwrap();
         let storage = TableStorage::InPlace { files, options };
         self.put_entry(dataset, table, open.schema(), open.rows(), storage).await
+    }
+
+    /// Says of the files of a table that, as they are now, they have the content they were registered
+    /// with, whatever it is: for tests that prove that a file is not read.
+    pub(crate) async fn pin_again(&self, dataset: &str, table: &str) {
+        let name = dataset.parse().unwrap();
+        let stored = self.catalog.dataset(&Principal::Owner, &name).await.unwrap();
+        let mut entry =
+            stored.tables.into_iter().find(|entry| entry.name.as_str() == table).unwrap();
+        if let TableStorage::InPlace { files, .. } = &mut entry.storage {
+            for file in files {
+                let location = Location::parse(&file.stat.location).unwrap();
+                file.stat = self.stores.stat(&location).await.unwrap();
+            }
+        }
+        let dataset = DatasetName::new(dataset).unwrap();
+        self.catalog.put_tables(&Principal::Owner, &dataset, vec![entry]).await.unwrap();
     }
 
     /// Sets a table of a dataset that is a version of a Delta table.
