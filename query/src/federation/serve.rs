@@ -15,6 +15,7 @@ use super::wire::{
 };
 use crate::engine::{Engine, SessionOptions};
 use crate::error::QueryError;
+use arrow::datatypes::{Fields, Schema};
 use datafusion::common::{Column, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
@@ -24,6 +25,7 @@ use datafusion_substrait::substrait::proto::rel::RelType;
 use datafusion_substrait::substrait::proto::{Plan, Rel, plan_rel};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tarn_catalog::{Catalog, Peer, SearchRequest};
 use tarn_schemas::{LabName, Principal};
 
@@ -79,7 +81,7 @@ pub async fn do_action(
                 if &table.lab != catalog.lab() {
                     continue;
                 }
-                let schema = schema_to_text(&schema)
+                let schema = schema_to_text(&with_nulls(&schema))
                     .map_err(|error| QueryError::Internal(format!("schema of {table}: {error}")))?;
                 let rows = rows.get(&(table.dataset.to_string(), table.table.to_string())).copied();
                 tables.push(TableInfo { dataset: table.dataset, table: table.table, schema, rows });
@@ -95,6 +97,15 @@ pub async fn do_action(
         }
         _ => Ok(None),
     }
+}
+
+/// The schema with NULLs in every column: a policy may mask any of them for the visitor when it is
+/// read, and the asking lab must not have planned that there are none.
+fn with_nulls(schema: &Schema) -> Schema {
+    let fields = schema.fields().iter();
+    let fields: Fields =
+        fields.map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect();
+    Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
 pub(super) fn no_home() -> QueryError {

@@ -241,11 +241,12 @@ async fn asking(lab: &Lab) -> Lab {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(tarn_query::flight::serve(listener, lab.engine.clone(), std::future::pending()));
+    let secret = tarn_catalog::new_peer_secret();
     let peer = |name: &str| Peer {
         lab: LabName::new(name).unwrap(),
         flight: url.clone(),
         http: "http://127.0.0.1:1".to_owned(),
-        secret: "tarn_p_shared".to_owned(),
+        secret: secret.clone(),
         since: "2026-11-22T00:00:00Z".to_owned(),
     };
     let asking = Lab::new("anl").await;
