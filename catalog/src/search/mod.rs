@@ -31,7 +31,7 @@ use tarn_schemas::{DatasetName, Principal};
 use view::{Indexed, View};
 
 /// Datasets that go into one commit of the index.
-const BATCH: i64 = 500;
+const BATCH: i64 = 4000;
 
 /// How long an update waits for another process that updates.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -139,6 +139,8 @@ impl Catalog {
             return self.catch_up_in_memory().await;
         };
         let mut anew = anew;
+        // What comes after the batch that is being written, read meanwhile: each takes about as long.
+        let mut ahead: Option<(u64, Batch)> = None;
         loop {
             // Whoever held the lock before may have done the work.
             let state = index.blocking(Index::refresh).await?;
@@ -150,11 +152,20 @@ impl Catalog {
                 State::Holds(sequence) if !anew && sequence <= last => Some(sequence),
                 _ => None,
             };
-            let (documents, to) = self.changed_since(from.unwrap_or(0)).await?;
+            let (documents, to) = match ahead.take() {
+                Some((after, batch)) if from == Some(after) => batch,
+                _ => self.changed_since(from.unwrap_or(0)).await?,
+            };
             // The lock travels with the work: if this call is dropped, the work ends under it.
-            let (back, written) = index
-                .blocking(move |index| (lock, index.write(from.is_none(), &documents, to)))
-                .await?;
+            let writing =
+                index.blocking(move |index| (lock, index.write(from.is_none(), &documents, to)));
+            let (back, written) = if to < last {
+                let (written, next) = tokio::join!(writing, self.changed_since(to));
+                ahead = Some((to, next?));
+                written?
+            } else {
+                writing.await?
+            };
             lock = back;
             anew = match written {
                 // What cannot be continued is begun again.
@@ -171,7 +182,7 @@ impl Catalog {
     }
 
     /// The datasets that changed after a change, and the last change that they include.
-    async fn changed_since(&self, sequence: u64) -> Result<(Vec<Indexed>, u64), CatalogError> {
+    async fn changed_since(&self, sequence: u64) -> Result<Batch, CatalogError> {
         let (names, to) = self.inner.database.changed(sequence, BATCH).await?;
         let mut read = self.inner.database.read().await?;
         let stored = load_all(&self.inner.database, self.lab(), &mut read, &names).await?;
@@ -209,6 +220,9 @@ impl Catalog {
         }
     }
 }
+
+/// Datasets that changed, and the last change that they include.
+type Batch = (Vec<Indexed>, u64);
 
 /// A dataset as a hit.
 fn hit(dataset: Dataset, score: f32, query: &query::Query) -> SearchHit {

@@ -6,7 +6,9 @@
 //! gives it a name of its own; then the cast is put in its place again, and the name stays.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{
+    Transformed, TransformedResult, TreeNode, TreeNodeRecursion,
+};
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -17,6 +19,7 @@ use datafusion::logical_expr::{
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut, visit_expressions_mut};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -82,6 +85,24 @@ pub(crate) async fn plan(
         })
         .data()
     }))
+}
+
+/// Whether a node of a plan has two expressions of one name. Groups may pass the planner so, and fail
+/// where an optimizer projects them.
+pub(crate) fn clash(plan: &LogicalPlan) -> Result<bool> {
+    let mut clash = false;
+    plan.apply_with_subqueries(|plan| {
+        if matches!(
+            plan,
+            LogicalPlan::Aggregate(_) | LogicalPlan::Projection(_) | LogicalPlan::Window(_)
+        ) {
+            let mut names = HashSet::new();
+            clash |=
+                plan.expressions().iter().any(|expr| !names.insert(expr.schema_name().to_string()));
+        }
+        Ok(if clash { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(clash)
 }
 
 /// The value of a call of [`CastAs`].

@@ -172,6 +172,10 @@ impl Session {
                         _ => return Err(error.into()),
                     }
                 }
+                (Ok(plan), _) if casts::clash(&plan)? => {
+                    let told = casts::plan(&planning.state, &statement).await;
+                    told.and_then(Result::ok).unwrap_or(plan)
+                }
                 (Ok(plan), _) => plan,
             };
             session.finish(planning, plan).await

@@ -284,6 +284,10 @@ async fn a_cast_may_stand_beside_what_it_casts() {
         |sql: &str| format!("WITH t AS (SELECT * FROM (VALUES (3, 1), (4, 2)) t(v, k)) {sql}");
     let statements = [
         (
+            with("SELECT v::DOUBLE AS d, v AS w, count(*) FROM t GROUP BY v::DOUBLE, v ORDER BY w"),
+            "3.0 3 1, 4.0 4 1",
+        ),
+        (
             with("SELECT v, CAST(v AS DOUBLE), v::TEXT || 'x' FROM t ORDER BY v"),
             "3 3.0 3x, 4 4.0 4x",
         ),
