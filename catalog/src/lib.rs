@@ -13,6 +13,7 @@ mod content;
 mod datasets;
 pub mod decision;
 mod doi;
+mod doi_tasks;
 mod drafts;
 pub mod error;
 mod export;
@@ -32,6 +33,7 @@ mod profiles;
 mod register;
 mod register_many;
 mod render;
+mod said;
 pub mod schema_text;
 mod search;
 mod secret;
@@ -46,7 +48,8 @@ mod visas;
 pub use about::About;
 pub use chunk_index::ChunkIndex;
 pub use decision::{Action, Decision, Obligation};
-pub use doi::{Doi, DoiState, DoiTask};
+pub use doi::{Doi, DoiState};
+pub use doi_tasks::{DoiTask, Pick, Taken};
 pub use error::CatalogError;
 pub use harvest::Place;
 pub use logins::LoginPerson;
@@ -207,10 +210,12 @@ impl Catalog {
         let id = uuid::Uuid::new_v4().simple().to_string();
         database.fill(open_backup(backup)?, &id).await?;
         // Who logged out after the backup was made is not to be let in again by it.
-        sqlx::query("DELETE FROM login_session")
-            .execute(database.pool())
-            .await
-            .map_err(|error| database.error(&error))?;
+        for statement in ["DELETE FROM login_session", "DELETE FROM login_said"] {
+            sqlx::query(statement)
+                .execute(database.pool())
+                .await
+                .map_err(|error| database.error(&error))?;
+        }
         Self::with_database(folder, database).await
     }
 
