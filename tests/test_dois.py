@@ -227,7 +227,7 @@ def test_what_osti_has_and_is_closed_is_said_to_be_there(new_lab, tmp_path):
 
         def lost(self, body, usual):
             answer = usual(self, body)
-            return (502, {}, {}) if self.command == "POST" and body["title"] and len(osti.records) == 1 else answer
+            return (502, {}, {}) if self.command == "POST" else answer
 
         register(lab, tmp_path, "never", **RESTRICTED)
         with answering(ELink, lost):

@@ -170,7 +170,7 @@ impl Catalog {
 }
 
 /// Keeps what is said of a person if it is said later than what was known, or `again` by the same
-/// credential. Returns the person if something changed but the times.
+/// credential. Returns the person as described if that is news: something but the times is another.
 pub(crate) async fn put_newest(
     database: &Database,
     write: &mut Write<'_>,
@@ -183,23 +183,18 @@ pub(crate) async fn put_newest(
         .await
         .map_err(|error| database.error(&error))?;
     let known = row.map(|row| from_row(database, &row)).transpose()?;
-    let (login, news) = match known {
-        // A group that somebody left does not come back by a token that is older; and two tokens of
-        // one moment do not take turns.
-        Some(known)
-            if known.issued_at > said.issued_at
-                || (known.issued_at == said.issued_at && !again) =>
-        {
-            let until = known.valid_until.clone().max(said.valid_until.clone());
-            (LoginPerson { valid_until: until, ..known }, false)
-        }
-        Some(known) => {
-            let until = known.valid_until.clone().max(said.valid_until.clone());
-            let news = !known.says_the_same(said);
-            (LoginPerson { valid_until: until, ..said.clone() }, news)
-        }
-        None => (said.clone(), true),
-    };
+    // A group that somebody left does not come back by a token that is older; and of two tokens of one
+    // moment the first stays, so that they do not take turns.
+    let later = known.as_ref().is_none_or(|known| {
+        known.issued_at < said.issued_at || (known.issued_at == said.issued_at && again)
+    });
+    let news = known
+        .as_ref()
+        .is_none_or(|known| known.issued_at <= said.issued_at && !known.says_the_same(said));
+    let until = known.as_ref().map_or("", |known| &known.valid_until).max(&said.valid_until);
+    let until = until.to_owned();
+    let kept = if later { said.clone() } else { known.unwrap_or_else(|| said.clone()) };
+    let login = LoginPerson { valid_until: until, ..kept };
     let json = |what: &str, text: Result<String, serde_json::Error>| {
         text.map_err(|error| database.unreadable(what, &error))
     };
@@ -222,7 +217,7 @@ pub(crate) async fn put_newest(
     .execute(&mut *write.transaction)
     .await
     .map_err(|error| database.error(&error))?;
-    Ok(news.then_some(login))
+    Ok(news.then(|| said.clone()))
 }
 
 /// Forgets what the login of a person said, with their sessions and the right of an administrator.

@@ -72,7 +72,9 @@ impl Catalog {
             let newest = from_row(database, row)?;
             if self.accepts(&newest.issuer) {
                 let said = said_from_row(database, row, &newest)?;
-                living.push(Said { person: said.person.cut_by(&newest), ..said });
+                let later = newest.issued_at > said.person.issued_at;
+                let person = if later { said.person.cut_by(&newest) } else { said.person };
+                living.push(Said { person, ..said });
             }
         }
         Ok(living)
@@ -178,8 +180,8 @@ fn said_from_row(
     })
 }
 
-/// Keeps what an accepted credential says. Returns the person if that is news of them: what is as old
-/// as what was said last, or older, is none.
+/// Keeps what an accepted credential says. Returns the person if that is news of them; what is older than
+/// what was said last is none.
 pub(crate) async fn put_said(
     database: &Database,
     write: &mut Write<'_>,

@@ -103,7 +103,7 @@ async fn tell(
     base: &str,
     task: DoiTask,
 ) -> Result<(), Failure> {
-    let name = task.dataset.full_name();
+    let name = name_of(&task);
     let known = match task.registrar_id.clone() {
         Some(id) => Ok(Some(id)),
         None => registrar.find(&name).await,
@@ -157,5 +157,10 @@ async fn publication(
     } else {
         Value::Null
     };
-    Ok(Publication { name: dataset.full_name(), doi: doi.clone(), id, metadata })
+    Ok(Publication { name: name_of(task), doi: doi.clone(), id, metadata })
+}
+
+/// The name at the registrar, which is that of every version.
+fn name_of(task: &DoiTask) -> String {
+    format!("{}.{}", task.dataset.lab, task.dataset.name)
 }
