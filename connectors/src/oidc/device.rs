@@ -188,4 +188,16 @@ mod tests {
         assert_eq!(next(b"<html>", 5), Next::Ask(10));
         assert_eq!(next(b"<html>", 60), Next::Ask(60));
     }
+
+    #[test]
+    fn an_issuer_without_resources_is_asked_without() {
+        for (body, expected) in [
+            (r#"{"error": "invalid_target"}"#, true),
+            (r#"{"error": "invalid_request", "error_description": "AADSTS901002"}"#, true),
+            (r#"{"error": "invalid_client"}"#, false),
+            ("<html>", false),
+        ] {
+            assert_eq!(is_about_the_resource(body.as_bytes()), expected, "{body}");
+        }
+    }
 }
