@@ -1,10 +1,13 @@
-"""People who log in: a browser that fills in forms, and a terminal."""
+"""People who log in: a browser that fills in forms, and a terminal; and nodes that are none."""
 
 import base64
+import contextlib
 import html
 import json
 import re
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urljoin
 
 import requests
@@ -86,6 +89,40 @@ def device_code(provider, person, scope="openid profile groups"):
     )
     assert given.status_code == 200, given.text
     return given.json()
+
+
+@contextlib.contextmanager
+def pretender(doors, session=None):
+    """A program that says of itself what a node says of how to log in; its address, and what it was given."""
+    given = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.answer(doors)
+
+        def do_POST(self):
+            given.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            made = {"token": "tarn_s_x", "expires_at": "2099-01-01T00:00:00Z", "name": "n", "called": "c"}
+            self.answer({**made, **(session or {})})
+
+        def answer(self, value):
+            data = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", given
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def terminal_login(lab, person, *flags):

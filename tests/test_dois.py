@@ -1,5 +1,6 @@
 """DOIs: asked for at once, registered when the registrar can be reached, kept up to date, never for what is hidden."""
 
+import contextlib
 import time
 
 import pytest
@@ -157,3 +158,129 @@ def test_a_lab_without_a_registrar_says_so(new_lab, tmp_path):
     register(lab, tmp_path, "sst")
     refused = lab.run("doi", "request", "sst", code=None)
     assert refused.code != 0 and "[doi]" in refused.err
+
+
+@contextlib.contextmanager
+def answering(kind, instead):
+    """A registrar that answers otherwise for a while: `instead(handler, body, usual)`."""
+    usual = kind.handle_one
+    kind.handle_one = lambda self, body: instead(self, body, usual)
+    try:
+        yield
+    finally:
+        kind.handle_one = usual
+
+
+FUNDED = {"funding": [{"funder": "DOE", "award": "DE-AC05-00OR22725"}]}
+
+
+def test_a_dataset_is_told_by_one_at_a_time(new_lab, tmp_path):
+    with registrar(ELink) as osti:
+        lab = new_lab("ornl", settings=settings(osti, "osti"), env=SECRET)
+        register(lab, tmp_path, "sst", **FUNDED)
+        osti.lock = contextlib.nullcontext()
+
+        def slow(self, body, usual):
+            if self.command == "POST":
+                time.sleep(3)
+            return usual(self, body)
+
+        with answering(ELink, slow):
+            lab.start()
+            lab.run("doi", "request", "sst")
+            wait_for(lambda: osti.log)
+            lab.run("doi", "sync")
+        assert len(osti.records) == 1 and doi_of(lab, "sst")["state"] == "registered"
+        assert [method for method, _, _ in osti.log] == ["GET", "POST"]
+        lab.stop()
+
+
+def test_what_is_closed_while_another_is_told_is_never_told(new_lab, tmp_path):
+    with registrar(DataCite) as datacite:
+        lab = new_lab("anl", settings=settings(datacite), env=SECRET)
+        for name in ("a", "b"):
+            register(lab, tmp_path, name, title=f"Open title of the fields {name}")
+            lab.run("doi", "request", name)
+        datacite.lock = contextlib.nullcontext()
+
+        def slow(self, body, usual):
+            if self.command == "PUT" and len(datacite.log) == 1:
+                time.sleep(6)
+            return usual(self, body)
+
+        with answering(DataCite, slow):
+            lab.start()
+            wait_for(lambda: datacite.log)
+            register(lab, tmp_path, "b", **RESTRICTED)
+            wait_for(lambda: doi_of(lab, "a")["state"] == "registered")
+            wait_for(lambda: doi_of(lab, "b")["state"] == "hidden")
+        assert len(datacite.records) == 1 and "fields b" not in str(datacite.log)
+        lab.stop()
+
+
+def test_what_osti_has_and_is_closed_is_said_to_be_there(new_lab, tmp_path):
+    with registrar(ELink) as osti:
+        lab = new_lab("ornl", settings=settings(osti, "osti"), env=SECRET)
+        for name in ("sst", "never"):
+            register(lab, tmp_path, name, **FUNDED)
+            lab.run("doi", "request", name)
+
+        def lost(self, body, usual):
+            answer = usual(self, body)
+            return (502, {}, {}) if self.command == "POST" else answer
+
+        register(lab, tmp_path, "never", **RESTRICTED)
+        with answering(ELink, lost):
+            lab.run("doi", "sync", code=None)
+        assert len(osti.records) == 1
+        register(lab, tmp_path, "sst", **RESTRICTED)
+        told = lab.run("doi", "sync", code=None)
+        assert told.code != 0 and "is published there" in told.out
+        assert doi_of(lab, "sst")["state"] == "refused" and doi_of(lab, "never")["state"] == "hidden"
+
+
+def test_a_policy_of_the_lab_that_closes_a_dataset_hides_it(new_lab, tmp_path):
+    with registrar(DataCite) as datacite:
+        lab = new_lab("ornl", settings=settings(datacite), env=SECRET)
+        register(lab, tmp_path, "pol")
+        doi = lab.run("doi", "request", "pol", "--quiet").out.strip()
+        lab.run("doi", "sync")
+        assert datacite.records[doi]["state"] == "findable"
+        policies = lab.home / "policies"
+        policies.mkdir()
+        (policies / "close.cedar").write_text(
+            '@id("closed") forbid (principal, action in [Action::"discover", Action::"describe"], resource)\n'
+            'when { resource == Dataset::"ornl.pol" } unless { principal.kind == "owner" };\n'
+        )
+        lab.start()
+        wait_for(lambda: datacite.records[doi]["state"] == "registered")
+        assert requests.get(f"{lab.http_url}/api/v1/datasets/ornl/pol", timeout=60).status_code == 404
+        lab.stop()
+        (policies / "close.cedar").unlink()
+        lab.run("doi", "sync")
+        assert datacite.records[doi]["state"] == "findable"
+
+
+@pytest.mark.parametrize("kind", [DataCite, ELink])
+def test_what_a_registrar_says_is_read_with_care(new_lab, tmp_path, kind):
+    with registrar(kind) as server:
+        lab = new_lab("ornl", settings=settings(server, "datacite" if kind is DataCite else "osti"), env=SECRET)
+        register(lab, tmp_path, "sst", **FUNDED)
+        lab.run("doi", "request", "sst")
+        said = "\x1b]0;PWN\x07 \x1b[2J \u202ewrong"
+        server.failing = (422, {}, {"errors": [{"title": said}]})
+        told = lab.run("doi", "sync", code=None)
+        assert "wrong" in told.out and not any(sign in told.out for sign in "\x1b\x07\u202e"), repr(told.out)
+        server.failing = (200 if kind is ELink else 503, {}, [{"site_unique_id": "x" * (3 << 20)}])
+        lab.run("doi", "sync", code=None)
+        assert doi_of(lab, "sst")["state"] == "waiting"
+        if kind is ELink:
+            assert "1 MiB" in doi_of(lab, "sst")["problem"]
+        server.failing = None
+        evil = {"doi": '10.1/x>; rel="evil"<script>', "osti_id": "7/../../x?y"}
+        with answering(ELink, lambda self, body, usual: (200, {}, [evil] if body else [])):
+            lab.run("doi", "sync", code=None)
+        if kind is ELink:
+            known = doi_of(lab, "sst")
+            assert known["state"] == "waiting" and known["attempts"] > 0 and "gives the DOI later" in known["problem"]
+            assert "doi" not in known and "registrar_id" not in known

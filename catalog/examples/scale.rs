@@ -159,7 +159,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Of nobody in particular nothing is looked up: that is the decision by itself.
     let dataset = catalog.dataset(&owner, &"cmip_3".parse()?).await?;
-    let reader = Principal::Person { name: "ada".to_owned(), scope: tarn_schemas::Scope::Read };
+    let reader = Principal::person("ada", tarn_schemas::Scope::Read);
     for (figure, who) in [("decision_us", &everyone), ("decision_with_person_us", &reader)] {
         let started = Instant::now();
         for _ in 0..2000 {

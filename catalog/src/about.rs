@@ -34,7 +34,7 @@ impl Catalog {
     pub async fn about(&self, who: &Principal) -> Result<About, CatalogError> {
         let rights = self.rights(who).await?;
         let login = match who {
-            Principal::Person { name, .. } => self.current_login(name).await?,
+            Principal::Person { name, by, .. } => self.current_login(name, by.as_ref()).await?,
             _ => None,
         };
         let scope = [Scope::Admin, Scope::Write].into_iter().find(|scope| who.has_scope(*scope));

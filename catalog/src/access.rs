@@ -2,7 +2,7 @@
 
 use crate::audit::{Act, Said};
 use crate::datasets::{load, no_dataset};
-use crate::decision::Action;
+use crate::decision::{Action, may_decide_here};
 use crate::model::{AccessRequest, Dataset, Grant, IntendedUse, RequestState};
 use crate::people::{check_subject, granted, insert_grant};
 use crate::policy::{Rights, subject};
@@ -143,6 +143,7 @@ impl Catalog {
         request: &str,
         months: Option<u32>,
     ) -> Result<Grant, CatalogError> {
+        may_decide_here(who)?;
         let rights = self.rights(who).await?;
         let mut write = self.inner.database.write().await?;
         let (mut request, dataset) = self.open_request(&rights, &mut write, request).await?;
@@ -190,6 +191,7 @@ impl Catalog {
         reason: &str,
     ) -> Result<(), CatalogError> {
         check_text("a reason", reason)?;
+        may_decide_here(who)?;
         let rights = self.rights(who).await?;
         let mut write = self.inner.database.write().await?;
         let (request, _) = self.open_request(&rights, &mut write, request).await?;
@@ -202,6 +204,7 @@ impl Catalog {
 
     /// Ends a grant at once. Running streams end with it.
     pub async fn revoke_access(&self, who: &Principal, grant: &str) -> Result<(), CatalogError> {
+        may_decide_here(who)?;
         let (database, rights) = (&self.inner.database, self.rights(who).await?);
         let unknown = || CatalogError::NotFound {
             kind: "grant",

@@ -5,9 +5,11 @@ use crate::logins::PREFIX;
 use crate::policy::subject;
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError, OWNER, secret};
-use chrono::{Days, Utc};
-use tarn_schemas::Principal;
+use chrono::{Days, TimeDelta, Utc};
+use tarn_schemas::{Principal, Scope};
 
+/// Most refused attempts of one person that the log has of an hour: strangers do not fill it.
+const MOST_REFUSALS: i64 = 10;
 /// Days for which a one-time token works.
 const DAYS: u64 = 7;
 
@@ -31,26 +33,34 @@ impl Catalog {
         Ok(token)
     }
 
-    /// Makes somebody who logged in an administrator, by a one-time token. The log has every attempt.
+    /// Makes somebody who logged in an administrator, by a one-time token. The log has every attempt, of
+    /// those who are refused again and again ten in an hour.
     ///
     /// # Errors
-    /// [`CatalogError::Denied`] for a token that was used, has expired or is unknown, and for
-    /// principals who did not log in.
+    /// [`CatalogError::Denied`] for a token that was used, has expired or is unknown, for principals who
+    /// did not log in, and for those whose access token limits itself to less.
     pub async fn become_administrator(
         &self,
         who: &Principal,
         token: &str,
     ) -> Result<(), CatalogError> {
         let name = match who {
-            Principal::Person { name, .. } if name.starts_with(PREFIX) => name,
+            Principal::Person { name, by: Some(_), .. } if name.starts_with(PREFIX) => name,
             _ => {
-                return Err(CatalogError::Denied(
-                    "administrators log in at an issuer: do that first (/login, `tarn login`); API \
-                     tokens have scopes of their own"
-                        .to_owned(),
-                ));
+                return self
+                    .refuse_claim(
+                        who,
+                        "administrators log in at an issuer: do that first (/login, `tarn login`); \
+                         API tokens have scopes of their own",
+                    )
+                    .await;
             }
         };
+        if who.is_limited_below(Scope::Admin) {
+            let problem = "this access token may not be used for that: it says so itself (scope \
+                           `tarn:read` or `tarn:write`); send one without such scopes";
+            return self.refuse_claim(who, problem).await;
+        }
         let database = &self.inner.database;
         let now = timestamp(Utc::now());
         let said = Said::new(Act::ClaimAdministrator, subject(who));
@@ -66,13 +76,10 @@ impl Catalog {
         .await
         .map_err(|error| database.error(&error))?;
         if used.rows_affected() == 0 {
-            write.note(said.refused()).await?;
-            write.commit().await?;
-            return Err(CatalogError::Denied(
-                "this one-time token was used before, has expired or is unknown; the owner of the \
-                 node makes another with `tarn user invite`"
-                    .to_owned(),
-            ));
+            drop(write);
+            let problem = "this one-time token was used before, has expired or is unknown; the owner \
+                           of the node makes another with `tarn user invite`";
+            return self.refuse_claim(who, problem).await;
         }
         sqlx::query(
             "INSERT INTO administrator (name, since) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -84,6 +91,27 @@ impl Catalog {
         .map_err(|error| database.error(&error))?;
         write.note(said).await?;
         write.commit().await
+    }
+
+    /// Refuses an attempt, and writes it to the log unless it has enough of them.
+    async fn refuse_claim(&self, who: &Principal, why: &str) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let person = subject(who);
+        let row = sqlx::query(
+            "SELECT count(*) AS number FROM audit WHERE at > $1 AND person = $2 AND act = $3",
+        )
+        .bind(timestamp(Utc::now() - TimeDelta::hours(1)))
+        .bind(&person)
+        .bind(Act::ClaimAdministrator.name())
+        .fetch_one(database.pool())
+        .await
+        .map_err(|error| database.error(&error))?;
+        if database.number::<i64>(&row, "number")? < MOST_REFUSALS {
+            let mut write = database.write().await?;
+            write.note(Said::new(Act::ClaimAdministrator, person).refused()).await?;
+            write.commit().await?;
+        }
+        Err(CatalogError::Denied(why.to_owned()))
     }
 
     /// Whether somebody became an administrator.

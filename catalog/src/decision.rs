@@ -127,6 +127,20 @@ pub(crate) fn may_write_here(who: &Principal) -> Result<(), CatalogError> {
     }
 }
 
+/// Whether this principal may decide about others at all. Members of committees often have API tokens
+/// with scope `read`, because what they may decide comes of their groups and not of what they may write;
+/// but an access token that limits itself to reading was asked for to read with.
+pub(crate) fn may_decide_here(who: &Principal) -> Result<(), CatalogError> {
+    if who.is_limited_below(Scope::Write) {
+        return Err(CatalogError::Denied(
+            "this access token may be used for reading alone: it says so itself (scope `tarn:read`); \
+             deciding about others needs one with `tarn:write`, or without such scopes"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// The decision at a moment. Time is an input: an embargo ends by the clock, not by a job.
 ///
 /// What may not be known of may not be read, changed or reviewed either, whatever policies say; and
@@ -408,7 +422,7 @@ mod tests {
     }
 
     fn people() -> [(&'static str, Principal); 8] {
-        let person = |scope| Principal::Person { name: "ada".to_owned(), scope };
+        let person = |scope| Principal::person("ada", scope);
         let visitor = |name: Option<&str>| Principal::Visitor {
             lab: LabName::new("anl").unwrap(),
             name: name.map(str::to_owned),
@@ -422,10 +436,7 @@ mod tests {
             ("nameless visitor", visitor(None)),
             ("anonymous", Principal::Anonymous),
             // The name of the owner's label is a name like any other.
-            (
-                "person called owner",
-                Principal::Person { name: "owner".to_owned(), scope: Scope::Read },
-            ),
+            ("person called owner", Principal::person("owner", Scope::Read)),
         ]
     }
 

@@ -12,18 +12,14 @@ use crate::model::Dataset;
 use crate::policy::subject;
 use crate::register::timestamp;
 use crate::store::Write;
-use crate::{Catalog, CatalogError, OWNER};
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::{Catalog, CatalogError};
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use tarn_schemas::{DatasetName, Principal, Scope, Tier};
 
 /// What happens to a dataset when its DOI has been registered: no news for the registrar.
-const REGISTERED: &str = "doi";
-/// For how long nobody else tells the registrar what somebody took upon them.
-const LEASE: TimeDelta = TimeDelta::minutes(2);
-/// The first wait after the registrar could not be reached, in seconds, and the longest.
-const WAITS: (i64, i64) = (10, 3600);
+pub(crate) const REGISTERED: &str = "doi";
 
 /// Where a DOI is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +29,9 @@ pub enum DoiState {
     Waiting,
     /// The registrar knows everything.
     Registered,
+    /// The registrar shows nothing of it, because the record is not for everyone (any more): it was
+    /// hidden there, or never heard of there.
+    Hidden,
     /// The registrar refused: somebody has to change something.
     Refused,
 }
@@ -43,12 +42,14 @@ impl DoiState {
         match self {
             Self::Waiting => "waiting",
             Self::Registered => "registered",
+            Self::Hidden => "hidden",
             Self::Refused => "refused",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Waiting, Self::Registered, Self::Refused].into_iter().find(|s| s.as_str() == text)
+        let all = [Self::Waiting, Self::Registered, Self::Hidden, Self::Refused];
+        all.into_iter().find(|state| state.as_str() == text)
     }
 }
 
@@ -76,21 +77,6 @@ pub struct Doi {
     /// When it was registered first. Only then is it shown and cited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered_at: Option<String>,
-}
-
-/// What the registrar is to be told.
-#[derive(Debug, Clone)]
-pub struct DoiTask {
-    /// The dataset as it is now.
-    pub dataset: Dataset,
-    /// The DOI, where it is known.
-    pub doi: Option<String>,
-    /// What the registrar calls it.
-    pub registrar_id: Option<String>,
-    /// Whether everyone may see the record: otherwise it is to be hidden.
-    pub shown: bool,
-    revision: i64,
-    attempts: u32,
 }
 
 impl Catalog {
@@ -174,130 +160,6 @@ impl Catalog {
         Ok(dois.into_iter().filter(|doi| known.contains(&doi.dataset)).collect())
     }
 
-    /// Takes upon the caller what the registrar is to be told by now, at most `limit` of it; all that
-    /// it has not been told, with `all`. For two minutes nobody else gets it.
-    pub async fn take_doi_tasks(
-        &self,
-        all: bool,
-        limit: u32,
-    ) -> Result<Vec<DoiTask>, CatalogError> {
-        let database = &self.inner.database;
-        let now = Utc::now();
-        // Nothing is written where nothing waits.
-        let due = if all { "9999".to_owned() } else { timestamp(now) };
-        let states = if all { "('waiting', 'refused')" } else { "('waiting')" };
-        let statement = format!(
-            "SELECT * FROM doi WHERE state IN {states} AND next_at <= $1
-             ORDER BY next_at, dataset LIMIT {limit}"
-        );
-        let waiting = sqlx::query(sqlx::AssertSqlSafe(statement.clone())).bind(due.clone());
-        let waiting = waiting.fetch_optional(database.pool()).await;
-        if waiting.map_err(|error| database.error(&error))?.is_none() {
-            return Ok(Vec::new());
-        }
-        let mut write = database.write().await?;
-        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-            .bind(due)
-            .fetch_all(&mut *write.transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        let mut tasks = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let doi = self.doi_of(row)?;
-            let names = std::slice::from_ref(&doi.dataset);
-            let found = load_all(database, self.lab(), &mut write.transaction, names).await?;
-            let Some(Stored { dataset, .. }) = found.into_iter().next() else { continue };
-            sqlx::query("UPDATE doi SET next_at = $2, state = 'waiting' WHERE dataset = $1")
-                .bind(doi.dataset.as_str())
-                .bind(timestamp(now + LEASE))
-                .execute(&mut *write.transaction)
-                .await
-                .map_err(|error| database.error(&error))?;
-            tasks.push(DoiTask {
-                shown: self.may_be_registered(&dataset),
-                dataset,
-                doi: doi.doi,
-                registrar_id: doi.registrar_id,
-                revision: database.number(row, "revision")?,
-                attempts: doi.attempts,
-            });
-        }
-        write.commit().await?;
-        Ok(tasks)
-    }
-
-    /// Notes that the registrar did it, with the DOI and what it calls it. What changed meanwhile still
-    /// waits.
-    pub async fn doi_done(
-        &self,
-        task: &DoiTask,
-        doi: Option<&str>,
-        registrar_id: Option<&str>,
-    ) -> Result<(), CatalogError> {
-        let database = &self.inner.database;
-        let now = Utc::now();
-        let mut write = database.write().await?;
-        let before = self.doi_in(&mut write, &task.dataset.name).await?;
-        // A registrar that gives the DOI later is asked for it again.
-        let state = if doi.is_some() || !task.shown { "registered" } else { "waiting" };
-        sqlx::query(
-            "UPDATE doi SET doi = coalesce($2, doi), registrar_id = coalesce($3, registrar_id),
-                 registered_at = coalesce(registered_at, $4),
-                 problem = NULL, attempts = 0,
-                 state = CASE WHEN revision = $5 THEN $6 ELSE 'waiting' END, next_at = $7
-             WHERE dataset = $1",
-        )
-        .bind(task.dataset.name.as_str())
-        .bind(doi.map(str::to_owned))
-        .bind(registrar_id.map(str::to_owned))
-        .bind(doi.filter(|_| task.shown).map(|_| timestamp(now)))
-        .bind(task.revision)
-        .bind(state)
-        .bind(timestamp(wait_after(now, 0)))
-        .execute(&mut *write.transaction)
-        .await
-        .map_err(|error| database.error(&error))?;
-        let first = before.is_some_and(|before| before.registered_at.is_none());
-        if let Some(doi) = doi.filter(|_| first && task.shown) {
-            // From now on it is cited by it.
-            self.note_change(&mut write, &task.dataset, REGISTERED).await?;
-            self.note_published(&mut write, &task.dataset).await?;
-            let said = Said::new(Act::RegisterDoi, OWNER).on(task.dataset.full_name());
-            write.note(said.with("doi", doi)).await?;
-        }
-        write.commit().await
-    }
-
-    /// Notes that the registrar did not do it, and why. It is asked again after a while, which grows with
-    /// every attempt and is at least `wait`; without one it refused, and is asked again after the next
-    /// change.
-    pub async fn doi_failed(
-        &self,
-        task: &DoiTask,
-        problem: &str,
-        wait: Option<std::time::Duration>,
-    ) -> Result<(), CatalogError> {
-        let database = &self.inner.database;
-        let now = Utc::now();
-        let least = wait.and_then(|wait| TimeDelta::from_std(wait).ok()).unwrap_or_default();
-        let next = wait_after(now, task.attempts).max(now + least.min(TimeDelta::days(1)));
-        let mut write = database.write().await?;
-        sqlx::query(
-            "UPDATE doi SET problem = $2, attempts = attempts + 1, next_at = $3,
-                 state = CASE WHEN revision = $4 THEN $5 ELSE 'waiting' END
-             WHERE dataset = $1",
-        )
-        .bind(task.dataset.name.as_str())
-        .bind(problem)
-        .bind(timestamp(next))
-        .bind(task.revision)
-        .bind(if wait.is_some() { "waiting" } else { "refused" })
-        .execute(&mut *write.transaction)
-        .await
-        .map_err(|error| database.error(&error))?;
-        write.commit().await
-    }
-
     /// Notes that the registrar has to hear of a change, if the dataset has a DOI.
     pub(crate) async fn note_for_registrar(
         &self,
@@ -322,11 +184,11 @@ impl Catalog {
     }
 
     /// Whether a registrar may be told of a dataset.
-    fn may_be_registered(&self, dataset: &Dataset) -> bool {
+    pub(crate) fn may_be_registered(&self, dataset: &Dataset) -> bool {
         dataset.tier != Tier::Restricted && self.is_for_all(dataset)
     }
 
-    async fn doi_in(
+    pub(crate) async fn doi_in(
         &self,
         write: &mut Write<'_>,
         name: &DatasetName,
@@ -339,7 +201,7 @@ impl Catalog {
         row.map(|row| self.doi_of(&row)).transpose()
     }
 
-    fn doi_of(&self, row: &AnyRow) -> Result<Doi, CatalogError> {
+    pub(crate) fn doi_of(&self, row: &AnyRow) -> Result<Doi, CatalogError> {
         let database = &self.inner.database;
         let state = DoiState::parse(&database.text(row, "state")?)
             .ok_or_else(|| database.problem("a DOI has an unknown state"))?;
@@ -354,26 +216,5 @@ impl Catalog {
             problem: database.optional_text(row, "problem")?,
             registered_at: database.optional_text(row, "registered_at")?,
         })
-    }
-}
-
-/// When the registrar is asked again after so many attempts in vain: the wait doubles, up to an hour.
-fn wait_after(now: DateTime<Utc>, attempts: u32) -> DateTime<Utc> {
-    let (first, longest) = WAITS;
-    let seconds = first.saturating_mul(1_i64.checked_shl(attempts.min(32)).unwrap_or(i64::MAX));
-    now + TimeDelta::seconds(seconds.clamp(first, longest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_up_to_an_hour() {
-        let now = Utc::now();
-        let seconds = |attempts| (wait_after(now, attempts) - now).num_seconds();
-        let first: Vec<i64> = (0..4).map(seconds).collect();
-        assert_eq!(first, [10, 20, 40, 80]);
-        assert_eq!((seconds(9), seconds(40), seconds(u32::MAX)), (3600, 3600, 3600));
     }
 }

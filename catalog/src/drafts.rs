@@ -9,7 +9,7 @@
 
 use crate::audit::{Act, Said};
 use crate::datasets::load;
-use crate::decision::{Action, Door, may_write_here};
+use crate::decision::{Action, Door, may_decide_here, may_write_here};
 use crate::model::{Dataset, Draft, DraftState, Registered, Submission};
 use crate::policy::{Rights, subject};
 use crate::register::timestamp;
@@ -255,6 +255,7 @@ impl Catalog {
 
     /// A submitted record that a principal may review, who is not its author.
     async fn reviewed(&self, who: &Principal, name: &DatasetName) -> Result<Draft, CatalogError> {
+        may_decide_here(who)?;
         let draft = self.draft(who, name).await?;
         if draft.author == subject(who) {
             return Err(CatalogError::Denied(format!(
@@ -270,7 +271,7 @@ impl Catalog {
     /// The author, who must be one who may still write here.
     async fn author(&self, draft: &Draft) -> Result<Principal, CatalogError> {
         let Some(name) = draft.author.strip_prefix("person:") else { return Ok(Principal::Owner) };
-        let author = Principal::Person { name: name.to_owned(), scope: Scope::Write };
+        let author = Principal::person(name, Scope::Write);
         self.check_current(&author).await.map_err(|_| {
             CatalogError::Conflict(format!(
                 "{name}, who wrote the record, may not write here any more: somebody else has to"

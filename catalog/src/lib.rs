@@ -13,6 +13,7 @@ mod content;
 mod datasets;
 pub mod decision;
 mod doi;
+mod doi_tasks;
 mod drafts;
 pub mod error;
 mod export;
@@ -34,6 +35,7 @@ mod pseudonym;
 mod register;
 mod register_many;
 mod render;
+mod said;
 pub mod schema_text;
 mod search;
 mod secret;
@@ -48,7 +50,8 @@ mod visas;
 pub use about::About;
 pub use chunk_index::ChunkIndex;
 pub use decision::{Action, Decision, Door};
-pub use doi::{Doi, DoiState, DoiTask};
+pub use doi::{Doi, DoiState};
+pub use doi_tasks::{DoiTask, Pick, Taken};
 pub use error::CatalogError;
 pub use harvest::Place;
 pub use logins::LoginPerson;
@@ -211,10 +214,12 @@ impl Catalog {
         let id = uuid::Uuid::new_v4().simple().to_string();
         database.fill(open_backup(backup)?, &id).await?;
         // Who logged out after the backup was made is not to be let in again by it.
-        sqlx::query("DELETE FROM login_session")
-            .execute(database.pool())
-            .await
-            .map_err(|error| database.error(&error))?;
+        for statement in ["DELETE FROM login_session", "DELETE FROM login_said"] {
+            sqlx::query(statement)
+                .execute(database.pool())
+                .await
+                .map_err(|error| database.error(&error))?;
+        }
         Self::with_database(folder, database).await
     }
 

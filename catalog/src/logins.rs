@@ -1,7 +1,6 @@
 //! People who logged in at an issuer: what it said of them last.
 
-use crate::audit::{Act, Said};
-use crate::register::timestamp;
+use crate::policy::assurance;
 use crate::store::{Database, Write};
 use crate::{Catalog, CatalogError, PersonAttributes};
 use chrono::{DateTime, Utc};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use std::collections::BTreeSet;
 use tarn_connectors::oidc::{Assertion, Issuers, VisaGrants};
-use tarn_schemas::{DatasetName, Principal, Scope};
+use tarn_schemas::{DatasetName, Scope};
 
 /// How names of people begin who logged in at an issuer.
 pub(crate) const PREFIX: &str = "login:";
@@ -33,13 +32,13 @@ pub struct LoginPerson {
     pub scope: Scope,
     /// When the issuer said so, in seconds.
     pub issued_at: i64,
-    /// Until when it counts, RFC 3339.
+    /// Until when anything that was said of them counts, RFC 3339.
     pub valid_until: String,
 }
 
 impl LoginPerson {
     /// What an accepted token says of a person.
-    fn of(assertion: &Assertion, until: String) -> Self {
+    pub(crate) fn of(assertion: &Assertion, until: String) -> Self {
         let Assertion { groups, affiliations, assurance, .. } = assertion.clone();
         Self {
             name: assertion.name.clone(),
@@ -56,6 +55,33 @@ impl LoginPerson {
             scope: assertion.scope,
             issued_at: assertion.issued,
             valid_until: until,
+        }
+    }
+
+    /// What is left of it after something was said later: what both say.
+    pub(crate) fn cut_by(self, newest: &Self) -> Self {
+        let both = |own: BTreeSet<String>, other: &BTreeSet<String>| {
+            own.into_iter().filter(|one| other.contains(one)).collect()
+        };
+        let (own, other) = (self.attributes, &newest.attributes);
+        let level = |level: &Option<String>| level.as_deref().map_or(0, assurance);
+        let lower = level(&own.assurance) <= level(&other.assurance);
+        let datasets = self.visas.datasets.intersection(&newest.visas.datasets).cloned().collect();
+        Self {
+            attributes: PersonAttributes {
+                groups: both(own.groups, &other.groups),
+                affiliations: both(own.affiliations, &other.affiliations),
+                assurance: if lower { own.assurance } else { other.assurance.clone() },
+                ..PersonAttributes::default()
+            },
+            visas: VisaGrants {
+                datasets,
+                affiliations: both(self.visas.affiliations, &newest.visas.affiliations),
+                groups: both(self.visas.groups, &newest.visas.groups),
+                until: self.visas.until.min(newest.visas.until),
+            },
+            scope: self.scope.min(newest.scope),
+            ..self
         }
     }
 
@@ -126,108 +152,49 @@ impl Catalog {
         row.map(|row| from_row(database, &row)).transpose()
     }
 
-    /// The same, if it counts now.
-    pub(crate) async fn current_login(
-        &self,
-        name: &str,
-    ) -> Result<Option<LoginPerson>, CatalogError> {
-        let now = timestamp(Utc::now());
-        Ok(self.login(name).await?.filter(|login| login.valid_until > now))
+    /// Whether logins of an issuer count. A process that takes none leaves that to the one that does.
+    pub(crate) fn accepts(&self, issuer: &str) -> bool {
+        self.inner.issuers.get().is_none_or(|issuers| issuers.of(issuer).is_some())
     }
 
-    /// Whether a login still vouches for a person with this scope.
-    pub(crate) async fn login_is_current(
-        &self,
-        name: &str,
-        scope: Scope,
-    ) -> Result<bool, CatalogError> {
-        match self.current_login(name).await? {
-            Some(login) => Ok(self.scope_of(&login).await? >= scope),
-            None => Ok(false),
-        }
-    }
-
-    /// The widest thing that a person may do here.
+    /// The widest thing that a person may do here, by the groups that count: they are looked at each
+    /// time, so that the configuration of today decides.
     pub(crate) async fn scope_of(&self, login: &LoginPerson) -> Result<Scope, CatalogError> {
-        Ok(if self.is_administrator(&login.name).await? { Scope::Admin } else { login.scope })
-    }
-
-    /// The principal behind an issuer's access token.
-    pub(crate) async fn authenticate_login(&self, token: &str) -> Result<Principal, CatalogError> {
-        let assertion = self.issuers().accept(token).await?;
-        let until = DateTime::from_timestamp(assertion.expires, 0).unwrap_or_default();
-        let said = LoginPerson::of(&assertion, timestamp(until));
-        let known = self.login(&said.name).await?;
-        // Most calls tell nothing new, and write nothing.
-        let login = match known {
-            Some(known)
-                if known.valid_until >= said.valid_until
-                    && (known.issued_at > said.issued_at || known == renewed(&said, &known)) =>
-            {
-                known
-            }
-            _ => {
-                let database = &self.inner.database;
-                let mut write = database.write().await?;
-                let (login, changed) = put_login(database, &mut write, said).await?;
-                if changed {
-                    write.note(told(&login, "bearer")).await?;
-                }
-                write.commit().await?;
-                login
-            }
-        };
-        let scope = self.scope_of(&login).await?;
-        let scope = assertion.limit.map_or(scope, |limit| limit.min(scope));
-        Ok(Principal::Person { name: login.name, scope })
+        if self.is_administrator(&login.name).await? {
+            return Ok(Scope::Admin);
+        }
+        let Some(issuers) = self.inner.issuers.get() else { return Ok(login.scope) };
+        let issuer = issuers.of(&login.issuer);
+        Ok(issuer.map_or(Scope::Read, |one| one.config().scope_in(&login.attributes.groups)))
     }
 }
 
-/// What is said now with the times of what was known, where only they could differ.
-fn renewed(said: &LoginPerson, known: &LoginPerson) -> LoginPerson {
-    LoginPerson {
-        issued_at: known.issued_at,
-        valid_until: known.valid_until.clone(),
-        ..said.clone()
-    }
-}
-
-/// What the log says of a login.
-pub(crate) fn told(login: &LoginPerson, door: &str) -> Said {
-    let attributes = serde_json::to_string(&login.attributes).unwrap_or_default();
-    let visas: Vec<&str> = login.visas.datasets.iter().map(DatasetName::as_str).collect();
-    let said = Said::new(Act::Login, format!("person:{}", login.name))
-        .with("issuer", login.issuer.as_str())
-        .with("door", door)
-        .with("attributes", attributes);
-    if visas.is_empty() { said } else { said.with("visas", visas.join(" ")) }
-}
-
-/// Keeps what an accepted token says: the login as it is then, and whether something changed but its
-/// times.
-pub(crate) async fn put_login(
+/// Keeps what is said of a person if it is said later than what was known, or `again` by the same
+/// credential. Returns the person as described if that is news: something but the times is another.
+pub(crate) async fn put_newest(
     database: &Database,
     write: &mut Write<'_>,
-    said: LoginPerson,
-) -> Result<(LoginPerson, bool), CatalogError> {
+    said: &LoginPerson,
+    again: bool,
+) -> Result<Option<LoginPerson>, CatalogError> {
     let row = sqlx::query("SELECT * FROM login WHERE name = $1")
         .bind(&said.name)
         .fetch_optional(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
     let known = row.map(|row| from_row(database, &row)).transpose()?;
-    let until = known.as_ref().map(|known| known.valid_until.clone());
-    let until = until.map_or(said.valid_until.clone(), |until| until.max(said.valid_until.clone()));
-    let (login, changed) = match known {
-        // A group that somebody left does not come back by a token that is older.
-        Some(known) if known.issued_at > said.issued_at => (known, false),
-        Some(known) => {
-            let changed = !known.says_the_same(&said);
-            (said, changed)
-        }
-        None => (said, true),
-    };
-    let login = LoginPerson { valid_until: until, ..login };
+    // A group that somebody left does not come back by a token that is older; and of two tokens of one
+    // moment the first stays, so that they do not take turns.
+    let later = known.as_ref().is_none_or(|known| {
+        known.issued_at < said.issued_at || (known.issued_at == said.issued_at && again)
+    });
+    let news = known
+        .as_ref()
+        .is_none_or(|known| known.issued_at <= said.issued_at && !known.says_the_same(said));
+    let until = known.as_ref().map_or("", |known| &known.valid_until).max(&said.valid_until);
+    let until = until.to_owned();
+    let kept = if later { said.clone() } else { known.unwrap_or_else(|| said.clone()) };
+    let login = LoginPerson { valid_until: until, ..kept };
     let json = |what: &str, text: Result<String, serde_json::Error>| {
         text.map_err(|error| database.unreadable(what, &error))
     };
@@ -250,18 +217,7 @@ pub(crate) async fn put_login(
     .execute(&mut *write.transaction)
     .await
     .map_err(|error| database.error(&error))?;
-    Ok((login, changed))
-}
-
-/// A login that begins a session until a moment.
-pub(crate) async fn put_session_login(
-    database: &Database,
-    write: &mut Write<'_>,
-    assertion: &Assertion,
-    until: String,
-) -> Result<LoginPerson, CatalogError> {
-    let said = LoginPerson::of(assertion, until);
-    put_login(database, write, said).await.map(|(login, _)| login)
+    Ok(news.then(|| said.clone()))
 }
 
 /// Forgets what the login of a person said, with their sessions and the right of an administrator.
@@ -277,6 +233,7 @@ pub(crate) async fn forget_login(
     let mut forgotten = false;
     for statement in [
         "DELETE FROM login_session WHERE name = $1",
+        "DELETE FROM login_said WHERE name = $1",
         "DELETE FROM administrator WHERE name = $1",
         "DELETE FROM login WHERE name = $1",
     ] {
@@ -290,7 +247,7 @@ pub(crate) async fn forget_login(
     Ok(forgotten)
 }
 
-fn from_row(database: &Database, row: &AnyRow) -> Result<LoginPerson, CatalogError> {
+pub(crate) fn from_row(database: &Database, row: &AnyRow) -> Result<LoginPerson, CatalogError> {
     let text = |column: &str| database.text(row, column);
     let unreadable = |error: serde_json::Error| database.unreadable("a login", &error);
     Ok(LoginPerson {

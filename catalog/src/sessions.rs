@@ -1,10 +1,10 @@
 //! Sessions: what a browser or a terminal has of a login.
 
 use crate::audit::{Act, Said};
-use crate::logins::{put_session_login, told};
 use crate::register::timestamp;
+use crate::said::{Said as Claims, put_said, told};
 use crate::{Catalog, CatalogError, LoginPerson, secret};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sqlx::Row;
 use tarn_connectors::oidc::{Assertion, OidcError, SKEW};
 use tarn_schemas::Principal;
@@ -43,7 +43,9 @@ impl Catalog {
         let now = Utc::now();
         let expires_at = timestamp(now + TimeDelta::hours(i64::from(hours.max(1))));
         let over = assertion.expires.saturating_add(SKEW);
-        let over = timestamp(DateTime::from_timestamp(over, 0).unwrap_or(DateTime::<Utc>::MAX_UTC));
+        // As text times have an order up to the year 9999; no token that is accepted goes near it.
+        let over = DateTime::from_timestamp(over, 0).filter(|over| over.year() < 9999);
+        let over = over.map(timestamp).ok_or(OidcError::TooLong)?;
         let mut write = database.write().await?;
         for statement in [
             "DELETE FROM login_used WHERE expires_at <= $1",
@@ -69,13 +71,15 @@ impl Catalog {
             write.commit().await?;
             return Err(OidcError::Replayed.into());
         }
-        let person = put_session_login(database, &mut write, assertion, expires_at.clone()).await?;
         let token = secret::new_session();
+        let said = Claims::of(secret::hash(&token), assertion, expires_at.clone());
+        put_said(database, &mut write, &said).await?;
+        let person = said.person;
         sqlx::query(
             "INSERT INTO login_session (secret_hash, name, door, created_at, expires_at)
              VALUES ($1, $2, $3, $4, $5)",
         )
-        .bind(secret::hash(&token))
+        .bind(&said.id)
         .bind(&person.name)
         .bind(door)
         .bind(timestamp(now))
@@ -89,7 +93,8 @@ impl Catalog {
     }
 
     /// Writes to the log that a login was refused that names a person: once for each token, by its
-    /// SHA-256, so that nobody fills the log with one.
+    /// SHA-256, so that nobody fills the log with one. The token is none the less good for a login, if it
+    /// is refused for something that passes.
     pub async fn note_refused_login(
         &self,
         (name, token): (&str, &str),
@@ -103,7 +108,7 @@ impl Catalog {
         let first = sqlx::query(
             "INSERT INTO login_used (token_hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         )
-        .bind(token)
+        .bind(format!("refused {token}"))
         .bind(until)
         .execute(&mut *write.transaction)
         .await
@@ -142,36 +147,47 @@ impl Catalog {
             ));
         }
         let name = database.text(&row, "name")?;
-        let login = self.login(&name).await?.ok_or(UNKNOWN)?;
-        Ok(Principal::Person { name, scope: self.scope_of(&login).await? })
+        self.principal_by(&name, &secret::hash(token)).await?.ok_or(CatalogError::Unauthenticated(
+            "logins of its issuer do not count here any more; log in again (`tarn login`)",
+        ))
     }
 
     /// Ends the session of a token. False if there is none that lasts.
     pub async fn end_session(&self, token: &str) -> Result<bool, CatalogError> {
         let database = &self.inner.database;
         let (now, hash) = (timestamp(Utc::now()), secret::hash(token));
-        let mut write = database.write().await?;
+        // Looked up first: nobody waits for the turn to write who has nothing to end.
         let row = sqlx::query(
             "SELECT name FROM login_session WHERE secret_hash = $1 AND ended_at IS NULL AND expires_at > $2",
         )
         .bind(&hash)
         .bind(&now)
-        .fetch_optional(&mut *write.transaction)
+        .fetch_optional(database.pool())
         .await
         .map_err(|error| database.error(&error))?;
         let Some(row) = row else { return Ok(false) };
         let name = database.text(&row, "name")?;
-        sqlx::query("UPDATE login_session SET ended_at = $2 WHERE secret_hash = $1")
+        let mut write = database.write().await?;
+        let ended = sqlx::query(
+            "UPDATE login_session SET ended_at = $2 WHERE secret_hash = $1 AND ended_at IS NULL",
+        )
+        .bind(&hash)
+        .bind(&now)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        if ended.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query("DELETE FROM login_said WHERE id = $1")
             .bind(&hash)
-            .bind(&now)
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
-        // What runs for the person ends too, unless another session of theirs goes on.
+        // What runs for the person ends too, unless another login of theirs goes on.
         sqlx::query(
             "UPDATE login SET valid_until = coalesce(
-                 (SELECT max(expires_at) FROM login_session
-                  WHERE login_session.name = login.name AND ended_at IS NULL), $2)
+                 (SELECT max(valid_until) FROM login_said WHERE login_said.name = login.name), $2)
              WHERE name = $1",
         )
         .bind(&name)

@@ -116,7 +116,7 @@ impl Catalog {
             Principal::Visitor { lab, .. } => {
                 self.peers().await?.iter().any(|peer| peer.lab == *lab)
             }
-            Principal::Person { name, scope } => {
+            Principal::Person { name, scope, .. } => {
                 let alive = |info: &TokenInfo| {
                     info.revoked_at.is_none()
                         && DateTime::parse_from_rfc3339(&info.expires_at)
@@ -164,7 +164,7 @@ impl Catalog {
         if !alive {
             return Err(CatalogError::Unauthenticated("it has expired; ask for a new one"));
         }
-        Ok(Principal::Person { name: info.name, scope: info.scope })
+        Ok(Principal::person(info.name, info.scope))
     }
 
     fn token_from_row(&self, row: &AnyRow) -> Result<Stored, CatalogError> {

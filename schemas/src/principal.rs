@@ -15,6 +15,15 @@ pub enum Scope {
     Admin,
 }
 
+/// What a person came by who logged in at an issuer: a session, or an access token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Credential {
+    /// What it is known again by here; no secret.
+    pub id: String,
+    /// The widest thing that it may be used for, where it says so itself (`tarn:read`, …).
+    pub limit: Option<Scope>,
+}
+
 /// Someone, or something, that asks. Decisions take nothing else about the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -29,6 +38,10 @@ pub enum Principal {
         name: String,
         /// The widest thing the token may do.
         scope: Scope,
+        /// The login that they came by, where it was one at an issuer. Who they are does not depend on
+        /// it, so tickets that were sealed for them open after a new login too.
+        #[serde(skip)]
+        by: Option<Credential>,
     },
     /// A person of a peer lab. The peer vouches for who it is; this lab decides what it may read.
     Visitor {
@@ -40,6 +53,25 @@ pub enum Principal {
 }
 
 impl Principal {
+    /// A person or program with an API token, or one of whom nobody says how they came.
+    pub fn person(name: impl Into<String>, scope: Scope) -> Self {
+        Self::Person { name: name.into(), scope, by: None }
+    }
+
+    /// The login that they came by.
+    pub fn credential(&self) -> Option<&Credential> {
+        match self {
+            Self::Person { by, .. } => by.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether what they came by says itself that it may not be used for what needs `scope`.
+    pub fn is_limited_below(&self, scope: Scope) -> bool {
+        let limit = self.credential().and_then(|credential| credential.limit);
+        limit.is_some_and(|limit| limit < scope)
+    }
+
     /// Whether somebody stands behind this principal that a lab has signed in.
     pub fn is_signed_in(&self) -> bool {
         match self {

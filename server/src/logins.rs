@@ -30,6 +30,15 @@ pub(crate) struct Login {
 pub(crate) struct Logins {
     #[serde(default)]
     pub logins: BTreeMap<String, Login>,
+    /// Which node was given ID tokens of a client, by the issuer and the client. Another that asks for
+    /// them could show them to the first, as if it were this user; so it stays here after a logout.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub clients: BTreeMap<String, String>,
+}
+
+/// How a client at an issuer is called in `clients`.
+fn client_key(issuer: &str, client: &str) -> String {
+    format!("{client} at {issuer}")
 }
 
 fn path() -> Result<PathBuf, Failure> {
@@ -47,6 +56,33 @@ fn path() -> Result<PathBuf, Failure> {
 }
 
 impl Logins {
+    /// Refuses to give a node ID tokens of a client whose ID tokens another node was given.
+    pub(crate) fn check_client(
+        &self,
+        node: &str,
+        issuer: &str,
+        client: &str,
+    ) -> Result<(), Failure> {
+        match self.clients.get(&client_key(issuer, client)) {
+            Some(known) if known != node => Err(Failure::new(
+                ErrorCode::PermissionDenied,
+                format!(
+                    "{node} asks for a login of the client {client:?} at {issuer}, which is that of \
+                     {known}: whoever has it could log in there as you. Nothing was given to {node}. \
+                     Its operator registers a client of its own at the issuer; if it is the same node \
+                     under a new address, remove the line of {known} under `clients` in {}",
+                    path()?.display()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that a node is given an ID token of a client.
+    pub(crate) fn keep_client(&mut self, node: &str, issuer: &str, client: &str) {
+        self.clients.insert(client_key(issuer, client), node.to_owned());
+    }
+
     /// What is stored; nothing if there is no file.
     pub(crate) fn load() -> Result<Self, Failure> {
         let path = path()?;
@@ -91,5 +127,29 @@ impl Logins {
         }
         written.map_err(failed)?;
         Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_belongs_to_the_node_that_had_it_first() {
+        let (lab, evil) = ("https://lake.lab.gov", "https://lake.1ab.gov");
+        let mut logins = Logins::default();
+        assert!(logins.check_client(evil, "https://sso.lab.gov", "cli").is_ok());
+        logins.keep_client(lab, "https://sso.lab.gov", "cli");
+        assert!(logins.check_client(lab, "https://sso.lab.gov", "cli").is_ok());
+        let refused = logins.check_client(evil, "https://sso.lab.gov", "cli").unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::PermissionDenied);
+        assert!(logins.check_client(evil, "https://sso.lab.gov", "other").is_ok());
+        assert!(logins.check_client(evil, "https://other.gov", "cli").is_ok());
+        let text = serde_json::to_string(&logins).unwrap();
+        let again: Logins = serde_json::from_str(&text).unwrap();
+        assert!(again.check_client(evil, "https://sso.lab.gov", "cli").is_err());
+        // What an older version wrote.
+        let old: Logins = serde_json::from_str(r#"{"logins": {}}"#).unwrap();
+        assert!(old.check_client(evil, "https://sso.lab.gov", "cli").is_ok());
     }
 }

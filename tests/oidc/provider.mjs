@@ -2,8 +2,8 @@
 // TARN_NODE_MODULES names the folder that `npm ci` filled (scripts/setup.sh).
 //
 // People: alice (staff, stewards), bob (staff), carol (none); their login page takes any password.
-// Clients: web/websecret (code + PKCE), cli (public, device code). An access token is a JWT with the audience
-// urn:tarn:api; `POST /test/sign` signs any claims with the provider's own key, to make tokens that are wrong.
+// Clients: web/websecret (code + PKCE), cli (public, device code). An access token is a JWT for the `resource` that was
+// asked for (RFC 8707), urn:tarn:api unless said; a strict provider knows no resources. `POST /test/sign` signs any claims with the provider's own key, to make tokens that are wrong.
 import { createServer } from 'node:http';
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { join } from 'node:path';
@@ -53,13 +53,13 @@ const provider = new Provider(issuer, {
       enabled: !strict,
       defaultResource: () => audience,
       useGrantedResource: () => true,
-      getResourceServerInfo: () => ({
-        scope: 'tarn:read tarn:write', audience, accessTokenTTL: 600, accessTokenFormat: 'jwt',
+      getResourceServerInfo: (ctx, resource) => ({
+        scope: 'tarn:read tarn:write', audience: resource, accessTokenTTL: 600, accessTokenFormat: 'jwt',
         jwt: { sign: { alg: 'RS256' } },
       }),
     },
   },
-  extraTokenClaims: (ctx, token) => claimsOf(token.accountId),
+  extraTokenClaims: (ctx, token) => ({ name: `Dr ${token.accountId}`, ...claimsOf(token.accountId) }),
   pkce: { required: () => true },
   ttl: { AccessToken: 600, IdToken: 600, DeviceCode: 300, Grant: 3600, Session: 3600, Interaction: 600 },
   cookies: { keys: ['tests'] },

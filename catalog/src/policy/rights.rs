@@ -124,8 +124,8 @@ impl Catalog {
             return Ok(bare);
         }
         let (mut attributes, mut grants) = self.known_of(&bare.id, &timestamp(Utc::now())).await?;
-        if let Principal::Person { name, .. } = who
-            && let Some(login) = self.current_login(name).await?
+        if let Principal::Person { name, by, .. } = who
+            && let Some(login) = self.current_login(name, by.as_ref()).await?
         {
             login.add_to(&mut attributes, &mut grants, Utc::now());
         }

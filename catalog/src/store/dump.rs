@@ -140,6 +140,8 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("next_at", Text),
             ("problem", Text),
             ("registered_at", Text),
+            ("leased_until", Text),
+            ("told", Text),
         ],
     ),
     (
@@ -194,6 +196,19 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("created_at", Text),
             ("expires_at", Text),
             ("ended_at", Text),
+        ],
+    ),
+    (
+        "login_said",
+        &[
+            ("id", Text),
+            ("name", Text),
+            ("attributes", Text),
+            ("visas", Text),
+            ("scope", Text),
+            ("most", Text),
+            ("issued_at", Integer),
+            ("valid_until", Text),
         ],
     ),
     ("login_used", &[("token_hash", Text), ("expires_at", Text)]),

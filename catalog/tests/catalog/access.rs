@@ -31,7 +31,7 @@ async fn lab(folder: &Path) -> (Catalog, Principal, Principal) {
         ..PersonAttributes::default()
     };
     catalog.put_person("person:dan", &dac).await.unwrap();
-    let dan = Principal::Person { name: "dan".to_owned(), scope: Scope::Read };
+    let dan = Principal::person("dan", Scope::Read);
     (catalog, person(Scope::Read), dan)
 }
 
@@ -63,7 +63,7 @@ async fn a_request_becomes_a_grant_that_ends() {
     let of_ada = catalog.access_requests(&ada).await.unwrap();
     assert_eq!(of_ada[0].grant.as_deref(), Some(grant.id.as_str()));
     assert_eq!(catalog.access_requests(&person(Scope::Admin)).await.unwrap().len(), 1);
-    let bob = Principal::Person { name: "bob".to_owned(), scope: Scope::Admin };
+    let bob = Principal::person("bob", Scope::Admin);
     assert!(catalog.access_requests(&bob).await.unwrap().is_empty());
     // Renewing is asking again. Revoking both ends it.
     let again = catalog.request_access(&ada, None, &named("a"), &ask()).await.unwrap();

@@ -11,7 +11,7 @@ fn name(text: &str) -> DatasetName {
 }
 
 fn writer(name: &str) -> Principal {
-    Principal::Person { name: name.to_owned(), scope: Scope::Write }
+    Principal::person(name, Scope::Write)
 }
 
 /// A lab in which ada and bob may write.
@@ -126,7 +126,7 @@ async fn anything_else_waits_for_a_second_person() {
     assert!(catalog.dataset(&Principal::Owner, &named("a")).await.is_err());
     // Not by the author, not by a reader, not another revision than was looked at.
     assert_eq!(code(approve(&catalog, &ada, 2).await), ErrorCode::PermissionDenied);
-    let reader = Principal::Person { name: "eve".to_owned(), scope: Scope::Read };
+    let reader = Principal::person("eve", Scope::Read);
     assert_eq!(code(approve(&catalog, &reader, 2).await), ErrorCode::NotFound);
     assert_eq!(code(approve(&catalog, &bob, 1).await), ErrorCode::Conflict);
     let back = catalog.return_draft(&bob, &draft, "which terms?").await.unwrap();
@@ -196,7 +196,7 @@ async fn files_that_others_hold_back_are_looked_at_by_somebody() {
 async fn restricted_records_are_reviewed_by_their_committee_and_not_by_every_writer() {
     let folder = tempfile::tempdir().unwrap();
     let (catalog, ada, bob) = lab(folder.path()).await;
-    let dan = Principal::Person { name: "dan".to_owned(), scope: Scope::Read };
+    let dan = Principal::person("dan", Scope::Read);
     let dac = PersonAttributes {
         groups: std::collections::BTreeSet::from(["dac".to_owned()]),
         ..PersonAttributes::default()

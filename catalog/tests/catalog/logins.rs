@@ -31,7 +31,21 @@ fn said(sub: &str, issued: i64, groups: &[&str]) -> Assertion {
 }
 
 fn principal(sub: &str, scope: Scope) -> Principal {
-    Principal::Person { name: subject_name(ISSUER, sub), scope }
+    Principal::person(subject_name(ISSUER, sub), scope)
+}
+
+/// Who somebody is, however they came.
+fn without_login(who: &Principal) -> Principal {
+    match who {
+        Principal::Person { name, scope, .. } => Principal::person(name, *scope),
+        other => other.clone(),
+    }
+}
+
+/// The groups of somebody who came by a session.
+async fn groups_by(catalog: &Catalog, token: &str) -> Vec<String> {
+    let who = catalog.authenticate(token).await.unwrap();
+    catalog.about(&who).await.unwrap().attributes.groups.into_iter().collect()
 }
 
 async fn groups(catalog: &Catalog, sub: &str) -> Vec<String> {
@@ -52,7 +66,7 @@ async fn a_login_counts_once_and_its_session_until_it_ends() {
     let session = catalog.begin_session(&said("ann", 0, &["dac"]), "browser", 12).await.unwrap();
     assert!(session.token.starts_with("tarn_s_"));
     let who = catalog.authenticate(&session.token).await.unwrap();
-    assert_eq!(who, principal("ann", Scope::Read));
+    assert_eq!(without_login(&who), principal("ann", Scope::Read));
     assert_eq!(groups(&catalog, "ann").await, ["dac"]);
     catalog.check_current(&who).await.unwrap();
     assert!(catalog.check_current(&principal("ann", Scope::Write)).await.is_err());
@@ -154,9 +168,13 @@ async fn an_administrator_comes_by_a_token_that_works_once() {
     let catalog = catalog(folder.path()).await;
     let once = catalog.invite_administrator().await.unwrap();
     let late = catalog.invite_administrator().await.unwrap();
-    let (ann, bob) = (principal("ann", Scope::Read), principal("bob", Scope::Read));
     let session = catalog.begin_session(&said("ann", 0, &[]), "browser", 12).await.unwrap();
-    for who in [Principal::Anonymous, Principal::Owner, person(Scope::Admin)] {
+    let other = catalog.begin_session(&said("bob", 0, &[]), "browser", 12).await.unwrap();
+    let ann = catalog.authenticate(&session.token).await.unwrap();
+    let bob = catalog.authenticate(&other.token).await.unwrap();
+    // An API token with the name of a person who logged in is not that person.
+    let same_name = principal("ann", Scope::Admin);
+    for who in [Principal::Anonymous, Principal::Owner, person(Scope::Admin), same_name] {
         let error = catalog.become_administrator(&who, &once).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::PermissionDenied);
     }
@@ -172,11 +190,18 @@ async fn an_administrator_comes_by_a_token_that_works_once() {
     .await;
     assert!(catalog.become_administrator(&bob, &late).await.is_err());
     let who = catalog.authenticate(&session.token).await.unwrap();
-    assert_eq!(who, principal("ann", Scope::Admin));
+    assert!(who.has_scope(Scope::Admin));
     let claims = outcomes(&catalog, Act::ClaimAdministrator).await;
     let kinds: Vec<Outcome> = claims.iter().map(|(_, outcome)| *outcome).collect();
     use Outcome::{Allowed, Refused};
-    assert_eq!(kinds, [Allowed, Refused, Refused, Refused]);
+    assert_eq!(kinds[..4], [Refused; 4]);
+    assert_eq!(kinds[4..], [Allowed, Refused, Refused, Refused]);
+    // Strangers who try again and again do not fill the log.
+    for _ in 0..20 {
+        assert!(catalog.become_administrator(&Principal::Anonymous, "tarn_a_x").await.is_err());
+    }
+    let claims = outcomes(&catalog, Act::ClaimAdministrator).await;
+    assert_eq!(claims.iter().filter(|(person, _)| person == "anonymous").count(), 10);
 
     // A backup brings the administrator back, and no session.
     let path = folder.path().join("backup");
@@ -186,4 +211,134 @@ async fn an_administrator_comes_by_a_token_that_works_once() {
     let name = subject_name(ISSUER, "ann");
     assert!(again.is_administrator(&name).await.unwrap());
     assert!(again.authenticate(&session.token).await.is_err());
+}
+
+#[tokio::test]
+async fn what_a_login_says_counts_for_itself_alone_and_until_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let begin = async |said: &Assertion, hours| {
+        catalog.begin_session(said, "terminal", hours).await.unwrap().token
+    };
+    let plain = begin(&said("ann", -30, &["staff", "board"]), 12).await;
+    let more = Assertion { scope: Scope::Admin, ..said("ann", -20, &["staff", "dac"]) };
+    let raised = begin(&more, 1).await;
+    // The newer login takes the board from the older one, and lends it nothing.
+    assert_eq!(groups_by(&catalog, &raised).await, ["dac", "staff"]);
+    assert_eq!(groups_by(&catalog, &plain).await, ["staff"]);
+    let scope = async |token: &str| {
+        let who = catalog.authenticate(token).await.unwrap();
+        [Scope::Admin, Scope::Write].into_iter().find(|scope| who.has_scope(*scope))
+    };
+    assert_eq!((scope(&raised).await, scope(&plain).await), (Some(Scope::Admin), None));
+    let who = catalog.authenticate(&raised).await.unwrap();
+    catalog.check_current(&who).await.unwrap();
+    // It ends: nobody is administrator any more, and what it took away stays away.
+    assert!(catalog.end_session(&raised).await.unwrap());
+    assert!(catalog.check_current(&who).await.is_err());
+    assert_eq!(
+        (groups_by(&catalog, &plain).await, scope(&plain).await),
+        (vec!["staff".to_owned()], None)
+    );
+    // A login of the same moment counts for itself, and changes nothing for others.
+    let same = begin(&said("ann", -20, &["other", "board"]), 12).await;
+    assert_eq!(groups_by(&catalog, &same).await, ["board", "other"]);
+    assert_eq!(groups_by(&catalog, &plain).await, ["staff"]);
+}
+
+#[tokio::test]
+async fn a_login_that_limits_itself_decides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let once = catalog.invite_administrator().await.unwrap();
+    let limited = Assertion { limit: Some(Scope::Read), ..said("dan", 0, &["dac"]) };
+    let limited = catalog.begin_session(&limited, "terminal", 12).await.unwrap().token;
+    let whole =
+        catalog.begin_session(&said("dan", 1, &["dac"]), "terminal", 12).await.unwrap().token;
+    let [limited, whole] = [
+        catalog.authenticate(&limited).await.unwrap(),
+        catalog.authenticate(&whole).await.unwrap(),
+    ];
+    let closed = super::access::controlled("a", tarn_schemas::record::Exposure::Redacted);
+    catalog.register(&Principal::Owner, closed, data()).await.unwrap();
+    let ask = tarn_catalog::IntendedUse {
+        purpose: "research".to_owned(),
+        justification: "mortality by region".to_owned(),
+        agreement: "cd".repeat(32),
+        ..Default::default()
+    };
+    let ada = person(Scope::Read);
+    let request = catalog.request_access(&ada, None, &named("a"), &ask).await.unwrap();
+    for refused in [
+        catalog.approve_access(&limited, &request.id, None).await.map(drop),
+        catalog.deny_access(&limited, &request.id, "no").await,
+        catalog.revoke_access(&limited, "x").await,
+        catalog.become_administrator(&limited, &once).await,
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::PermissionDenied);
+        assert!(error.to_string().contains("tarn:read"), "{error}");
+    }
+    catalog.approve_access(&whole, &request.id, None).await.unwrap();
+    catalog.become_administrator(&whole, &once).await.unwrap();
+    // The administrator's limited login stays what it is.
+    let again = Assertion { limit: Some(Scope::Write), ..said("dan", 2, &["dac"]) };
+    let again = catalog.begin_session(&again, "terminal", 12).await.unwrap().token;
+    let again = catalog.authenticate(&again).await.unwrap();
+    assert!(again.has_scope(Scope::Write) && !again.has_scope(Scope::Admin));
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_issuer_and_groups_are_read_by_todays_configuration() {
+    use tarn_connectors::oidc::{IssuerConfig, Issuers};
+    let folder = tempfile::tempdir().unwrap();
+    let first = catalog(folder.path()).await;
+    let begun = Assertion { scope: Scope::Write, ..said("ann", 0, &["stewards"]) };
+    let token = first.begin_session(&begun, "browser", 12).await.unwrap().token;
+    let serving = async |configured: &[serde_json::Value]| {
+        let configured: Vec<IssuerConfig> =
+            configured.iter().map(|one| serde_json::from_value(one.clone()).unwrap()).collect();
+        let catalog = Catalog::open(folder.path()).await.unwrap();
+        catalog.accept_logins_of(Issuers::new(folder.path(), &configured, &[]).unwrap());
+        catalog
+    };
+    let config = serde_json::json!({"name": "lab", "url": ISSUER, "client_id": "t", "group_prefix": "",
+        "write_group": "stewards"});
+    let who = serving(std::slice::from_ref(&config)).await.authenticate(&token).await.unwrap();
+    assert!(who.has_scope(Scope::Write));
+    let mut other = config.clone();
+    other["write_group"] = "others".into();
+    let catalog = serving(&[other.clone()]).await;
+    let now = catalog.authenticate(&token).await.unwrap();
+    assert!(!now.has_scope(Scope::Write));
+    // What runs since before the change may not write any more either.
+    assert!(catalog.check_current(&who).await.is_err());
+    catalog.check_current(&now).await.unwrap();
+    other["url"] = "https://elsewhere.gov".into();
+    for catalog in [serving(&[]).await, serving(&[other]).await] {
+        let error = catalog.authenticate(&token).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unauthenticated);
+        assert!(catalog.about(&who).await.unwrap().attributes.groups.is_empty());
+        assert!(catalog.check_current(&now).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_in_the_log_once_and_uses_no_token_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let early = said("ann", 0, &[]);
+    for _ in 0..3 {
+        let named = (early.name.as_str(), early.token.as_str());
+        catalog.note_refused_login(named, ISSUER, "terminal", &OidcError::NotYet).await.unwrap();
+    }
+    assert_eq!(outcomes(&catalog, Act::Login).await.len(), 1);
+    catalog.begin_session(&early, "terminal", 12).await.unwrap();
+    // What would be remembered for ever, or forgotten at once, is no login.
+    let late = Assertion { expires: 300_000_000_000, ..said("bob", 0, &[]) };
+    for _ in 0..2 {
+        let error = catalog.begin_session(&late, "terminal", 12).await.unwrap_err();
+        assert!(matches!(error, CatalogError::Login(OidcError::TooLong)), "{error}");
+    }
+    assert!(!catalog.end_session("junk").await.unwrap());
 }

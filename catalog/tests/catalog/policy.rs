@@ -74,7 +74,7 @@ pub(super) fn subject(name: &str) -> String {
 }
 
 pub(super) fn named_person(name: &str, scope: Scope) -> Principal {
-    Principal::Person { name: name.to_owned(), scope }
+    Principal::person(name, scope)
 }
 
 pub(super) async fn grant(catalog: &Catalog, dataset: &str, subject: &str, hours: i64) {

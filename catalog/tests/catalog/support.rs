@@ -128,5 +128,5 @@ pub(crate) fn named(text: &str) -> DatasetRef {
 }
 
 pub(crate) fn person(scope: Scope) -> Principal {
-    Principal::Person { name: "ada".to_owned(), scope }
+    Principal::person("ada", scope)
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use tarn_schemas::Scope;
+use tarn_schemas::shown::is_obeyed;
 
 /// Longest value that is taken over, and most of a kind.
 const LONGEST: usize = 160;
@@ -40,7 +41,8 @@ pub struct Assertion {
     pub expires: i64,
     /// What GA4GH visas in it grant.
     pub visas: VisaGrants,
-    /// SHA-256 of the token, in hexadecimal, to know it again.
+    /// SHA-256 of what of the token is signed, in hexadecimal, to know it again. The signature itself
+    /// is no part of it: of the same text there are two by ECDSA.
     pub token: String,
 }
 
@@ -66,23 +68,16 @@ impl Assertion {
     /// What claims that were checked say.
     pub(super) fn new(
         config: &IssuerConfig,
-        token: &str,
+        signed: &str,
         checked: Checked,
         claims: &Map<String, Value>,
         visas: VisaGrants,
     ) -> Self {
         let own: BTreeSet<String> =
             config.claims.groups.iter().flat_map(|name| texts(claims.get(name))).collect();
-        let is_in =
-            |group: &Option<String>| group.as_ref().is_some_and(|group| own.contains(group));
-        let scope = if is_in(&config.admin_group) {
-            Scope::Admin
-        } else if is_in(&config.write_group) {
-            Scope::Write
-        } else {
-            Scope::Read
-        };
         let prefix = config.prefix();
+        let groups: BTreeSet<String> =
+            plain(&own, config).iter().map(|group| format!("{prefix}{group}")).collect();
         let affiliations = texts(claims.get(&config.claims.affiliations));
         let domain = |value: &String| {
             value.rsplit_once('@').map_or(value.as_str(), |(_, domain)| domain).to_owned()
@@ -94,31 +89,32 @@ impl Assertion {
             issuer_name: config.name.clone(),
             issuer: config.url.clone(),
             name: subject_name(&config.url, &checked.sub),
-            called: called.chars().filter(|c| !c.is_control()).take(LONGEST).collect(),
-            groups: plain(own.iter().cloned())
-                .iter()
-                .map(|group| format!("{prefix}{group}"))
-                .collect(),
-            affiliations: plain(affiliations.iter().map(domain)),
+            called: called.chars().filter(|c| !is_obeyed(*c)).take(LONGEST).collect(),
+            scope: config.scope_in(&groups),
+            groups,
+            affiliations: affiliations.iter().map(domain).filter(fits).take(MOST).collect(),
             assurance: config.level(texts(claims.get(&config.claims.assurance))),
-            scope,
             limit: limit(claims),
             issued: checked.issued,
             expires: checked.expires,
             sub: checked.sub,
             visas,
-            token: fingerprint(token),
+            token: fingerprint(signed),
         }
     }
 }
 
-/// Values as they may stand in attributes; others are left out, because a shortened one could be
-/// the name of another group.
-fn plain(values: impl Iterator<Item = String>) -> BTreeSet<String> {
-    let fits = |value: &String| {
-        !value.trim().is_empty() && value.len() <= LONGEST && !value.chars().any(char::is_control)
-    };
-    values.filter(fits).take(MOST).collect()
+/// Whether a value may stand in attributes. Others are left out, because a shortened one could be the
+/// name of another group.
+fn fits(value: &String) -> bool {
+    !value.trim().is_empty() && value.len() <= LONGEST && !value.chars().any(char::is_control)
+}
+
+/// Groups as they may stand in attributes: those that decide the scope first, should there be too many.
+fn plain(own: &BTreeSet<String>, config: &IssuerConfig) -> BTreeSet<String> {
+    let first = [&config.admin_group, &config.write_group].into_iter().flatten();
+    let first = first.filter(|group| own.contains(*group));
+    first.chain(own).filter(|group| fits(group)).take(MOST).cloned().collect()
 }
 
 /// What the token's own scopes limit it to. One that names none of ours says nothing about it.

@@ -3,6 +3,8 @@
 use super::{OidcError, SKEW};
 use serde_json::{Map, Value};
 
+/// Longest life of a token, in seconds. That a token counts once is remembered until it ends.
+const LONGEST_LIFE: i64 = 366 * 86_400;
 /// Longest subject of an issuer: OpenID Connect allows 255 characters.
 const LONGEST_SUB: usize = 255;
 
@@ -50,6 +52,10 @@ pub(super) fn check(
     }
     if expires <= issued {
         return Err(OidcError::Claim("exp"));
+    }
+    // Visas have no audience, and the operator says how long they count.
+    if audiences.is_some() && expires > now.saturating_add(LONGEST_LIFE) {
+        return Err(OidcError::TooLong);
     }
     Ok(Checked { sub: sub.to_owned(), issued, expires })
 }
@@ -111,6 +117,14 @@ mod tests {
         assert!(checked(json!({"nbf": NOW + 60})).is_ok());
         assert_eq!(checked(json!({"nbf": NOW + 61})), Err(OidcError::NotYet));
         assert_eq!(checked(json!({"iat": NOW + 61})), Err(OidcError::NotYet));
+    }
+
+    #[test]
+    fn nothing_counts_for_more_than_a_year() {
+        assert!(checked(json!({"exp": NOW + LONGEST_LIFE})).is_ok());
+        for exp in [NOW + LONGEST_LIFE + 1, 300_000_000_000, i64::MAX] {
+            assert_eq!(checked(json!({ "exp": exp })), Err(OidcError::TooLong), "{exp}");
+        }
     }
 
     #[test]

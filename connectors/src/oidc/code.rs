@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngCore;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tarn_schemas::shown::is_obeyed;
 use url::Url;
 
 /// 256 random bits as text.
@@ -88,7 +89,7 @@ pub(super) struct Refusal {
 
 impl From<Refusal> for OidcError {
     fn from(refusal: Refusal) -> Self {
-        let plain = |text: String| text.chars().filter(|c| !c.is_control()).take(200).collect();
+        let plain = |text: String| text.chars().filter(|c| !is_obeyed(*c)).take(200).collect();
         let error: String = plain(refusal.error);
         Self::Refused(match refusal.error_description.map(plain) {
             Some(description) if !description.is_empty() => format!("{error}: {description}"),
@@ -130,14 +131,27 @@ impl Issuer {
         self.told(id_token, tokens.access_token.as_deref(), Some(&flow.nonce)).await
     }
 
-    /// What the issuer says of a person who logged in at a terminal. The access token is for the
-    /// userinfo endpoint, where the operator has it asked.
+    /// What the issuer says of a person who logged in at a terminal: by an access token for this node
+    /// alone, or by an ID token. With an ID token comes an access token only for the userinfo endpoint,
+    /// where the operator has that asked; `tarn login` sends none, and its people do without.
     ///
     /// # Errors
-    /// Whatever is wrong with the ID token.
-    pub async fn terminal(&self, tokens: &Tokens) -> Result<Assertion, OidcError> {
-        let id_token = tokens.id_token.as_deref().ok_or(OidcError::Claim("id_token"))?;
-        self.told(id_token, tokens.access_token.as_deref(), None).await
+    /// Whatever is wrong with the token.
+    pub async fn terminal(&self, tokens: &Tokens, node: &str) -> Result<Assertion, OidcError> {
+        match (tokens.id_token.as_deref(), tokens.access_token.as_deref()) {
+            (Some(id_token), None) => self.identify(id_token, None, None).await,
+            (Some(id_token), access_token) => self.told(id_token, access_token, None).await,
+            (None, Some(access_token)) => self.accept_for(access_token, node).await,
+            (None, None) => Err(OidcError::Claim("id_token")),
+        }
+    }
+
+    /// Whether it names itself in what a browser brings back, so that an answer without is another's.
+    ///
+    /// # Errors
+    /// [`OidcError::Unreachable`] if its metadata cannot be had.
+    pub async fn names_itself(&self) -> Result<bool, OidcError> {
+        Ok(self.provider.metadata().await?.authorization_response_iss_parameter_supported)
     }
 
     async fn told(
@@ -194,7 +208,7 @@ impl Issuer {
         let (status, body) = transport::send(request.form(&form), provider.issuer()).await?;
         if status.is_success() {
             return serde_json::from_slice(&body)
-                .map_err(|error| OidcError::unreachable(provider.issuer(), error));
+                .map_err(|_| OidcError::unreadable(provider.issuer()));
         }
         match serde_json::from_slice::<Refusal>(&body) {
             Ok(refusal) => Err(refusal.into()),
@@ -219,8 +233,7 @@ impl Issuer {
             let problem = format!("its userinfo endpoint answers {status}");
             return Err(OidcError::unreachable(provider.issuer(), problem));
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| OidcError::unreachable(provider.issuer(), error))
+        serde_json::from_slice(&body).map_err(|_| OidcError::unreadable(provider.issuer()))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::OidcError;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use tarn_schemas::DatasetName;
+use tarn_schemas::{DatasetName, Scope};
 use url::Url;
 
 /// An OpenID provider whose logins a lab accepts.
@@ -127,6 +127,15 @@ impl IssuerConfig {
             let problem = "and `client_secret_file` are both there: keep one";
             return Err(self.wrong("client_secret_env", problem));
         }
+        let own = [Some(&self.client_id), self.device_client_id.as_ref()];
+        if let Some(client) = own.into_iter().flatten().find(|id| self.audience.contains(id)) {
+            // Then every ID token of the client, of whatever program, would open the API.
+            let problem = format!(
+                "has the client {client:?}: ID tokens would be let in as access tokens; give the API \
+                 an audience of its own at the issuer"
+            );
+            return Err(self.wrong("audience", problem));
+        }
         if !self.scopes.iter().any(|scope| scope == "openid") {
             return Err(self.wrong("scopes", "has to have \"openid\""));
         }
@@ -148,6 +157,7 @@ impl IssuerConfig {
             ),
             (_, Some(file)) => {
                 let path = home.join(file);
+                warn_of_readers(&path);
                 let read = std::fs::read_to_string(&path);
                 ("client_secret_file", read.map_err(|error| format!("{}: {error}", path.display())))
             }
@@ -157,6 +167,21 @@ impl IssuerConfig {
         match text.trim() {
             "" => Err(self.wrong(key, "is empty: put the client's secret there")),
             secret => Ok(Some(secret.to_owned())),
+        }
+    }
+
+    /// The widest thing that these groups let somebody do, by their names here.
+    pub fn scope_in(&self, groups: &BTreeSet<String>) -> Scope {
+        let prefix = self.prefix();
+        let is_in = |group: &Option<String>| {
+            group.as_ref().is_some_and(|group| groups.contains(&format!("{prefix}{group}")))
+        };
+        if is_in(&self.admin_group) {
+            Scope::Admin
+        } else if is_in(&self.write_group) {
+            Scope::Write
+        } else {
+            Scope::Read
         }
     }
 
@@ -177,6 +202,19 @@ impl IssuerConfig {
     }
 }
 
+/// Says so where others than its owner may read a secret. It is no refusal: orchestrators mount them so.
+fn warn_of_readers(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path).map(|found| found.permissions().mode());
+        if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+            let path = path.display();
+            tracing::warn!(%path, "others than its owner may read this secret: chmod 600");
+        }
+    }
+}
+
 fn rank(level: &str) -> Option<u8> {
     match level {
         "low" => Some(1),
@@ -184,6 +222,11 @@ fn rank(level: &str) -> Option<u8> {
         "high" => Some(3),
         _ => None,
     }
+}
+
+/// Whether a URL is one of this machine.
+pub(super) fn is_local(url: &Url) -> bool {
+    matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
 }
 
 /// Whether tokens and keys may travel by this URL: TLS, or within this machine.
@@ -194,10 +237,9 @@ pub(super) fn check_url(text: &str) -> Result<Url, String> {
     }
     let url =
         Url::parse(text).map_err(|error| format!("is {text:?}, which is no URL ({error})"))?;
-    let local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     match url.scheme() {
         "https" => {}
-        "http" if local => {}
+        "http" if is_local(&url) => {}
         _ => return Err(format!("is {text:?}: write an https:// URL, because keys come by it")),
     }
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
@@ -230,6 +272,8 @@ mod tests {
             (r#"{"client_id": " "}"#, "client_id"),
             (r#"{"client_secret_env": "A", "client_secret_file": "b"}"#, "client_secret_env"),
             (r#"{"scopes": ["profile"]}"#, "scopes"),
+            (r#"{"audience": ["urn:api", "tarn"]}"#, "audience"),
+            (r#"{"device_client_id": "cli", "audience": ["cli"]}"#, "audience"),
             (r#"{"assurance": {"gold": "best"}}"#, "assurance"),
         ] {
             let error = config(wrong).check().unwrap_err();

@@ -6,6 +6,7 @@ use super::{OidcError, transport};
 use reqwest::Client;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
+use tarn_schemas::shown::is_obeyed;
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Seconds between two questions where the issuer does not say, and by how much to slow down.
@@ -37,13 +38,16 @@ pub struct DeviceLogin {
     client: Client,
     issuer: String,
     client_id: String,
+    /// What the tokens are asked to be good for alone, if the issuer takes that.
+    resource: Option<String>,
     metadata: Metadata,
     /// What the person is told.
     pub code: DeviceCode,
 }
 
 impl DeviceLogin {
-    /// Asks an issuer for a code.
+    /// Asks an issuer for a code, and for tokens that are good at one `resource` alone (RFC 8707). Many
+    /// issuers do not know such a wish, and some refuse it: those are asked without.
     ///
     /// # Errors
     /// [`OidcError::Unreachable`] if the issuer does not answer or has no login for terminals;
@@ -52,6 +56,7 @@ impl DeviceLogin {
         issuer: &str,
         client_id: &str,
         scopes: &[String],
+        resource: &str,
     ) -> Result<Self, OidcError> {
         super::config::check_url(issuer)
             .map_err(|problem| OidcError::unreachable(issuer, problem))?;
@@ -60,8 +65,18 @@ impl DeviceLogin {
         let endpoint = metadata.device_authorization_endpoint.as_deref().ok_or_else(|| {
             OidcError::unreachable(issuer, "it has no login for terminals; log in with a browser")
         })?;
-        let form = [("client_id", client_id), ("scope", &scopes.join(" "))];
-        let (status, body) = transport::send(client.post(endpoint).form(&form), issuer).await?;
+        let scopes = scopes.join(" ");
+        let ask = async |resource: Option<&str>| {
+            let mut form = vec![("client_id", client_id), ("scope", scopes.as_str())];
+            form.extend(resource.map(|resource| ("resource", resource)));
+            transport::send(client.post(endpoint).form(&form), issuer).await
+        };
+        let mut resource = Some(resource);
+        let (mut status, mut body) = ask(resource).await?;
+        if !status.is_success() && is_about_the_resource(&body) {
+            resource = None;
+            (status, body) = ask(None).await?;
+        }
         if !status.is_success() {
             return Err(match serde_json::from_slice::<Refusal>(&body) {
                 Ok(refusal) => refusal.into(),
@@ -69,15 +84,16 @@ impl DeviceLogin {
             });
         }
         let code: DeviceCode =
-            serde_json::from_slice(&body).map_err(|error| OidcError::unreachable(issuer, error))?;
+            serde_json::from_slice(&body).map_err(|_| OidcError::unreadable(issuer))?;
         // It is printed, and a terminal obeys control characters.
         let shown = [Some(&code.user_code), Some(&code.verification_uri)];
         let shown = shown.into_iter().chain([code.verification_uri_complete.as_ref()]).flatten();
-        if shown.into_iter().any(|text| text.chars().any(char::is_control)) {
+        if shown.into_iter().any(|text| text.chars().any(is_obeyed)) {
             return Err(OidcError::unreachable(issuer, "its code cannot be shown"));
         }
         let (issuer, client_id) = (issuer.to_owned(), client_id.to_owned());
-        Ok(Self { client, issuer, client_id, metadata, code })
+        let resource = resource.map(str::to_owned);
+        Ok(Self { client, issuer, client_id, resource, metadata, code })
     }
 
     /// Waits until the person has confirmed; what the issuer gives then.
@@ -98,11 +114,12 @@ impl DeviceLogin {
             if began.elapsed() >= life {
                 return Err(OidcError::TooLate);
             }
-            let form = [
+            let mut form = vec![
                 ("grant_type", GRANT),
                 ("device_code", self.code.device_code.as_str()),
                 ("client_id", self.client_id.as_str()),
             ];
+            form.extend(self.resource.as_deref().map(|resource| ("resource", resource)));
             let sent = transport::send(self.client.post(endpoint).form(&form), &self.issuer).await;
             let (status, body) = match sent {
                 Ok(answer) => answer,
@@ -115,7 +132,7 @@ impl DeviceLogin {
             };
             if status.is_success() {
                 return serde_json::from_slice(&body)
-                    .map_err(|error| OidcError::unreachable(&self.issuer, error));
+                    .map_err(|_| OidcError::unreadable(&self.issuer));
             }
             match next(&body, pause) {
                 Next::Ask(later) => pause = later,
@@ -130,6 +147,12 @@ impl DeviceLogin {
 enum Next {
     Ask(u64),
     End(OidcError),
+}
+
+/// Whether an issuer refuses because it was asked for tokens for one resource.
+fn is_about_the_resource(body: &[u8]) -> bool {
+    serde_json::from_slice::<Refusal>(body)
+        .is_ok_and(|refusal| ["invalid_target", "invalid_request"].contains(&&*refusal.error))
 }
 
 fn slower(pause: u64) -> u64 {
@@ -164,5 +187,17 @@ mod tests {
         );
         assert_eq!(next(b"<html>", 5), Next::Ask(10));
         assert_eq!(next(b"<html>", 60), Next::Ask(60));
+    }
+
+    #[test]
+    fn an_issuer_without_resources_is_asked_without() {
+        for (body, expected) in [
+            (r#"{"error": "invalid_target"}"#, true),
+            (r#"{"error": "invalid_request", "error_description": "AADSTS901002"}"#, true),
+            (r#"{"error": "invalid_client"}"#, false),
+            ("<html>", false),
+        ] {
+            assert_eq!(is_about_the_resource(body.as_bytes()), expected, "{body}");
+        }
     }
 }

@@ -46,6 +46,9 @@ pub enum OidcError {
     /// It is over.
     #[error("it has expired; log in again")]
     Expired,
+    /// It would count for years.
+    #[error("it is good for more than a year; the issuer has to set an earlier `exp`")]
+    TooLong,
     /// It is not valid yet.
     #[error(
         "it is not valid yet: compare the clocks of this machine and the issuer, which may differ \
@@ -86,6 +89,11 @@ pub enum OidcError {
 }
 
 impl OidcError {
+    /// An answer that cannot be read. What is in it is not repeated: it may be a token.
+    pub(super) fn unreadable(issuer: &str) -> Self {
+        Self::unreachable(issuer, "its answer cannot be read")
+    }
+
     /// The issuer does not answer, or not as it should.
     pub(super) fn unreachable(issuer: &str, problem: impl std::fmt::Display) -> Self {
         Self::Unreachable { issuer: issuer.to_owned(), problem: problem.to_string() }
@@ -107,6 +115,7 @@ impl Coded for OidcError {
             | Self::Signature
             | Self::Audience { .. }
             | Self::Expired
+            | Self::TooLong
             | Self::NotYet
             | Self::Claim(_)
             | Self::Replayed

@@ -3,6 +3,7 @@
 use super::assertion::{Assertion, fingerprint, subject_name};
 use super::claims::{check, text, texts};
 use super::jws::{Kind, Unverified, parse};
+use super::kind::{check_access, check_id};
 use super::provider::Provider;
 use super::visa::{VisaIssuer, grants};
 use super::{IssuerConfig, OidcError, VisaIssuerConfig, transport};
@@ -107,7 +108,12 @@ impl Issuers {
             .iter()
             .find(|issuer| Some(issuer.config.url.as_str()) == parsed.issuer())
             .ok_or(OidcError::UnknownIssuer)?;
-        issuer.accept(token, &parsed, now()).await
+        issuer.accept(&parsed, &issuer.config.audience, now()).await
+    }
+
+    /// The one with this URL.
+    pub fn of(&self, url: &str) -> Option<&Issuer> {
+        self.all.iter().find(|issuer| issuer.config.url == url)
     }
 }
 
@@ -123,31 +129,44 @@ impl Issuer {
     }
 
     /// The person whom a token names that this issuer signed, whatever else is wrong with it, and the
-    /// SHA-256 of the token: for the log.
+    /// SHA-256 of what of it is signed: for the log.
     pub async fn named_in(&self, token: &str) -> Option<(String, String)> {
         let parsed = parse(token).ok()?;
         let keys = self.provider.keys(parsed.algorithm, parsed.kid.as_deref()).await.ok()?;
         let claims = parsed.verify(&keys, Kind::Id).ok()?;
         let own = text(claims, "iss") == Some(&self.config.url);
         let sub = text(claims, "sub").filter(|_| own)?;
-        Some((subject_name(&self.config.url, sub), fingerprint(token)))
+        Some((subject_name(&self.config.url, sub), fingerprint(parsed.signed())))
+    }
+
+    /// What an access token says that was made for one node alone, by its address: others can make no
+    /// use of it there.
+    ///
+    /// # Errors
+    /// Why it is not accepted.
+    pub(super) async fn accept_for(&self, token: &str, node: &str) -> Result<Assertion, OidcError> {
+        let parsed = parse(token)?;
+        if parsed.issuer() != Some(&self.config.url) {
+            return Err(OidcError::UnknownIssuer);
+        }
+        if parsed.audiences() != [node] {
+            return Err(OidcError::Audience { expected: node.to_owned() });
+        }
+        self.accept(&parsed, &[node.to_owned()], now()).await
     }
 
     async fn accept(
         &self,
-        token: &str,
         parsed: &Unverified<'_>,
+        audience: &[String],
         now: i64,
     ) -> Result<Assertion, OidcError> {
         let keys = self.provider.keys(parsed.algorithm, parsed.kid.as_deref()).await?;
         let claims = parsed.verify(&keys, Kind::Access)?;
-        let checked = check(claims, &self.config.url, Some(&self.config.audience), now)?;
-        // Hashes of what it came with stand in ID tokens alone, which say who logged in and let nobody in.
-        if claims.contains_key("at_hash") || claims.contains_key("c_hash") {
-            return Err(OidcError::Malformed("it is an ID token; send the access token"));
-        }
+        let checked = check(claims, &self.config.url, Some(audience), now)?;
+        check_access(claims)?;
         let visas = grants(&self.visas, claims, now).await;
-        Ok(Assertion::new(&self.config, token, checked, claims, visas))
+        Ok(Assertion::new(&self.config, parsed.signed(), checked, claims, visas))
     }
 
     /// What an ID token says that was made for this node, in a login that began with this nonce.
@@ -178,6 +197,7 @@ impl Issuer {
             None if others => return Err(OidcError::Claim("azp")),
             _ => {}
         }
+        check_id(claims, client)?;
         if nonce.is_some() && text(claims, "nonce") != nonce {
             return Err(OidcError::State("is not the one that the issuer answers"));
         }
@@ -192,6 +212,6 @@ impl Issuer {
             }
         }
         let visas = grants(&self.visas, &all, now).await;
-        Ok(Assertion::new(&self.config, token, checked, &all, visas))
+        Ok(Assertion::new(&self.config, parsed.signed(), checked, &all, visas))
     }
 }

@@ -83,6 +83,16 @@ impl Unverified<'_> {
         self.claims.get("iss").and_then(Value::as_str)
     }
 
+    /// Whom it says to be for.
+    pub(super) fn audiences(&self) -> Vec<String> {
+        super::claims::texts(self.claims.get("aud"))
+    }
+
+    /// What of it is signed.
+    pub(super) fn signed(&self) -> &str {
+        self.signed
+    }
+
     /// The claims, if one of the keys signed them and the token is of this kind.
     pub(super) fn verify(&self, keys: &Keys, kind: Kind) -> Result<&Map<String, Value>, OidcError> {
         keys.verify(self.algorithm, self.kid.as_deref(), self.signed.as_bytes(), &self.signature)?;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`IssuerConfig`] | what an operator says of an issuer |
 //! | `jws`, `keys` | signatures, by the keys that the issuer publishes |
-//! | `claims` | who it is for, from whom and when |
+//! | `claims`, `kind` | who it is for, from whom and when; whether it is what it is shown as |
 //! | `assertion` | what of it the lab makes use of |
 //! | `visa` | GA4GH visas within a login |
 //! | `provider` | the issuer over HTTP: its metadata and its keys, kept for a while |
@@ -24,6 +24,7 @@ mod error;
 mod issuers;
 mod jws;
 mod keys;
+mod kind;
 pub mod node;
 mod provider;
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use super::code::Tokens;
 use super::config::check_url;
+use super::jws::parse;
 use super::{OidcError, transport};
 use reqwest::{Client, Method};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tarn_schemas::shown::{harmless, is_obeyed};
 use tarn_schemas::{ErrorCode, LabName};
 
 /// What a node says of how to log in.
@@ -31,8 +33,48 @@ pub struct IssuerDoor {
     pub device_client_id: String,
     /// Scopes to ask for.
     pub scopes: Vec<String>,
-    /// Whether the node asks the issuer itself, and needs the access token for it.
-    pub userinfo: bool,
+}
+
+/// What a node is given of a login: one token, and of those that the issuer gave the one that is of
+/// least use to others. What the node says has no part in that.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// An access token for this node alone: no other node takes it.
+    Bound(String),
+    /// An ID token for the client alone: every node that has this client takes it.
+    Identity(String),
+}
+
+impl std::fmt::Debug for Proof {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bound(_) => "Bound",
+            Self::Identity(_) => "Identity",
+        })
+    }
+}
+
+impl Proof {
+    /// What the node at an address is to be given of what an issuer gave to a client.
+    ///
+    /// # Errors
+    /// [`OidcError::Claim`] without an ID token, [`OidcError::Audience`] for one that is for others too.
+    pub fn of(tokens: Tokens, node: &str, client: &str) -> Result<Self, OidcError> {
+        let is_for =
+            |token: &str, whom: &str| parse(token).is_ok_and(|parsed| parsed.audiences() == [whom]);
+        if let Some(token) = tokens.access_token
+            && is_for(&token, node)
+        {
+            return Ok(Self::Bound(token));
+        }
+        let token = tokens.id_token.ok_or(OidcError::Claim("id_token"))?;
+        if is_for(&token, client) {
+            Ok(Self::Identity(token))
+        } else {
+            Err(OidcError::Audience { expected: client.to_owned() })
+        }
+    }
 }
 
 /// A token of the node for somebody who logged in.
@@ -91,16 +133,26 @@ impl Node {
     /// Gives what an issuer gave for a token of the node.
     ///
     /// # Errors
-    /// [`OidcError::Node`] with what the node says.
-    pub async fn login(&self, issuer: &IssuerDoor, tokens: &Tokens) -> Result<Session, OidcError> {
-        let id_token = tokens.id_token.as_deref().ok_or(OidcError::Claim("id_token"))?;
-        let mut body = json!({"issuer": issuer.name, "id_token": id_token});
-        if let (true, Some(token), Some(body)) =
-            (issuer.userinfo, &tokens.access_token, body.as_object_mut())
+    /// [`OidcError::Node`] with what the node says, or for a token that could not be sent or shown.
+    pub async fn login(&self, issuer: &IssuerDoor, proof: &Proof) -> Result<Session, OidcError> {
+        let body = match proof {
+            Proof::Bound(token) => json!({"issuer": issuer.name, "access_token": token}),
+            Proof::Identity(token) => json!({"issuer": issuer.name, "id_token": token}),
+        };
+        let made: Session = self.call(Method::POST, "/api/v1/login", None, Some(body)).await?;
+        if !made.token.bytes().all(|byte| byte.is_ascii_graphic())
+            || made.expires_at.chars().any(is_obeyed)
         {
-            body.insert("access_token".to_owned(), token.as_str().into());
+            return Err(self.is_no_node("its token is none"));
         }
-        self.call(Method::POST, "/api/v1/login", None, Some(body)).await
+        Ok(made)
+    }
+
+    fn is_no_node(&self, problem: impl std::fmt::Display) -> OidcError {
+        OidcError::Node {
+            code: ErrorCode::Unavailable,
+            problem: format!("{} is no node of Tarn ({problem})", self.url),
+        }
     }
 
     /// Ends the session of a token.
@@ -148,12 +200,7 @@ impl Node {
             })?;
         if status.is_success() {
             let bytes = if bytes.is_empty() { b"null".to_vec() } else { bytes };
-            return serde_json::from_slice(&bytes).map_err(|error| {
-                refused(
-                    ErrorCode::Unavailable,
-                    format!("{} is no node of Tarn ({error})", self.url),
-                )
-            });
+            return serde_json::from_slice(&bytes).map_err(|error| self.is_no_node(error));
         }
         #[derive(Deserialize)]
         struct Problem {
@@ -161,8 +208,49 @@ impl Node {
             detail: String,
         }
         Err(match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => refused(problem.code, problem.detail),
+            Ok(problem) => refused(problem.code, harmless(&problem.detail)),
             Err(_) => refused(ErrorCode::Unavailable, format!("{} answers {status}", self.url)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    fn token(claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.AAAA", part(&json!({"alg": "ES256"})), part(claims))
+    }
+
+    #[test]
+    fn a_node_is_given_what_is_of_least_use_to_others() {
+        let node = "https://lake.lab.gov";
+        let proof = |access: Option<Value>, id: Option<Value>| {
+            let tokens = Tokens {
+                access_token: access.map(|claims| token(&claims)),
+                id_token: id.map(|claims| token(&claims)),
+            };
+            Proof::of(tokens, node, "cli")
+        };
+        let (own, id) = (json!({"aud": node}), json!({"aud": "cli"}));
+        assert_eq!(proof(Some(own.clone()), Some(id.clone())), Ok(Proof::Bound(token(&own))));
+        assert_eq!(proof(Some(own.clone()), None), Ok(Proof::Bound(token(&own))));
+        // An access token that others take too stays here, whatever the node would like to have.
+        for aud in [
+            json!("urn:api"),
+            json!([node, "https://other.lab.gov"]),
+            json!("https://lake.lab.gov.evil.org"),
+            json!(null),
+        ] {
+            let given = proof(Some(json!({ "aud": aud })), Some(id.clone()));
+            assert_eq!(given, Ok(Proof::Identity(token(&id))), "{aud}");
+        }
+        for aud in [json!("web"), json!(["cli", "web"])] {
+            assert!(proof(None, Some(json!({ "aud": aud }))).is_err(), "{aud}");
+        }
+        assert!(proof(None, None).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! An issuer over HTTP: its metadata and its keys, kept for a while.
 
-use super::config::check_url;
+use super::config::{check_url, is_local};
 use super::jws::Algorithm;
 use super::keys::Keys;
 use super::{OidcError, transport};
@@ -35,6 +35,9 @@ pub(super) struct Metadata {
     pub(super) device_authorization_endpoint: Option<String>,
     #[serde(default)]
     pub(super) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// Whether it names itself in its answers to browsers (RFC 9207).
+    #[serde(default)]
+    pub(super) authorization_response_iss_parameter_supported: bool,
 }
 
 /// Asks an issuer for its metadata.
@@ -52,16 +55,21 @@ pub(super) async fn discover(client: &Client, issuer: &str) -> Result<Metadata, 
         found.userinfo_endpoint.as_ref(),
         found.device_authorization_endpoint.as_ref(),
     ];
+    let local = url::Url::parse(issuer).is_ok_and(|url| is_local(&url));
     for endpoint in endpoints.into_iter().flatten() {
-        check_url(endpoint)
+        let endpoint = check_url(endpoint)
             .map_err(|problem| OidcError::unreachable(issuer, format!("an endpoint {problem}")))?;
+        // An issuer elsewhere has this node send nothing to programs of this machine.
+        if !local && endpoint.scheme() != "https" {
+            return Err(OidcError::unreachable(issuer, "an endpoint is none of https"));
+        }
     }
     Ok(found)
 }
 
 async fn get<T: DeserializeOwned>(client: &Client, url: &str, whom: &str) -> Result<T, OidcError> {
     let bytes = bytes(client, url, whom).await?;
-    serde_json::from_slice(&bytes).map_err(|error| OidcError::unreachable(whom, error))
+    serde_json::from_slice(&bytes).map_err(|_| OidcError::unreadable(whom))
 }
 
 async fn bytes(client: &Client, url: &str, whom: &str) -> Result<Vec<u8>, OidcError> {
@@ -82,20 +90,22 @@ enum Place {
     Pinned(String),
 }
 
-/// An issuer and what was last heard of it.
-#[derive(Debug)]
+/// An issuer and what was last heard of it. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) struct Provider {
     client: Client,
     issuer: String,
     place: Place,
-    metadata: RwLock<Option<(Instant, Arc<Metadata>)>>,
+    metadata: Arc<RwLock<Option<(Instant, Arc<Metadata>)>>>,
     /// When they could not be had last. Held while asking.
-    failed: Mutex<Option<Instant>>,
-    keys: RwLock<Option<(Instant, Arc<Keys>)>>,
+    failed: Arc<Mutex<Option<Instant>>>,
+    keys: Arc<RwLock<Option<(Instant, Arc<Keys>)>>>,
     /// When keys were last asked for. Held while asking, so that many tokens are one question.
-    asked: Mutex<Option<Instant>>,
+    asked: Arc<Mutex<Option<Instant>>>,
     /// How long it is not asked for keys again.
     pause: Duration,
+    /// How long keys are used without asking for them again.
+    fresh: Duration,
 }
 
 impl Provider {
@@ -114,17 +124,23 @@ impl Provider {
             client,
             issuer,
             place,
-            metadata: RwLock::default(),
-            failed: Mutex::default(),
-            keys: RwLock::default(),
-            asked: Mutex::default(),
+            metadata: Arc::default(),
+            failed: Arc::default(),
+            keys: Arc::default(),
+            asked: Arc::default(),
             pause: PAUSE,
+            fresh: FRESH,
         }
     }
 
     #[cfg(test)]
     pub(super) fn without_pause(self) -> Self {
         Self { pause: Duration::ZERO, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn never_fresh(self) -> Self {
+        Self { fresh: Duration::ZERO, ..self }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -169,18 +185,22 @@ impl Provider {
         self.keys.read().await.as_ref().map(|(at, keys)| (at.elapsed(), keys.clone()))
     }
 
-    /// Keys among which the one that a token names should be.
+    /// Keys among which the one that a token names should be. Those that are older than they should be
+    /// are asked for again beside, so that nobody waits for a slow issuer whose keys are known.
     pub(super) async fn keys(
         &self,
         algorithm: Algorithm,
         kid: Option<&str>,
     ) -> Result<Arc<Keys>, OidcError> {
-        let fits = |kept: &Option<(Duration, Arc<Keys>)>| {
-            kept.as_ref().is_some_and(|(age, keys)| *age < FRESH && keys.has(algorithm, kid))
-        };
-        let kept = self.kept().await;
-        if let (true, Some((_, keys))) = (fits(&kept), &kept) {
-            return Ok(keys.clone());
+        if let Some((age, keys)) = self.kept().await
+            && age < STALE
+            && keys.has(algorithm, kid)
+        {
+            if age >= self.fresh {
+                let provider = self.clone();
+                tokio::spawn(async move { provider.refresh().await });
+            }
+            return Ok(keys);
         }
         let mut asked = self.asked.lock().await;
         // Somebody else may have asked meanwhile.
@@ -188,7 +208,7 @@ impl Provider {
         let soon = asked.is_some_and(|at| at.elapsed() < self.pause);
         if let Some((age, keys)) = kept
             && age < STALE
-            && (soon || (age < FRESH && keys.has(algorithm, kid)))
+            && (soon || (age < self.fresh && keys.has(algorithm, kid)))
         {
             return Ok(keys);
         }
@@ -198,11 +218,7 @@ impl Provider {
         }
         *asked = Some(Instant::now());
         match self.ask().await {
-            Ok(keys) => {
-                let keys = Arc::new(keys);
-                *self.keys.write().await = Some((Instant::now(), keys.clone()));
-                Ok(keys)
-            }
+            Ok(keys) => Ok(self.keep(keys).await),
             Err(error) => match self.kept().await {
                 Some((age, keys)) if age < STALE => {
                     tracing::warn!(%error, "keys of an issuer are older than they should be");
@@ -211,6 +227,27 @@ impl Provider {
                 _ => Err(error),
             },
         }
+    }
+
+    /// Asks for the keys again, unless somebody does or did a moment ago.
+    async fn refresh(&self) {
+        let Ok(mut asked) = self.asked.try_lock() else { return };
+        if asked.is_some_and(|at| at.elapsed() < self.pause) {
+            return;
+        }
+        *asked = Some(Instant::now());
+        match self.ask().await {
+            Ok(keys) => drop(self.keep(keys).await),
+            Err(error) => {
+                tracing::warn!(%error, "keys of an issuer are older than they should be");
+            }
+        }
+    }
+
+    async fn keep(&self, keys: Keys) -> Arc<Keys> {
+        let keys = Arc::new(keys);
+        *self.keys.write().await = Some((Instant::now(), keys.clone()));
+        keys
     }
 
     async fn ask(&self) -> Result<Keys, OidcError> {

@@ -4,7 +4,7 @@ use super::jws::{Algorithm, Kind, parse};
 use super::keys::Keys;
 use super::provider::Provider;
 use super::visa::{Visa, read};
-use super::{IssuerConfig, Issuers, OidcError, VisaIssuerConfig, transport};
+use super::{IssuerConfig, Issuers, OidcError, Tokens, VisaIssuerConfig, transport};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
@@ -41,6 +41,25 @@ impl Key {
         let made = self.0.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", encoded(made))
     }
+}
+
+/// The order of the curve P-256.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6,
+    0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// A token signed with ES256, and the same with n - s in place of s.
+fn said_twice(token: &str) -> (String, String) {
+    let (signed, made) = token.rsplit_once('.').unwrap();
+    let mut made = URL_SAFE_NO_PAD.decode(made).unwrap();
+    let mut borrow = 0;
+    for at in (0..32).rev() {
+        let digit = i16::from(ORDER[at]) - i16::from(made[32 + at]) - borrow;
+        borrow = i16::from(digit < 0);
+        made[32 + at] = u8::try_from(digit.rem_euclid(256)).unwrap();
+    }
+    (token.to_owned(), format!("{signed}.{}", encoded(made)))
 }
 
 fn keys(all: &[Value]) -> Result<Keys, String> {
@@ -130,7 +149,8 @@ fn ed25519_counts_and_other_kinds_of_keys_do_not() {
     let secret = json!({"kty": "oct", "k": encoded("secret"), "alg": "HS256"});
     let curve = json!({"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"});
     let useless = [sealing, short, secret, curve, json!(7)];
-    assert!(keys(&useless).is_err());
+    // A set without a usable key is one: it takes the place of the one before.
+    assert!(!keys(&useless).unwrap().has(Algorithm::EdDSA, None));
     assert!(keys(&[&useless[..], &[published]].concat()).is_ok());
     assert!(keys(&vec![json!({}); 65]).is_err());
 }
@@ -254,6 +274,55 @@ async fn a_new_key_is_found_and_an_old_one_forgotten() {
 }
 
 #[tokio::test]
+async fn withdrawn_keys_are_not_used_any_more() {
+    let key = Key::new();
+    let sets = vec![json!({"keys": [key.published("a")]}), json!({"keys": []})];
+    let (url, _) = publisher(sets).await;
+    let client = transport::client().unwrap();
+    let provider = Provider::pinned(client, "https://dac.example".to_owned(), url).without_pause();
+    assert!(provider.keys(Algorithm::ES256, Some("a")).await.is_ok());
+    provider.keys(Algorithm::ES256, Some("b")).await.unwrap();
+    let kept = provider.keys(Algorithm::ES256, Some("a")).await.unwrap();
+    assert!(!kept.has(Algorithm::ES256, Some("a")));
+}
+
+/// An issuer that has stopped answering keeps nobody waiting whose key is known.
+#[tokio::test]
+async fn old_keys_are_asked_for_beside() {
+    let key = Key::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+    let set = json!({"keys": [key.published("a")]}).to_string();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if counter.fetch_add(1, Ordering::SeqCst) > 0 {
+                open.push(stream);
+                continue;
+            }
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", set.len());
+            let answer = format!("{head}connection: close\r\n\r\n{set}");
+            let _ = stream.read(&mut [0; 4096]).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let client = transport::client().unwrap();
+    let provider = Provider::pinned(client, "https://dac.example".to_owned(), url);
+    let provider = provider.without_pause().never_fresh();
+    for _ in 0..5 {
+        let began = std::time::Instant::now();
+        let keys = provider.keys(Algorithm::ES256, Some("a")).await.unwrap();
+        assert!(keys.has(Algorithm::ES256, Some("a")));
+        assert!(began.elapsed() < std::time::Duration::from_secs(5));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
 async fn an_issuer_that_does_not_answer_is_not_asked_again_at_once() {
     let client = transport::client().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -302,11 +371,33 @@ async fn an_access_token_is_checked_against_its_own_issuer() {
     assert_eq!((said.issuer.as_str(), said.sub.as_str()), (url.as_str(), "ann"));
     assert_eq!(said.scope, tarn_schemas::Scope::Admin);
     assert!(said.groups.contains("lab:wheel") && said.visas.is_empty());
-    for (claim, value) in [("at_hash", json!("x")), ("iss", json!("https://evil.example"))] {
+    let wrong =
+        [("at_hash", json!("x")), ("events", json!({})), ("iss", json!("https://evil.example"))];
+    for (claim, value) in wrong {
         let mut wrong = claims.clone();
         wrong[claim] = value;
         assert!(issuers.accept(&key.sign(&header, &wrong)).await.is_err(), "{claim}");
     }
     let stranger = Key::new().sign(&header, &claims);
     assert_eq!(issuers.accept(&stranger).await, Err(OidcError::Signature));
+    // The same text with the other signature that ECDSA allows is the same token.
+    let (signed, made) = said_twice(&key.sign(&header, &claims));
+    let [one, other] =
+        [issuers.accept(&signed).await.unwrap(), issuers.accept(&made).await.unwrap()];
+    assert!(signed != made && one.token == other.token);
+
+    // A login by an access token that is for one node alone, and no other.
+    let issuer = issuers.named(None).unwrap();
+    let given =
+        |claims: &Value| Tokens { id_token: None, access_token: Some(key.sign(&header, claims)) };
+    let mut bound = claims.clone();
+    bound["aud"] = json!("https://lake.lab.gov");
+    assert!(issuer.terminal(&given(&bound), "https://lake.lab.gov").await.is_ok());
+    for node in ["https://evil.example", "https://lake.lab.gov/", ""] {
+        let refused = issuer.terminal(&given(&bound), node).await;
+        assert!(matches!(refused, Err(OidcError::Audience { .. })), "{node}");
+    }
+    bound["aud"] = json!(["https://lake.lab.gov", "https://evil.example"]);
+    assert!(issuer.terminal(&given(&bound), "https://lake.lab.gov").await.is_err());
+    assert!(issuer.terminal(&given(&claims), "https://lake.lab.gov").await.is_err());
 }

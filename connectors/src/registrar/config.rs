@@ -66,7 +66,7 @@ impl RegistrarConfig {
 }
 
 /// `10.` and a number of four digits or more, which may have parts.
-fn is_prefix(text: &str) -> bool {
+pub(super) fn is_prefix(text: &str) -> bool {
     text.strip_prefix("10.").is_some_and(|rest| {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         rest.len() >= 4 && rest.split('.').all(digits)

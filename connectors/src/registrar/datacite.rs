@@ -87,6 +87,10 @@ impl Registrar for DataCite {
         Some(format!("{}/{name}", self.prefix))
     }
 
+    async fn find(&self, _name: &str) -> Result<Option<String>, RegistrarError> {
+        Ok(None)
+    }
+
     async fn publish(&self, publication: &Publication) -> Result<Registration, RegistrarError> {
         let doi = doi(publication)?;
         let mut attributes = publication.metadata.clone();

@@ -1,6 +1,8 @@
 //! What a registrar may answer instead.
 
+use super::answer::body;
 use std::time::Duration;
+use tarn_schemas::shown::harmless;
 
 /// Longest text of a registrar that is shown.
 const LONGEST: usize = 500;
@@ -45,10 +47,13 @@ impl RegistrarError {
             .get(reqwest::header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
-        let text = answer.text().await.unwrap_or_default();
+        // One that cannot be read is none the less an answer of this status.
+        let text = body(service, answer).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
         let said = errors_in(&text).unwrap_or(text);
         let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let problem = format!("{status}: {}", said.chars().take(LONGEST).collect::<String>());
+        let said: String = said.chars().take(LONGEST).collect();
+        let problem = format!("{status}: {}", harmless(&said));
         let service = service.to_owned();
         match status.as_u16() {
             408 | 425 | 429 | 500..=599 => Self::Unavailable { service, problem, wait },
@@ -63,6 +68,12 @@ impl RegistrarError {
                 Self::Refused { service, problem, fix: fix.to_owned() }
             }
         }
+    }
+
+    /// An answer that is of no use.
+    pub(super) fn unreadable(service: &str, problem: &str) -> Self {
+        let (service, problem) = (service.to_owned(), problem.to_owned());
+        Self::Unavailable { service, problem, wait: None }
     }
 
     /// A request that got no answer.

@@ -1,9 +1,11 @@
 //! Registrars of DOIs: who gives them out and keeps what is said of them.
 //!
 //! A registrar is asked again until it has answered, also after a crash between its answer and our
-//! noting it. So [`Registrar::publish`] may be called any number of times with the same dataset and
-//! registers it once.
+//! noting it. So whoever tells it something asks first whether it knows the dataset
+//! ([`Registrar::find`]), and one at a time does (the catalog's lease); then
+//! [`Registrar::publish`] may be called any number of times and registers a dataset once.
 
+mod answer;
 mod config;
 mod datacite;
 mod error;
@@ -50,7 +52,15 @@ pub trait Registrar: Send + Sync + Debug {
     /// The DOI of a dataset by the name in its ARK, where DOIs are chosen here.
     fn doi_for(&self, name: &str) -> Option<String>;
 
-    /// Registers a dataset, or brings what is registered up to date.
+    /// What it calls a dataset of this name that it was told of before, where that is not the DOI: an
+    /// earlier attempt may have been answered without our hearing it.
+    ///
+    /// # Errors
+    /// As [`Registrar::publish`].
+    async fn find(&self, name: &str) -> Result<Option<String>, RegistrarError>;
+
+    /// Registers a dataset, or brings what is registered up to date. `id` of the publication has to be
+    /// what [`Registrar::find`] says where it is not known: without it a dataset is a new one.
     ///
     /// # Errors
     /// [`RegistrarError::Unavailable`] if asking again later may help, [`RegistrarError::Refused`] if

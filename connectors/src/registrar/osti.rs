@@ -1,6 +1,7 @@
 //! OSTI's E-Link 2 (<https://www.osti.gov/elink2api/>): records of product type `DA`, whose DOIs OSTI
 //! gives out and registers at DataCite.
 
+use super::answer::{is_doi, json};
 use super::datacite::client;
 use super::{Publication, Registrar, RegistrarError, Registration};
 use async_trait::async_trait;
@@ -43,25 +44,16 @@ impl Osti {
         if !answer.status().is_success() {
             return Err(RegistrarError::of("OSTI", answer).await);
         }
-        answer.json().await.map_err(|error| RegistrarError::unreachable("OSTI", &error))
-    }
-
-    /// The number of a record that was sent before, by its name at the lab: an earlier attempt may
-    /// have been answered without our hearing it.
-    async fn sent_before(&self, name: &str) -> Result<Option<String>, RegistrarError> {
-        let request = self.client.get(self.address("records")).query(&[("site_unique_id", name)]);
-        let found = self.answer(request).await?;
-        let of_name =
-            |record: &&Value| record.get("site_unique_id").and_then(Value::as_str) == Some(name);
-        Ok(found.as_array().and_then(|all| all.iter().find(of_name)).and_then(number))
+        json("OSTI", answer).await
     }
 }
 
-/// The number of a record.
+/// The number of a record. It becomes part of an address.
 fn number(record: &Value) -> Option<String> {
-    record.get("osti_id").and_then(|id| {
-        id.as_u64().map(|id| id.to_string()).or_else(|| id.as_str().map(str::to_owned))
-    })
+    let id = record.get("osti_id")?;
+    let id = id.as_u64().map(|id| id.to_string()).or_else(|| id.as_str().map(str::to_owned))?;
+    let digits = !id.is_empty() && id.len() <= 20 && id.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then_some(id)
 }
 
 #[async_trait]
@@ -74,12 +66,16 @@ impl Registrar for Osti {
         None
     }
 
+    async fn find(&self, name: &str) -> Result<Option<String>, RegistrarError> {
+        let request = self.client.get(self.address("records")).query(&[("site_unique_id", name)]);
+        let found = self.answer(request).await?;
+        let of_name =
+            |record: &&Value| record.get("site_unique_id").and_then(Value::as_str) == Some(name);
+        Ok(found.as_array().and_then(|all| all.iter().find(of_name)).and_then(number))
+    }
+
     async fn publish(&self, publication: &Publication) -> Result<Registration, RegistrarError> {
-        let known = match &publication.id {
-            Some(id) => Some(id.clone()),
-            None => self.sent_before(&publication.name).await?,
-        };
-        let request = match &known {
+        let request = match &publication.id {
             Some(id) => self.client.put(self.address(&format!("records/{id}/submit"))),
             None => self.client.post(self.address("records/submit")),
         };
@@ -90,11 +86,12 @@ impl Registrar for Osti {
             .get("doi")
             .and_then(Value::as_str)
             .map(|doi| doi.trim_start_matches("https://doi.org/").to_owned());
-        let id = number(record).or(known);
-        Ok(Registration { doi: doi.filter(|doi| doi.starts_with("10.")), id })
+        let id = number(record).or_else(|| publication.id.clone());
+        Ok(Registration { doi: doi.filter(|doi| is_doi(doi)), id })
     }
 
     async fn hide(&self, publication: &Publication) -> Result<(), RegistrarError> {
+        // Whoever asks has looked for it: without a number OSTI never heard of the dataset.
         let Some(id) = &publication.id else { return Ok(()) };
         Err(RegistrarError::Refused {
             service: "OSTI".to_owned(),

@@ -141,7 +141,7 @@ async fn without_a_name_every_grid_becomes_a_table() {
 async fn who_may_not_write_and_what_is_not_there_is_refused_and_nothing_is_written() {
     let Some(files) = e3sm() else { return };
     let lab = Lab::new().await;
-    let reader = Principal::Person { name: "ada".to_owned(), scope: Scope::Read };
+    let reader = Principal::person("ada", Scope::Read);
     let quiet = std::sync::Arc::new(|_| {});
     let asked = request(&files);
     let refused =

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn only_the_principal_and_the_kind_it_was_made_for_open_a_seal() {
         let seal = Seal::new();
-        let ada = Principal::Person { name: "ada".into(), scope: tarn_schemas::Scope::Read };
+        let ada = Principal::person("ada", tarn_schemas::Scope::Read);
         let text = seal.close(Kind::Stream, &ada, LIFE, b"payload").unwrap();
         assert_eq!(seal.open(Kind::Stream, &ada, &text).unwrap(), b"payload");
         assert!(seal.open(Kind::Statement, &ada, &text).is_err());

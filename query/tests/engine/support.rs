@@ -27,7 +27,7 @@ pub(crate) fn config() -> EngineConfig {
 }
 
 pub(crate) fn person() -> Principal {
-    Principal::Person { name: "ada".to_owned(), scope: Scope::Read }
+    Principal::person("ada", Scope::Read)
 }
 
 /// A session without a home that may open files.

@@ -155,7 +155,7 @@ pub(crate) enum DoiCommand {
         #[arg(value_name = "DATASET")]
         name: String,
     },
-    /// List DOIs: waiting, registered, refused and why
+    /// List DOIs: waiting, registered, hidden, refused and why
     #[command(after_help = "Example:\n  tarn doi list")]
     List,
     /// Tell the registrar at once whatever it has not heard, also what it refused

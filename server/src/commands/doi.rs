@@ -30,10 +30,11 @@ pub(crate) async fn run(context: &Context, args: DoiCommand) -> Result<(), Outco
         DoiCommand::Sync => {
             let registrar = registrar::required(&home)?;
             let base = home.config.public_http();
-            registrar::round(&home.catalog, registrar.as_ref(), &base, true).await?;
+            registrar::sync(&home.catalog, registrar.as_ref(), &base).await?;
             list(context, &home).await?;
             let dois = home.catalog.dois(&Principal::Owner).await?;
-            let open = dois.iter().filter(|doi| doi.state != DoiState::Registered).count();
+            let settled = [DoiState::Registered, DoiState::Hidden];
+            let open = dois.iter().filter(|doi| !settled.contains(&doi.state)).count();
             if open > 0 {
                 let problem = format!("{open} of {} are not registered yet", dois.len());
                 return Err(Failure::new(ErrorCode::Unavailable, problem).into());

@@ -8,7 +8,7 @@ use crate::home::{folder, is_home};
 use crate::logins::{self, Logins};
 use tarn_connectors::oidc::OidcError;
 use tarn_connectors::oidc::device::DeviceLogin;
-use tarn_connectors::oidc::node::{Doors, IssuerDoor, Node};
+use tarn_connectors::oidc::node::{Doors, IssuerDoor, Node, Proof};
 use tarn_schemas::ErrorCode;
 
 /// Logs in at a node by device code, and keeps what it gives.
@@ -23,12 +23,17 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Result<(), Outcome
     }
     let doors = node.doors().await?;
     let issuer = choose(&doors, args.issuer.as_deref())?;
-    let device = DeviceLogin::begin(&issuer.url, &issuer.device_client_id, &issuer.scopes).await?;
+    let (client, scopes) = (&issuer.device_client_id, &issuer.scopes);
+    stored.check_client(node.url(), &issuer.url, client)?;
+    // Everything that is asked for is said by the node: only its own address is this user's word, and
+    // the tokens are asked to be good there alone.
+    let device = DeviceLogin::begin(&issuer.url, client, scopes, node.url()).await?;
     let code = &device.code;
     // Also with --quiet: without it nobody can log in.
     tell!(
-        "To log in at {} with {}, open\n  {}\nand enter the code\n  {}",
-        doors.lab,
+        "You are giving {} a login of {client} at {}. If that is what you want, open\n  {}\nand enter \
+         the code\n  {}",
+        node.url(),
         issuer.url,
         code.verification_uri,
         code.user_code
@@ -37,8 +42,24 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Result<(), Outcome
         tell!("or open\n  {complete}");
     }
     context.note(format_args!("It is good for {} minutes.", code.expires_in.div_ceil(60)));
-    let tokens = device.wait().await?;
-    let session = node.login(issuer, &tokens).await?;
+    let proof = Proof::of(device.wait().await?, node.url(), client)?;
+    if let Proof::Identity(_) = &proof {
+        // Read again: another login may have ended meanwhile.
+        stored = Logins::load()?;
+        stored.check_client(node.url(), &issuer.url, client)?;
+        stored.keep_client(node.url(), &issuer.url, client);
+        // Before it is given away, so that no other node is given it later on.
+        stored.store()?;
+    }
+    let session = node.login(issuer, &proof).await.map_err(|error| match (&error, &proof) {
+        (OidcError::Node { code: ErrorCode::Unauthenticated, .. }, Proof::Bound(_)) => {
+            Failure::from(error).and(format_args!(
+                "your login is for {} alone: if the node has another address, give that with --server",
+                node.url()
+            ))
+        }
+        _ => error.into(),
+    })?;
     let login = logins::Login {
         lab: doors.lab.to_string(),
         flight: doors.flight,

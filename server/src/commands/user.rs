@@ -137,6 +137,6 @@ pub(crate) fn principal(name: &str) -> Result<Principal, Failure> {
         Some((person, lab)) if !lab.contains('.') => {
             Ok(Principal::Visitor { lab: LabName::new(lab)?, name: Some(person.to_owned()) })
         }
-        _ => Ok(Principal::Person { name: name.to_owned(), scope: Scope::Read }),
+        _ => Ok(Principal::person(name, Scope::Read)),
     }
 }

@@ -20,7 +20,13 @@ pub(crate) struct Caller(pub Principal);
 
 /// The token of the `Authorization` header.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let Some(header) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let Some(header) = all.next() else { return Ok(None) };
+    // Which of them counts, programs on the way may see otherwise than this one.
+    if all.next().is_some() {
+        let problem = "there are several Authorization headers: send one";
+        return Err(Failure::new(ErrorCode::Unauthenticated, problem).into());
+    }
     let token = header
         .to_str()
         .ok()
@@ -78,6 +84,16 @@ impl FromRequestParts<Door> for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_is_one_token_or_none() {
+        let mut headers = HeaderMap::new();
+        assert!(matches!(bearer(&headers), Ok(None)));
+        headers.append(AUTHORIZATION, "Bearer a".parse().unwrap());
+        assert!(matches!(bearer(&headers), Ok(Some("a"))));
+        headers.append(AUTHORIZATION, "Bearer a".parse().unwrap());
+        assert!(bearer(&headers).is_err());
+    }
 
     #[test]
     fn what_changes_something_by_cookie_comes_from_this_node() {

@@ -34,7 +34,7 @@ pub(crate) async fn request(
 
 /// The DOIs of datasets that the caller may change, and where they are.
 #[utoipa::path(get, path = "/api/v1/dois",
-    responses((status = 200, description = "DOIs by dataset: `waiting`, `registered` or `refused`, and why"),
+    responses((status = 200, description = "DOIs by dataset: `waiting`, `registered`, `hidden` or `refused`, and why"),
         (status = 401, description = "The token is not valid", body = Problem),
         (status = 403, description = "No token with scope write", body = Problem)))]
 pub(crate) async fn list(

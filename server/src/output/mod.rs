@@ -9,9 +9,13 @@ pub(crate) use batches::BatchWriter;
 pub(crate) use progress::IngestBar;
 pub(crate) use streams::{print, tell};
 
+use tarn_schemas::shown::harmless;
+
 /// Aligned columns with a header.
 pub(crate) fn text_table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    // A cell is one line, whoever wrote what is in it.
+    let rows: Vec<Vec<String>> =
+        rows.into_iter().map(|row| row.iter().map(|value| harmless(value)).collect()).collect();
     let mut widths: Vec<usize> = header.iter().map(|name| name.chars().count()).collect();
     for row in &rows {
         for (width, value) in widths.iter_mut().zip(row) {

@@ -1,7 +1,11 @@
 //! Standard output and standard error of a process whose reader may go away (`tarn … | head`).
+//!
+//! What is printed holds words of others: of nodes, issuers, registrars, records. A terminal is shown them
+//! without the characters that it would obey; a file or a pipe gets what was said, byte by byte.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use tarn_schemas::shown::is_obeyed;
 
 /// Standard output. Where its reader has gone, nobody wants the rest: the process ends without a
 /// word, as other programs in a pipe do, and with success, because nothing failed.
@@ -28,7 +32,12 @@ fn unless_gone<T>(outcome: io::Result<T>) -> io::Result<T> {
 /// Prints on standard output; ends the process where that cannot be written, such as on a full disk.
 pub(crate) fn print(text: fmt::Arguments<'_>) {
     let mut out = Stdout;
-    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+    let written = if io::stdout().is_terminal() {
+        out.write_all(shown(&text.to_string()).as_bytes())
+    } else {
+        out.write_fmt(text)
+    };
+    if let Err(error) = written.and_then(|()| out.flush()) {
         tell(format_args!("error: standard output: {error}\n"));
         std::process::exit(1);
     }
@@ -36,7 +45,17 @@ pub(crate) fn print(text: fmt::Arguments<'_>) {
 
 /// Prints on standard error. Where that cannot be written there is nobody left to tell.
 pub(crate) fn tell(text: fmt::Arguments<'_>) {
-    let _ = io::stderr().write_fmt(text);
+    let _ = io::stderr().write_all(shown(&text.to_string()).as_bytes());
+}
+
+/// A text as people are shown it: lines stay, and nothing in it is obeyed.
+fn shown(text: &str) -> String {
+    let plain = |character| match character {
+        '\n' | '\t' => character,
+        obeyed if is_obeyed(obeyed) => char::REPLACEMENT_CHARACTER,
+        other => other,
+    };
+    text.chars().map(plain).collect()
 }
 
 /// `println!` for a standard output that may be closed.
@@ -57,4 +76,13 @@ macro_rules! tell {
     ($($arguments:tt)*) => {
         $crate::output::tell(format_args!("{}\n", format_args!($($arguments)*)))
     };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn lines_stay_and_nothing_is_obeyed() {
+        let text = "error: \u{1b}]0;PWN\u{7}x\u{202e}y\n\tnext\r";
+        assert_eq!(super::shown(text), "error: \u{fffd}]0;PWN\u{fffd}x\u{fffd}y\n\tnext\u{fffd}");
+    }
 }

@@ -4,6 +4,8 @@
 mod access;
 #[path = "../audit.rs"]
 mod audit;
+#[path = "../dois.rs"]
+mod dois;
 #[path = "../drafts.rs"]
 mod drafts;
 #[path = "../durability.rs"]

@@ -154,6 +154,9 @@ pub(in crate::http) async fn finish(
     response
 }
 
+/// A login that came back twice.
+const AGAIN: OidcError = OidcError::State("was finished before");
+
 /// Where to go, and the token of the session.
 async fn session(
     door: &Door,
@@ -171,12 +174,16 @@ async fn session(
     if answer.state.as_deref() != Some(kept.state.as_str()) {
         return Err(foreign.into());
     }
-    if !logins.use_up(&kept.state) {
-        return Err(OidcError::State("was finished before").into());
+    if logins.pace.is_finished(&kept.state) {
+        return Err(AGAIN.into());
     }
     let issuers = door.catalog.issuers();
     let issuer = issuers.named(Some(&kept.issuer))?;
-    if answer.iss.is_some_and(|iss| iss != issuer.config().url) {
+    let by_another = match &answer.iss {
+        Some(iss) => *iss != issuer.config().url,
+        None => issuer.names_itself().await?,
+    };
+    if by_another {
         return Err(OidcError::State("was answered by another issuer").into());
     }
     if let Some(error) = answer.error {
@@ -190,12 +197,22 @@ async fn session(
         pkce: Pkce { verifier: kept.verifier },
         redirect: format!("{}/login/callback", logins.base),
     };
-    let tokens = issuer.redeem(&flow, &code).await?;
+    let tokens = {
+        let _turn = logins.pace.turn().await?;
+        issuer.redeem(&flow, &code).await?
+    };
+    if !logins.pace.finish(&flow.state) {
+        return Err(AGAIN.into());
+    }
     let assertion = match issuer.browser(&flow, &tokens).await {
         Ok(assertion) => assertion,
         Err(error) => return Err(refused(door, issuer, &tokens, "browser", error).await),
     };
     let session = door.catalog.begin_session(&assertion, "browser", logins.hours).await?;
+    // A browser has one session: what it had before is of no use to anybody but whoever copied it.
+    if let Some(before) = cookie(headers, logins.cookie_name(Cookie::Session)) {
+        door.catalog.end_session(&before).await?;
+    }
     Ok((kept.next, session.token))
 }
 

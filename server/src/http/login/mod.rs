@@ -2,6 +2,7 @@
 
 pub(super) mod browser;
 pub(super) mod me;
+mod pace;
 mod seal;
 pub(super) mod terminal;
 
@@ -13,17 +14,14 @@ use super::problem::Refusal;
 use super::{Addresses, Door};
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
+use pace::Pace;
 use seal::Seal;
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tarn_connectors::oidc::{Issuer, OidcError, Tokens};
 use url::Url;
 
 /// For how long a login in a browser may take.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Most states that are remembered as used; within ten minutes no more logins are finished.
-const MOST_STATES: usize = 100_000;
 
 /// A cookie of this node.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +42,7 @@ pub(crate) struct Logins {
     flight: String,
     hours: u32,
     seal: Seal,
-    /// States that came back, until nobody can have them any more: each counts once.
-    used: Mutex<HashMap<String, Instant>>,
+    pace: Pace,
 }
 
 impl Logins {
@@ -58,7 +55,7 @@ impl Logins {
             flight: addresses.flight.clone(),
             hours,
             seal: Seal::default(),
-            used: Mutex::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -89,19 +86,11 @@ impl Logins {
             format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
         HeaderValue::from_str(&text).ok()
     }
-
-    /// Marks a state as used. False if it was before, or if more come back than can be remembered.
-    fn use_up(&self, state: &str) -> bool {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= MOST_STATES {
-            used.retain(|_, at| at.elapsed() < PATIENCE);
-        }
-        used.len() < MOST_STATES && used.insert(state.to_owned(), Instant::now()).is_none()
-    }
 }
 
-/// A login that is refused. One that names a person, by a token that the issuer did sign, is in the
-/// log.
+/// A login that is refused. One that names a person, by an ID token that the issuer signed for this
+/// node, is in the log; tokens for others are not, of which people have as many as they like, nor is what
+/// was refused because the issuer did not answer.
 async fn refused(
     door: &Door,
     issuer: &Issuer,
@@ -109,7 +98,8 @@ async fn refused(
     by: &str,
     why: OidcError,
 ) -> Refusal {
-    let Some(id_token) = &tokens.id_token else { return why.into() };
+    let passes = matches!(why, OidcError::Audience { .. } | OidcError::Unreachable { .. });
+    let Some(id_token) = tokens.id_token.as_ref().filter(|_| !passes) else { return why.into() };
     if let Some((name, token)) = issuer.named_in(id_token).await {
         let url = &issuer.config().url;
         let noted = door.catalog.note_refused_login((&name, &token), url, by, &why).await;
@@ -156,13 +146,6 @@ mod tests {
             secure.starts_with("__Host-tarn_session=v; Path=/;") && secure.ends_with("; Secure")
         );
         assert_eq!(logins("https://lake.lab.gov:443/x/").origin(), "https://lake.lab.gov");
-    }
-
-    #[test]
-    fn a_state_counts_once() {
-        let logins = logins("http://127.0.0.1:8080");
-        assert!(logins.use_up("a") && logins.use_up("b"));
-        assert!(!logins.use_up("a"));
     }
 
     #[test]

@@ -19,8 +19,10 @@ pub(in crate::http) struct TerminalLogin {
     /// Name of the issuer here.
     issuer: String,
     /// Who logged in, for the issuer's client of terminals. It counts once.
-    id_token: String,
-    /// For the userinfo endpoint, where the node asks it.
+    #[serde(default)]
+    id_token: Option<String>,
+    /// Without an ID token: one whose only `aud` is the address of this node; it counts once. With one:
+    /// for the userinfo endpoint, where the node asks it.
     #[serde(default)]
     access_token: Option<String>,
 }
@@ -35,7 +37,6 @@ pub(in crate::http) async fn doors(State(door): State<Door>) -> Json<Doors> {
         url: issuer.config().url.clone(),
         device_client_id: issuer.device_client().to_owned(),
         scopes: issuer.config().scopes.clone(),
-        userinfo: issuer.config().userinfo,
     });
     Json(Doors {
         lab: door.catalog.lab().clone(),
@@ -44,10 +45,10 @@ pub(in crate::http) async fn doors(State(door): State<Door>) -> Json<Doors> {
     })
 }
 
-/// Gives an ID token for the token of a session.
+/// Gives an ID token, or an access token for this node alone, for the token of a session.
 #[utoipa::path(post, path = "/api/v1/login", request_body = TerminalLogin,
     responses((status = 200, description = "The token of a session, until when, and whose"), (status = 400, description = "No JSON", body = Problem),
-        (status = 401, description = "The ID token is not accepted, or was used before", body = Problem), (status = 404, description = "No such issuer", body = Problem),
+        (status = 401, description = "The token is not accepted, or was used before, or there is none", body = Problem), (status = 404, description = "No such issuer", body = Problem),
         (status = 415, description = "No JSON by its header", body = Problem), (status = 422, description = "Fields are missing or unknown", body = Problem),
         (status = 503, description = "The issuer does not answer", body = Problem)))]
 pub(in crate::http) async fn terminal(
@@ -56,8 +57,8 @@ pub(in crate::http) async fn terminal(
 ) -> Result<impl IntoResponse, Refusal> {
     let issuers = door.catalog.issuers();
     let issuer = issuers.named(Some(&issuer))?;
-    let tokens = Tokens { id_token: Some(id_token), access_token };
-    let assertion = match issuer.terminal(&tokens).await {
+    let tokens = Tokens { id_token, access_token };
+    let assertion = match issuer.terminal(&tokens, &door.logins.base).await {
         Ok(assertion) => assertion,
         Err(error) => return Err(refused(&door, issuer, &tokens, "terminal", error).await),
     };
