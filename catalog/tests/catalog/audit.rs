@@ -256,3 +256,36 @@ async fn who_asks_for_what_is_hidden_is_in_the_log_and_hears_nothing_of_it() {
     assert_eq!(about, ["ornl.closed@1", "ornl.closed@1"]);
     assert!(found.iter().all(|e| e.outcome == Outcome::Refused && e.person == "person:ada"));
 }
+
+/// A copy of a home has the same log and another key: what it signs says nothing of this one.
+#[tokio::test]
+async fn a_head_that_another_key_signed_proves_nothing() {
+    let (home, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let catalog = busy(home.path()).await;
+    let backup = home.path().join("backup");
+    catalog.backup(std::fs::File::create(&backup).unwrap(), "").await.unwrap();
+    let twin = Catalog::restore(copy.path(), &backup).await.unwrap();
+    let own = catalog.audit_head().await.unwrap();
+    let foreign = twin.audit_head().await.unwrap();
+    assert_eq!((own.size, &own.root, &own.lab), (foreign.size, &foreign.root, &foreign.lab));
+    assert!(own.key != foreign.key && foreign.is_signed());
+    verify(&catalog, vec![own.clone()]).await.unwrap();
+    let fault = verify(&catalog, vec![own.clone(), foreign.clone()]).await.unwrap_err();
+    assert!(matches!(fault, AuditFault::Head { .. }), "{fault}");
+    assert!(fault.to_string().contains(&foreign.key), "{fault}");
+    // The other's key under the own name, or the other way round, is no signature.
+    for forged in [
+        SignedHead { key: own.key.clone(), ..foreign.clone() },
+        SignedHead { signature: foreign.signature.clone(), ..own.clone() },
+    ] {
+        assert!(!forged.is_signed());
+        assert!(verify(&catalog, vec![forged]).await.is_err());
+    }
+    // Somebody who writes in the database puts it in the place of a kept one: it is not given out.
+    let text = serde_json::to_string(&foreign).unwrap();
+    let statement = format!("UPDATE audit_head SET head = '{text}' WHERE size = {}", own.size);
+    super::tamper(home.path(), &[&statement]).await;
+    let error = catalog.audit_head().await.unwrap_err();
+    assert!(error.to_string().contains("not signed by this node"), "{error}");
+    assert!(verify(&catalog, Vec::new()).await.is_err());
+}

@@ -19,11 +19,12 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use later::{LaterFile, OpenFiles};
-use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ranges::Ranges;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -321,17 +322,19 @@ impl Stores {
         Some(Arc::new(LocalSiblings::of(path).ok()?))
     }
 
-    /// The bytes of a file as they come, if it still has as many as it had. A Zarr store is no file:
-    /// it is not found.
+    /// The bytes of a file, or of a part of it, as they come, if it still has as many as it had. A Zarr
+    /// store is no file: it is not found.
     pub async fn stream(
         &self,
         location: &Location,
         bytes: u64,
+        part: Option<Range<u64>>,
     ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, StoreError> {
         let (store, path) = self.object_store(location)?;
-        self.ranges.count(bytes);
+        self.ranges.count(part.as_ref().map_or(bytes, |part| part.end.saturating_sub(part.start)));
         let failed = |error| StoreError::from_object_store(location, &error);
-        let answer = store.get(&path).await.map_err(failed)?;
+        let options = GetOptions { range: part.map(GetRange::Bounded), ..GetOptions::default() };
+        let answer = store.get_opts(&path, options).await.map_err(failed)?;
         if answer.meta.size != bytes {
             return Err(StoreError::Changed {
                 location: location.to_string(),

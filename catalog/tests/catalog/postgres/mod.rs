@@ -6,6 +6,8 @@ mod access;
 mod audit;
 #[path = "../drafts.rs"]
 mod drafts;
+#[path = "../formulas.rs"]
+mod formulas;
 #[path = "../hidden.rs"]
 mod hidden;
 #[path = "../identity.rs"]
@@ -16,6 +18,8 @@ mod logins;
 mod policy;
 #[path = "../registration.rs"]
 mod registration;
+#[path = "../saved.rs"]
+mod saved;
 #[path = "../search.rs"]
 mod search;
 mod server;
