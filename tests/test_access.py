@@ -119,7 +119,7 @@ def test_access_is_asked_for_granted_by_the_committee_and_revoked(new_lab, tmp_p
     own = lab.run("access", "explain", "trial", "--json").json()
     assert all(own[action]["allowed"] for action in ("discover", "describe", "read", "write"))
     nobody = lab.run("access", "explain", "trial", "--for", "anonymous", "--json").json()
-    assert not any(decision["allowed"] for decision in nobody.values())
+    assert [action for action, decision in nobody.items() if decision["allowed"]] == ["discover"]
     explained = call(lab, "GET", "/api/v1/datasets/ornl/trial/access", ann).json()
     assert explained["read"]["allowed"] and explained["read"]["policies"] == ["grant"]
 
@@ -272,7 +272,7 @@ def test_no_answer_has_a_nul_or_the_address_of_the_database(new_lab, tmp_path):
         reader = token(lab, "ann", "write")
         lab.start()
         paths = call(lab, "GET", "/api/v1/openapi.json").json()["paths"]
-        secrets = [url, "secret-word", url.split("@")[1], str(lab.home)]
+        secrets = [url, "secret-word", url.split("@")[1].split("/")[0]]
 
         def answers():
             for path, operations in paths.items():

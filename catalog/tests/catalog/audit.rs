@@ -257,9 +257,10 @@ async fn who_asks_for_what_is_hidden_is_in_the_log_and_hears_nothing_of_it() {
     assert!(found.iter().all(|e| e.outcome == Outcome::Refused && e.person == "person:ada"));
 }
 
-/// A copy of a home has the same log and another key: what it signs says nothing of this one.
+/// A copy of a home has the same log and another key. Somebody who kept what it signed may compare it, as
+/// after a restore; what this node kept itself has to be its own.
 #[tokio::test]
-async fn a_head_that_another_key_signed_proves_nothing() {
+async fn a_head_of_another_key_is_compared_and_never_this_nodes_own() {
     let (home, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let catalog = busy(home.path()).await;
     let backup = home.path().join("backup");
@@ -270,9 +271,7 @@ async fn a_head_that_another_key_signed_proves_nothing() {
     assert_eq!((own.size, &own.root, &own.lab), (foreign.size, &foreign.root, &foreign.lab));
     assert!(own.key != foreign.key && foreign.is_signed());
     verify(&catalog, vec![own.clone()]).await.unwrap();
-    let fault = verify(&catalog, vec![own.clone(), foreign.clone()]).await.unwrap_err();
-    assert!(matches!(fault, AuditFault::Head { .. }), "{fault}");
-    assert!(fault.to_string().contains(&foreign.key), "{fault}");
+    assert_eq!(verify(&catalog, vec![own.clone(), foreign.clone()]).await.unwrap(), own.size);
     // The other's key under the own name, or the other way round, is no signature.
     for forged in [
         SignedHead { key: own.key.clone(), ..foreign.clone() },
@@ -287,5 +286,13 @@ async fn a_head_that_another_key_signed_proves_nothing() {
     super::tamper(home.path(), &[&statement]).await;
     let error = catalog.audit_head().await.unwrap_err();
     assert!(error.to_string().contains("not signed by this node"), "{error}");
-    assert!(verify(&catalog, Vec::new()).await.is_err());
+    let fault = verify(&catalog, Vec::new()).await.unwrap_err();
+    assert!(matches!(fault, AuditFault::Head { .. }), "{fault}");
+    assert!(fault.to_string().contains(&foreign.key), "{fault}");
+    // And what the other writes from then on is not this log.
+    twin.register(&Principal::Owner, record("later"), data()).await.unwrap();
+    catalog.register(&Principal::Owner, record("other"), data()).await.unwrap();
+    let later = twin.audit_head().await.unwrap();
+    super::tamper(home.path(), &["DELETE FROM audit_head"]).await;
+    assert!(matches!(verify(&catalog, vec![later]).await, Err(AuditFault::Head { .. })));
 }

@@ -9,7 +9,7 @@ fn a_title_has_8_to_300_characters() {
     passes(|r, _| r.title = "ä".repeat(8));
     passes(|r, _| r.title = "ä".repeat(300));
     breaks("/title", "title.length", |r, _| r.title = "ä".repeat(301));
-    breaks("/title", "title.required", |r, _| r.title = "\u{200b}".repeat(10));
+    breaks("/title", "title.required", |r, _| r.title = "\u{2800}".repeat(10));
     breaks("/title", "title.length", |r, _| r.title = format!("a{}b", " ".repeat(20)));
 }
 
