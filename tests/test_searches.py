@@ -167,3 +167,5 @@ def test_parts_of_files_come_by_range(lab, tmp_path):
     # One that changed is told so, and no part of it is given out.
     lab.file.write_bytes(whole + b"more")
     assert get(Range="bytes=0-1").status_code == 409
+    lab.file.write_bytes(whole[:10])
+    assert get(Range=f"bytes={size - 5}-").status_code == 409

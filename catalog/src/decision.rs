@@ -2,12 +2,12 @@
 
 use crate::audit::{Act, Said};
 use crate::model::Dataset;
+use crate::obligation::Obligation;
 use crate::policy::{Policies, Resource, Rights, subject};
 use crate::{Catalog, CatalogError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::str::FromStr;
 use tarn_schemas::{Principal, Scope, Tier};
 
 /// What is asked for.
@@ -46,50 +46,30 @@ impl Action {
     }
 }
 
-/// What has to be done to data before they leave. A door that cannot do it keeps them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Obligation {
-    /// Only rows for which this SQL condition holds.
-    Rows {
-        /// The condition.
-        condition: String,
-    },
-    /// Without the values of these columns.
-    Mask {
-        /// The columns.
-        columns: BTreeSet<String>,
-    },
-    /// No rows, only aggregates over enough units; the record's `disclosure` says of what and how.
-    Aggregates {
-        /// Smallest number of units behind a number, where the policy names one.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        minimum_cell: Option<u32>,
-    },
+/// Where data leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Answers of SQL, over HTTP and Flight and to peers.
+    Sql,
+    /// Training streams.
+    Stream,
+    /// Files as they are.
+    File,
 }
 
-impl FromStr for Obligation {
-    type Err = String;
-
-    /// `rows: CONDITION`, `mask: COLUMN, COLUMN`, `aggregates` or `aggregates: MINIMUM`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, rest) =
-            text.split_once(':').map_or((text, ""), |(kind, rest)| (kind, rest.trim()));
-        let unknown = || format!("the obligation {text:?} is not known");
-        match (kind.trim(), rest) {
-            ("aggregates", "") => Ok(Self::Aggregates { minimum_cell: None }),
-            ("aggregates", number) => {
-                let minimum_cell = Some(number.parse().map_err(|_| unknown())?);
-                Ok(Self::Aggregates { minimum_cell })
-            }
-            ("rows", condition) if !condition.is_empty() => {
-                Ok(Self::Rows { condition: condition.to_owned() })
-            }
-            ("mask", columns) if !columns.is_empty() => Ok(Self::Mask {
-                columns: columns.split(',').map(|column| column.trim().to_owned()).collect(),
-            }),
-            _ => Err(unknown()),
+impl Door {
+    /// The name in the audit log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sql => "sql",
+            Self::Stream => "stream",
+            Self::File => "file",
         }
+    }
+
+    /// Whether it can meet obligations: the plan of a query can, the others hand out what is there.
+    fn meets_obligations(self) -> bool {
+        self == Self::Sql
     }
 }
 
@@ -121,13 +101,12 @@ impl Decision {
         if self.allowed { None } else { Some(self.reasons.join("; ")) }
     }
 
-    /// The refusal of a door that hands out rows as they are: it can meet no obligation, so owing one
-    /// is a refusal too.
-    pub fn refusal_of_rows(&self) -> Option<String> {
-        if self.allowed && !self.obligations.is_empty() {
+    /// The refusal of a door. One that can meet no obligation refuses where one is owed.
+    pub fn refusal_at(&self, door: Door) -> Option<String> {
+        if self.allowed && !self.obligations.is_empty() && !door.meets_obligations() {
             return Some(
-                "your access to these data is limited to what this door cannot enforce yet (masked \
-                 or filtered rows, or aggregates only), so no data leave"
+                "your access to these data is limited (masked or filtered rows, or aggregates only), \
+                 which only SQL can keep to: ask by `POST /api/v1/sql` or Flight SQL"
                     .to_owned(),
             );
         }
@@ -311,14 +290,14 @@ impl Catalog {
         self.decide_as(&rights, action, dataset)
     }
 
-    /// May data of this dataset leave by a door (`sql`, `stream`, `file`) to `who`, now? As
+    /// May data of this dataset leave by a door to `who`, now? As
     /// [`Catalog::decide`] for [`Action::Read`]; about data that are not for everyone the answer is in
     /// the audit log before it is given. A failure to write it is no permission.
     pub async fn admit(
         &self,
         who: &Principal,
         dataset: &Dataset,
-        door: &str,
+        door: Door,
     ) -> Result<Decision, CatalogError> {
         let decision = self.decide(who, Action::Read, dataset).await?;
         let resource = self.inner.policies.resource(dataset);
@@ -331,9 +310,11 @@ impl Catalog {
         let policies: Vec<&str> = decision.policies.iter().map(String::as_str).collect();
         let said = Said::new(Act::Read, subject(who))
             .on(dataset.full_name())
-            .with("door", door)
+            .with("door", door.as_str())
             .with("policies", policies.join(", "));
-        let said = match decision.refusal_of_rows() {
+        let owed: Vec<String> = decision.obligations.iter().map(ToString::to_string).collect();
+        let said = if owed.is_empty() { said } else { said.with("obligations", owed.join(", ")) };
+        let said = match decision.refusal_at(door) {
             Some(reason) => said.with("reason", reason).refused(),
             None => said,
         };
@@ -365,13 +346,23 @@ impl Catalog {
         })
     }
 
-    /// The dataset as a principal may see it.
+    /// The dataset as a principal may see it. Who may see only some of its rows is not told how many
+    /// there are.
     pub(crate) fn shown(
         &self,
         rights: &Rights,
         dataset: Dataset,
     ) -> Result<Option<Dataset>, CatalogError> {
-        Ok(self.seen(rights, &dataset)?.of(dataset))
+        let mut seen = self.seen(rights, &dataset)?.of(dataset);
+        if let Some(dataset) = &mut seen
+            && (dataset.tier == Tier::AggregatesOnly || self.inner.policies.lab_owes())
+        {
+            let read = self.decide_as(rights, Action::Read, dataset)?;
+            if !read.allowed || !read.obligations.is_empty() {
+                dataset.tables.iter_mut().for_each(|table| table.rows = None);
+            }
+        }
+        Ok(seen)
     }
 }
 

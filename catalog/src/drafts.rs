@@ -9,7 +9,7 @@
 
 use crate::audit::{Act, Said};
 use crate::datasets::load;
-use crate::decision::{Action, may_write_here};
+use crate::decision::{Action, Door, may_write_here};
 use crate::model::{Dataset, Draft, DraftState, Registered, Submission};
 use crate::policy::{Rights, subject};
 use crate::register::timestamp;
@@ -296,7 +296,7 @@ impl Catalog {
                 let other = load(database, self.lab(), &mut read, &name, None).await?;
                 let Some(other) = other.map(|stored| stored.dataset) else { continue };
                 let open = self.decide_as(&everyone, Action::Read, &other)?;
-                if open.refusal_of_rows().is_some() {
+                if open.refusal_at(Door::File).is_some() {
                     held.push(other);
                 }
             }

@@ -24,11 +24,13 @@ mod key_file;
 mod lineage;
 mod logins;
 pub mod model;
+mod obligation;
 mod peers;
 mod people;
 mod policy;
 mod prefill;
 mod profiles;
+mod pseudonym;
 mod register;
 mod register_many;
 mod render;
@@ -46,12 +48,13 @@ mod visas;
 
 pub use about::About;
 pub use chunk_index::ChunkIndex;
-pub use decision::{Action, Decision, Obligation};
+pub use decision::{Action, Decision, Door};
 pub use doi::{Doi, DoiState, DoiTask};
 pub use error::CatalogError;
 pub use harvest::Place;
 pub use logins::LoginPerson;
 pub use model::*;
+pub use obligation::{Masking, Obligation, Span, Step};
 pub use policy::subject;
 pub use prefill::prefill;
 pub use render::render_yaml;
@@ -91,6 +94,7 @@ struct Inner {
     policies: policy::Policies,
     signer: audit::Signer,
     visa_signer: visa_key::VisaSigner,
+    pseudonyms: pseudonym::PseudonymKey,
     /// Set once, by the node that serves.
     issuers: OnceLock<Issuers>,
 }
@@ -234,6 +238,7 @@ impl Catalog {
         let profiles = profiles::Profiles::new(folder.join("profiles"));
         let signer = audit::Signer::new(folder);
         let visa_signer = visa_key::VisaSigner::new(folder);
+        let pseudonyms = pseudonym::PseudonymKey::new(folder);
         let issuers = OnceLock::new();
         let inner = Inner {
             database,
@@ -244,6 +249,7 @@ impl Catalog {
             policies,
             signer,
             visa_signer,
+            pseudonyms,
             issuers,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -12,8 +12,9 @@ pub(crate) use rights::Rights;
 pub use rights::subject;
 
 use crate::CatalogError;
-use crate::decision::{Action, Obligation};
+use crate::decision::Action;
 use crate::model::Dataset;
+use crate::obligation::Obligation;
 use cedar_policy::{
     ActionConstraint, Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid,
     Policy, PolicyId, PolicySet, Request, Schema, ValidationMode, Validator,
@@ -43,6 +44,8 @@ pub(crate) struct Policies {
     /// Datasets that a policy names, as `lab.name`.
     named: BTreeSet<String>,
     fingerprint: String,
+    /// Whether a policy of the lab itself asks for something.
+    lab_owes: bool,
 }
 
 /// An action, and what the policies say of it.
@@ -102,6 +105,7 @@ impl Policies {
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(failed)?;
         let mut set = PolicySet::new();
         let mut named = BTreeSet::new();
+        let mut lab_owes = false;
         let mut hash = blake3::Hasher::new();
         hash.update(resource::VERSION);
         for (name, text) in texts {
@@ -120,7 +124,9 @@ impl Policies {
                         named.insert(literal.id().unescaped().to_owned());
                     }
                 }
-                known_obligations(policy).map_err(|problem| failed(format!("{id}: {problem}")))?;
+                let owed = known_obligations(policy);
+                let owed = owed.map_err(|problem| failed(format!("{id}: {problem}")))?;
+                lab_owes |= name != "presets" && !owed.is_empty();
                 set.add(policy.new_id(PolicyId::new(&id)))
                     .map_err(|error| failed(format!("two policies are called {id}: {error}")))?;
             }
@@ -146,7 +152,13 @@ impl Policies {
             entities: Mutex::default(),
             named,
             fingerprint: hash.finalize().to_hex().to_string(),
+            lab_owes,
         })
+    }
+
+    /// Whether a policy of the lab itself asks for something before data leave.
+    pub(crate) fn lab_owes(&self) -> bool {
+        self.lab_owes
     }
 
     /// Changes when the texts do.
@@ -258,9 +270,13 @@ impl Asked {
     }
 }
 
-/// What a policy asks for in its annotation `@obligation("…; …")`. What is not known is an error.
+/// What a policy asks for in its annotation `@obligation("…; …")`. What is not known is an error, and
+/// so is asking for something where nothing is allowed.
 fn known_obligations(policy: &Policy) -> Result<BTreeSet<Obligation>, String> {
     let Some(text) = policy.annotation("obligation") else { return Ok(BTreeSet::new()) };
+    if policy.effect() == cedar_policy::Effect::Forbid {
+        return Err("an obligation stands on a permit; a forbid allows nothing".to_owned());
+    }
     let owed: BTreeSet<Obligation> =
         text.split(';').map(|one| Obligation::from_str(one.trim())).collect::<Result<_, _>>()?;
     Ok(owed)

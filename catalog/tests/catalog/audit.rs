@@ -2,6 +2,7 @@
 
 use super::support::*;
 use chrono::{Duration, Utc};
+use tarn_catalog::Door;
 use tarn_catalog::audit::{Act, AuditFault, AuditFilter, Outcome, SignedHead, merkle, verify_text};
 use tarn_schemas::code::{Coded, ErrorCode};
 use tarn_schemas::record::Embargo;
@@ -18,7 +19,7 @@ async fn busy(folder: &Path) -> Catalog {
     }
     for who in [person(Scope::Read), Principal::Anonymous] {
         let dataset = catalog.dataset(&who, &named("a")).await.unwrap();
-        catalog.admit(&who, &dataset, "sql").await.unwrap();
+        catalog.admit(&who, &dataset, Door::Sql).await.unwrap();
     }
     catalog.create_token("ada", Scope::Read, 7).await.unwrap();
     catalog.revoke_token("ada").await.unwrap();
@@ -93,7 +94,7 @@ async fn public_data_leave_without_an_entry_and_embargoed_ones_with_one() {
     let before = entries(&catalog, AuditFilter::default()).await.len();
     for name in ["open", "held"] {
         let dataset = catalog.dataset(&Principal::Anonymous, &named(name)).await.unwrap();
-        catalog.admit(&Principal::Anonymous, &dataset, "file").await.unwrap();
+        catalog.admit(&Principal::Anonymous, &dataset, Door::File).await.unwrap();
     }
     let after = entries(&catalog, AuditFilter::default()).await;
     assert_eq!(after.len(), before + 1);
@@ -218,7 +219,7 @@ async fn an_act_that_fails_leaves_no_entry_and_a_lost_tree_stops_acts() {
     let error = catalog.register(&Principal::Owner, record("z"), data()).await.unwrap_err();
     assert!(error.to_string().contains("tarn audit verify"), "{error}");
     let dataset = catalog.dataset(&Principal::Owner, &named("a")).await.unwrap();
-    catalog.admit(&Principal::Owner, &dataset, "sql").await.unwrap_err();
+    catalog.admit(&Principal::Owner, &dataset, Door::Sql).await.unwrap_err();
 }
 
 #[tokio::test]

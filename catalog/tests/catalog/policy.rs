@@ -2,7 +2,7 @@
 
 use super::support::*;
 use std::collections::BTreeSet;
-use tarn_catalog::{Action, Grant, PersonAttributes, SearchRequest};
+use tarn_catalog::{Action, Door, Grant, PersonAttributes, SearchRequest};
 use tarn_schemas::code::{Coded, ErrorCode};
 use tarn_schemas::record::{
     Agreement, Conditions, Embargo, ExportControl, Exposure, Provenance, Reviewed,
@@ -252,7 +252,7 @@ async fn conditions_hold_for_those_with_a_grant_too() {
 }
 
 #[tokio::test]
-async fn aggregates_only_owes_what_no_door_can_meet_yet() {
+async fn aggregates_only_owes_what_only_sql_can_meet() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
     put(
@@ -266,7 +266,10 @@ async fn aggregates_only_owes_what_no_door_can_meet_yet() {
     let dataset = catalog.dataset(&person(Scope::Read), &named("a")).await.unwrap();
     let decision = catalog.decide(&person(Scope::Read), Action::Read, &dataset).await.unwrap();
     assert!(decision.allowed && decision.obligations.len() == 1);
-    assert!(decision.refusal_of_rows().unwrap().contains("no data leave"));
+    for door in [Door::File, Door::Stream] {
+        assert!(decision.refusal_at(door).unwrap().contains("only SQL can keep to"));
+    }
+    assert_eq!(decision.refusal_at(Door::Sql), None);
     let other = catalog.decide(&named_person("bob", Scope::Read), Action::Read, &dataset).await;
     assert!(!other.unwrap().allowed);
 }

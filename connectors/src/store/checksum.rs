@@ -131,6 +131,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_that_is_exchanged_for_one_of_the_same_size_and_time_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a.nc"), folder.path().join("b.nc"));
+        fs::write(&path, "a.nc").unwrap();
+        fs::write(&other, "b.nc").unwrap();
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        let stores = Stores::default();
+        let before = stores.stat(&Location::from_path(&path).unwrap()).await.unwrap();
+        let sha256 = stores.sha256(&before).await.unwrap();
+        // The kernel's clock for files ticks every few milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::File::options().write(true).open(&other).unwrap().set_modified(time).unwrap();
+        fs::rename(&other, &path).unwrap();
+        let error = stores.same_contents(&[(&before, &sha256)]).await.pop().unwrap().unwrap_err();
+        assert!(matches!(error, StoreError::Changed { .. }), "{error}");
+    }
+
+    #[tokio::test]
     async fn the_checksum_is_that_of_sha256sum() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("abc");

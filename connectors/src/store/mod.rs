@@ -10,6 +10,7 @@ mod location;
 mod ranges;
 mod remote;
 mod remote_keys;
+mod seen;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
@@ -21,6 +22,7 @@ use futures::stream::BoxStream;
 use later::{LaterFile, OpenFiles};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ranges::Ranges;
+use seen::Seen;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -40,8 +42,9 @@ pub struct FileStat {
     pub location: String,
     /// Length in bytes.
     pub bytes: u64,
-    /// ETag, or modification time in nanoseconds for local files; of a Zarr store what begins with
-    /// `zarr-root` (its size and tag are those of the metadata of its root) or `zarr-whole` (they
+    /// ETag, or for local files the times in nanoseconds at which their bytes and their inode changed
+    /// last (nobody can set the second, so a file that was exchanged with its times kept has another);
+    /// of a Zarr store what begins with `zarr-root` (its size and tag are those of the metadata of its root) or `zarr-whole` (they
     /// are those of all its keys, see [`Stores::whole`]).
     pub tag: String,
 }
@@ -71,6 +74,8 @@ pub struct Stores {
     /// What is kept of objects, and how many requests there were.
     ranges: Arc<Ranges>,
     open_files: Arc<OpenFiles>,
+    /// States of objects that were confirmed a moment ago.
+    seen: Arc<Seen>,
     fallback: Option<Arc<dyn Fallback>>,
 }
 
@@ -212,7 +217,7 @@ impl Stores {
 
     /// As [`Stores::same_content`] for many files with their checksums, in their order: local ones
     /// are looked at together, and those of one folder of a store are listed, a thousand in a
-    /// request.
+    /// request. Of objects whose state was confirmed in the last ten seconds nothing is asked.
     pub async fn same_contents(
         &self,
         files: &[(&FileStat, &str)],
@@ -221,11 +226,13 @@ impl Stores {
         let checking = files.iter().map(|(file, sha256)| {
             let known = known.get(&file.location).filter(|now| *now == *file).cloned();
             async move {
-                match known {
-                    Some(now) => Ok(now),
+                let now = match known {
+                    Some(now) => now,
                     // Changed, gone, or not among those that were looked at together.
-                    None => self.same_content(file, sha256).await,
-                }
+                    None => self.same_content(file, sha256).await?,
+                };
+                self.seen.put(&now);
+                Ok(now)
             }
         });
         let checking: Vec<_> = checking.collect();
@@ -240,6 +247,8 @@ impl Stores {
             let Ok(location) = Location::parse(&file.location) else { continue };
             if let Some(path) = location.local_path() {
                 local.push(path);
+            } else if self.seen.has(file) {
+                known.insert(file.location.clone(), (*file).clone());
             } else if location.is_listable()
                 && let Some((folder, _)) = file.location.rsplit_once('/')
             {
@@ -310,7 +319,8 @@ impl Stores {
     ) -> Result<Arc<dyn ByteSource>, StoreError> {
         let (store, path) = self.object_store(location)?;
         let (name, ranges) = (self.store_name(location), Arc::clone(&self.ranges));
-        Ok(Arc::new(remote::RemoteFile::new(file.clone(), store, &name, path, ranges)))
+        let pinned = remote::Pinned::new(file.clone(), store, path, Arc::clone(&self.seen));
+        Ok(Arc::new(remote::RemoteFile::new(pinned, &name, ranges)))
     }
 
     /// What opens the files that `file` refers to: for a local file those in its folder and below,
@@ -333,14 +343,25 @@ impl Stores {
         let (store, path) = self.object_store(location)?;
         self.ranges.count(part.as_ref().map_or(bytes, |part| part.end.saturating_sub(part.start)));
         let failed = |error| StoreError::from_object_store(location, &error);
-        let options = GetOptions { range: part.map(GetRange::Bounded), ..GetOptions::default() };
-        let answer = store.get_opts(&path, options).await.map_err(failed)?;
+        let changed = |now: u64| StoreError::Changed {
+            location: location.to_string(),
+            was: format!("{bytes} bytes"),
+            now: format!("{now} bytes"),
+        };
+        let range = part.map(GetRange::Bounded);
+        let partly = range.is_some();
+        let answer = store.get_opts(&path, GetOptions { range, ..GetOptions::default() }).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // A store refuses a part behind the end of a file that is shorter by now.
+            Err(error) => {
+                let now = if partly { store.head(&path).await.ok() } else { None };
+                let now = now.filter(|now| now.size != bytes);
+                return Err(now.map_or_else(|| failed(error), |now| changed(now.size)));
+            }
+        };
         if answer.meta.size != bytes {
-            return Err(StoreError::Changed {
-                location: location.to_string(),
-                was: format!("{bytes} bytes"),
-                now: format!("{} bytes", answer.meta.size),
-            });
+            return Err(changed(answer.meta.size));
         }
         let location = location.clone();
         let stream = answer.into_stream();
@@ -386,8 +407,14 @@ fn local_stat(path: &Path) -> Result<FileStat, StoreError> {
 }
 
 fn local_stat_of(location: &str, metadata: &std::fs::Metadata) -> FileStat {
-    let tag = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-    FileStat { location: location.to_owned(), bytes: metadata.len(), tag: tag.to_string() }
+    let changed = format!(
+        "{}.{:09} {}.{:09}",
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec()
+    );
+    FileStat { location: location.to_owned(), bytes: metadata.len(), tag: changed }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Files of object stores as byte sources: range requests, pinned to one state of the file.
 
 use super::ranges::{Ranges, Segment};
+use super::seen::Seen;
 use super::{FileStat, StoreError};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -15,7 +16,7 @@ use tarn_formats::{ByteSource, SourceError};
 use tokio::runtime::Handle;
 
 /// The tag of an object whose store tells neither an ETag nor a time.
-const NO_TAG: &str = "0";
+pub(super) const NO_TAG: &str = "0";
 
 /// What tells two states of an object apart: its ETag, or the time of its last change.
 pub(super) fn tag(meta: &ObjectMeta) -> String {
@@ -49,32 +50,28 @@ pub(super) struct RemoteFile {
     runtime: Handle,
 }
 
-struct Pinned {
+/// An object at a path of a store, in one state.
+pub(super) struct Pinned {
     file: FileStat,
     store: Arc<dyn ObjectStore>,
     path: ObjectPath,
+    seen: Arc<Seen>,
 }
 
 impl RemoteFile {
     /// An object as it was listed, in the store that is called `store_name` with the settings it was
     /// made with. Must be called inside a tokio runtime, which does the requests; makes none.
-    pub(super) fn new(
-        file: FileStat,
-        store: Arc<dyn ObjectStore>,
-        store_name: &str,
-        path: ObjectPath,
-        ranges: Arc<Ranges>,
-    ) -> Self {
+    pub(super) fn new(pinned: Pinned, store_name: &str, ranges: Arc<Ranges>) -> Self {
         static OPENED: AtomicU64 = AtomicU64::new(0);
         // Nothing tells states of this object apart: only what this opening read is its own.
+        let Pinned { file, path, .. } = &pinned;
         let opening = if file.tag == NO_TAG {
             format!(" opening {}", OPENED.fetch_add(1, Ordering::Relaxed))
         } else {
             String::new()
         };
         let name = format!("{store_name} {path} {} {}{opening}", file.bytes, file.tag).into();
-        let pinned = Arc::new(Pinned { file, store, path });
-        Self { pinned, name, ranges, runtime: Handle::current() }
+        Self { pinned: Arc::new(pinned), name, ranges, runtime: Handle::current() }
     }
 
     /// Where the bytes of each range will be.
@@ -108,12 +105,22 @@ impl fmt::Debug for RemoteFile {
 }
 
 impl Pinned {
+    pub(super) fn new(
+        file: FileStat,
+        store: Arc<dyn ObjectStore>,
+        path: ObjectPath,
+        seen: Arc<Seen>,
+    ) -> Self {
+        Self { file, store, path, seen }
+    }
+
     async fn fetch(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
         let expected = range.end - range.start;
         let failed = |error| StoreError::from_object_store(&self.file.location, &error);
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
         let answer = self.store.get_opts(&self.path, options).await.map_err(failed)?;
-        check_tag(&self.file, &answer.meta)?;
+        check_tag(&self.file, &answer.meta)
+            .inspect_err(|_| self.seen.forget(&self.file.location))?;
         let bytes = answer.bytes().await.map_err(failed)?;
         if bytes.len() as u64 != expected {
             return Err(StoreError::Failed {
@@ -204,7 +211,8 @@ mod tests {
         let path = ObjectPath::from("x");
         let meta = store.head(&path).await.unwrap();
         let file = FileStat { location: "s3://b/x".into(), bytes: meta.size, tag: tag(&meta) };
-        RemoteFile::new(file, Arc::clone(store), "s3://b", path, Arc::default())
+        let pinned = Pinned::new(file, Arc::clone(store), path, Arc::default());
+        RemoteFile::new(pinned, "s3://b", Arc::default())
     }
 
     #[tokio::test(flavor = "multi_thread")]

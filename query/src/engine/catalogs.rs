@@ -148,7 +148,7 @@ impl SchemaProvider for ResolvingDataset {
         let Some(catalog) = self.lab.engine.catalog() else { return Ok(None) };
         let reference = TableReference::partial(self.name.as_str(), name);
         let mut own = OwnLab::default();
-        Names::new(catalog, &self.lab.who, self.lab.engine.opener(), &[], &self.lab.veil)
+        Names::new(&self.lab.engine, catalog, &self.lab.who, &[], &self.lab.veil)
             .open(&reference, Use::Read, &mut own)
             .await?;
         Ok(own.datasets.get(&self.name).and_then(|dataset| dataset.open.get(name)).cloned())

@@ -1,6 +1,7 @@
 //! EXPLAIN for people who are not the owner: the plan without paths, URLs and settings.
 
 use crate::engine::answer::{Prepared, Sites};
+use crate::engine::guard::GuardedExec;
 use crate::error::QueryError;
 use crate::provider::{DeltaScanExec, GridAggregateExec, GridScanExec};
 use arrow::array::{RecordBatch, StringArray};
@@ -34,7 +35,8 @@ pub(super) fn answer(
 fn describe(plan: &Arc<dyn ExecutionPlan>, depth: usize, text: &mut String) {
     let own = plan.downcast_ref::<GridScanExec>().is_some()
         || plan.downcast_ref::<GridAggregateExec>().is_some()
-        || plan.downcast_ref::<DeltaScanExec>().is_some();
+        || plan.downcast_ref::<DeltaScanExec>().is_some()
+        || plan.downcast_ref::<GuardedExec>().is_some();
     let line = if own || !plan.children().is_empty() {
         displayable(plan.as_ref()).one_line().to_string()
     } else {

@@ -1,11 +1,13 @@
 //! The engine of one node and the session of one principal.
 
 mod answer;
+mod casts;
 mod catalogs;
 mod conjuncts;
 mod constants;
 mod expansion;
 mod explain;
+mod guard;
 mod names;
 pub(crate) mod nesting;
 mod output;

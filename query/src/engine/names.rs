@@ -1,14 +1,14 @@
 //! From the names in a statement to open tables, under the policy of the own lab.
 
-use crate::engine::Veil;
 use crate::engine::catalogs::OwnLab;
+use crate::engine::{Engine, Veil, guard};
 use crate::error::QueryError;
-use crate::provider::{ListedTable, Opener, schema_of};
+use crate::provider::{ListedTable, schema_of};
 use datafusion::catalog::CatalogProvider;
 use datafusion::common::TableReference;
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use std::sync::Arc;
-use tarn_catalog::{Catalog, CatalogError, Dataset, TableEntry};
+use tarn_catalog::{Catalog, CatalogError, Dataset, Door, TableEntry};
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName};
 
 /// The schema that unqualified names are looked up in. No dataset can have this name.
@@ -25,9 +25,9 @@ const SUGGESTIONS: usize = 3;
 /// Finds the tables of the own lab that a principal names.
 #[derive(Debug)]
 pub(crate) struct Names<'a> {
+    engine: &'a Engine,
     catalog: &'a Catalog,
     who: &'a Principal,
-    opener: &'a Opener,
     peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
     veil: &'a Veil,
 }
@@ -68,13 +68,13 @@ pub(crate) fn no_home(reference: &TableReference) -> QueryError {
 impl<'a> Names<'a> {
     /// Names as `who` sees them.
     pub(crate) fn new(
+        engine: &'a Engine,
         catalog: &'a Catalog,
         who: &'a Principal,
-        opener: &'a Opener,
         peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
         veil: &'a Veil,
     ) -> Self {
-        Self { catalog, who, opener, peers, veil }
+        Self { engine, catalog, who, peers, veil }
     }
 
     /// Opens what a reference means, under the name it has in the statement.
@@ -100,13 +100,22 @@ impl<'a> Names<'a> {
         let provider = match used {
             Use::Describe => Arc::new(ListedTable::new(schema_of(&entry)?)),
             Use::Read => {
-                let decision = self.catalog.admit(self.who, &dataset, "sql").await?;
-                if let Some(reason) = decision.refusal_of_rows() {
+                let decision = self.catalog.admit(self.who, &dataset, Door::Sql).await?;
+                if let Some(reason) = decision.refusal_at(Door::Sql) {
                     return Err(QueryError::Denied(reason));
                 }
                 let name = format!("{}.{}.{}", dataset.lab, dataset.name, entry.name);
                 self.veil.hide(&entry);
-                self.opener.table(&name, &entry).await.map_err(|error| self.veil.error(error))?
+                let opener = self.engine.opener();
+                let open = opener.table(&name, &entry).await;
+                let open = open.map_err(|error| self.veil.error(error))?;
+                let owed = &decision.obligations;
+                if owed.is_empty() {
+                    open
+                } else {
+                    let state = self.engine.template();
+                    guard::guarded(self.catalog, state, (&dataset, &entry), open, owed)?
+                }
             }
         };
         lab.open(reference.schema().unwrap_or(NO_DATASET), reference.table(), provider);

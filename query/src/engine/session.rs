@@ -5,7 +5,7 @@ use crate::engine::catalogs::{Catalogs, OwnLab, ResolvingLab};
 use crate::engine::names::{self, NO_DATASET, Names, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
-use crate::engine::{Engine, Veil, explain, rewrite, runtime, times};
+use crate::engine::{Engine, Veil, casts, explain, guard, rewrite, runtime, times};
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
 use crate::functions::{FileFunction, FileTables, unknown_table_function};
@@ -159,12 +159,20 @@ impl Session {
         let session = self.clone();
         let statement = parsed.statement;
         let work = async move {
-            let plan = match (planning.state.statement_to_plan(statement).await, unknown) {
+            let planned = planning.state.statement_to_plan(statement.clone()).await;
+            let plan = match (planned, unknown) {
                 (Err(error), Some(unknown)) if error.to_string().contains("table function '") => {
                     tracing::debug!(%error, "an unknown table function");
                     return Err(unknown);
                 }
-                (plan, _) => plan?,
+                (Err(error), _) => {
+                    // What is wrong is said of the statement as it was written.
+                    match casts::plan(&planning.state, &statement).await {
+                        Some(Ok(plan)) => plan,
+                        _ => return Err(error.into()),
+                    }
+                }
+                (Ok(plan), _) => plan,
             };
             session.finish(planning, plan).await
         };
@@ -201,6 +209,7 @@ impl Session {
             .with_allow_dml(false)
             .with_allow_statements(false)
             .verify_plan(&plan)?;
+        let plan = guard::protect(plan, &state)?;
         times::check(&plan)?;
         let plan = rewrite::rewrite(plan)?;
         if let LogicalPlan::Explain(explain) = &plan
@@ -288,14 +297,12 @@ impl Session {
             let Some(catalog) = self.engine.catalog() else {
                 return Err(names::no_home(reference));
             };
-            Names::new(catalog, &self.who, &self.engine.shared.opener, peers, &self.veil)
+            Names::new(&self.engine, catalog, &self.who, peers, &self.veil)
                 .open(reference, used, &mut own)
                 .await?;
         }
         if listing && let Some(catalog) = self.engine.catalog() {
-            Names::new(catalog, &self.who, &self.engine.shared.opener, peers, &self.veil)
-                .list(&mut own)
-                .await?;
+            Names::new(&self.engine, catalog, &self.who, peers, &self.veil).list(&mut own).await?;
         }
         let lab = self.lab().filter(|_| used == Use::Read && !own.reads_nothing()).cloned();
         let state = state(&self.engine, Arc::new(own), attachment, files)?;

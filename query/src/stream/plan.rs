@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use tarn_catalog::{Action, Catalog, Dataset, TableEntry};
+use tarn_catalog::{Action, Catalog, Dataset, Door, TableEntry};
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName, TableRef};
 
 /// Bytes of decoded columns that a window of the shuffled order spans. It is a constant of the order
@@ -84,7 +84,7 @@ impl Grant {
         request: &StreamRequest,
     ) -> Result<Self, QueryError> {
         let found = Self::find(catalog, who, request).await?;
-        match catalog.admit(who, &found.dataset, "stream").await?.refusal_of_rows() {
+        match catalog.admit(who, &found.dataset, Door::Stream).await?.refusal_at(Door::Stream) {
             None => Ok(found),
             Some(reason) => Err(QueryError::Denied(reason)),
         }
@@ -98,7 +98,7 @@ impl Grant {
     ) -> Result<(), QueryError> {
         let found = Self::find(catalog, who, request).await?;
         let now = catalog.decide(who, Action::Read, &found.dataset).await?;
-        if now.refusal_of_rows().is_some() {
+        if now.refusal_at(Door::Stream).is_some() {
             Self::ask(catalog, who, request).await?;
         }
         Ok(())

@@ -11,6 +11,10 @@ mod delta;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod disclosure;
+#[cfg(test)]
+mod leaks;
+#[cfg(test)]
 #[path = "../../../formats/tests/common/left_out.rs"]
 mod left_out;
 #[cfg(test)]

@@ -74,6 +74,9 @@ async fn a_table_in_a_bucket_is_planned_by_one_request_and_reads_what_it_needs()
     // One listing tells that twelve files are as they were; nothing is read.
     let planned = both("SELECT count(*), min(time), max(lon) FROM TABLE").await;
     assert_eq!(planned, Traffic { requests: 1, bytes: 0 });
+    // For a moment that is believed: what the chunk index has of the files costs nothing.
+    let again = both("SELECT count(*), min(lat), max(time) FROM TABLE").await;
+    assert_eq!(again, Traffic { requests: 0, bytes: 0 });
     // Four chunks of one file of twelve.
     let one = "SELECT time, a FROM TABLE WHERE time >= TIMESTAMP '2000-01-07' AND \
                time < TIMESTAMP '2000-01-08' AND lat = 45 AND lon = 9 ORDER BY time";
@@ -102,9 +105,14 @@ async fn a_table_in_a_bucket_is_planned_by_one_request_and_reads_what_it_needs()
     assert!((1..=4).contains(&number("requests")), "{plan}");
     assert!(plan.contains(" requested_bytes="), "{plan}");
 
-    // A file that is exchanged is noticed, also when nothing of it is read.
-    bucket.put(&"days/day_03.nc".into(), "other".into()).await.unwrap();
+    // A file that is exchanged is noticed when it is read, and then also where nothing of it is.
+    let other = vec![7; std::fs::metadata(folder.path().join("day_07.nc")).unwrap().len() as usize];
+    bucket.put(&"days/day_07.nc".into(), other.into()).await.unwrap();
     let session = engine.session(Principal::Owner, SessionOptions::default()).await.unwrap();
-    let error = rows(&session, one.replace("TABLE", "days.remote").as_str()).await.unwrap_err();
-    assert!(error.to_string().contains("day_03.nc"), "{error}");
+    let of_it = "SELECT max(b) FROM days.remote WHERE time = TIMESTAMP '2000-01-08'";
+    for sql in [of_it.to_owned(), one.replace("TABLE", "days.remote")] {
+        let error = rows(&session, &sql).await.unwrap_err();
+        assert!(error.to_string().contains("day_07.nc"), "{error}");
+        assert!(error.to_string().contains("changed"), "{error}");
+    }
 }

@@ -276,3 +276,53 @@ async fn constants_finer_than_a_unit_are_compared_exactly() {
     }
     check(&statements.iter().map(|sql| (sql.as_str(), "5 0 0")).collect::<Vec<_>>()).await;
 }
+
+/// DuckDB gives these answers.
+#[tokio::test]
+async fn a_cast_may_stand_beside_what_it_casts() {
+    let with =
+        |sql: &str| format!("WITH t AS (SELECT * FROM (VALUES (3, 1), (4, 2)) t(v, k)) {sql}");
+    let statements = [
+        (
+            with("SELECT v, CAST(v AS DOUBLE), v::TEXT || 'x' FROM t ORDER BY v"),
+            "3 3.0 3x, 4 4.0 4x",
+        ),
+        (with("SELECT sum(v), sum(CAST(v AS DOUBLE)) / 2 FROM t"), "7 3.5"),
+        (
+            with("SELECT avg(v) AS a, avg(v::DOUBLE) AS b, avg(v::SMALLINT) AS c FROM t"),
+            "3.5 3.5 3.5",
+        ),
+        (with("SELECT *, TRY_CAST(v AS DOUBLE) FROM t WHERE v::TEXT = '3'"), "3 1 3.0"),
+        (
+            with("SELECT k, v::DOUBLE, v, count(*) FROM t GROUP BY k, v::DOUBLE, v ORDER BY k"),
+            "1 3.0 3 1, 2 4.0 4 1",
+        ),
+        (
+            with(
+                "SELECT \"CAST(v AS DOUBLE)\" FROM (SELECT v, CAST(v AS DOUBLE) FROM t) ORDER BY 1",
+            ),
+            "3.0, 4.0",
+        ),
+        (
+            with(
+                "SELECT sum(v), sum(v::DOUBLE) FROM t HAVING sum(v::DOUBLE) > 6.5 ORDER BY sum(v::DOUBLE)",
+            ),
+            "7 7.0",
+        ),
+        (
+            with(
+                "SELECT k FROM t WHERE v > (SELECT min(v) + min(CAST(v AS DOUBLE)) - 3 FROM t) \
+                 ORDER BY k",
+            ),
+            "2",
+        ),
+        (
+            with(
+                "SELECT lag(v) OVER (ORDER BY k), lag(v::DOUBLE) OVER (ORDER BY k) FROM t ORDER BY k",
+            ),
+            "NULL NULL, 3 3.0",
+        ),
+    ];
+    check(&statements.iter().map(|(sql, answer)| (sql.as_str(), *answer)).collect::<Vec<_>>())
+        .await;
+}

@@ -6,7 +6,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tarn_catalog::{Catalog, LabDefaults, PinnedFile, TableEntry, TableStorage, schema_text};
+use tarn_catalog::{
+    Catalog, LabDefaults, PersonAttributes, PinnedFile, TableEntry, TableStorage, schema_text,
+};
 use tarn_connectors::Stores;
 use tarn_formats::{OpenOptions, Table};
 use tarn_query::{Engine, EngineConfig, QueryError, Session, SessionOptions};
@@ -59,6 +61,22 @@ impl Lab {
         Self { engine, catalog, stores, folder }
     }
 
+    /// The lab under policies of its own.
+    pub(crate) async fn under(self, policies: &str) -> Self {
+        let home = self.folder.path().join("catalog");
+        std::fs::create_dir_all(home.join("policies")).unwrap();
+        std::fs::write(home.join("policies/own.cedar"), policies).unwrap();
+        let catalog = Catalog::open(&home).await.unwrap();
+        let engine = Engine::new(Some(catalog.clone()), self.stores.clone(), config()).unwrap();
+        Self { engine, catalog, ..self }
+    }
+
+    /// The lab, knowing this of a person.
+    pub(crate) async fn knows(self, person: &str, attributes: PersonAttributes) -> Self {
+        self.catalog.put_person(person, &attributes).await.unwrap();
+        self
+    }
+
     /// An engine that has opened nothing yet, as after a restart.
     pub(crate) fn restarted(&self) -> Engine {
         self.restarted_with(self.stores.clone())
@@ -75,7 +93,12 @@ impl Lab {
 
     /// Registers a dataset without tables.
     pub(crate) async fn register(&self, name: &str, tier: &str) {
-        let record: Record = serde_json::from_value(json!({
+        self.register_with(name, tier, json!({})).await;
+    }
+
+    /// Registers a dataset without tables, with more fields in its record.
+    pub(crate) async fn register_with(&self, name: &str, tier: &str, more: serde_json::Value) {
+        let mut record = json!({
             "name": name,
             "title": format!("A dataset named {name} for tests of the engine"),
             "description": "Monthly means of air temperature near the pole on pressure levels, cut from \
@@ -95,8 +118,11 @@ impl Lab {
             "provenance": {"derived_from": [], "activity": "cut for tests", "software": "netCDF4"},
             "language": "en",
             "files": ["/data/sst.nc"]
-        }))
-        .unwrap();
+        });
+        for (field, value) in more.as_object().unwrap() {
+            record[field] = value.clone();
+        }
+        let record: Record = serde_json::from_value(record).unwrap();
         let facts = FileFacts {
             location: "/data/sst.nc".to_owned(),
             media_type: "application/x-netcdf".to_owned(),

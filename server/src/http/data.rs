@@ -83,8 +83,8 @@ pub(crate) async fn file(
 ) -> Result<Response, Refusal> {
     let dataset = find(&door, &who, &lab, &name).await?;
     // Whoever has the bytes already, and wants to know whether they are still these, is asked too.
-    let decision = door.catalog.admit(&who, &dataset, "file").await?;
-    if let Some(reason) = decision.refusal_of_rows() {
+    let decision = door.catalog.admit(&who, &dataset, tarn_catalog::Door::File).await?;
+    if let Some(reason) = decision.refusal_at(tarn_catalog::Door::File) {
         return Err(Failure::new(ErrorCode::PermissionDenied, reason).into());
     }
     let missing =

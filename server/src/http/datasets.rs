@@ -92,7 +92,7 @@ async fn view(
 ) -> Result<serde_json::Value, Failure> {
     let mut json = json!(dataset);
     let read = door.catalog.decide(who, Action::Read, dataset).await?;
-    json["may_read"] = json!(read.refusal_of_rows().is_none());
+    json["may_read"] = json!(read.allowed);
     if door.catalog.decide(who, Action::Write, dataset).await?.allowed {
         return Ok(json);
     }

@@ -1,0 +1,437 @@
+//! Aggregates of tables from which no rows leave.
+//!
+//! The record's `disclosure` names the unit that is protected and the columns that may be grouped by.
+//! Whatever is asked is computed from one table of **cells**: a row for each combination of all those
+//! columns, with counts and sums of what it holds. A cell of fewer units than the minimum, or with a
+//! sum that one unit dominates, is not in it. So no answer depends on a protected cell, and neither
+//! does the difference of two answers or of any number of them: nothing has to be withheld a second
+//! time to keep what was withheld from being computed, and no memory of earlier questions is needed.
+//! The price is that totals lack the small cells.
+
+use super::GuardedTable;
+use crate::error::QueryError;
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Result, ScalarValue, TableReference};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::execution::{FunctionRegistry, SessionState};
+use datafusion::functions::math::expr_fn::{abs, isnan, round};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{
+    Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, cast, lit, when,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tarn_catalog::Dataset;
+
+/// Smallest number of units behind a number, where neither record nor policy says more.
+const MINIMUM_CELL: u32 = 11;
+/// Largest share of a sum that one unit may have, in per cent, where the record says nothing.
+const DOMINANCE_PERCENT: f64 = 75.0;
+/// What the table of cells is called.
+const CELLS: &str = "cells";
+/// Rows of a cell, and units of a cell.
+const ROWS: &str = "rows of the cell";
+const UNITS: &str = "units of the cell";
+
+/// What may be said of a table.
+#[derive(Debug)]
+pub(super) struct Disclosed {
+    dataset: String,
+    unit: String,
+    minimum_cell: u32,
+    dominance_percent: f64,
+    rounding: Option<f64>,
+    functions: BTreeSet<String>,
+    /// The columns that may be grouped by, of this table.
+    group_by: Vec<String>,
+}
+
+impl Disclosed {
+    /// What the record of a dataset says of a table with these columns. A record that does not say
+    /// enough is an error in words for the operator.
+    pub(super) fn new(
+        dataset: &Dataset,
+        stored: &SchemaRef,
+        minimum_cell: Option<u32>,
+    ) -> Result<Self, String> {
+        let given = dataset.record.disclosure.as_ref().ok_or("the record has no disclosure")?;
+        if given.epsilon.is_some() {
+            return Err("differential privacy (disclosure.epsilon) is not there yet".to_owned());
+        }
+        let has = |column: &str| stored.fields().iter().any(|field| field.name() == column);
+        if !has(&given.unit) {
+            return Err(format!("the unit {:?} is no column of this table", given.unit));
+        }
+        Ok(Self {
+            dataset: format!("{}.{}", dataset.lab, dataset.name),
+            unit: given.unit.clone(),
+            minimum_cell: given.minimum_cell.max(minimum_cell.unwrap_or(0)).max(MINIMUM_CELL),
+            dominance_percent: given.dominance_percent.unwrap_or(DOMINANCE_PERCENT),
+            rounding: given.rounding,
+            functions: given.functions.iter().cloned().collect(),
+            group_by: given.group_by.iter().filter(|column| has(column)).cloned().collect(),
+        })
+    }
+
+    /// Why rows do not leave, and what does.
+    pub(super) fn refusal(&self, table: &str) -> QueryError {
+        let groups =
+            if self.group_by.is_empty() { "nothing".to_owned() } else { self.group_by.join(", ") };
+        let functions: Vec<&str> = self.functions.iter().map(String::as_str).collect();
+        QueryError::Denied(format!(
+            "of {table} only aggregates leave: SELECT the functions {} FROM {table}, with WHERE and \
+             GROUP BY on {groups} alone, and no join, DISTINCT or FILTER beside them; cells of fewer \
+             than {} units are left out",
+            functions.join(", "),
+            self.minimum_cell
+        ))
+    }
+
+    fn allows(&self, function: &str) -> bool {
+        self.functions.contains(function) || (function == "avg" && self.functions.contains("mean"))
+    }
+}
+
+/// The plan in which aggregates of protected tables are computed from their cells.
+///
+/// # Errors
+/// [`QueryError::Denied`] where it reads such a table in any other way.
+pub(crate) fn protect(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan, QueryError> {
+    if first_protected(&plan)?.is_none() {
+        return Ok(plan);
+    }
+    let plan = plan
+        .transform_up_with_subqueries(|plan| {
+            let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
+            match of_aggregate(aggregate, state)? {
+                Some(cells) => Ok(Transformed::yes(cells)),
+                None => Ok(Transformed::no(plan)),
+            }
+        })
+        .and_then(|plan| plan.map_data(LogicalPlan::recompute_schema))
+        .data()?;
+    match first_protected(&plan)? {
+        Some((name, disclosed)) => Err(disclosed.refusal(&name)),
+        None => Ok(plan),
+    }
+}
+
+/// A table that is read otherwise than for its cells.
+fn first_protected(plan: &LogicalPlan) -> Result<Option<(Arc<str>, Arc<Disclosed>)>> {
+    let mut found = None;
+    plan.apply_with_subqueries(|plan| {
+        if let LogicalPlan::TableScan(scan) = plan
+            && let Some(table) = guarded(scan)
+            && let Some(disclosed) = table.disclosed()
+        {
+            found = Some((Arc::clone(&table.name), Arc::clone(disclosed)));
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+fn guarded(scan: &TableScan) -> Option<GuardedTable> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    provider.downcast_ref::<GuardedTable>().cloned()
+}
+
+/// What an aggregate reads: a protected table, and the conditions above it.
+fn read_by(aggregate: &Aggregate) -> Option<(GuardedTable, Arc<Disclosed>, Vec<Expr>)> {
+    let mut conditions = vec![];
+    let mut input = aggregate.input.as_ref();
+    loop {
+        match input {
+            LogicalPlan::Filter(filter) => {
+                conditions.push(filter.predicate.clone());
+                input = filter.input.as_ref();
+            }
+            LogicalPlan::SubqueryAlias(alias) => input = alias.input.as_ref(),
+            // A selection of columns under their own names, as peers send it.
+            LogicalPlan::Projection(projection)
+                if projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) =>
+            {
+                input = projection.input.as_ref();
+            }
+            LogicalPlan::TableScan(scan) => {
+                conditions.extend(scan.filters.iter().cloned());
+                let table = guarded(scan).filter(|_| scan.fetch.is_none())?;
+                let disclosed = Arc::clone(table.disclosed()?);
+                return Some((table, disclosed, conditions));
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// The same columns without the name of their table: there is one.
+fn bare(expr: Expr) -> Result<Expr> {
+    expr.transform(|expr| {
+        Ok(match expr {
+            Expr::Column(column) => {
+                Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))
+            }
+            expr => Transformed::no(expr),
+        })
+    })
+    .data()
+}
+
+fn denied<T>(disclosed: &Disclosed, problem: impl std::fmt::Display) -> Result<T> {
+    Err(QueryError::Denied(format!("{}: {problem}", disclosed.dataset)).into())
+}
+
+/// The aggregate over the cells of the table that it reads; `None` if that is no protected one.
+fn of_aggregate(aggregate: &Aggregate, state: &SessionState) -> Result<Option<LogicalPlan>> {
+    let Some((table, disclosed, conditions)) = read_by(aggregate) else { return Ok(None) };
+    let may_know = |expr: &Expr| -> Result<()> {
+        for column in expr.column_refs() {
+            if !disclosed.group_by.contains(&column.name) {
+                return denied(
+                    &disclosed,
+                    format!(
+                        "WHERE and GROUP BY may speak of {}, and not of {}",
+                        disclosed.group_by.join(", "),
+                        column.name
+                    ),
+                );
+            }
+        }
+        let mut nested = false;
+        expr.apply(|part| {
+            nested |=
+                matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        if nested { denied(&disclosed, "WHERE and GROUP BY may hold no subquery") } else { Ok(()) }
+    };
+    let mut values: Vec<String> = vec![];
+    let mut asked = vec![];
+    for expr in &aggregate.aggr_expr {
+        let one = Asked::read(expr, &disclosed, &table.schema)?;
+        if let Some(column) = &one.column
+            && !values.contains(column)
+        {
+            values.push(column.clone());
+        }
+        asked.push(one);
+    }
+    let build = Cells { state, disclosed: &disclosed, values: &values };
+    let mut plan = build.cells(&table)?;
+    for condition in conditions {
+        may_know(&condition)?;
+        plan = plan.filter(bare(condition)?)?;
+    }
+    let mut groups = vec![];
+    for group in &aggregate.group_expr {
+        may_know(group)?;
+        groups.push(bare(group.clone())?);
+    }
+    let mut totals = vec![];
+    for (place, one) in asked.iter().enumerate() {
+        totals.extend(build.totals(one, place)?);
+    }
+    let plan = plan.aggregate(groups, totals)?.build()?;
+    let grouped = aggregate.schema.fields().len().saturating_sub(aggregate.aggr_expr.len());
+    let mut outputs = vec![];
+    for (place, (relation, field)) in aggregate.schema.iter().enumerate() {
+        let value = match place.checked_sub(grouped).and_then(|place| asked.get(place)) {
+            None => Expr::Column(Column::from(plan.schema().qualified_field(place))),
+            Some(one) => build.answer(one, place.saturating_sub(grouped), field.data_type())?,
+        };
+        outputs.push(value.alias_qualified(relation.cloned(), field.name()));
+    }
+    Ok(Some(LogicalPlanBuilder::from(plan).project(outputs)?.build()?))
+}
+
+/// What is asked of cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Function {
+    Count,
+    Sum,
+    Avg,
+    Min,
+    Max,
+}
+
+/// One aggregate of a statement.
+#[derive(Debug)]
+struct Asked {
+    function: Function,
+    /// `None` for `count(*)`.
+    column: Option<String>,
+}
+
+impl Asked {
+    fn read(expr: &Expr, disclosed: &Disclosed, schema: &SchemaRef) -> Result<Self> {
+        let Expr::AggregateFunction(AggregateFunction { func, params }) = expr.clone().unalias()
+        else {
+            return denied(disclosed, "this is no aggregate that can be checked");
+        };
+        let name = func.name().to_owned();
+        let function = match name.as_str() {
+            "count" => Function::Count,
+            "sum" => Function::Sum,
+            "avg" | "mean" => Function::Avg,
+            "min" => Function::Min,
+            "max" => Function::Max,
+            _ => return denied(disclosed, format!("{name} may not be asked")),
+        };
+        if !disclosed.allows(&name) {
+            return denied(disclosed, format!("{name} may not be asked"));
+        }
+        if matches!(function, Function::Min | Function::Max) && disclosed.rounding.is_none() {
+            return denied(
+                disclosed,
+                format!("{name} is the value of one unit, and the record says of no rounding"),
+            );
+        }
+        if params.distinct || params.filter.is_some() || !params.order_by.is_empty() {
+            return denied(
+                disclosed,
+                format!("{name} with DISTINCT, FILTER or ORDER BY may not be asked"),
+            );
+        }
+        let column = match params.args.as_slice() {
+            [Expr::Literal(value, _)] if function == Function::Count && !value.is_null() => None,
+            [Expr::Column(column)] => Some(column.name.clone()),
+            _ => {
+                return denied(
+                    disclosed,
+                    format!("{name} is of a column as it is, and not of what is computed from it"),
+                );
+            }
+        };
+        if let Some(column) = &column {
+            let kind = schema.field_with_name(column)?.data_type();
+            if *column == disclosed.unit {
+                return denied(
+                    disclosed,
+                    format!("{column} is the unit, of which nothing is told"),
+                );
+            }
+            if function != Function::Count && !kind.is_numeric() {
+                return denied(disclosed, format!("{name} is of numbers, and {column} is {kind}"));
+            }
+        }
+        Ok(Self { function, column })
+    }
+}
+
+/// Makes cells, and answers from them.
+struct Cells<'a> {
+    state: &'a SessionState,
+    disclosed: &'a Disclosed,
+    /// The columns whose values are asked for.
+    values: &'a [String],
+}
+
+/// The name of one of the parts of a column.
+fn part(kind: &str, column: &str) -> String {
+    format!("{kind} of {column}")
+}
+
+fn named(name: impl Into<String>) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}
+
+impl Cells<'_> {
+    fn call(&self, function: &str, argument: Expr) -> Result<Expr> {
+        let function = self.state.udaf(function)?;
+        Ok(Expr::AggregateFunction(AggregateFunction::new_udf(
+            function,
+            vec![argument],
+            false,
+            None,
+            vec![],
+            None,
+        )))
+    }
+
+    /// The cells of a table that may be told of.
+    fn cells(&self, table: &GuardedTable) -> Result<LogicalPlanBuilder> {
+        let Disclosed { unit, minimum_cell, dominance_percent, group_by, .. } = self.disclosed;
+        let source = provider_as_source(Arc::new(table.for_cells()));
+        let mut of_units = vec![self.call("count", lit(1_i64))?.alias(ROWS)];
+        let mut of_cells = vec![
+            self.call("count", named(unit))?.alias(UNITS),
+            self.call("sum", named(ROWS))?.alias(ROWS),
+        ];
+        // Who has no name cannot be counted as a unit.
+        let mut kept = named(UNITS).gt_eq(lit(i64::from(*minimum_cell)));
+        for column in self.values {
+            let count = part("count", column);
+            of_units.push(self.call("count", named(column))?.alias(&count));
+            of_cells.push(self.call("sum", named(&count))?.alias(&count));
+            let kind = table.schema.field_with_name(column)?.data_type();
+            if !kind.is_numeric() {
+                continue;
+            }
+            for function in ["sum", "min", "max"] {
+                let name = part(function, column);
+                of_units.push(self.call(function, named(column))?.alias(&name));
+                of_cells.push(self.call(function, named(&name))?.alias(&name));
+            }
+            let share = abs(cast(named(part("sum", column)), DataType::Float64));
+            let (largest, all) = (part("largest", column), part("all", column));
+            of_cells.push(self.call("max", share.clone())?.alias(&largest));
+            of_cells.push(self.call("sum", share)?.alias(&all));
+            let (largest, all) = (named(largest), named(all));
+            let dominated = (largest * lit(100.0)).gt(all.clone() * lit(*dominance_percent));
+            // What cannot be compared is not told.
+            let dominated = dominated.or(isnan(all.clone()));
+            kept = kept.and(all.is_null().or(!dominated));
+        }
+        let groups: Vec<Expr> = group_by.iter().map(named).collect();
+        let units = groups.iter().cloned().chain([named(unit)]);
+        LogicalPlanBuilder::scan(TableReference::bare("units"), source, None)?
+            .filter(named(unit).is_not_null())?
+            .aggregate(units, of_units)?
+            .aggregate(groups, of_cells)?
+            .filter(kept)?
+            .alias(CELLS)
+    }
+
+    /// What has to be totalled over cells for an answer.
+    fn totals(&self, asked: &Asked, place: usize) -> Result<Vec<Expr>> {
+        let total = |function: &str, of: String, name: &str| -> Result<Expr> {
+            Ok(self.call(function, named(of))?.alias(part(name, &place.to_string())))
+        };
+        let Some(column) = &asked.column else {
+            return Ok(vec![total("sum", ROWS.to_owned(), "count")?]);
+        };
+        Ok(match asked.function {
+            Function::Count => vec![total("sum", part("count", column), "count")?],
+            Function::Sum => vec![total("sum", part("sum", column), "sum")?],
+            Function::Avg => vec![
+                total("sum", part("sum", column), "sum")?,
+                total("sum", part("count", column), "count")?,
+            ],
+            Function::Min => vec![total("min", part("min", column), "min")?],
+            Function::Max => vec![total("max", part("max", column), "max")?],
+        })
+    }
+
+    /// The answer from totals, of the type that it would have had.
+    fn answer(&self, asked: &Asked, place: usize, kind: &DataType) -> Result<Expr> {
+        let total = |name: &str| named(part(name, &place.to_string()));
+        let value = match asked.function {
+            Function::Count => total("count"),
+            Function::Sum => total("sum"),
+            Function::Min => total("min"),
+            Function::Max => total("max"),
+            Function::Avg => {
+                let (sum, count) = (total("sum"), total("count"));
+                let mean = cast(sum, DataType::Float64) / cast(count.clone(), DataType::Float64);
+                when(count.gt(lit(0_i64)), mean).otherwise(lit(ScalarValue::Float64(None)))?
+            }
+        };
+        let value = match self.disclosed.rounding {
+            Some(step) => round(vec![cast(value, DataType::Float64) / lit(step)]) * lit(step),
+            None => value,
+        };
+        Ok(cast(value, kind.clone()))
+    }
+}
