@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.flight as flight
@@ -114,6 +115,11 @@ def test_access_is_asked_for_granted_by_the_committee_and_revoked(new_lab, tmp_p
     assert sql(lab, query, ann).status_code == 200
     assert stream(lab, "ornl.trial.trial_cells", ann) > 0
     assert sql(lab, query, bob).status_code == 404
+    # Without a name it is about who asks: the owner of the home.
+    own = lab.run("access", "explain", "trial", "--json").json()
+    assert all(own[action]["allowed"] for action in ("discover", "describe", "read", "write"))
+    nobody = lab.run("access", "explain", "trial", "--for", "anonymous", "--json").json()
+    assert [action for action, decision in nobody.items() if decision["allowed"]] == ["discover"]
     explained = call(lab, "GET", "/api/v1/datasets/ornl/trial/access", ann).json()
     assert explained["read"]["allowed"] and explained["read"]["policies"] == ["grant"]
 
@@ -256,6 +262,37 @@ def test_a_backup_makes_the_same_home_again(new_lab, tmp_path, binary):
     lab.start()
     assert call(lab, "GET", "/api/v1/datasets/ornl/open_data", text).status_code == 200
     assert call(lab, "GET", "/api/v1/search?q=random").json()["total"] == 1
+
+
+def test_no_answer_has_a_nul_or_the_address_of_the_database(new_lab, tmp_path):
+    """U+0000 in every place of every route, while the database is there and after it has gone."""
+    with postgres() as url:
+        lab = new_lab("ornl", env={"TARN_DATABASE": url})
+        register(lab, tmp_path, "open_data")
+        reader = token(lab, "ann", "write")
+        lab.start()
+        paths = call(lab, "GET", "/api/v1/openapi.json").json()["paths"]
+        secrets = [url, "secret-word", url.split("@")[1].split("/")[0]]
+
+        def answers():
+            for path, operations in paths.items():
+                parts = ["a%00" if part.startswith("{") else part for part in path.split("/")]
+                for method in operations.keys() & {"get", "put", "post", "delete"}:
+                    for text in (None, reader):
+                        for query in ("", "?q=%00&name=%00&cursor=%00&verb=ListRecords&set=%00"):
+                            yield call(lab, method.upper(), "/".join(parts) + query, text)
+
+        for answer in answers():
+            assert answer.status_code < 500, (answer.request.url, answer.text[:300])
+            assert "\x00" not in answer.text and not any(secret in answer.text for secret in secrets), answer.request.url
+        assert call(lab, "GET", "/api/v1/search?q=a%00b").status_code == 400
+    # It has gone, and no answer says where it was. Each waits for a connection, so they are asked together.
+    routes = ["search", "datasets", "datasets/ornl/open_data", "drafts", "searches", "me", "access/requests"]
+    with ThreadPoolExecutor(len(routes)) as pool:
+        gone = list(pool.map(lambda route: call(lab, "GET", f"/api/v1/{route}", reader), routes))
+    assert {answer.status_code for answer in gone} == {503}
+    for answer in gone:
+        assert not any(secret in answer.text for secret in secrets), (answer.request.url, answer.text[:300])
 
 
 def test_a_home_on_postgresql_works_as_one_on_sqlite(new_lab, tmp_path):

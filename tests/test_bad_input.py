@@ -245,3 +245,18 @@ def test_a_broken_invitation_is_refused(new_lab):
         assert done.code in (1, 2, 3, 5), done.describe()
         assert "panicked" not in done.err
     assert lab.run("peer", "list", "--json").json() == []
+
+
+def test_a_record_with_a_key_twice_or_a_name_that_is_none_says_so(new_lab, good, tmp_path):
+    lab = new_lab("ornl")
+    path = write_record(tmp_path / "r.yaml", [good], name="x")
+    path.write_text(path.read_text(encoding="utf-8") + "title: Another title of the same record\n", encoding="utf-8")
+    refused = lab.run("register", path, code=5)
+    assert "/title" in refused.err and "write it once" in refused.err
+    for name in ("_x", "2020", "Sea-Ice"):
+        refused = lab.run("register", write_record(tmp_path / "r.yaml", [good], name=name), code=5)
+        assert "/name" in refused.err and "the first a letter, such as sea_ice_2020" in refused.err
+        assert "the first a letter" in lab.run("record", "new", good, "--name", name, code=2).err
+    numbered = tmp_path / "2020.nc"
+    numbered.write_bytes(good.read_bytes())
+    assert lab.run("record", "new", numbered, "--json").json()["name"] == "data_2020"

@@ -1,6 +1,7 @@
 """Records that people submit over HTTP, and a second person who looks at them."""
 
 import json
+import time
 
 import requests
 from fields import random_netcdf
@@ -91,8 +92,55 @@ def test_large_deep_and_broken_bodies_are_refused(new_lab):
         (b"\xff\xfe", 400),
         (json.dumps({"name": "x", "title": "\u0000\u202e<script>"}).encode(), (200, 422)),
         (json.dumps({"name": "x\r\nX-Evil: 1"}).encode(), 422),
+        (b'{"name": "x", "title": "one", "title": "two"}', 422),
     ):
         answer = requests.put(url, data=body, headers=ann, timeout=120)
         assert answer.status_code in (status if isinstance(status, tuple) else (status,)), answer.text[:200]
         assert "X-Evil" not in answer.headers
     assert requests.get(f"{lab.http_url}/healthz", timeout=30).status_code == 200
+
+
+def test_a_field_that_stands_twice_is_refused_with_its_place(new_lab):
+    lab = new_lab("ornl", start=True)
+    ann = {**token(lab, "ann"), "Content-Type": "application/json"}
+    body = b'{"name": "x", "title": "one", "contact": {"name": "a", "email": "e", "name": "b"}, "title": "two"}'
+    refused = requests.put(f"{lab.http_url}/api/v1/drafts/x", data=body, headers=ann, timeout=60)
+    assert refused.status_code == 422
+    violations = refused.json()["violations"]
+    assert [(one["pointer"], one["rule"]) for one in violations] == [("/contact/name", "record.twice"), ("/title", "record.twice")]
+    assert requests.get(f"{lab.http_url}/api/v1/drafts/x", headers=ann, timeout=60).status_code == 404
+
+
+def test_80000_unknown_fields_are_refused_at_once(new_lab):
+    lab = new_lab("ornl", start=True)
+    ann = {**token(lab, "ann"), "Content-Type": "application/json"}
+    body = json.dumps({"name": "x", **{f"desc{number}": 1 for number in range(65_000)}}).encode()
+    assert len(body) < 1 << 20
+    began = time.monotonic()
+    refused = requests.put(f"{lab.http_url}/api/v1/drafts/x", data=body, headers=ann, timeout=60)
+    took = time.monotonic() - began
+    assert refused.status_code == 422
+    last = refused.json()["violations"][-1]
+    assert last["rule"] == "record.more" and last["found"] == "64000 more of these"
+    # A debug build on a machine that others use; it took half a minute there before there was a bound.
+    assert took < 5, took
+
+
+def test_what_nobody_sees_and_what_runs_is_not_registered(new_lab, tmp_path):
+    path = random_netcdf(tmp_path / "x.nc", 5, "NETCDF4", "noleap")
+    lab = new_lab("ornl", start=True, settings=f'[stores.data]\nurl = "{tmp_path}"\n')
+    ann = token(lab, "ann")
+    api = f"{lab.http_url}/api/v1/drafts"
+    wrong = {
+        "title": "Random fields\u200b of the tests",
+        "creators": [{"name": "Tarn\U000e0041 tests"}],
+        "related": [{"relation": "Cites", "identifier": "javascript:alert(1)"}],
+        "rights": "javascript:alert(1)",
+    }
+    assert requests.put(f"{api}/x", json={**COMPLETE, "name": "x", "files": [str(path)], **wrong}, headers=ann, timeout=60).status_code == 200
+    refused = requests.post(f"{api}/x/submit", headers=ann, timeout=60)
+    assert refused.status_code == 422
+    fixes = {(one["pointer"], one["rule"]): one["fix"] for one in refused.json()["violations"]}
+    assert "U+200B" in fixes["/title", "text.characters"] and "at character 14" in fixes["/title", "text.characters"]
+    assert "U+E0041" in fixes["/creators/0/name", "text.characters"]
+    assert "https://" in fixes["/rights", "rights.uri"] and ("/related/0/identifier", "text.program") in fixes

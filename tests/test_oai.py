@@ -102,9 +102,43 @@ def test_a_record_that_goes_stays_as_deleted(lab):
     assert Sickle(f"{lab.http_url}/oai").GetRecord(identifier=gone, metadataPrefix="oai_dc").header.deleted
 
 
+def sets(lab):
+    return {one.setSpec: one.setName for one in Sickle(f"{lab.http_url}/oai").ListSets()}
+
+
+def test_subjects_are_sets_and_those_of_hidden_records_are_none(lab):
+    odd = "Größe: <a> & !b"
+    one = lab.register("a", keywords=["sea ice", "random"], subjects=[{"term": "air_temperature", "scheme": "CF Standard Name Table"}])
+    two = lab.register("b", keywords=[odd, "random"])
+    first = sets(lab)
+    subjects = {spec: name for spec, name in first.items() if spec.startswith("subject:")}
+    assert set(subjects.values()) == {"sea ice", "random", "air_temperature", odd} and "subject" in first
+    assert subjects["subject:sea_ice"] == "sea ice" and subjects["subject:air~5Ftemperature"] == "air_temperature"
+    by_name = {name: spec for spec, name in subjects.items()}
+    assert set(harvest(lab, set="subject:sea_ice")) == {one}
+    assert set(harvest(lab, set=by_name[odd])) == set(harvest(lab, "ListIdentifiers", set=by_name[odd])) == {two}
+    assert set(harvest(lab, set=by_name["random"])) == set(harvest(lab, set="subject")) == {one, two}
+    assert harvest(lab, set="subject:none") == {}
+    header = Sickle(f"{lab.http_url}/oai").GetRecord(identifier=one, metadataPrefix="oai_dc").header
+    assert {"subject:sea_ice", "subject:random", "lab:ornl", "tier:public"} <= set(header.setSpecs)
+    url = f"{lab.http_url}/oai?verb=ListSets"
+    before = requests.get(url, timeout=30).text
+    for exposure in ("none", "existence", "redacted"):
+        lab.register(f"h_{exposure}", **{**RESTRICTED, "exposure": exposure, "keywords": ["plutonium", "sea ice"]})
+    after = requests.get(url, timeout=30).text
+    date = [text[text.index("<responseDate>") : text.index("</responseDate>")] for text in (before, after)]
+    assert before.replace(date[0], "") == after.replace(date[1], "")
+    assert harvest(lab, set="subject:plutonium") == {}
+    assert set(harvest(lab, set="subject:sea_ice")) == {one}
+    # Registered in the meantime, it is a set; and with more than a page of them nothing is lost.
+    lab.register("many", keywords=[f"term {number:04}" for number in range(1100)])
+    assert {f"subject:term_{number:04}" for number in range(1100)} <= set(sets(lab))
+    assert "resumptionToken" in requests.get(url, timeout=30).text
+
+
 def test_every_answer_is_valid_by_the_schema_of_the_protocol(lab):
     folder = shared_schemas()
-    lab.register("a")
+    lab.register("a", keywords=["sea ice", "Größe: <a> & !b"])
     ark = lab.register("b")
     lab.run("retract", "b", "--reason", "wrong")
     schema = None
@@ -122,6 +156,8 @@ def test_every_answer_is_valid_by_the_schema_of_the_protocol(lab):
         "verb=ListMetadataFormats",
         f"verb=ListMetadataFormats&identifier={ark}",
         "verb=ListSets",
+        "verb=ListSets&resumptionToken=x",
+        "verb=ListSets&resumptionToken=subject:none",
         "verb=ListIdentifiers&metadataPrefix=oai_dc",
         "verb=ListRecords&metadataPrefix=oai_dc",
         f"verb=GetRecord&metadataPrefix=oai_dc&identifier={ark}",

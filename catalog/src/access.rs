@@ -242,15 +242,16 @@ impl Catalog {
         write.commit().await
     }
 
-    /// What somebody may do with a dataset, and why not: for each action the decision. The owner may
-    /// ask for a principal.
+    /// What somebody may do with a dataset, and why not: for each action the decision. `asker` may be
+    /// the owner, who asks for another.
     pub async fn explain_access(
         &self,
+        asker: &Principal,
         who: &Principal,
         dataset: &DatasetRef,
     ) -> Result<Vec<(Action, Decision)>, CatalogError> {
-        // What may not be known of is not explained.
-        let found = self.dataset(who, dataset).await?;
+        // What the asker may not know of is not explained.
+        let found = self.dataset(asker, dataset).await?;
         let rights = self.rights(who).await?;
         Action::ALL
             .iter()

@@ -59,7 +59,9 @@ impl Catalog {
                     let mut problems = laxer(record, &input, &limits, text);
                     // Of what is shown in part, no more is told here.
                     if !self.decide_as(rights, Action::Describe, &input)?.allowed {
-                        for (_, what, fix) in &mut problems {
+                        for (rule, what, fix) in &mut problems {
+                            // The name of a rule would tell what it holds back.
+                            *rule = "provenance.inputs";
                             *what = format!("{text:?}, which holds back more than this record");
                             "ask its contact what it passes on".clone_into(fix);
                         }

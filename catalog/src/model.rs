@@ -485,7 +485,7 @@ pub struct Registered {
 pub struct SearchRequest {
     /// Words; empty finds everything.
     pub text: String,
-    /// `key = value`, all of them: `lab`, `tier`, `keyword`, `standard_name`, `variable`, `units`, `format`, `creator`, `license`.
+    /// `key = value`, all of them; the keys are those of the reference of `tarn search`.
     pub filters: Vec<(String, String)>,
     /// Keys to count values of.
     pub facets: Vec<String>,
@@ -494,6 +494,20 @@ pub struct SearchRequest {
     /// `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+/// A search that somebody keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedSearch {
+    /// Its name, one of its owner's.
+    pub name: String,
+    /// What is asked.
+    pub request: SearchRequest,
+    /// When it was saved, RFC 3339.
+    pub saved_at: String,
+    /// When it ran last, RFC 3339; none if it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran_at: Option<String>,
 }
 
 /// What was found.

@@ -4,7 +4,8 @@ use crate::fill::fill;
 use crate::model::LabDefaults;
 use chrono::Utc;
 use std::collections::BTreeSet;
-use tarn_schemas::facts::FileFacts;
+use tarn_schemas::facts::{FORMULA, FileFacts};
+use tarn_schemas::formula;
 use tarn_schemas::profile::identifier::is_orcid;
 use tarn_schemas::profile::license::from_words;
 use tarn_schemas::record::{Contact, Creator, Organisation, Provenance};
@@ -24,6 +25,7 @@ pub fn prefill(name: DatasetName, facts: &[FileFacts], defaults: &LabDefaults) -
         keywords: keywords(facts),
         provenance: provenance(facts),
         conforms_to: conventions(facts),
+        formulas: formulas(facts),
         files: facts.iter().map(|file| file.location.clone()).collect(),
         ..Record::new(name)
     };
@@ -162,6 +164,13 @@ fn provenance(facts: &[FileFacts]) -> Option<Provenance> {
         return None;
     }
     Some(Provenance { derived_from: Vec::new(), activity, software: source, instrument })
+}
+
+/// Formulas of samples, those that can be read.
+fn formulas(facts: &[FileFacts]) -> Vec<String> {
+    let mut formulas = all(facts, FORMULA);
+    formulas.retain(|text| formula::elements(text).is_ok());
+    formulas
 }
 
 /// Standards in `Conventions`, such as `CF-1.7, ACDD-1.3`.

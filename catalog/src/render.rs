@@ -66,6 +66,7 @@ pub fn render_yaml(record: &Record, files: &[FileFacts]) -> String {
     page.option("facility", record.facility.as_ref(), "{name: …, ror: …}");
     page.option("proposal", record.proposal.as_ref(), "number of the proposal");
     page.optional_list("samples", &record.samples, "[IGSN of a sample]");
+    page.optional_list("formulas", &record.formulas, "[Fe2O3]");
     page.access(record);
     page.optional_list(
         "related",

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The name under which formulas of samples stand among the attributes of a file.
+pub const FORMULA: &str = "chemical_formula";
+
 /// One file of a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileFacts {
@@ -19,7 +22,7 @@ pub struct FileFacts {
     /// Extent in time and space where the coordinates tell.
     #[serde(default)]
     pub extent: Extent,
-    /// Global attributes that a record can be prefilled from, as text.
+    /// What a record can be prefilled from, as text: global attributes, and [`FORMULA`].
     #[serde(default)]
     pub attributes: Vec<(String, String)>,
 }

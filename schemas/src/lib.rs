@@ -6,6 +6,7 @@
 pub mod code;
 pub mod export;
 pub mod facts;
+pub mod formula;
 pub mod name;
 pub mod principal;
 pub mod profile;
@@ -17,6 +18,7 @@ pub mod table;
 pub mod tier;
 pub mod time;
 pub mod units;
+pub mod unseen;
 
 pub use code::ErrorCode;
 pub use facts::{Extent, FileFacts, VariableFacts};

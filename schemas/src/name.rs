@@ -24,6 +24,8 @@ impl Coded for NameError {
 }
 
 const LAB_RULE: &str = "use 2 to 32 characters a-z, 0-9 and _, the first a letter";
+const DATASET_RULE: &str =
+    "use 1 to 128 characters a-z, 0-9 and _, the first a letter, such as sea_ice_2020";
 const NAME_RULE: &str = "use 1 to 128 characters a-z, 0-9 and _, the first a letter or _";
 const REF_RULE: &str = "write name, lab.name or lab.name@version";
 
@@ -93,8 +95,8 @@ name!(
     LabName, "lab", LAB_RULE, 2, 32, false
 );
 name!(
-    /// A dataset of a lab.
-    DatasetName, "dataset", NAME_RULE, 1, 128, true
+    /// A dataset of a lab: `[a-z][a-z0-9_]{0,127}`.
+    DatasetName, "dataset", DATASET_RULE, 1, 128, false
 );
 name!(
     /// A table of a dataset.
@@ -202,8 +204,11 @@ mod tests {
         for bad in ["", "o", "Ornl", "1lab", "_lab", "o-l", &"x".repeat(33)] {
             assert!(LabName::new(bad).is_err(), "{bad}");
         }
-        assert!(DatasetName::new("_x").is_ok());
-        assert!(DatasetName::new("x y").is_err());
+        assert!(TableName::new("_x").is_ok());
+        for bad in ["x y", "_x", "1x", "", "X"] {
+            let told = DatasetName::new(bad).unwrap_err().to_string();
+            assert!(told.contains("the first a letter, such as"), "{told}");
+        }
     }
 
     #[test]

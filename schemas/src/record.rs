@@ -11,7 +11,7 @@ use crate::name::{DatasetName, TableName};
 use crate::table::TableOptions;
 use crate::tier::Tier;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A record as written in YAML or JSON. Fields that may be left out are filled in from the files
 /// or the lab's configuration; the profile says which are missing in the end.
@@ -95,6 +95,9 @@ pub struct Record {
     /// Samples, by IGSN or another identifier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<String>,
+    /// Chemical formulas of the samples, such as `Fe2O3`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub formulas: Vec<String>,
     /// What E-Link asks for besides the codes under `markings`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marking_details: Option<MarkingDetails>,
@@ -175,6 +178,7 @@ impl Record {
             facility: None,
             proposal: None,
             samples: Vec::new(),
+            formulas: Vec::new(),
             marking_details: None,
             human_data: None,
             data_use: None,
@@ -192,6 +196,15 @@ impl Record {
             files: Vec::new(),
             tables: BTreeMap::new(),
         }
+    }
+}
+
+impl Record {
+    /// What it is about, in the words of vocabularies and keywords: each term once.
+    pub fn subject_terms(&self) -> BTreeSet<&str> {
+        let terms = self.subjects.iter().map(|subject| &subject.term);
+        let terms = terms.chain(&self.keywords).map(|term| term.trim());
+        terms.filter(|term| !term.is_empty()).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is searched of a dataset.
 
+use super::elements;
 use super::fields::{Fields, KEYWORDS, LONGEST_VALUE, TEXTS};
 use super::ranges::Ranges;
 use crate::model::Dataset;
@@ -12,6 +13,8 @@ use tarn_schemas::standard_names;
 pub(super) struct Searched {
     texts: [Vec<String>; TEXTS.len()],
     keywords: [BTreeSet<String>; KEYWORDS.len()],
+    /// The elements of each formula.
+    compositions: BTreeSet<String>,
     ranges: Ranges,
 }
 
@@ -46,6 +49,8 @@ impl Searched {
         names.extend(dataset.tables.iter().map(|table| table.name.to_string()));
         names.extend(variables.iter().chain(&standard_names).chain(&units).cloned());
 
+        let formulas = elements::of(dataset);
+
         let people = record.creators.iter().flat_map(|creator| {
             let affiliation = creator.affiliation.iter().map(|at| at.name.clone());
             std::iter::once(creator.name.clone()).chain(affiliation)
@@ -73,7 +78,10 @@ impl Searched {
                 set(&mut record.creators.iter().map(|creator| creator.name.clone())),
                 set(&mut record.license.iter().cloned()),
                 set(&mut identifiers.into_iter()),
+                set(&mut record.subject_terms().into_iter().map(str::to_owned)),
+                set(&mut formulas.iter().flatten().map(|symbol| (*symbol).to_owned())),
             ],
+            compositions: formulas.iter().map(elements::term).collect(),
             ranges: Ranges::new(dataset),
         }
     }
@@ -91,6 +99,9 @@ impl Searched {
             for value in values {
                 document.add_text(*field, value);
             }
+        }
+        for composition in &self.compositions {
+            document.add_text(fields.composition, composition);
         }
         self.ranges.fill(fields, &mut document);
         document

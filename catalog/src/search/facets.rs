@@ -6,7 +6,7 @@ use tantivy::columnar::StrColumn;
 use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader};
 
 /// Values listed of one facet.
-const MOST_VALUES: usize = 1000;
+pub(super) const MOST_VALUES: usize = 1000;
 
 /// Values with their counts, by facet.
 pub(super) type Counts = BTreeMap<String, Vec<(String, u64)>>;
@@ -15,6 +15,8 @@ pub(super) type Counts = BTreeMap<String, Vec<(String, u64)>>;
 #[derive(Debug)]
 pub(super) struct FacetCounts {
     pub(super) keys: Vec<String>,
+    /// Most values listed of each.
+    pub(super) most: usize,
 }
 
 /// Counts in one segment, by ordinal of the value.
@@ -60,7 +62,7 @@ impl Collector for FacetCounts {
             // Most frequent first, ties by value (the map is sorted and the sort is stable).
             let mut values: Vec<_> = values.into_iter().collect();
             values.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-            values.truncate(MOST_VALUES);
+            values.truncate(self.most);
             (key, values)
         });
         Ok(ranked.collect())

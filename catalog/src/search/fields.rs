@@ -37,7 +37,7 @@ pub(super) const TEXTS: [(&str, f32); 5] = [
 ];
 
 /// Keys of filters and facets.
-pub(super) const KEYWORDS: [&str; 10] = [
+pub(super) const KEYWORDS: [&str; 12] = [
     "lab",
     "tier",
     "keyword",
@@ -48,7 +48,12 @@ pub(super) const KEYWORDS: [&str; 10] = [
     "creator",
     "license",
     "identifier",
+    SUBJECT,
+    "element",
 ];
+
+/// The key of what records are about.
+pub(super) const SUBJECT: &str = "subject";
 
 /// Name of the field that identifies a dataset.
 pub(super) const DATASET: &str = "dataset";
@@ -67,6 +72,8 @@ pub(super) struct Fields {
     pub(super) numbers: [Field; NUMBERS.len()],
     /// Smallest and largest values by standard name.
     pub(super) values: Field,
+    /// The elements of each formula.
+    pub(super) composition: Field,
 }
 
 impl Fields {
@@ -91,7 +98,17 @@ impl Fields {
         let keywords = KEYWORDS.map(|name| schema.add_text_field(name, exact.clone()));
         let numbers = NUMBERS.map(|name| schema.add_f64_field(name, FAST));
         let values = schema.add_json_field("values", JsonObjectOptions::default().set_fast("raw"));
-        Self { schema: schema.build(), dataset, policy, texts, keywords, numbers, values }
+        let composition = schema.add_text_field("composition", exact);
+        Self {
+            schema: schema.build(),
+            dataset,
+            policy,
+            texts,
+            keywords,
+            numbers,
+            values,
+            composition,
+        }
     }
 
     /// The field of a filter or facet.

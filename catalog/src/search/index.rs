@@ -307,8 +307,8 @@ impl Index {
             }
         }
         let run = || -> tantivy::Result<Found> {
-            let compiled = query.compile(&self.fields, allowed);
-            let facets = FacetCounts { keys: query.facets.clone() };
+            let compiled = query.compile(&self.fields, allowed)?;
+            let facets = FacetCounts { keys: query.facets.clone(), most: query.most_values };
             let by_name = (SortByString::for_field(DATASET), Order::Asc);
             let best = TopDocs::with_limit(limit);
             let (hits, total, facets) = if query.ranks() {

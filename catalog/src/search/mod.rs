@@ -8,6 +8,7 @@
 
 mod cursor;
 mod document;
+mod elements;
 mod facets;
 mod fields;
 mod index;
@@ -23,6 +24,7 @@ use crate::model::{Dataset, SearchAnswer, SearchHit, SearchRequest};
 use crate::policy::Rights;
 use crate::{Catalog, CatalogError};
 use chrono::Utc;
+use fields::SUBJECT;
 use index::{Found, Lock, State};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,14 +66,7 @@ impl Catalog {
         // One more than is shown says whether there is a next page.
         let mut wanted = limit.saturating_add(1);
         let mut found = loop {
-            let mut found = match self.search_once(false, &rights, query.clone(), wanted).await {
-                // Damage shows when it is read; a new index answers instead.
-                Err(CatalogError::Index { problem, .. }) => {
-                    tracing::warn!(problem, "the search index is made anew");
-                    self.search_once(true, &rights, query.clone(), wanted).await?
-                }
-                found => found?,
-            };
+            let mut found = self.found(&rights, &query, wanted).await?;
             let all = found.hits.len() < wanted;
             found.hits.retain(|(score, name)| {
                 after
@@ -104,6 +99,43 @@ impl Catalog {
         }
         let next = hits.last().filter(|_| more).map(|hit| Cursor::of(hit).to_string());
         Ok(SearchAnswer { hits, total: found.total, facets: found.facets, next })
+    }
+
+    /// The subjects of records that everyone may see, in the order of their texts: those after one, at
+    /// most `limit`. What a harvester hears of them is what a search tells anybody.
+    pub async fn subjects(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, CatalogError> {
+        let rights = Arc::new(self.rights(&Principal::Anonymous).await?);
+        let facets = vec![SUBJECT.to_owned()];
+        let mut query = query::Query::new(&SearchRequest { facets, ..SearchRequest::default() })?;
+        query.most_values = usize::MAX;
+        let mut counts = self.found(&rights, &query, 1).await?.facets;
+        let subjects = counts.remove(SUBJECT).unwrap_or_default().into_iter().map(|(term, _)| term);
+        let after = after.unwrap_or_default();
+        let mut subjects: Vec<String> = subjects.filter(|term| term.as_str() > after).collect();
+        subjects.sort_unstable();
+        subjects.truncate(limit);
+        Ok(subjects)
+    }
+
+    /// What a query finds, in a new index where this one turns out to be damaged.
+    async fn found(
+        &self,
+        rights: &Arc<Rights>,
+        query: &query::Query,
+        limit: usize,
+    ) -> Result<Found, CatalogError> {
+        match self.search_once(false, rights, query.clone(), limit).await {
+            // Damage shows when it is read.
+            Err(CatalogError::Index { problem, .. }) => {
+                tracing::warn!(problem, "the search index is made anew");
+                self.search_once(true, rights, query.clone(), limit).await
+            }
+            found => found,
+        }
     }
 
     async fn search_once(
@@ -223,6 +255,11 @@ impl Catalog {
 
 /// Datasets that changed, and the last change that they include.
 type Batch = (Vec<Indexed>, u64);
+
+/// Whether a search can be run.
+pub(crate) fn check(request: &SearchRequest) -> Result<(), CatalogError> {
+    query::Query::new(request).map(drop)
+}
 
 /// A dataset as a hit.
 fn hit(dataset: Dataset, score: f32, query: &query::Query) -> SearchHit {

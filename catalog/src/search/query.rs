@@ -1,5 +1,7 @@
 //! From a request to a query of the index.
 
+use super::elements::{ELEMENTS, Elements};
+use super::facets::MOST_VALUES;
 use super::fields::{Fields, KEYWORDS, TEXTS, analyzer};
 use super::ranges::{self, Condition, EXTENTS};
 use crate::CatalogError;
@@ -25,7 +27,10 @@ pub(super) struct Query {
     words: Option<BTreeSet<String>>,
     filters: Vec<(String, String)>,
     conditions: Vec<Condition>,
+    elements: Vec<Elements>,
     pub(super) facets: Vec<String>,
+    /// Most values listed of a facet.
+    pub(super) most_values: usize,
 }
 
 impl Query {
@@ -41,12 +46,17 @@ impl Query {
         for (key, value) in extents {
             conditions.push(ranges::of_filter(&key, &value)?);
         }
+        let (elements, filters): (Vec<_>, Vec<_>) =
+            filters.into_iter().partition(|(key, _)| ELEMENTS.contains(&key.as_str()));
+        let elements = elements.iter().map(|(key, value)| Elements::of_filter(key, value));
+        let elements = elements.collect::<Result<_, _>>()?;
         let keys = filters.iter().map(|(key, _)| key).chain(&request.facets);
         for key in keys {
             if !KEYWORDS.contains(&key.as_str()) {
                 return Err(CatalogError::Argument(format!(
-                    "{key:?} is no filter or facet: use {}; or the filters {}",
+                    "{key:?} is no filter or facet: use {}; or the filters {}, {}",
                     KEYWORDS.join(", "),
+                    ELEMENTS.join(", "),
                     EXTENTS.join(", ")
                 )));
             }
@@ -65,7 +75,8 @@ impl Query {
                 "a search text has at most {MOST_WORDS} words"
             )));
         }
-        Ok(Self { words, filters, conditions, facets: request.facets.clone() })
+        let (facets, most_values) = (request.facets.clone(), MOST_VALUES);
+        Ok(Self { words, filters, conditions, elements, facets, most_values })
     }
 
     /// How many of the words stand in a text.
@@ -81,7 +92,11 @@ impl Query {
 
     /// The query over documents with one of these terms of the policy, so that hits, totals and facets
     /// all follow it.
-    pub(super) fn compile(&self, fields: &Fields, visible: Vec<Term>) -> Box<dyn Tantivy> {
+    pub(super) fn compile(
+        &self,
+        fields: &Fields,
+        visible: Vec<Term>,
+    ) -> tantivy::Result<Box<dyn Tantivy>> {
         let mut all: Vec<(Occur, Box<dyn Tantivy>)> = Vec::new();
         let mut must = |query: Box<dyn Tantivy>| all.push((Occur::Must, query));
         match &self.words {
@@ -113,8 +128,11 @@ impl Query {
             // Conditions say what fits, and not how well.
             must(Box::new(ConstScoreQuery::new(condition.compile(fields), 0.0)));
         }
+        for elements in &self.elements {
+            must(Box::new(ConstScoreQuery::new(elements.compile(fields)?, 0.0)));
+        }
         must(exact(visible));
-        Box::new(BooleanQuery::new(all))
+        Ok(Box::new(BooleanQuery::new(all)))
     }
 }
 

@@ -217,6 +217,18 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
         "administrator_token",
         &[("secret_hash", Text), ("expires_at", Text), ("used_at", Text), ("used_by", Text)],
     ),
+    (
+        "saved_search",
+        &[
+            ("subject", Text),
+            ("name", Text),
+            ("request", Text),
+            ("saved_at", Text),
+            ("ran_at", Text),
+            ("seen", Integer),
+            ("seen_before", Integer),
+        ],
+    ),
 ];
 
 /// The first line of a backup.

@@ -257,3 +257,43 @@ async fn who_asks_for_what_is_hidden_is_in_the_log_and_hears_nothing_of_it() {
     assert_eq!(about, ["ornl.closed@1", "ornl.closed@1"]);
     assert!(found.iter().all(|e| e.outcome == Outcome::Refused && e.person == "person:ada"));
 }
+
+/// A copy of a home has the same log and another key. Somebody who kept what it signed may compare it, as
+/// after a restore; what this node kept itself has to be its own.
+#[tokio::test]
+async fn a_head_of_another_key_is_compared_and_never_this_nodes_own() {
+    let (home, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let catalog = busy(home.path()).await;
+    let backup = home.path().join("backup");
+    catalog.backup(std::fs::File::create(&backup).unwrap(), "").await.unwrap();
+    let twin = Catalog::restore(copy.path(), &backup).await.unwrap();
+    let own = catalog.audit_head().await.unwrap();
+    let foreign = twin.audit_head().await.unwrap();
+    assert_eq!((own.size, &own.root, &own.lab), (foreign.size, &foreign.root, &foreign.lab));
+    assert!(own.key != foreign.key && foreign.is_signed());
+    verify(&catalog, vec![own.clone()]).await.unwrap();
+    assert_eq!(verify(&catalog, vec![own.clone(), foreign.clone()]).await.unwrap(), own.size);
+    // The other's key under the own name, or the other way round, is no signature.
+    for forged in [
+        SignedHead { key: own.key.clone(), ..foreign.clone() },
+        SignedHead { signature: foreign.signature.clone(), ..own.clone() },
+    ] {
+        assert!(!forged.is_signed());
+        assert!(verify(&catalog, vec![forged]).await.is_err());
+    }
+    // Somebody who writes in the database puts it in the place of a kept one: it is not given out.
+    let text = serde_json::to_string(&foreign).unwrap();
+    let statement = format!("UPDATE audit_head SET head = '{text}' WHERE size = {}", own.size);
+    super::tamper(home.path(), &[&statement]).await;
+    let error = catalog.audit_head().await.unwrap_err();
+    assert!(error.to_string().contains("not signed by this node"), "{error}");
+    let fault = verify(&catalog, Vec::new()).await.unwrap_err();
+    assert!(matches!(fault, AuditFault::Head { .. }), "{fault}");
+    assert!(fault.to_string().contains(&foreign.key), "{fault}");
+    // And what the other writes from then on is not this log.
+    twin.register(&Principal::Owner, record("later"), data()).await.unwrap();
+    catalog.register(&Principal::Owner, record("other"), data()).await.unwrap();
+    let later = twin.audit_head().await.unwrap();
+    super::tamper(home.path(), &["DELETE FROM audit_head"]).await;
+    assert!(matches!(verify(&catalog, vec![later]).await, Err(AuditFault::Head { .. })));
+}

@@ -85,6 +85,8 @@ async fn answers(catalog: &Catalog, who: &Principal) -> Vec<String> {
         "format",
         "creator",
         "license",
+        "subject",
+        "element",
     ]
     .iter()
     .map(|&key| key.to_owned())
@@ -92,7 +94,11 @@ async fn answers(catalog: &Catalog, who: &Principal) -> Vec<String> {
     for text in
         ["", "study", "study of", "means", "hidden", "glacier", "tos", "sea_surface_temperature"]
     {
-        for filters in [vec![], vec![("tier".to_owned(), "restricted".to_owned())]] {
+        for filters in [
+            vec![],
+            vec![("tier".to_owned(), "restricted".to_owned())],
+            vec![("elements".to_owned(), "Pu".to_owned())],
+        ] {
             let request = SearchRequest {
                 text: text.to_owned(),
                 filters,
@@ -104,6 +110,7 @@ async fn answers(catalog: &Catalog, who: &Principal) -> Vec<String> {
         }
     }
     answers.push(format!("{:?}", catalog.datasets(who).await));
+    answers.push(format!("{:?}", catalog.subjects(None, 100).await));
     let names = ["hidden", "hidden@1", "hidden@2", "ornl.hidden", "ornl.hidden@7"];
     for name in names {
         answers.push(format!("{:?}", catalog.dataset(who, &named(name)).await));
@@ -130,6 +137,7 @@ async fn a_hidden_record_changes_no_byte_of_any_answer() {
                     let mut hidden = tiered("hidden", Tier::Restricted, exposure);
                     hidden.title = format!("A study of glaciers study study {round}");
                     hidden.keywords = vec!["hidden".to_owned(), "climate".to_owned()];
+                    hidden.formulas = vec!["PuO2".to_owned()];
                     put(place, catalog, &Principal::Owner, hidden.clone()).await;
                     let mut other = hidden;
                     other.name = format!("hidden_too_{round}").parse().unwrap();
@@ -292,4 +300,67 @@ fn a_search_finds_what_deciding_for_each_dataset_would() {
             })
         })
         .unwrap();
+}
+
+#[tokio::test]
+async fn what_an_input_is_marked_with_is_not_told_to_those_who_see_it_in_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let mut input = tiered("input", Tier::Controlled, Exposure::Redacted);
+    input.markings = vec!["PROT".to_owned(), "OUO".to_owned()];
+    put(folder.path(), &catalog, &Principal::Owner, input).await;
+    let mut made = tiered("made", Tier::Controlled, Exposure::Redacted);
+    made.provenance.as_mut().unwrap().derived_from = vec!["input".to_owned()];
+    let writer = named_person("wes", Scope::Write);
+    let told = async |who: &Principal| {
+        let error = catalog.register(who, made.clone(), data()).await.unwrap_err();
+        format!("{error:?}")
+    };
+    let whole = told(&Principal::Owner).await;
+    assert!(whole.contains("marked OUO, PROT") && whole.contains("provenance.markings"), "{whole}");
+    let part = told(&writer).await;
+    assert!(part.contains("/provenance/derived_from/0"), "{part}");
+    for hidden in ["PROT", "OUO", "marking", "marked"] {
+        assert!(!part.contains(hidden), "{hidden} in {part}");
+    }
+    // Of one that is hidden altogether nothing is said but what is said of one that is not there.
+    let closed = tiered("closed", Tier::Restricted, Exposure::None);
+    let closed = Record { markings: vec!["PROT".to_owned()], ..closed };
+    put(folder.path(), &catalog, &Principal::Owner, closed).await;
+    let mut said = Vec::new();
+    for name in ["closed", "absent"] {
+        let mut other = made.clone();
+        other.provenance.as_mut().unwrap().derived_from = vec![name.to_owned()];
+        let error = catalog.register(&writer, other, data()).await.unwrap_err();
+        said.push(format!("{error:?}").replace(name, "NAME"));
+    }
+    assert_eq!(said[0], said[1]);
+}
+
+/// A record that everyone saw is gone for harvesters from the moment it went, whatever is done to it later.
+#[tokio::test]
+async fn the_day_on_which_a_record_went_stays_when_it_is_worked_on_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let owner = Principal::Owner;
+    let ark = catalog.register(&owner, record("a"), data()).await.unwrap().dataset.ark;
+    let at = async || {
+        let found = catalog.harvest_one(&ark).await.unwrap().unwrap();
+        (found.at, found.dataset.is_some())
+    };
+    let (published, there) = at().await;
+    assert!(there);
+    let closed = tiered("a", Tier::Restricted, Exposure::None);
+    catalog.register(&owner, closed.clone(), data()).await.unwrap();
+    let (went, there) = at().await;
+    assert!(!there && went > published);
+    let everything = async || catalog.harvest(None, (None, None), 100).await.unwrap();
+    let before = everything().await;
+    // New versions, tables, and in the end its withdrawal: nobody hears of them.
+    let again = Record { title: "A study of a again".to_owned(), ..closed };
+    catalog.register(&owner, again, data()).await.unwrap();
+    catalog.put_tables(&owner, &"a".parse().unwrap(), vec![delta("t", 0)]).await.unwrap();
+    catalog.withdraw(&owner, &"a".parse().unwrap(), "wrong", None).await.unwrap();
+    assert_eq!(at().await, (went, false));
+    assert_eq!(everything().await, before);
 }

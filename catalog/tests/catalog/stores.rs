@@ -130,6 +130,13 @@ async fn full(folder: &Path) -> (Catalog, String) {
     catalog.put_peer(peer.clone()).await.unwrap();
     catalog.put_peer_tables(&peer.lab, "[1]").await.unwrap();
     catalog.put_invitation(&token).await.unwrap();
+    let asks = SearchRequest { text: "ünïcode \" study".to_owned(), ..SearchRequest::default() };
+    let ada = person(Scope::Read);
+    for name in ["never ran", "ran"] {
+        catalog.save_search(&ada, name, &asks).await.unwrap();
+    }
+    let run = catalog.begin_saved_search(&ada, "ran", None).await.unwrap();
+    catalog.end_saved_search(&ada, &run, &[]).await.unwrap();
     (catalog, token)
 }
 
@@ -153,6 +160,16 @@ async fn assert_same(one: &tarn_catalog::Catalog, other: &tarn_catalog::Catalog,
     assert_eq!(one.peer_tables(&anl).await.unwrap(), other.peer_tables(&anl).await.unwrap());
     assert_eq!(other.authenticate(token).await.unwrap(), person(Scope::Write));
     assert!(other.invitation_is_open(token).await.unwrap());
+    let ada = person(Scope::Read);
+    let saved = one.saved_searches(&ada).await.unwrap();
+    assert_eq!(saved, other.saved_searches(&ada).await.unwrap());
+    assert_eq!(saved.len(), 2);
+    for name in ["never ran", "ran"] {
+        let runs = async |catalog: &tarn_catalog::Catalog| {
+            catalog.begin_saved_search(&ada, name, None).await.unwrap()
+        };
+        assert_eq!(runs(one).await, runs(other).await, "{name}");
+    }
     let request = SearchRequest { facets: vec!["keyword".to_owned()], ..SearchRequest::default() };
     let found = one.search(&owner, &request).await.unwrap();
     assert_eq!(found, other.search(&owner, &request).await.unwrap());

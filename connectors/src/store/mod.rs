@@ -20,12 +20,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use later::{LaterFile, OpenFiles};
-use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use ranges::Ranges;
 use seen::Seen;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -331,23 +332,36 @@ impl Stores {
         Some(Arc::new(LocalSiblings::of(path).ok()?))
     }
 
-    /// The bytes of a file as they come, if it still has as many as it had. A Zarr store is no file:
-    /// it is not found.
+    /// The bytes of a file, or of a part of it, as they come, if it still has as many as it had. A Zarr
+    /// store is no file: it is not found.
     pub async fn stream(
         &self,
         location: &Location,
         bytes: u64,
+        part: Option<Range<u64>>,
     ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, StoreError> {
         let (store, path) = self.object_store(location)?;
-        self.ranges.count(bytes);
+        self.ranges.count(part.as_ref().map_or(bytes, |part| part.end.saturating_sub(part.start)));
         let failed = |error| StoreError::from_object_store(location, &error);
-        let answer = store.get(&path).await.map_err(failed)?;
+        let changed = |now: u64| StoreError::Changed {
+            location: location.to_string(),
+            was: format!("{bytes} bytes"),
+            now: format!("{now} bytes"),
+        };
+        let range = part.map(GetRange::Bounded);
+        let partly = range.is_some();
+        let answer = store.get_opts(&path, GetOptions { range, ..GetOptions::default() }).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // A store refuses a part behind the end of a file that is shorter by now.
+            Err(error) => {
+                let now = if partly { store.head(&path).await.ok() } else { None };
+                let now = now.filter(|now| now.size != bytes);
+                return Err(now.map_or_else(|| failed(error), |now| changed(now.size)));
+            }
+        };
         if answer.meta.size != bytes {
-            return Err(StoreError::Changed {
-                location: location.to_string(),
-                was: format!("{bytes} bytes"),
-                now: format!("{} bytes", answer.meta.size),
-            });
+            return Err(changed(answer.meta.size));
         }
         let location = location.clone();
         let stream = answer.into_stream();

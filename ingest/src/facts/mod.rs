@@ -4,18 +4,21 @@ mod extent;
 
 use crate::IngestError;
 use crate::figures::{Figures, Values};
+use arrow::array::AsArray;
 use extent::Finder;
 use std::sync::Arc;
 use tarn_connectors::Stores;
 use tarn_connectors::store::FileStat;
 use tarn_formats::cf::Decoder;
 use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Region, Variable};
-use tarn_schemas::facts::{FileFacts, VariableFacts};
+use tarn_schemas::facts::{FORMULA, FileFacts, VariableFacts};
 
 /// Files with more bytes are described without statistics of their cells.
 const LARGEST_WITH_STATISTICS: u64 = 2 << 30;
 /// Variables with more cells, too: a small file may declare any shape.
 const MOST_CELLS_WITH_STATISTICS: u64 = 1 << 32;
+/// Formulas of one file: one for each sample.
+const MOST_FORMULAS: u64 = 100;
 /// Cells that are decoded at once.
 const CELLS: u64 = 1 << 20;
 
@@ -35,6 +38,7 @@ pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, Inge
         let contents = reader.contents();
         let mut finder = Finder::default();
         let mut variables = Vec::with_capacity(contents.variables.len());
+        let mut attributes = texts(contents);
         for variable in &contents.variables {
             let decoder = Decoder::new(&location, variable, parent(contents, variable))?;
             let wanted = bytes <= LARGEST_WITH_STATISTICS || Finder::wants(variable, &decoder);
@@ -43,6 +47,10 @@ pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, Inge
             let figures = if wanted && few { figures(&reader, variable, &decoder)? } else { None };
             if let Some(figures) = &figures {
                 finder.add(variable, &decoder, &figures.values);
+            }
+            if is_formula(variable) {
+                let texts = formulas(&reader, variable, &decoder)?;
+                attributes.extend(texts.into_iter().map(|text| (FORMULA.to_owned(), text)));
             }
             variables.push(describe(variable, &decoder, figures.as_ref()));
         }
@@ -53,7 +61,7 @@ pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, Inge
             sha256,
             variables,
             extent: finder.extent(),
-            attributes: texts(contents),
+            attributes,
         })
     })
     .await
@@ -77,6 +85,32 @@ fn texts(contents: &Contents) -> Vec<(String, String)> {
             _ => None,
         })
         .collect()
+}
+
+/// Whether this is the formula of a sample, as NeXus has it: `entry/sample/chemical_formula`. Crystals and
+/// filters of an instrument have one too, and are not what is measured.
+fn is_formula(variable: &Variable) -> bool {
+    let mut path = variable.path.rsplit('/');
+    path.next() == Some(FORMULA) && path.next().is_some_and(|group| group.starts_with("sample"))
+}
+
+/// The texts of a small variable; none of one that is large or holds something else.
+fn formulas(
+    reader: &Arc<dyn Reader>,
+    variable: &Variable,
+    decoder: &Decoder,
+) -> Result<Vec<String>, IngestError> {
+    let region = Region::whole(&variable.shape());
+    if region.cells().is_none_or(|cells| cells > MOST_FORMULAS) {
+        return Ok(Vec::new());
+    }
+    let stored = match reader.read(&variable.path, &region) {
+        Err(FormatError::Unsupported { .. }) => return Ok(Vec::new()),
+        stored => stored?,
+    };
+    let decoded = decoder.decode(&stored)?;
+    let Some(texts) = decoded.as_string_opt::<i32>() else { return Ok(Vec::new()) };
+    Ok(texts.iter().flatten().map(|text| text.trim().to_owned()).collect())
 }
 
 fn describe(variable: &Variable, decoder: &Decoder, figures: Option<&Figures>) -> VariableFacts {

@@ -30,6 +30,39 @@ pub struct Repository {
     pub earliest: String,
 }
 
+/// The `setSpec` of a subject: `subject:sea_ice` for "sea ice". A specification has letters and digits of
+/// ASCII and few marks (`OAI-PMH.xsd`); blanks are `_`, and whatever else there is stands as `~XX`, byte by
+/// byte, so that no two subjects are one set.
+pub fn subject_set(term: &str) -> String {
+    let mut set = "subject:".to_owned();
+    for byte in term.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' => set.push(char::from(byte)),
+            b' ' => set.push('_'),
+            _ => set.extend(["~".to_owned(), format!("{byte:02X}")]),
+        }
+    }
+    set
+}
+
+/// The subject of a set that [`subject_set`] made.
+pub fn subject_of_set(set: &str) -> Option<String> {
+    let mut rest = set.strip_prefix("subject:")?.bytes();
+    let mut term = Vec::new();
+    while let Some(byte) = rest.next() {
+        term.push(match byte {
+            b'_' => b' ',
+            b'~' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                let value = digit()?.checked_mul(16)?.checked_add(digit()?)?;
+                u8::try_from(value).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(term).ok().filter(|term| subject_set(term) == set)
+}
+
 /// A record, or what is left of one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
@@ -78,8 +111,8 @@ pub enum Answer {
     Repository(Repository),
     /// `ListMetadataFormats`
     Formats,
-    /// `ListSets`: `setSpec` and `setName`.
-    Sets(Vec<(String, String)>),
+    /// `ListSets`: `setSpec` and `setName`; the token is empty on the last of several pages.
+    Sets(Vec<(String, String)>, Option<String>),
     /// `GetRecord`
     Record(Box<Item>, Format),
     /// `ListIdentifiers`: the token is empty on the last of several pages.
@@ -146,13 +179,14 @@ fn body(xml: &mut Xml, answer: &Answer) {
                 });
             }
         }),
-        Answer::Sets(sets) => xml.element("ListSets", &[], |xml| {
+        Answer::Sets(sets, token) => xml.element("ListSets", &[], |xml| {
             for (specification, name) in sets {
                 xml.element("set", &[], |xml| {
                     xml.text("setSpec", &[], specification);
                     xml.text("setName", &[], name);
                 });
             }
+            resumption(xml, token.as_deref());
         }),
         Answer::Record(item, format) => {
             xml.element("GetRecord", &[], |xml| record(xml, item, *format));
@@ -202,5 +236,33 @@ fn resumption(xml: &mut Xml, token: Option<&str>) {
         Some("") => xml.raw("<resumptionToken/>\n"),
         Some(token) => xml.text("resumptionToken", &[], token),
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_set_of_a_subject_can_be_read() {
+        assert_eq!(subject_set("sea ice"), "subject:sea_ice");
+        assert_eq!(subject_set("air_temperature"), "subject:air~5Ftemperature");
+        assert_eq!(subject_set("Größe: a!b"), "subject:Gr~C3~B6~C3~9Fe~3A_a~21b");
+        for other in
+            ["subject", "tier:public", "subject:~", "subject:~5", "subject:~FF", "subject:~41"]
+        {
+            assert_eq!(subject_of_set(other), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_subject_has_a_set_of_its_own(term in "\\PC{1,40}") {
+            let set = subject_set(&term);
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte);
+            prop_assert!(set.bytes().all(allowed), "{}", set);
+            prop_assert_eq!(subject_of_set(&set), Some(term));
+        }
     }
 }

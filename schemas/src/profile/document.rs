@@ -1,6 +1,7 @@
 //! The profile as a published JSON Schema (2020-12), and records read by it.
 
 use super::Violation;
+use super::once::Document;
 use super::shape::violations;
 use crate::record::Record;
 use jsonschema::Validator;
@@ -34,6 +35,24 @@ fn filled(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(filled).collect()),
         other => other.clone(),
     }
+}
+
+/// Reads a record from a document, in which no field may stand twice.
+///
+/// # Errors
+/// Every violation.
+pub fn read_document(document: &Document) -> Result<Record, Vec<Violation>> {
+    let read = read(&document.value);
+    if document.repeated.is_empty() {
+        return read;
+    }
+    let twice = document.repeated.iter().map(|pointer| Violation {
+        pointer: pointer.clone(),
+        rule: "record.twice".to_owned(),
+        found: "the field more than once".to_owned(),
+        fix: "write it once: nobody knows which of the values counts".to_owned(),
+    });
+    Err(twice.chain(read.err().unwrap_or_default()).collect())
 }
 
 /// Reads a record from JSON, or from YAML as JSON. What has the wrong shape (unknown fields, texts

@@ -6,6 +6,7 @@ use super::rights::is_uri;
 use super::vocabulary::RELATION_TYPES;
 use super::{Findings, NOTHING, Setting, shown, standards};
 use crate::facts::FileFacts;
+use crate::formula;
 use crate::record::Record;
 use crate::standard_names;
 use crate::tier::Tier;
@@ -25,6 +26,7 @@ pub(super) fn check(
     provenance(record, findings);
     funding(record, findings);
     subjects(record, findings);
+    formulas(record, findings);
     let mut filled = |pointer: String, rule: &str, text: &str, fix: &str| {
         if text.trim().is_empty() {
             findings.add(pointer, rule, NOTHING, fix);
@@ -71,6 +73,19 @@ pub(super) fn check(
                 "files.location",
                 shown(file),
                 "write a path or a URL, or leave the entry out",
+            );
+        }
+    }
+}
+
+fn formulas(record: &Record, findings: &mut Findings) {
+    for (place, text) in record.formulas.iter().enumerate() {
+        if let Err(problem) = formula::elements(text) {
+            findings.add(
+                format!("/formulas/{place}"),
+                "formulas",
+                shown(text),
+                format!("write a chemical formula such as Fe2O3 or CuSO4·5H2O: {problem}"),
             );
         }
     }

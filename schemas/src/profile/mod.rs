@@ -15,6 +15,7 @@ pub mod identifier;
 pub mod license;
 mod links;
 mod markings;
+mod once;
 mod rights;
 mod shape;
 mod standards;
@@ -25,8 +26,9 @@ mod violation;
 mod vocabulary;
 
 pub use date::parse_date;
-pub use document::{LAB_CORE, read};
+pub use document::{LAB_CORE, read, read_document};
 pub use links::review_months;
+pub use once::Document;
 pub use rights::is_identifier;
 pub use truth::{Truth, truth};
 pub use violation::Violation;

@@ -34,14 +34,15 @@ fn license(record: &Record, findings: &mut Findings) {
             format!("write an SPDX licence expression such as CC-BY-4.0 or CC0-1.0: {problem}"),
         );
     }
+    // It is a link on the page of the dataset, and in what others copy from there.
     if let Some(rights) = &record.rights
-        && !is_uri(rights)
+        && !is_web_address(rights)
     {
         findings.add(
             "/rights",
             "rights.uri",
             shown(rights),
-            "write the URI of a rights statement, such as https://rightsstatements.org/vocab/InC/1.0/",
+            "write the address of a rights statement, which begins with https:// or http://, such as https://rightsstatements.org/vocab/InC/1.0/",
         );
     }
     let stated = record.license.is_some() || record.rights.is_some();
@@ -85,11 +86,25 @@ fn license(record: &Record, findings: &mut Findings) {
     }
 }
 
-/// The shape of an absolute URI (RFC 3986, section 3): a scheme, a colon, and no spaces.
+/// Schemes that name nothing elsewhere: what they hold is run or shown, or is on the reader's machine.
+const NO_NAMES: [&str; 6] = ["javascript", "vbscript", "data", "blob", "about", "view-source"];
+
+/// An absolute URI of the web.
+fn is_web_address(text: &str) -> bool {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    is_uri(text)
+        && scheme.is_some_and(|scheme| {
+            scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
+        })
+}
+
+/// The shape of an absolute URI (RFC 3986, section 3) that names something: a scheme, a colon, and no
+/// spaces.
 pub(super) fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let rest = rest.strip_prefix("//").unwrap_or(rest);
-    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+    !NO_NAMES.iter().any(|other| scheme.eq_ignore_ascii_case(other))
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
         && !rest.is_empty()
         && !text.chars().any(|c| c.is_whitespace() || c.is_control())

@@ -20,21 +20,46 @@ pub(super) fn violations(
     prefix: &str,
 ) -> Vec<Violation> {
     let mut found: Vec<Violation> = Vec::new();
+    let mut more = 0_usize;
     for error in validator.iter_errors(document) {
-        for violation in explain(schema, &error, prefix) {
+        let room = MOST.saturating_sub(found.len());
+        let told = explain(schema, &error, prefix, room);
+        more = more.saturating_add(places(&error).saturating_sub(told.len()));
+        for violation in told {
             if !found.contains(&violation) {
                 found.push(violation);
             }
         }
-        if found.len() >= MOST {
-            break;
-        }
     }
-    found.truncate(MOST);
+    if more > 0 {
+        found.push(Violation {
+            pointer: String::new(),
+            rule: format!("{prefix}.more"),
+            found: format!("{more} more of these"),
+            fix: format!("mend the first {MOST}, and the others are named"),
+        });
+    }
     found
 }
 
-fn explain(schema: &Value, error: &ValidationError<'_>, prefix: &str) -> Vec<Violation> {
+/// In how many places a rule is broken: one error counts all fields that are not known.
+fn places(error: &ValidationError<'_>) -> usize {
+    match error.kind() {
+        Kind::AdditionalProperties { unexpected } => unexpected.len(),
+        _ => 1,
+    }
+}
+
+/// An error as violations, at most `room` of them: to look for what a field may mean takes its time.
+fn explain(
+    schema: &Value,
+    error: &ValidationError<'_>,
+    prefix: &str,
+    room: usize,
+) -> Vec<Violation> {
+    if room == 0 {
+        return Vec::new();
+    }
     let path = error.instance_path().to_string();
     let keyword_at = error.schema_path().to_string();
     let parent = keyword_at.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -49,6 +74,7 @@ fn explain(schema: &Value, error: &ValidationError<'_>, prefix: &str) -> Vec<Vio
     match error.kind() {
         Kind::AdditionalProperties { unexpected } => unexpected
             .iter()
+            .take(room)
             .map(|name| {
                 let value = error.instance().get(name).map(text).unwrap_or_default();
                 one(child(&path, name), value, unknown(node, name))
@@ -92,6 +118,10 @@ fn text(value: &Value) -> String {
 
 /// What to do about a field that the schema does not know.
 fn unknown(node: &Value, name: &str) -> String {
+    const TAKE_OUT: &str = "there is no such field: take it out";
+    if name.len() > LONGEST {
+        return TAKE_OUT.to_owned();
+    }
     let known = node.get("properties").and_then(Value::as_object);
     let known = known.into_iter().flat_map(|fields| fields.keys());
     let close = known
@@ -99,10 +129,8 @@ fn unknown(node: &Value, name: &str) -> String {
         .filter(|(distance, field)| *distance <= 2.max(field.len() / 4))
         .min();
     match close {
-        Some((_, field)) if name.len() <= LONGEST => {
-            format!("there is no such field; did you mean {field}?")
-        }
-        _ => "there is no such field: take it out".to_owned(),
+        Some((_, field)) => format!("there is no such field; did you mean {field}?"),
+        None => TAKE_OUT.to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Findings, shown};
 use crate::record::Record;
+use crate::unseen::{commanding, unseen};
 use serde_json::Value;
 
 /// Characters that can be seen, with every run of blanks as one.
@@ -39,8 +40,16 @@ fn is_invisible(character: char) -> bool {
         )
 }
 
-/// Refuses characters that command a terminal or turn the direction of text around: what people
-/// see would not be what the record says. Names of files and columns are not text.
+/// Fields that are prose: what a word processor leaves in them does no harm.
+const PROSE: [&str; 4] =
+    ["/description", "/version_notes", "/embargo/reason", "/provenance/activity"];
+
+/// Schemes of addresses that run what they hold.
+const RUNNING: [&str; 2] = ["javascript", "vbscript"];
+
+/// Refuses characters that nobody sees, and in prose those that command a terminal or turn the direction
+/// of text around: what people see would not be what the record says. Names of files and columns are
+/// not text.
 pub(super) fn check(record: &Record, findings: &mut Findings) {
     let Ok(Value::Object(fields)) = serde_json::to_value(record) else { return };
     for (name, value) in &fields {
@@ -52,12 +61,17 @@ pub(super) fn check(record: &Record, findings: &mut Findings) {
 
 fn walk(pointer: &str, value: &Value, findings: &mut Findings) {
     match value {
-        Value::String(text) if text.chars().any(commands) => findings.add(
-            pointer,
-            "text.characters",
-            shown(text),
-            "take the control characters out: only what can be read belongs there",
-        ),
+        Value::String(text) => {
+            let found = if PROSE.contains(&pointer) { commanding(text) } else { unseen(text) };
+            if let Some(character) = found {
+                let fix = format!("take out {character}: only what can be read belongs there");
+                findings.add(pointer, "text.characters", shown(text), fix);
+            }
+            if is_program(text) {
+                let fix = "take it out: this is a program, and neither a text nor an address";
+                findings.add(pointer, "text.program", shown(text), fix);
+            }
+        }
         Value::Array(items) => {
             for (place, item) in items.iter().enumerate() {
                 walk(&format!("{pointer}/{place}"), item, findings);
@@ -72,7 +86,10 @@ fn walk(pointer: &str, value: &Value, findings: &mut Findings) {
     }
 }
 
-fn commands(character: char) -> bool {
-    (character.is_control() && !matches!(character, '\n' | '\t' | '\r'))
-        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a text is an address that a browser runs. With a blank in it, as in a title on JavaScript, it
+/// is none.
+fn is_program(text: &str) -> bool {
+    let Some((scheme, rest)) = text.trim_start().split_once(':') else { return false };
+    RUNNING.iter().any(|running| scheme.eq_ignore_ascii_case(running))
+        && rest.starts_with(|next: char| !next.is_whitespace())
 }

@@ -1,9 +1,11 @@
 //! The command line, as people type it.
 
 mod login;
+mod search;
 mod steward;
 
 pub(crate) use login::{Login, Logout};
+pub(crate) use search::Search;
 pub(crate) use steward::{Access, Audit, Backup, DoiCommand, DraftCommand, Restore, Retract, User};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -234,35 +236,6 @@ impl From<LayoutName> for Layout {
             LayoutName::Tensors => Self::Tensors,
         }
     }
-}
-
-/// `tarn search`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  tarn search sea ice --filter standard_name=air_temperature --facet lab"
-)]
-pub(crate) struct Search {
-    /// Words
-    #[arg(value_name = "TEXT")]
-    pub text: Vec<String>,
-    /// Only datasets with this value: lab, tier, keyword, standard_name, variable, units, format,
-    /// creator, license, identifier; or time, within_time, bbox, within_bbox
-    #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = pair)]
-    pub filters: Vec<(String, String)>,
-    /// Count the values of a key
-    #[arg(long = "facet", value_name = "KEY")]
-    pub facets: Vec<String>,
-    /// Most hits
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    pub limit: usize,
-    /// The next page: `next` of the one before
-    #[arg(long, value_name = "CURSOR")]
-    pub cursor: Option<String>,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// A dataset by name.

@@ -83,12 +83,16 @@ Example:
         dataset: Option<String>,
     },
     /// Say what somebody may do with a dataset, and why not
-    #[command(after_help = "Example:\n  tarn access explain trial_7 --for ann")]
+    #[command(after_help = "\
+Examples:
+  tarn access explain trial_7 --for ann
+  tarn access explain trial_7 --for anonymous")]
     Explain {
         /// name, lab.name or lab.name@version
         #[arg(value_name = "DATASET")]
         dataset: String,
-        /// Who: NAME of a token of this lab, or NAME@LAB of a peer [default: nobody in particular]
+        /// Who: NAME of a token of this lab, NAME@LAB of a peer, or anonymous for whoever comes without
+        /// a token [default: you, the owner of the home]
         #[arg(long = "for", value_name = "NAME")]
         whom: Option<String>,
     },

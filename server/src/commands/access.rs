@@ -3,6 +3,7 @@
 use super::user::principal;
 use super::{Context, Outcome};
 use crate::cli::{Access, Retract};
+use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::text_table;
 use tarn_catalog::{AccessRequest, IntendedUse, subject};
@@ -96,8 +97,9 @@ pub(crate) async fn run(context: &Context, args: Access) -> Result<(), Outcome> 
         }
         Access::Explain { dataset, whom } => {
             let dataset: DatasetRef = dataset.parse()?;
-            let who = whom.as_deref().map_or(Ok(Principal::Anonymous), principal)?;
-            let decisions = catalog.explain_access(&who, &dataset).await?;
+            // Without a name it is about whoever asks, and that is the owner of the home.
+            let who = whom.as_deref().map_or(Ok(Principal::Owner), somebody)?;
+            let decisions = catalog.explain_access(&owner, &who, &dataset).await?;
             if context.json {
                 let decisions: serde_json::Map<_, _> = decisions
                     .into_iter()
@@ -119,9 +121,15 @@ pub(crate) async fn run(context: &Context, args: Access) -> Result<(), Outcome> 
                 ]
             });
             say_part!("{}", text_table(&["action", "allowed", "policies", "why not"], rows));
+            context.note(format_args!("This is for {}.", who.label()));
         }
     }
     Ok(())
+}
+
+/// Somebody by name, or whoever comes without a token.
+fn somebody(name: &str) -> Result<Principal, Failure> {
+    if name == "anonymous" { Ok(Principal::Anonymous) } else { principal(name) }
 }
 
 fn say_requests(context: &Context, requests: &[AccessRequest]) {

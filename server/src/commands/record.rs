@@ -142,8 +142,13 @@ pub(crate) fn say_left_out(context: &Context, unknown: &[String]) {
 fn name_of(files: &[FileFacts]) -> Result<DatasetName, Failure> {
     let first = files.first().map(|file| file.location.as_str()).unwrap_or_default();
     let stem = first.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
-    let name = TableName::from_text(stem).map_err(|_| {
+    let none = || {
         Failure::new(ErrorCode::InvalidArgument, "no name can be made of the file's; give --name")
-    })?;
-    Ok(DatasetName::new(name.as_str())?)
+    };
+    let name = TableName::from_text(stem).map_err(|_| none())?;
+    let name = name.as_str().trim_start_matches('_');
+    // A dataset is named by words: `2020.nc` is `data_2020`.
+    let name =
+        if name.starts_with(|c: char| c.is_ascii_digit()) { &format!("data_{name}") } else { name };
+    DatasetName::new(name).map_err(|_| none())
 }

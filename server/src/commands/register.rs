@@ -13,7 +13,7 @@ use tarn_catalog::{Assessment, CatalogError, MissingPoint, Registered};
 use tarn_connectors::store::{FileStat, Found};
 use tarn_formats::Table;
 use tarn_ingest::{Cancel, IngestRequest, ingest};
-use tarn_schemas::profile::{Truth, Violation};
+use tarn_schemas::profile::{Document, Truth, Violation};
 use tarn_schemas::{ErrorCode, Principal, Record};
 
 /// Validates, decides, mints, stores; says every violation, the FAIR score and what is left.
@@ -236,12 +236,12 @@ pub(super) fn read(path: &Path) -> Result<Result<Record, Vec<Violation>>, Failur
         );
         return Err(Failure::new(ErrorCode::InvalidData, problem));
     }
-    let value: serde_json::Value = serde_yaml_ng::from_str(&text)
+    let document: Document = serde_yaml_ng::from_str(&text)
         .map_err(|e| Failure::new(ErrorCode::InvalidData, format!("{}: {e}", path.display())))?;
-    if !value.is_object() {
+    if !document.value.is_object() {
         return Err(no_record("a text"));
     }
-    Ok(tarn_schemas::profile::read(&value))
+    Ok(tarn_schemas::profile::read_document(&document))
 }
 
 /// Options under `tables:` that do not fit the files stop the registration before anything is stored.

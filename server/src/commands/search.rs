@@ -4,13 +4,26 @@ use super::datasets::print_hit;
 use super::{Context, Outcome};
 use crate::cli::Search;
 use crate::home::Home;
-use tarn_catalog::SearchRequest;
+use crate::output::text_table;
+use tarn_catalog::{SavedSearch, SearchAnswer, SearchRequest};
 use tarn_query::federation;
-use tarn_schemas::{Principal, SiteStatus};
+use tarn_schemas::{Principal, SiteReport, SiteStatus};
 
-/// Finds datasets in this lab and its peers.
+/// Finds datasets in this lab and its peers; keeps searches.
 pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
+    let (catalog, owner) = (&home.catalog, Principal::Owner);
+    if let Some(name) = args.forget {
+        catalog.forget_search(&owner, &name).await?;
+        context.note(format_args!("{name:?} is forgotten."));
+        return Ok(());
+    }
+    if args.list_saved {
+        say_saved(context, catalog.saved_searches(&owner).await?);
+        return Ok(());
+    }
+    let engine = home.engine()?;
+    let (saved, cursor) = (args.saved.or_else(|| args.save.clone()), args.cursor.clone());
     let request = SearchRequest {
         text: args.text.join(" "),
         filters: args.filters,
@@ -18,13 +31,37 @@ pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> 
         limit: args.limit,
         cursor: args.cursor,
     };
-    let engine = home.engine()?;
-    let (answer, sites) = federation::search(&engine, &Principal::Owner, &request).await?;
+    if let Some(name) = args.save {
+        catalog.save_search(&owner, &name, &request).await?;
+        context.note(format_args!("Kept; again with --saved {name:?}"));
+    }
+    let Some(name) = saved else {
+        let (answer, sites) = federation::search(&engine, &owner, &request).await?;
+        say_answer(context, &answer, &sites, None);
+        return Ok(());
+    };
+    let run = catalog.begin_saved_search(&owner, &name, cursor).await?;
+    let (answer, sites) = federation::search(&engine, &owner, &run.request).await?;
+    let new = catalog.end_saved_search(&owner, &run, &answer.hits).await?;
+    say_answer(context, &answer, &sites, Some(new));
+    Ok(())
+}
+
+/// Prints what was found; of a saved search also what is new.
+fn say_answer(
+    context: &Context,
+    answer: &SearchAnswer,
+    sites: &[SiteReport],
+    new: Option<Option<Vec<String>>>,
+) {
     if context.json {
         let mut json = serde_json::json!(answer);
         json["sites"] = serde_json::json!(sites);
+        if let Some(new) = new {
+            json["new"] = serde_json::json!(new);
+        }
         say!("{json}");
-        return Ok(());
+        return;
     }
     for hit in &answer.hits {
         print_hit(hit);
@@ -35,6 +72,10 @@ pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> 
         say!("{facet}: {}", values.join(", "));
     }
     context.note(format_args!("{} of {} dataset(s)", answer.hits.len(), answer.total));
+    if let Some(new) = new.flatten() {
+        let names = if new.is_empty() { "nothing".to_owned() } else { new.join(", ") };
+        context.note(format_args!("new since it ran before: {names}"));
+    }
     if let Some(next) = &answer.next {
         context.note(format_args!("more: the same with --cursor {next}"));
     }
@@ -45,5 +86,18 @@ pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> 
             site.error.as_deref().unwrap_or("no reason given")
         ));
     }
-    Ok(())
+}
+
+fn say_saved(context: &Context, searches: Vec<SavedSearch>) {
+    if context.json {
+        say!("{}", serde_json::json!(searches));
+        return;
+    }
+    let rows = searches.into_iter().map(|SavedSearch { name, request, saved_at, ran_at }| {
+        let filters = request.filters.iter().map(|(key, value)| format!("{key}={value}"));
+        let asked: Vec<String> =
+            std::iter::once(request.text).filter(|text| !text.is_empty()).chain(filters).collect();
+        vec![name, asked.join(" "), saved_at, ran_at.unwrap_or_default()]
+    });
+    say_part!("{}", text_table(&["name", "search", "saved", "ran"], rows));
 }

@@ -114,7 +114,7 @@ pub(crate) async fn explain(
     let dataset = find(&door, &who, &lab, &name).await?;
     let wanted =
         DatasetRef { lab: Some(dataset.lab), name: dataset.name, version: Some(dataset.version) };
-    let decisions = door.catalog.explain_access(&who, &wanted).await?;
+    let decisions = door.catalog.explain_access(&who, &who, &wanted).await?;
     let decisions: serde_json::Map<String, serde_json::Value> = decisions
         .into_iter()
         .map(|(action, decision)| (action.as_str().to_owned(), json!(decision)))

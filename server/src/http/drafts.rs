@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use tarn_catalog::{CatalogError, Draft, Registered, Submission};
 use tarn_connectors::{Location, Stores};
 use tarn_schemas::facts::FileFacts;
-use tarn_schemas::profile::Violation;
+use tarn_schemas::profile::{Document, Violation, read_document};
 use tarn_schemas::{DatasetName, ErrorCode, Record};
 
 /// Which revision was looked at.
@@ -70,10 +70,10 @@ pub(crate) async fn save(
     Caller(who): Caller,
     Path(name): Path<String>,
     headers: HeaderMap,
-    Json(value): Json<Value>,
+    Json(document): Json<Document>,
 ) -> Result<Response, Refusal> {
     let name = DatasetName::new(&name)?;
-    let record: Record = match tarn_schemas::profile::read(&value) {
+    let record: Record = match read_document(&document) {
         Ok(record) => record,
         Err(violations) => return Ok(invalid(&name, &violations)),
     };

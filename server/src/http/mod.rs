@@ -15,7 +15,9 @@ mod oai;
 mod openapi;
 mod page;
 mod problem;
+mod ranges;
 mod search;
+mod searches;
 mod sql;
 mod visas;
 
@@ -90,6 +92,12 @@ pub(crate) fn router(
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/v1/sql", post(sql::run))
         .route("/api/v1/search", get(search::run))
+        .route("/api/v1/searches", get(searches::list))
+        .route(
+            "/api/v1/searches/{name}",
+            get(searches::one).put(searches::save).delete(searches::forget),
+        )
+        .route("/api/v1/searches/{name}/run", post(searches::run))
         .route("/api/v1/datasets", get(datasets::list))
         .route("/api/v1/datasets/{lab}/{name}", get(datasets::one))
         .route("/api/v1/datasets/{lab}/{name}/doi", post(dois::request))

@@ -8,13 +8,17 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use std::collections::BTreeMap;
-use tarn_catalog::{Harvested, LabDefaults, Place};
+use tarn_catalog::{Catalog, Harvested, LabDefaults, Place};
 use tarn_schemas::Tier;
 use tarn_schemas::export::Format;
-use tarn_schemas::export::oai_pmh::{Answer, FORMATS, Item, Problem, Repository, document};
+use tarn_schemas::export::oai_pmh::{
+    Answer, FORMATS, Item, Problem, Repository, document, subject_of_set, subject_set,
+};
 
 /// Records of a page, and headers.
 const PAGE: usize = 200;
+/// Subjects of a page of sets.
+const SETS: usize = 1000;
 
 /// Answers every verb of OAI-PMH, by GET or by POST. What is wrong with a request is said in the
 /// document, as the protocol has it.
@@ -69,7 +73,7 @@ struct Wanted {
 enum Request {
     Identify,
     Formats { identifier: Option<String> },
-    Sets,
+    Sets { after: Option<String> },
     Record { identifier: String, format: String },
     List { wanted: Wanted, whole: bool },
 }
@@ -89,9 +93,12 @@ impl Request {
             "ListMetadataFormats" => {
                 Self::Formats { identifier: given.remove("identifier").map(str::to_owned) }
             }
-            // There is one page of sets, so no token is one of theirs.
-            "ListSets" if given.contains_key("resumptionToken") => return Err(no_token()),
-            "ListSets" => Self::Sets,
+            "ListSets" => {
+                let token = given.remove("resumptionToken");
+                let after =
+                    token.map(|set| subject_of_set(set).ok_or_else(no_token)).transpose()?;
+                Self::Sets { after }
+            }
             "GetRecord" => {
                 let mut need = |key: &str| {
                     let value = given.remove(key).map(str::to_owned);
@@ -132,7 +139,7 @@ impl Request {
                     None => unknown(&identifier),
                 }
             }
-            Self::Sets => Answer::Sets(sets(catalog.lab().as_str())),
+            Self::Sets { after } => sets(catalog, after.as_deref()).await?,
             Self::Record { identifier, format } => {
                 let found = catalog.harvest_one(&identifier).await?;
                 match (found, format_of(&format)) {
@@ -243,20 +250,38 @@ impl Wanted {
 const TIERS: [Tier; 5] =
     [Tier::Public, Tier::Registered, Tier::Controlled, Tier::Restricted, Tier::AggregatesOnly];
 
-/// The sets: the lab, and its tiers.
-fn sets(lab: &str) -> Vec<(String, String)> {
+/// The sets: the lab, its tiers, and the subjects of records that everyone may see, a page at a time. The
+/// token is the last set of a page.
+async fn sets(catalog: &Catalog, after: Option<&str>) -> Result<Answer, Failure> {
+    let mut sets = if after.is_none() { fixed_sets(catalog.lab().as_str()) } else { Vec::new() };
+    let mut subjects = catalog.subjects(after, SETS.saturating_add(1)).await?;
+    let more = subjects.len() > SETS;
+    subjects.truncate(SETS);
+    sets.extend(subjects.into_iter().map(|term| (subject_set(&term), term)));
+    let last = sets.last().filter(|_| more).map(|(set, _)| set.clone());
+    if sets.is_empty() {
+        let words = "there is no set behind this one any more: begin anew".to_owned();
+        return Ok(Answer::Problem(Problem::BadResumptionToken, words));
+    }
+    let token = last.or_else(|| after.is_some().then(String::new));
+    Ok(Answer::Sets(sets, token))
+}
+
+/// Sets that are there whatever is registered.
+fn fixed_sets(lab: &str) -> Vec<(String, String)> {
     let tiers =
         TIERS.iter().map(|tier| (format!("tier:{tier}"), format!("Data of the tier {tier}")));
     let lab = [(format!("lab:{lab}"), format!("Datasets of {lab}"))];
-    let parents =
-        [("lab".to_owned(), "By lab".to_owned()), ("tier".to_owned(), "By tier".to_owned())];
+    let parents = [("lab", "By lab"), ("tier", "By tier"), ("subject", "By subject and keyword")];
+    let parents = parents.map(|(set, name)| (set.to_owned(), name.to_owned()));
     parents.into_iter().chain(lab).chain(tiers).collect()
 }
 
 fn item(door: &Door, defaults: &LabDefaults, found: Harvested) -> Item {
     let datestamp = found.at.get(..19).map_or_else(String::new, |second| format!("{second}Z"));
     let source = found.dataset.map(|dataset| {
-        let sets = vec![format!("lab:{}", dataset.lab), format!("tier:{}", dataset.tier)];
+        let mut sets = vec![format!("lab:{}", dataset.lab), format!("tier:{}", dataset.tier)];
+        sets.extend(dataset.record.subject_terms().into_iter().map(subject_set));
         (dataset.source(defaults, &door.base), sets)
     });
     Item { identifier: found.ark, datestamp, source }

@@ -2,8 +2,8 @@
 
 use super::problem::PROBLEM;
 use super::{
-    access, audit, data, datasets, dois, drafts, exports, health, login, oai, problem, search, sql,
-    visas,
+    access, audit, data, datasets, dois, drafts, exports, health, login, oai, problem, search,
+    searches, sql, visas,
 };
 use axum::Json;
 use utoipa::openapi::response::ResponseBuilder;
@@ -20,6 +20,11 @@ use utoipa::{Modify, OpenApi};
     paths(
         sql::run,
         search::run,
+        searches::list,
+        searches::one,
+        searches::save,
+        searches::forget,
+        searches::run,
         datasets::list,
         datasets::one,
         datasets::versions,

@@ -2,13 +2,13 @@
 
 use super::Door;
 use super::auth::Caller;
-use super::problem::Refusal;
+use super::problem::{Problem, Refusal};
 use crate::failure::Failure;
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use tarn_catalog::SearchRequest;
+use tarn_catalog::{SearchAnswer, SearchRequest};
 use tarn_query::federation;
-use tarn_schemas::ErrorCode;
+use tarn_schemas::{ErrorCode, SiteReport};
 
 /// Most hits of one answer.
 const MOST: usize = 1000;
@@ -18,35 +18,51 @@ const MOST: usize = 1000;
 #[utoipa::path(get, path = "/api/v1/search",
     params(
         ("q" = Option<String>, Query, description = "Words"),
-        ("limit" = Option<usize>, Query, description = "Most hits, 1 to 1000"),
+        ("limit" = Option<usize>, Query, description = "Most hits, 1 to 1000; 20 without"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
         ("facet" = Option<Vec<String>>, Query, description = "Keys to count values of"),
-        ("standard_name" = Option<String>, Query, description = "Filter; so are lab, tier, keyword, variable, units, format, creator and license"),
+        ("standard_name" = Option<String>, Query, description = "Filter; so are lab, tier, keyword, subject, element, variable, units, format, creator, license and identifier, with an exact value"),
+        ("elements" = Option<String>, Query, description = "Elements that all occur in one formula, such as Fe,O; elements_only: these and no other"),
+        ("time" = Option<String>, Query, description = "FIRST/LAST that the data share a part of; within_time: that they lie inside"),
+        ("bbox" = Option<String>, Query, description = "west,south,east,north that the data share a part of; within_bbox: that they lie inside"),
     ),
-    responses((status = 200, description = "Hits, total, facets, sites")))]
+    responses((status = 200, description = "Hits, total, facets, sites"),
+        (status = 400, description = "An unknown key, or a value that cannot be read", body = Problem)))]
 pub(crate) async fn run(
     State(door): State<Door>,
     Caller(who): Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<serde_json::Value>, Refusal> {
+    let request = request(query.as_deref())?;
+    let (answer, sites) = federation::search(&door.engine, &who, &request).await?;
+    Ok(Json(shown(&answer, &sites)))
+}
+
+/// An answer as it is sent.
+pub(super) fn shown(answer: &SearchAnswer, sites: &[SiteReport]) -> serde_json::Value {
+    let mut json = serde_json::json!(answer);
+    json["sites"] = serde_json::json!(sites);
+    json
+}
+
+/// What the parameters of an address ask for.
+pub(super) fn request(query: Option<&str>) -> Result<SearchRequest, Refusal> {
     let mut request = SearchRequest::default();
     for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         match key.as_ref() {
             "q" => request.text = value.into_owned(),
             "limit" => {
-                request.limit = value.parse().map_err(|_| {
+                let limit = value.parse().ok().filter(|limit| *limit > 0);
+                let limit: usize = limit.ok_or_else(|| {
                     let problem = format!("limit={value:?}: write a number from 1 to {MOST}");
                     Failure::new(ErrorCode::InvalidArgument, problem)
                 })?;
+                request.limit = limit.min(MOST);
             }
             "cursor" => request.cursor = Some(value.into_owned()),
             "facet" => request.facets.push(value.into_owned()),
             _ => request.filters.push((key.into_owned(), value.into_owned())),
         }
     }
-    request.limit = request.limit.min(MOST);
-    let (answer, sites) = federation::search(&door.engine, &who, &request).await?;
-    let mut json = serde_json::json!(answer);
-    json["sites"] = serde_json::json!(sites);
-    Ok(Json(json))
+    Ok(request)
 }

@@ -8,6 +8,8 @@ mod audit;
 mod dois;
 #[path = "../drafts.rs"]
 mod drafts;
+#[path = "../formulas.rs"]
+mod formulas;
 #[path = "../hidden.rs"]
 mod hidden;
 #[path = "../identity.rs"]
@@ -18,6 +20,8 @@ mod logins;
 mod policy;
 #[path = "../registration.rs"]
 mod registration;
+#[path = "../saved.rs"]
+mod saved;
 #[path = "../search.rs"]
 mod search;
 mod server;

@@ -10,6 +10,8 @@ mod dois;
 mod drafts;
 #[path = "../durability.rs"]
 mod durability;
+#[path = "../formulas.rs"]
+mod formulas;
 #[path = "../hidden.rs"]
 mod hidden;
 #[path = "../identity.rs"]
@@ -20,6 +22,8 @@ mod logins;
 mod policy;
 #[path = "../registration.rs"]
 mod registration;
+#[path = "../saved.rs"]
+mod saved;
 #[path = "../search.rs"]
 mod search;
 #[path = "../stores.rs"]

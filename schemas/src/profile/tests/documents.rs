@@ -70,10 +70,52 @@ fn what_is_no_record_is_a_violation() {
     }
     assert!(!wrong(&json!({"name": "x", "keywords": deep})).is_empty());
     let many: Vec<Value> = (0..5000).map(|number| json!(number)).collect();
-    assert!(wrong(&json!({"name": "x", "keywords": many})).len() <= 1000);
+    let found = wrong(&json!({"name": "x", "keywords": many}));
+    assert_eq!(found.len(), 1001);
+    assert!(found[1000].1.contains("first 1000"), "{:?}", found[1000]);
     let long = "é".repeat(100_000);
     let found = wrong(&json!({"name": "x", long.clone(): long}));
     assert!(found[0].0.len() < 400 && found[0].1.len() < 400);
+}
+
+#[test]
+fn so_many_unknown_fields_take_no_time() {
+    let mut fields = serde_json::Map::new();
+    for number in 0..80_000 {
+        fields.insert(format!("descriptio{number}"), json!(number));
+    }
+    fields.insert("name".to_owned(), json!("x"));
+    fields.insert("y".repeat(1_000_000), json!(1));
+    let began = std::time::Instant::now();
+    let found = super::super::read(&Value::Object(fields)).unwrap_err();
+    // In a debug build on a busy machine; before there was a bound it took minutes there.
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(found.len(), 1001);
+    assert_eq!(found[1000].rule, "record.more");
+    assert_eq!(found[1000].found, "79001 more of these");
+}
+
+#[test]
+fn a_field_that_stands_twice_is_named() {
+    let text = "name: x\ntitle: one\ncontact: {name: a, name: b}\ntitle: two\ntitel: three\n";
+    let document: Document = serde_yaml_ng::from_str(text).unwrap();
+    let found = read_document(&document).unwrap_err();
+    let at: Vec<(&str, &str)> =
+        found.iter().map(|one| (one.pointer.as_str(), one.rule.as_str())).collect();
+    assert_eq!(at[..2], [("/contact/name", "record.twice"), ("/title", "record.twice")]);
+    assert!(at.iter().any(|(pointer, _)| *pointer == "/titel"), "{at:?}");
+    let document: Document = serde_json::from_str(r#"{"name": "x"}"#).unwrap();
+    assert!(read_document(&document).is_ok());
+}
+
+#[test]
+fn a_name_that_is_none_is_told_what_a_name_is() {
+    let long = "x".repeat(129);
+    for name in ["_x", "X", "1x", "a-b", "", long.as_str()] {
+        let found = wrong(&json!({"name": name}));
+        assert_eq!(found[0].0, "/name", "{found:?}");
+        assert!(found[0].1.contains("the first a letter, such as sea_ice_2020"), "{found:?}");
+    }
 }
 
 fn shipped(name: &str) -> Community {

@@ -65,3 +65,11 @@ fn a_claimed_standard_is_one_that_was_published_and_that_the_files_state() {
     plain.attributes = vec![("NeXus_version".to_owned(), "4.3.0".to_owned())];
     assert_eq!(lost(&[plain]), [""; 0]);
 }
+
+#[test]
+fn formulas_can_be_read() {
+    passes(|r, _| r.formulas = vec!["Fe2O3".to_owned(), "CuSO4·5H2O".to_owned()]);
+    breaks("/formulas/1", "formulas", |r, _| {
+        r.formulas = vec!["Fe2O3".to_owned(), "steel".to_owned()];
+    });
+}

@@ -30,7 +30,7 @@ fn registered_data_need_a_licence_or_a_rights_statement_and_terms() {
     passes(|r, _| {
         registered(r);
         r.license = None;
-        r.rights = Some("urn:lab:rights:1".to_owned());
+        r.rights = Some("https://lab.gov/rights/1".to_owned());
     });
     breaks("/license", "license.required", |r, _| {
         registered(r);
