@@ -1,6 +1,6 @@
 //! Why a query fails.
 
-use crate::engine::NestingError;
+use crate::engine::{NestingError, Stop};
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -56,6 +56,9 @@ pub enum QueryError {
     /// A limit was reached.
     #[error("{0}")]
     ResourceExhausted(String),
+    /// It was stopped: cancelled, too slow, too large, or not its turn.
+    #[error(transparent)]
+    Stopped(#[from] Stop),
     /// The engine fails.
     #[error("{0}")]
     Internal(String),
@@ -74,6 +77,7 @@ impl Coded for QueryError {
             Self::Store(error) => error.code(),
             Self::InvalidData(_) => ErrorCode::InvalidData,
             Self::ResourceExhausted(_) => ErrorCode::ResourceExhausted,
+            Self::Stopped(stop) => stop.code(),
             Self::Internal(_) => ErrorCode::Internal,
         }
     }
@@ -84,6 +88,9 @@ impl QueryError {
     fn again(&self) -> Self {
         if let Self::SiteUnavailable { lab, problem } = self {
             return Self::SiteUnavailable { lab: lab.clone(), problem: problem.clone() };
+        }
+        if let Self::Stopped(stop) = self {
+            return Self::Stopped(*stop);
         }
         self.saying(self.to_string())
     }
@@ -175,7 +182,8 @@ impl From<DataFusionError> for QueryError {
                 .map_or_else(|| Self::Internal("an error without a text".to_owned()), Self::from),
             DataFusionError::ArrowError(inner, _) => Self::from(*inner),
             DataFusionError::ResourcesExhausted(text) => Self::ResourceExhausted(format!(
-                "the query needs more memory than the engine may use: {text}"
+                "the query needs more memory than it may have: narrow it with WHERE, name fewer columns, \
+                 aggregate before joining, or ask the operator to raise memory_mib: {text}"
             )),
             DataFusionError::SQL(inner, _) => {
                 Self::Invalid(format!("the SQL is not understood: {inner}"))
@@ -184,7 +192,8 @@ impl From<DataFusionError> for QueryError {
                 if text.contains("was not provided a value") =>
             {
                 Self::Invalid(
-                    "parameters (?, $1) are not supported yet; write the values into the SQL"
+                    "this statement has parameters (?, $1) without values; prepare it over Flight SQL \
+                     and bind them, or write the values into the SQL"
                         .to_owned(),
                 )
             }

@@ -9,5 +9,8 @@ pub mod functions;
 pub mod provider;
 pub mod stream;
 
-pub use engine::{Answer, Engine, EngineConfig, STACK_BYTES, Session, SessionOptions, Sites};
+pub use engine::{
+    Answer, Bounds, Described, Engine, EngineConfig, Limits, Prepared, Progress, Query,
+    STACK_BYTES, Session, SessionOptions, Sites, State, Stop,
+};
 pub use error::QueryError;

@@ -9,9 +9,6 @@ use tarn_connectors::{Location, Stores};
 use tarn_query::{Engine, EngineConfig};
 use tarn_schemas::ErrorCode;
 
-/// Memory for queries without a home.
-const MEMORY_WITHOUT_HOME: usize = 4 << 30;
-
 /// An open home.
 #[derive(Debug)]
 pub(crate) struct Home {
@@ -118,7 +115,8 @@ impl Home {
 
     /// The engine of this home.
     pub(crate) fn engine(&self) -> Result<Engine, Failure> {
-        Ok(Engine::new(Some(self.catalog.clone()), self.stores.clone(), self.config.engine())?)
+        let config = self.config.engine(&self.folder);
+        Ok(Engine::new(Some(self.catalog.clone()), self.stores.clone(), config)?)
     }
 }
 
@@ -133,8 +131,6 @@ pub(crate) async fn engine_or_files(said: Option<&Path>) -> Result<Engine, Failu
     if is_home(&folder) {
         return Home::open(Some(&folder)).await?.engine();
     }
-    let config =
-        EngineConfig { memory_bytes: MEMORY_WITHOUT_HOME, partitions: 0, peer_seconds: 30 };
     let stores = Stores::default().with_fallback(fallback());
-    Ok(Engine::new(None, stores, config)?)
+    Ok(Engine::new(None, stores, EngineConfig::default())?)
 }

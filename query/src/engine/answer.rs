@@ -1,8 +1,8 @@
 //! A planned statement, its running answer, and which labs took part.
 
-use crate::engine::Veil;
+use crate::engine::guards::{Awaited, Query, Slot};
 use crate::engine::output::{conform, schema_of};
-use crate::engine::workers::Workers;
+use crate::engine::{Engine, Veil};
 use crate::error::QueryError;
 use crate::provider::{DeltaScanExec, GridAggregateExec, GridScanExec};
 use arrow::array::RecordBatch;
@@ -11,7 +11,8 @@ use chrono::{SecondsFormat, Utc};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use futures::{Stream, StreamExt};
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -46,6 +47,8 @@ pub struct Answer {
     pub stream: SendableRecordBatchStream,
     /// Which labs took part.
     pub sites: Sites,
+    /// The query itself: its id, how far it is, and how to stop it.
+    pub query: Option<Query>,
 }
 
 impl std::fmt::Debug for Answer {
@@ -69,14 +72,18 @@ impl Answer {
 #[derive(Debug)]
 pub struct Prepared {
     plan: Arc<dyn ExecutionPlan>,
+    /// What runs after it, with other values of its parameters.
+    more: Vec<Arc<dyn ExecutionPlan>>,
     schema: SchemaRef,
     task: Arc<TaskContext>,
     sites: Sites,
     /// The own lab, if its tables are read.
     lab: Option<LabName>,
     veil: Veil,
-    /// Where it runs; without, with whoever asks.
-    workers: Option<Arc<Workers>>,
+    /// Where it runs, and as which query; without, with whoever asks.
+    runs: Option<(Engine, Awaited)>,
+    /// Its place among the queries that run.
+    slot: Option<Slot>,
 }
 
 impl Prepared {
@@ -89,7 +96,8 @@ impl Prepared {
         lab: Option<LabName>,
     ) -> Self {
         let schema = schema_of(logical, &plan.schema());
-        Self { plan, schema, task, sites, lab, veil: Veil::default(), workers: None }
+        let (veil, more) = (Veil::default(), Vec::new());
+        Self { plan, more, schema, task, sites, lab, veil, runs: None, slot: None }
     }
 
     /// With a veil before what its errors say.
@@ -98,10 +106,32 @@ impl Prepared {
         self
     }
 
-    /// To run on these threads.
-    pub(super) fn on(mut self, workers: &Arc<Workers>) -> Self {
-        self.workers = Some(Arc::clone(workers));
+    /// To run on the threads of an engine, as this query.
+    pub(super) fn on(mut self, engine: &Engine, query: &Query) -> Self {
+        self.runs = Some((engine.clone(), Awaited::new(query)));
         self
+    }
+
+    /// To be followed by the rows of these plans.
+    pub(super) fn then(mut self, more: Vec<Arc<dyn ExecutionPlan>>) -> Self {
+        self.more = more;
+        self
+    }
+
+    /// To start without waiting for another turn; `None` gives the place back.
+    pub(crate) fn holding(mut self, slot: Option<Slot>) -> Self {
+        self.slot = slot;
+        self
+    }
+
+    /// The query that it runs as.
+    pub fn query(&self) -> Option<&Query> {
+        self.runs.as_ref().and_then(|(_, awaited)| awaited.query())
+    }
+
+    /// Gives the plan up and keeps the query, to be planned again.
+    pub(crate) fn again(self) -> Option<Query> {
+        self.runs.and_then(|(_, awaited)| awaited.over())
     }
 
     /// Schema of the answer: that of the logical plan, with views and encodings expanded
@@ -110,42 +140,61 @@ impl Prepared {
         Arc::clone(&self.schema)
     }
 
-    /// Starts it.
+    /// Starts it, when it is its turn.
     pub async fn start(mut self) -> Result<Answer, QueryError> {
-        let Some(workers) = self.workers.take() else { return self.begin() };
+        let Some((engine, awaited)) = self.runs.take() else { return self.begin() };
+        let Some(query) = awaited.query().cloned() else { return self.begin() };
+        let slot = match self.slot.take() {
+            Some(slot) => slot,
+            None => engine.guards().turn(&query).await?,
+        };
+        query.run(self.plans());
         // Some nodes start tasks as soon as they are executed, where that is.
-        let mut answer = workers.run(async move { self.begin() }).await?;
-        answer.stream = workers.drive(answer.stream)?;
+        let begun = engine.workers().run(async move { self.begin() });
+        let mut answer = query.work(begun).await?;
+        answer.stream = engine.workers().drive(answer.stream, query, slot)?;
+        // The stream stops it from now on.
+        answer.query = awaited.over();
         Ok(answer)
+    }
+
+    fn plans(&self) -> Vec<Arc<dyn ExecutionPlan>> {
+        std::iter::once(&self.plan).chain(&self.more).cloned().collect()
     }
 
     fn begin(self) -> Result<Answer, QueryError> {
         let started = Instant::now();
         let as_of = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let inner = execute_stream(Arc::clone(&self.plan), self.task)
+        let plans = self.plans();
+        let first = execute_stream(self.plan, Arc::clone(&self.task))
             .map_err(|error| self.veil.error(error.into()))?;
+        let task = self.task;
+        // Each begins when the one before it has ended.
+        let rest = stream::iter(self.more)
+            .map(move |plan| execute_stream(plan, Arc::clone(&task)))
+            .try_flatten();
         let stream = Box::pin(AnswerStream {
-            inner,
+            inner: first.chain(rest).boxed(),
             schema: Arc::clone(&self.schema),
-            own: self.lab.map(|lab| Own { lab, plan: self.plan, started, as_of }),
+            own: self.lab.map(|lab| Own { lab, plans, started, as_of }),
             sites: self.sites.clone(),
             veil: self.veil,
         });
-        Ok(Answer { schema: self.schema, stream, sites: self.sites })
+        Ok(Answer { schema: self.schema, stream, sites: self.sites, query: None })
     }
 }
 
 /// What the report of the own lab is made of.
 struct Own {
     lab: LabName,
-    plan: Arc<dyn ExecutionPlan>,
+    plans: Vec<Arc<dyn ExecutionPlan>>,
     started: Instant,
     as_of: String,
 }
 
 impl Own {
     fn report(self) -> SiteReport {
-        let (rows, bytes) = given(&self.plan);
+        let (rows, bytes) = sum(self.plans.iter().map(given));
         SiteReport {
             lab: self.lab,
             status: SiteStatus::Ok,
@@ -159,7 +208,7 @@ impl Own {
 }
 
 /// Rows and Arrow bytes that the scans of own tables gave.
-fn given(plan: &Arc<dyn ExecutionPlan>) -> (u64, u64) {
+pub(super) fn given(plan: &Arc<dyn ExecutionPlan>) -> (u64, u64) {
     let count = |value: Option<usize>| value.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
     if plan.downcast_ref::<GridScanExec>().is_some()
         || plan.downcast_ref::<GridAggregateExec>().is_some()
@@ -170,14 +219,19 @@ fn given(plan: &Arc<dyn ExecutionPlan>) -> (u64, u64) {
             (count(metrics.output_rows()), count(bytes))
         });
     }
-    plan.children().into_iter().map(given).fold((0, 0), |(rows, bytes), (more, larger)| {
+    sum(plan.children().into_iter().map(given))
+}
+
+/// Rows and bytes of several.
+pub(super) fn sum(parts: impl Iterator<Item = (u64, u64)>) -> (u64, u64) {
+    parts.fold((0, 0), |(rows, bytes), (more, larger)| {
         (rows.saturating_add(more), bytes.saturating_add(larger))
     })
 }
 
 /// Batches with the promised schema; at the end the own lab reports.
 struct AnswerStream {
-    inner: SendableRecordBatchStream,
+    inner: BoxStream<'static, Result<RecordBatch, DataFusionError>>,
     schema: SchemaRef,
     own: Option<Own>,
     sites: Sites,

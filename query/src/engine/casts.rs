@@ -6,9 +6,7 @@
 //! gives it a name of its own; then the cast is put in its place again, and the name stays.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{
-    Transformed, TransformedResult, TreeNode, TreeNodeRecursion,
-};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;

@@ -1,7 +1,7 @@
 //! EXPLAIN for people who are not the owner: the plan without paths, URLs and settings.
 
 use crate::engine::answer::{Prepared, Sites};
-use crate::engine::guard::GuardedExec;
+use crate::engine::obligations::GuardedExec;
 use crate::error::QueryError;
 use crate::provider::{DeltaScanExec, GridAggregateExec, GridScanExec};
 use arrow::array::{RecordBatch, StringArray};

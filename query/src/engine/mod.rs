@@ -7,10 +7,12 @@ mod conjuncts;
 mod constants;
 mod expansion;
 mod explain;
-mod guard;
+mod guards;
 mod names;
 pub(crate) mod nesting;
+mod obligations;
 mod output;
+mod parameters;
 mod planner;
 mod rewrite;
 mod session;
@@ -18,11 +20,11 @@ mod statement;
 mod times;
 mod veil;
 mod workers;
-mod yields;
 
 pub use answer::{Answer, Prepared, Sites};
+pub use guards::{Bounds, Limits, Progress, Query, State, Stop};
 pub use nesting::NestingError;
-pub use session::{Session, SessionOptions};
+pub use session::{Described, Session, SessionOptions};
 pub use workers::STACK_BYTES;
 
 pub(crate) use statement::Call;
@@ -33,16 +35,18 @@ use crate::functions;
 use crate::provider::{AggregateBelowBroadcast, Opener};
 use constants::NoFalseConstants;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
+use guards::{Guards, StoppableJoins};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tarn_catalog::Catalog;
 use tarn_connectors::Stores;
 use tarn_schemas::Principal;
+use uuid::Uuid;
 use workers::Workers;
-use yields::YieldingJoins;
 
 /// Users of memory that the text of an exhausted pool names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
@@ -56,6 +60,22 @@ pub struct EngineConfig {
     pub partitions: usize,
     /// Seconds to wait for a peer's first answer.
     pub peer_seconds: u64,
+    /// What queries and people may use of it.
+    pub limits: Limits,
+    /// Folder for what does not fit into memory; without, the system's temporary folder.
+    pub spill: Option<PathBuf>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 4 << 30,
+            partitions: 0,
+            peer_seconds: 30,
+            limits: Limits::default(),
+            spill: None,
+        }
+    }
 }
 
 /// The engine of one node. Cheap to clone.
@@ -70,7 +90,7 @@ pub struct Engine {
 /// What all sessions of an engine share.
 #[derive(Debug)]
 struct Shared {
-    memory: Arc<dyn MemoryPool>,
+    guards: Guards,
     /// Functions and settings; sessions add names and stores of their own.
     template: Arc<SessionState>,
     opener: Opener,
@@ -104,13 +124,15 @@ impl Engine {
         options.execution.skip_physical_aggregate_schema_check = true;
         let mut template = SessionStateBuilder::new()
             .with_config(settings)
-            .with_runtime_env(runtime(&memory)?)
+            .with_runtime_env(
+                RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&memory)).build_arc()?,
+            )
             .with_default_features()
             .with_optimizer_rules(conjuncts::rules())
             .with_physical_optimizer_rules(AggregateBelowBroadcast::rules(vec![Arc::new(
                 NoFalseConstants,
             )]))
-            .with_physical_optimizer_rule(Arc::new(YieldingJoins))
+            .with_physical_optimizer_rule(Arc::new(StoppableJoins))
             .build();
         let bounded = functions::bounded(|name| template.scalar_functions().get(name).cloned());
         for function in functions::scalar_functions().into_iter().chain(bounded) {
@@ -125,7 +147,9 @@ impl Engine {
         let template = Arc::new(template);
         let index = catalog.as_ref().map(|catalog| catalog.chunk_index().clone());
         let opener = Opener::new(stores.clone(), Arc::clone(&template), index);
-        let shared = Arc::new(Shared { memory, template, opener, workers: Arc::default() });
+        let (limits, spill) = (config.limits.clone(), config.spill.as_deref());
+        let guards = Guards::new(limits, config.memory_bytes, memory, spill)?;
+        let shared = Arc::new(Shared { guards, template, opener, workers: Arc::default() });
         Ok(Self { catalog, stores, config, shared })
     }
 
@@ -154,6 +178,22 @@ impl Engine {
         &self.shared.workers
     }
 
+    /// What keeps queries from harming one another.
+    fn guards(&self) -> &Guards {
+        &self.shared.guards
+    }
+
+    /// The query of this id, if `who` asked it: while it runs, and for some minutes after. What others
+    /// asked is as if it did not exist.
+    pub fn query(&self, who: &Principal, id: Uuid) -> Option<Query> {
+        self.guards().find(who, id)
+    }
+
+    /// How many queries wait, are planned or run.
+    pub fn active_queries(&self) -> usize {
+        self.guards().active()
+    }
+
     /// Opens tables of the catalog and keeps them open.
     pub(crate) fn opener(&self) -> &Opener {
         &self.shared.opener
@@ -169,13 +209,4 @@ impl Engine {
     ) -> Result<Session, QueryError> {
         Session::new(self.clone(), who, options)
     }
-}
-
-/// A runtime with the engine's memory and with stores and caches of its own.
-///
-/// DataFusion registers object stores by host alone and keys Parquet footers by path alone
-/// (query-engine note, section 3), so sharing them between statements could serve one table with
-/// the credentials or the footer of another.
-fn runtime(memory: &Arc<dyn MemoryPool>) -> Result<Arc<RuntimeEnv>, QueryError> {
-    Ok(RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(memory)).build_arc()?)
 }

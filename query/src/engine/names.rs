@@ -1,7 +1,7 @@
 //! From the names in a statement to open tables, under the policy of the own lab.
 
 use crate::engine::catalogs::OwnLab;
-use crate::engine::{Engine, Veil, guard};
+use crate::engine::{Engine, Veil, obligations};
 use crate::error::QueryError;
 use crate::provider::{ListedTable, schema_of};
 use datafusion::catalog::CatalogProvider;
@@ -114,7 +114,7 @@ impl<'a> Names<'a> {
                     open
                 } else {
                     let state = self.engine.template();
-                    guard::guarded(self.catalog, state, (&dataset, &entry), open, owed)?
+                    obligations::guarded(self.catalog, state, (&dataset, &entry), open, owed)?
                 }
             }
         };

@@ -2,17 +2,20 @@
 
 use crate::engine::answer::{Answer, Prepared, Sites};
 use crate::engine::catalogs::{Catalogs, OwnLab, ResolvingLab};
+use crate::engine::guards::{Awaited, Bounds, Query, Slot, patient};
 use crate::engine::names::{self, NO_DATASET, Names, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
-use crate::engine::{Engine, Veil, casts, explain, guard, rewrite, runtime, times};
+use crate::engine::{
+    Engine, Veil, casts, explain, obligations, output, parameters, rewrite, times,
+};
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
 use crate::functions::{FileFunction, FileTables, unknown_table_function};
 use crate::provider::{blocking, schema_of};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::CatalogProvider;
-use datafusion::common::{DataFusionError, TableReference};
+use datafusion::common::{DataFusionError, ScalarValue, TableReference};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -22,6 +25,7 @@ use datafusion::prelude::SessionContext;
 use std::fmt;
 use std::sync::Arc;
 use tarn_schemas::{LabName, PartialMode, Principal, SiteReport, SiteStatus, TableRef};
+use uuid::Uuid;
 
 /// The catalog of a session without a home. No lab can have this name.
 const NO_LAB: &str = "*";
@@ -34,6 +38,23 @@ pub struct SessionOptions {
     /// Whether `read_netcdf(…)` and its like may open paths and URLs. Only for people at the
     /// machine itself (the owner of a home, or no home at all); never over the network.
     pub files: bool,
+    /// Bounds of each statement, within those of the node.
+    pub bounds: Bounds,
+}
+
+/// What a statement takes and gives, before anything is bound or run.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// Columns of its answer.
+    pub schema: SchemaRef,
+    /// Its parameters in order, named `$1`, `$2`, …; of type `Null` where any type will do.
+    pub parameters: SchemaRef,
+}
+
+/// A statement that is planned and not optimized.
+struct Logical {
+    planning: Planning,
+    plan: LogicalPlan,
 }
 
 /// A session of one principal. Cheap to clone; every statement sees the catalog as it is then.
@@ -71,7 +92,7 @@ impl Session {
     ) -> Result<Self, QueryError> {
         let veil = Veil::of(&who);
         let own = ResolvingLab::new(engine.clone(), who.clone(), veil.clone());
-        let state = state(&engine, Arc::new(own), None, FileTables::default())?;
+        let state = state(&engine, Err(&who), Arc::new(own), None, FileTables::default())?;
         Ok(Self { engine, who, options, context: SessionContext::new_with_state(state), veil })
     }
 
@@ -99,17 +120,98 @@ impl Session {
     /// Where a partial answer is allowed and a table belongs to a lab that is away before it ever
     /// said what its tables are like, the answer has no columns, no rows and the report of that lab.
     pub async fn plan(&self, sql: &str) -> Result<Prepared, QueryError> {
-        match Box::pin(self.plan_whole(sql)).await.map_err(|error| self.veil.error(error)) {
-            Err(QueryError::SiteUnavailable { lab, problem })
-                if self.options.partial == PartialMode::Allow =>
-            {
-                self.plan_nothing(&lab, problem)
+        let planned = self.plan_as(&self.begin(), sql, &[]).await?;
+        Ok(planned.holding(None))
+    }
+
+    /// A new query, to be planned and run by what takes one.
+    pub fn begin(&self) -> Query {
+        loop {
+            // Of random ids none comes twice.
+            if let Some(query) = self.begin_as(Uuid::new_v4()) {
+                return query;
             }
-            planned => planned,
         }
     }
 
-    fn plan_nothing(&self, lab: &str, problem: String) -> Result<Prepared, QueryError> {
+    /// A new query with an id that the caller chose; `None` if that names another query of theirs.
+    pub fn begin_as(&self, id: Uuid) -> Option<Query> {
+        self.engine.guards().begin(&self.who, self.options.bounds, id)
+    }
+
+    /// Plans a statement with values for its parameters: a row of them for each time that it is to run,
+    /// none at all where it has none. It starts in the same turn.
+    ///
+    /// # Errors
+    /// As [`Session::plan`], and where values do not fit the parameters.
+    pub async fn plan_as(
+        &self,
+        query: &Query,
+        sql: &str,
+        rows: &[Vec<ScalarValue>],
+    ) -> Result<Prepared, QueryError> {
+        let awaited = Awaited::new(query);
+        let (planned, slot) =
+            self.in_turn(query, Box::pin(self.plan_whole(query, sql, rows))).await;
+        match planned {
+            Err(QueryError::SiteUnavailable { lab, problem })
+                if self.options.partial == PartialMode::Allow =>
+            {
+                self.plan_nothing(query, &lab, problem)
+            }
+            planned => planned,
+        }
+        .map(|planned| {
+            awaited.over();
+            planned.holding(slot)
+        })
+    }
+
+    /// What a statement takes and gives.
+    ///
+    /// # Errors
+    /// As [`Session::plan`].
+    pub async fn describe(&self, sql: &str) -> Result<Described, QueryError> {
+        let query = self.begin();
+        let _awaited = Awaited::new(&query);
+        let work = async {
+            let logical = Box::pin(self.plan_logical(&query, sql)).await?;
+            let parameters = parameters::schema(&logical.plan)?;
+            if parameters.fields().is_empty() {
+                let (session, query) = (self.clone(), query.clone());
+                let work = async move { session.finish(&query, logical, &[]).await };
+                let schema = self.engine.workers().run(work).await?.schema();
+                return Ok(Described { schema, parameters });
+            }
+            let schema = logical.plan.schema().as_arrow();
+            Ok(Described { schema: output::schema_of(schema, schema), parameters })
+        };
+        let (described, _) = self.in_turn(&query, work).await;
+        described.inspect(|_| query.done())
+    }
+
+    /// Plans in the query's turn; the place is given along.
+    async fn in_turn<T>(
+        &self,
+        query: &Query,
+        work: impl Future<Output = Result<T, QueryError>>,
+    ) -> (Result<T, QueryError>, Option<Slot>) {
+        let slot = match self.engine.guards().turn(query).await {
+            Ok(slot) => slot,
+            Err(error) => return (Err(error), None),
+        };
+        query.plan();
+        let planned = query.work(work).await.map_err(|error| self.veil.error(error));
+        query.planned();
+        (planned, Some(slot))
+    }
+
+    fn plan_nothing(
+        &self,
+        query: &Query,
+        lab: &str,
+        problem: String,
+    ) -> Result<Prepared, QueryError> {
         let lab = LabName::new(lab).map_err(|error| QueryError::Internal(error.to_string()))?;
         let sites = Sites::default();
         sites.put(SiteReport {
@@ -123,10 +225,23 @@ impl Session {
         });
         let nothing = Arc::new(EmptyExec::new(Arc::new(Schema::empty())));
         let task = self.context.state().task_ctx();
-        Ok(Prepared::new(nothing, &Schema::empty(), task, sites, None))
+        let nothing = Prepared::new(nothing, &Schema::empty(), task, sites, None);
+        Ok(nothing.on(&self.engine, query))
     }
 
-    async fn plan_whole(&self, sql: &str) -> Result<Prepared, QueryError> {
+    async fn plan_whole(
+        &self,
+        query: &Query,
+        sql: &str,
+        rows: &[Vec<ScalarValue>],
+    ) -> Result<Prepared, QueryError> {
+        let logical = self.plan_logical(query, sql).await?;
+        let (session, query, rows) = (self.clone(), query.clone(), rows.to_vec());
+        let work = async move { session.finish(&query, logical, &rows).await };
+        self.engine.workers().run(work).await
+    }
+
+    async fn plan_logical(&self, query: &Query, sql: &str) -> Result<Logical, QueryError> {
         let text = sql.to_owned();
         let parsed = self.engine.workers().run(async move { parse(&text) }).await?;
         let owner = self.who == Principal::Owner;
@@ -150,13 +265,12 @@ impl Session {
             .filter(|reference| !called(reference))
             .collect();
         let used = if parsed.kind == Kind::Listing { Use::Describe } else { Use::Read };
-        let planning = self.planning(&references, used, files).await?;
+        let planning = self.planning(query, &references, used, files).await?;
         let unknown = parsed
             .calls
             .iter()
             .find(|call| !planning.state.table_functions().contains_key(&call.function))
             .map(|call| unknown_table_function(&call.function));
-        let session = self.clone();
         let statement = parsed.statement;
         let work = async move {
             let planned = planning.state.statement_to_plan(statement.clone()).await;
@@ -178,14 +292,14 @@ impl Session {
                 }
                 (Ok(plan), _) => plan,
             };
-            session.finish(planning, plan).await
+            Ok(Logical { planning, plan })
         };
         self.engine.workers().run(work).await
     }
 
     /// Plans and starts a read-only statement.
     pub async fn sql(&self, sql: &str) -> Result<Answer, QueryError> {
-        self.plan(sql).await?.start().await
+        self.plan_as(&self.begin(), sql, &[]).await?.start().await
     }
 
     /// A context for plans that do not come as SQL, such as fragments from peers. Every table of
@@ -200,37 +314,73 @@ impl Session {
     /// # Errors
     /// [`QueryError::Invalid`] for a plan that would change something.
     pub async fn prepare(&self, plan: LogicalPlan) -> Result<Prepared, QueryError> {
-        let planning = Planning { state: self.context.state(), sites: Sites::default(), lab: None };
-        let session = self.clone();
-        let work = async move { session.finish(planning, plan).await };
-        self.engine.workers().run(work).await.map_err(|error| self.veil.error(error))
+        let query = self.begin();
+        let builder = SessionStateBuilder::new_from_existing(self.context.state());
+        let state = guarded(&self.engine, &query, builder)?;
+        let planning = Planning { state, sites: Sites::default(), lab: None };
+        let (session, own) = (self.clone(), query.clone());
+        let work = async move { session.finish(&own, Logical { planning, plan }, &[]).await };
+        let (prepared, slot) = self.in_turn(&query, self.engine.workers().run(work)).await;
+        Ok(prepared?.holding(slot))
     }
 
-    async fn finish(&self, planning: Planning, plan: LogicalPlan) -> Result<Prepared, QueryError> {
-        let Planning { state, sites, lab } = planning;
+    /// Checks, optimizes and plans a statement with each row of values, or once without any.
+    async fn finish(
+        &self,
+        query: &Query,
+        logical: Logical,
+        rows: &[Vec<ScalarValue>],
+    ) -> Result<Prepared, QueryError> {
+        let Logical { planning: Planning { state, sites, lab }, plan } = logical;
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
             .with_allow_statements(false)
             .verify_plan(&plan)?;
-        let plan = guard::protect(plan, &state)?;
-        times::check(&plan)?;
-        let plan = rewrite::rewrite(plan)?;
-        if let LogicalPlan::Explain(explain) = &plan
-            && self.who != Principal::Owner
-        {
-            let inner = explain.plan.as_ref().clone();
-            let (state, inner) = optimize(state, inner).await?;
-            let physical = physical(&state, &inner).await?;
-            let answer = explain::answer(explain, &inner, &physical, state.task_ctx())?;
-            return Ok(answer.on(self.engine.workers()));
+        if rows.len() > parameters::MOST_ROWS {
+            return Err(QueryError::Invalid(format!(
+                "{} rows of values were bound, and a statement runs with {} at most; join VALUES instead",
+                rows.len(),
+                parameters::MOST_ROWS
+            )));
         }
-        let (state, plan) = optimize(state, plan).await?;
-        let physical = physical(&state, &plan).await?;
-        let (schema, task) = (plan.schema().as_arrow(), state.task_ctx());
-        Ok(Prepared::new(physical, schema, task, sites, lab)
-            .behind(self.veil.clone())
-            .on(self.engine.workers()))
+        let (mut state, mut first, mut more) = (state, None, Vec::new());
+        let once = [Vec::new()];
+        for values in if rows.is_empty() { &once } else { rows } {
+            let plan = parameters::bind(plan.clone(), values)?;
+            let plan = obligations::protect(plan, &state)?;
+            times::check(&plan)?;
+            let plan = rewrite::rewrite(plan)?;
+            if let LogicalPlan::Explain(explain) = &plan
+                && self.who != Principal::Owner
+            {
+                let inner = explain.plan.as_ref().clone();
+                let (state, inner) = optimize(state, inner).await?;
+                let physical = physical(&state, &inner).await?;
+                let answer = explain::answer(explain, &inner, &physical, state.task_ctx())?;
+                return Ok(answer.on(&self.engine, query));
+            }
+            let (kept, plan) = optimize(state, plan).await?;
+            state = kept;
+            let physical = physical(&state, &plan).await?;
+            let (schema, task) = (plan.schema().as_arrow(), state.task_ctx());
+            let Some(first) = &first else {
+                let planned = Prepared::new(physical, schema, task, sites.clone(), lab.clone());
+                first = Some(planned);
+                continue;
+            };
+            if Prepared::schema(first) != output::schema_of(schema, &physical.schema()) {
+                return Err(QueryError::Invalid(
+                    "rows of values with different types give answers of different types; cast the \
+                     parameters, as in CAST($1 AS BIGINT)"
+                        .to_owned(),
+                ));
+            }
+            more.push(physical);
+        }
+        first
+            .map(|planned| planned.then(more).behind(self.veil.clone()).on(&self.engine, query))
+            .ok_or_else(|| QueryError::Internal("nothing was planned".to_owned()))
     }
 
     /// All tables the session sees, with their Arrow schemas: own lab and peers.
@@ -278,6 +428,7 @@ impl Session {
 
     async fn planning(
         &self,
+        query: &Query,
         references: &[TableReference],
         used: Use,
         files: FileTables,
@@ -309,14 +460,15 @@ impl Session {
             Names::new(&self.engine, catalog, &self.who, peers, &self.veil).list(&mut own).await?;
         }
         let lab = self.lab().filter(|_| used == Use::Read && !own.reads_nothing()).cloned();
-        let state = state(&self.engine, Arc::new(own), attachment, files)?;
+        let state = state(&self.engine, Ok(query), Arc::new(own), attachment, files)?;
         Ok(Planning { state, sites, lab })
     }
 }
 
-/// A state of its own for one statement.
+/// A state of its own for one statement, or for what a principal does beside statements.
 fn state(
     engine: &Engine,
+    query: Result<&Query, &Principal>,
     own: Arc<dyn CatalogProvider>,
     attachment: Option<Attachment>,
     files: FileTables,
@@ -328,8 +480,7 @@ fn state(
     let mut labs: Vec<(String, Arc<dyn CatalogProvider>)> = vec![(default.to_owned(), own)];
     let mut builder = SessionStateBuilder::new_from_existing(shared.template.as_ref().clone())
         .with_session_id(uuid::Uuid::now_v7().to_string())
-        .with_config(config)
-        .with_runtime_env(runtime(&shared.memory)?);
+        .with_config(config);
     if let Some(attachment) = attachment {
         labs.extend(attachment.catalogs.into_iter().map(|(lab, peer)| (lab.to_string(), peer)));
         for rule in attachment.rules {
@@ -338,7 +489,11 @@ fn state(
         let planner = FederatedPlanner::new(attachment.planner);
         builder = builder.with_query_planner(Arc::new(planner));
     }
-    let mut state = builder.with_catalog_list(Arc::new(Catalogs::new(labs))).build();
+    let builder = builder.with_catalog_list(Arc::new(Catalogs::new(labs)));
+    let mut state = match query {
+        Ok(query) => guarded(engine, query, builder)?,
+        Err(who) => builder.with_runtime_env(engine.guards().runtime(who)?).build(),
+    };
     // now() and its kin are the time at which the statement began.
     state.mark_start_execution();
     let files = Arc::new(files);
@@ -346,6 +501,20 @@ fn state(
         state.register_udtf(name, Arc::new(FileFunction::new(name, Arc::clone(&files))));
     }
     Ok(state)
+}
+
+/// A state whose plans are made and run as this query: with its memory, until it is stopped.
+fn guarded(
+    engine: &Engine,
+    query: &Query,
+    mut builder: SessionStateBuilder,
+) -> Result<SessionState, QueryError> {
+    let config = builder.config().take().unwrap_or_default();
+    let runtime = engine.guards().runtime(query.principal())?;
+    let builder = builder
+        .with_config(config.with_extension(Arc::new(query.clone())))
+        .with_runtime_env(runtime);
+    Ok(patient(builder, query).build())
 }
 
 /// Runs the optimizer where it may block: predicates on coordinates read the coordinates.

@@ -1,7 +1,7 @@
 //! Which statements are allowed, decided on what was parsed and never on the text.
 
 use crate::engine::expansion::Expansion;
-use crate::engine::nesting;
+use crate::engine::{nesting, parameters};
 use crate::error::QueryError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast;
@@ -51,7 +51,7 @@ pub(crate) struct Call {
 pub(crate) fn parse(sql: &str) -> Result<Parsed, QueryError> {
     nesting::check(sql)?;
     let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
-    let Some(statement) = statements.pop_front() else {
+    let Some(mut statement) = statements.pop_front() else {
         return Err(QueryError::Invalid(
             "there is no statement; write SELECT … or SHOW TABLES".to_owned(),
         ));
@@ -63,6 +63,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, QueryError> {
         )));
     }
     let kind = kind(&statement)?;
+    parameters::number(&mut statement)?;
     let mut visitor = Calls::default();
     let _ = inner(&statement).map(|inner| inner.visit(&mut visitor));
     nesting::check_tables(visitor.tables)?;

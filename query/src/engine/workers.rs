@@ -4,6 +4,7 @@
 //! connection, no health check and no metadata waiting, and no end of the process either. They have
 //! stacks for the deepest statements that [`nesting`](super::nesting) lets through.
 
+use crate::engine::guards::{Query, Slot, Stop};
 use crate::error::QueryError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -71,25 +72,57 @@ impl Workers {
         }
     }
 
-    /// The same batches, made on these threads. No batch is copied; when the receiver goes, so does the
-    /// query.
+    /// The same batches, made on these threads. No batch is copied; when the receiver goes or the query is
+    /// stopped, its work ends, and its place is another's.
     pub(super) fn drive(
         &self,
-        mut stream: SendableRecordBatchStream,
+        stream: SendableRecordBatchStream,
+        query: Query,
+        slot: Slot,
     ) -> Result<SendableRecordBatchStream, QueryError> {
         let (sender, batches) = mpsc::channel(AHEAD);
         let schema = stream.schema();
         let mut task = JoinSet::new();
-        let work = async move {
-            while let Some(batch) = stream.next().await {
-                if sender.send(batch).await.is_err() {
-                    break;
+        let work = {
+            let query = query.clone();
+            async move {
+                tokio::select! {
+                    biased;
+                    _ = query.cancelled() => {}
+                    () = send_all(stream, &query, sender) => {}
                 }
+                drop(slot);
             }
         };
         task.spawn_on(work.in_current_span(), self.handle()?);
-        Ok(Box::pin(Driven { schema, batches, task }))
+        let stopped = {
+            let query = query.clone();
+            Box::pin(async move { query.cancelled().await })
+        };
+        Ok(Box::pin(Driven { schema, batches, task, query, stopped, ended: false }))
     }
+}
+
+/// Makes batches until the last one, the first error, or until nobody takes them.
+async fn send_all(
+    mut stream: SendableRecordBatchStream,
+    query: &Query,
+    sender: mpsc::Sender<Result<RecordBatch, DataFusionError>>,
+) {
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(QueryError::from).and_then(|batch| {
+            query.count(&batch)?;
+            Ok(batch)
+        });
+        let failed = batch.is_err();
+        if let Err(error) = &batch {
+            query.fail(error);
+        }
+        if sender.send(batch.map_err(DataFusionError::from)).await.is_err() || failed {
+            return;
+        }
+    }
+    query.done();
 }
 
 /// What a task that did not end by itself tells who waited for it.
@@ -103,19 +136,60 @@ struct Driven {
     batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
     /// The query; dropped with this, it is aborted.
     task: JoinSet<()>,
+    query: Query,
+    stopped: Pin<Box<dyn Future<Output = Stop> + Send>>,
+    ended: bool,
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        // What computes without ever giving way is told so too.
+        self.query.stop(Stop::Abandoned);
+    }
+}
+
+impl Driven {
+    /// The end; an error where rows are missing.
+    fn end(
+        &mut self,
+        error: Option<QueryError>,
+    ) -> Poll<Option<Result<RecordBatch, DataFusionError>>> {
+        self.ended = true;
+        if let Some(error) = &error {
+            self.query.fail(error);
+        }
+        Poll::Ready(error.map(|error| Err(error.into())))
+    }
 }
 
 impl Stream for Driven {
     type Item = Result<RecordBatch, DataFusionError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(batch) = futures::ready!(self.batches.poll_recv(context)) {
-            return Poll::Ready(Some(batch));
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(why) = self.query.stopped() {
+            return self.end(Some(QueryError::Stopped(why)));
+        }
+        match self.batches.poll_recv(context) {
+            Poll::Ready(Some(batch)) => {
+                self.ended = batch.is_err();
+                return Poll::Ready(Some(batch));
+            }
+            Poll::Ready(None) => {}
+            Poll::Pending => {
+                let why = futures::ready!(self.stopped.as_mut().poll(context));
+                return self.end(Some(QueryError::Stopped(why)));
+            }
         }
         // The end is only an end if the query ended by itself: otherwise rows are missing.
         match futures::ready!(self.task.poll_join_next(context)) {
-            Some(Err(error)) => Poll::Ready(Some(Err(stopped(&error).into()))),
-            Some(Ok(())) | None => Poll::Ready(None),
+            Some(Err(error)) => self.end(Some(stopped(&error))),
+            Some(Ok(())) | None => {
+                let why = self.query.stopped().map(QueryError::Stopped);
+                self.end(why)
+            }
         }
     }
 }
@@ -129,10 +203,18 @@ impl RecordBatchStream for Driven {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::guards::{Bounds, Limits};
     use arrow::datatypes::Schema;
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
     use std::sync::Arc;
     use std::time::Duration;
+    use tarn_schemas::Principal;
+
+    fn query() -> Query {
+        let who = Principal::Anonymous;
+        let bounds = Limits::default().of(&who, Bounds::default());
+        Query::new(who, bounds, uuid::Uuid::new_v4())
+    }
 
     fn endless(alive: Arc<()>) -> SendableRecordBatchStream {
         let schema = Arc::new(Schema::empty());
@@ -147,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn a_query_ends_with_its_receiver() {
         let (workers, alive) = (Workers::default(), Arc::new(()));
-        let mut driven = workers.drive(endless(alive.clone())).unwrap();
+        let mut driven = workers.drive(endless(alive.clone()), query(), Slot::free()).unwrap();
         assert!(driven.next().await.unwrap().is_ok());
         assert_eq!(Arc::strong_count(&alive), 2);
         drop(driven);
@@ -157,12 +239,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_query_that_is_stopped_is_no_short_answer_and_frees_what_it_holds() {
+        let (workers, alive, query) = (Workers::default(), Arc::new(()), query());
+        let mut driven =
+            workers.drive(endless(alive.clone()), query.clone(), Slot::free()).unwrap();
+        assert!(driven.next().await.unwrap().is_ok());
+        query.stop(Stop::Cancelled);
+        // Nobody reads on, and the work ends all the same.
+        while Arc::strong_count(&alive) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let error = QueryError::from(driven.next().await.unwrap().unwrap_err());
+        assert!(matches!(error, QueryError::Stopped(Stop::Cancelled)), "{error:?}");
+        assert!(driven.next().await.is_none());
+    }
+
+    #[tokio::test]
     async fn a_query_that_panics_is_no_short_answer() {
         let workers = Workers::default();
         let schema = Arc::new(Schema::empty());
         let batches = futures::stream::poll_fn(|_| -> Poll<Option<_>> { panic!("on purpose") });
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema, batches));
-        let mut driven = workers.drive(stream).unwrap();
+        let mut driven = workers.drive(stream, query(), Slot::free()).unwrap();
         let error = driven.next().await.unwrap().unwrap_err();
         assert!(error.to_string().contains("the query stopped"), "{error}");
         assert!(driven.next().await.is_none());

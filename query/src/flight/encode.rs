@@ -107,7 +107,7 @@ pub(crate) fn single(batch: &RecordBatch) -> Result<FlightStream, Status> {
 /// A query's answer. The last message says in `app_metadata` which labs took part:
 /// `{"sites": […]}`.
 pub(crate) fn answer(answer: Answer) -> FlightStream {
-    let Answer { schema, stream, sites } = answer;
+    let Answer { schema, stream, sites, .. } = answer;
     batches(schema, stream, Some(sites))
 }
 

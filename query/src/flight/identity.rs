@@ -1,5 +1,6 @@
 //! Who calls: tokens, passwords and the secrets of peers.
 
+use super::sessions;
 use super::status::{refuse, to_status};
 use crate::engine::{Engine, SessionOptions};
 use crate::error::QueryError;
@@ -11,6 +12,7 @@ use tarn_schemas::code::ErrorCode;
 use tarn_schemas::{PartialMode, Principal};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
+use uuid::Uuid;
 
 /// Header by which a peer names the person it asks for.
 pub const VISITOR_HEADER: &str = "x-tarn-visitor";
@@ -26,6 +28,8 @@ const MAX_VISITOR: usize = 256;
 pub(crate) struct Caller {
     pub(crate) who: Principal,
     pub(crate) options: SessionOptions,
+    /// The session that the call names; it may be another's, or gone.
+    pub(crate) session: Option<Uuid>,
 }
 
 /// Finds out who calls. Without an `authorization` header it is nobody in particular; with a wrong
@@ -45,7 +49,8 @@ pub(crate) async fn identify(engine: &Engine, metadata: &MetadataMap) -> Result<
         None => Principal::Anonymous,
         Some(token) => authenticate(engine, &token, text(metadata, VISITOR_HEADER)?).await?,
     };
-    Ok(Caller { who, options: SessionOptions { partial, files: false } })
+    let options = SessionOptions { partial, ..SessionOptions::default() };
+    Ok(Caller { who, options, session: sessions::named(metadata) })
 }
 
 /// The principal behind a token or a peer's secret.

@@ -1,12 +1,14 @@
 //! The Flight door: Flight SQL for ADBC and JDBC, training streams, and what peers ask, on one port.
 
 mod actions;
+mod bind;
 mod encode;
 mod identity;
 mod metadata;
 mod routes;
 mod seal;
 mod service;
+mod sessions;
 mod sql;
 mod statements;
 mod status;

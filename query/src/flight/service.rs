@@ -1,10 +1,12 @@
 //! The Flight service itself: finds out who calls and hands the call to SQL, streams or peers.
 
 use super::actions;
+use super::bind;
 use super::encode::{FlightStream, schema_bytes};
 use super::identity::{self, Caller};
 use super::routes;
 use super::seal::{Seal, is_sealed};
+use super::sessions;
 use super::sql::{self, Sql};
 use super::status::{hidden, refuse};
 use super::streams::StreamDoor;
@@ -12,13 +14,14 @@ use crate::engine::Engine;
 use crate::stream::StreamRequest;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::{
-    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any, Command,
+    ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest, Any, Command, DoPutPreparedStatementResult,
     ProstMessageExt,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, Criteria,
     Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, PollInfo,
-    PutResult, SchemaResult, Ticket,
+    PutResult, RenewFlightEndpointRequest, SchemaResult, Ticket,
 };
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -27,10 +30,16 @@ use std::sync::Arc;
 use tarn_schemas::code::ErrorCode;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
 
 const CREATE_PREPARED: &str = "CreatePreparedStatement";
 const CLOSE_PREPARED: &str = "ClosePreparedStatement";
 const CANCEL_INFO: &str = "CancelFlightInfo";
+const CANCEL_QUERY: &str = "CancelQuery";
+const RENEW: &str = "RenewFlightEndpoint";
+const SET_OPTIONS: &str = "SetSessionOptions";
+const GET_OPTIONS: &str = "GetSessionOptions";
+const CLOSE_SESSION: &str = "CloseSession";
 
 /// The door. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -59,7 +68,9 @@ impl FlightDoor {
     }
 
     async fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
-        identity::identify(&self.inner.engine, metadata).await
+        let mut caller = identity::identify(&self.inner.engine, metadata).await?;
+        sessions::apply(self.inner.sql.statements(), &mut caller);
+        Ok(caller)
     }
 
     async fn act(&self, caller: &Caller, action: Action) -> Result<Option<Bytes>, Status> {
@@ -79,13 +90,27 @@ impl FlightDoor {
             CANCEL_INFO => {
                 let request = CancelFlightInfoRequest::decode(body.clone()).map_err(malformed)?;
                 let endpoints = request.info.map(|info| info.endpoint).unwrap_or_default();
-                let mut tickets = endpoints.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
-                let status = if tickets.any(|ticket| sql.cancel(seal, caller, &ticket.ticket)) {
-                    CancelStatus::Cancelled
-                } else {
-                    CancelStatus::NotCancellable
-                };
+                let status = sql.cancel(seal, caller, &endpoints);
                 Ok(Some(CancelFlightInfoResult::new(status).encode_to_vec().into()))
+            }
+            CANCEL_QUERY => {
+                let request: ActionCancelQueryRequest = unpack(body)?;
+                let info = FlightInfo::decode(request.info).map_err(malformed)?;
+                // The numbers of both messages are the same.
+                let result = sql.cancel(seal, caller, &info.endpoint).into();
+                let answer = ActionCancelQueryResult { result };
+                Ok(Some(answer.as_any().encode_to_vec().into()))
+            }
+            RENEW => {
+                let request =
+                    RenewFlightEndpointRequest::decode(body.clone()).map_err(malformed)?;
+                let endpoint = request.endpoint.unwrap_or_default();
+                Ok(Some(sql.renew(seal, caller, &endpoint)?.encode_to_vec().into()))
+            }
+            GET_OPTIONS => Ok(Some(sessions::get(caller).encode_to_vec().into())),
+            CLOSE_SESSION => {
+                let answer = sessions::close(sql.statements(), caller);
+                Ok(Some(answer.encode_to_vec().into()))
             }
             actions::SEARCH => Ok(Some(actions::search(engine, who, body).await?.into())),
             actions::DATASET => Ok(Some(actions::dataset(engine, who, body).await?.into())),
@@ -99,6 +124,24 @@ impl FlightDoor {
 
 fn malformed(error: prost::DecodeError) -> Status {
     refuse(ErrorCode::InvalidArgument, format!("the message is malformed: {error}"))
+}
+
+fn no_descriptor() -> Status {
+    refuse(ErrorCode::InvalidArgument, "the first message of DoPut has no descriptor")
+}
+
+/// The answer to `SetSessionOptions`; a session that begins is named by a cookie.
+fn set_options(
+    (result, begun): (sessions::SetResult, Option<Uuid>),
+) -> Result<Response<BoxStream<'static, Result<arrow_flight::Result, Status>>>, Status> {
+    let body = result.encode_to_vec().into();
+    let mut response = Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed());
+    if let Some(id) = begun {
+        let cookie = MetadataValue::try_from(format!("{}={id}", sessions::COOKIE))
+            .map_err(|error| hidden(ErrorCode::Internal, "the session has no name", &error))?;
+        response.metadata_mut().insert("set-cookie", cookie);
+    }
+    Ok(response)
 }
 
 fn command(bytes: &[u8]) -> Result<Command, Status> {
@@ -191,7 +234,8 @@ impl FlightService for FlightDoor {
                 StreamRequest::parse(&descriptor).map_err(|error| super::to_status(&error))?;
             self.inner.streams.schema(&caller.who, &request).await?
         } else {
-            self.inner.sql.schema(&caller, &command(&descriptor)?).await?
+            let Inner { seal, sql, .. } = &*self.inner;
+            sql.schema(seal, &caller, &command(&descriptor)?).await?
         };
         Ok(Response::new(SchemaResult { schema: schema_bytes(&schema)? }))
     }
@@ -217,12 +261,21 @@ impl FlightService for FlightDoor {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoPutStream>, Status> {
-        self.caller(request.metadata()).await?;
-        let first = request.into_inner().message().await?;
-        let descriptor = first.and_then(|message| message.flight_descriptor).ok_or_else(|| {
-            refuse(ErrorCode::InvalidArgument, "the first message of DoPut has no descriptor")
-        })?;
-        Err(sql::unsupported(&command(&descriptor.cmd)?))
+        let caller = self.caller(request.metadata()).await?;
+        let mut messages = request.into_inner();
+        let first = messages.message().await?.ok_or_else(no_descriptor)?;
+        let descriptor = first.flight_descriptor.as_ref().ok_or_else(no_descriptor)?;
+        let query = match command(&descriptor.cmd)? {
+            Command::CommandPreparedStatementQuery(query) => query,
+            other => return Err(sql::unsupported(&other)),
+        };
+        let handle = query.prepared_statement_handle;
+        let rows = bind::rows(first, messages).await?;
+        let Inner { seal, sql, .. } = &*self.inner;
+        sql.bind(seal, &caller, &handle, rows)?;
+        let answer = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
+        let answer = PutResult { app_metadata: answer.encode_to_vec().into() };
+        Ok(Response::new(stream::iter([Ok(answer)]).boxed()))
     }
 
     async fn do_action(
@@ -231,6 +284,10 @@ impl FlightService for FlightDoor {
     ) -> Result<Response<Self::DoActionStream>, Status> {
         let caller = self.caller(request.metadata()).await?;
         let action = request.into_inner();
+        if action.r#type == SET_OPTIONS {
+            let set = sessions::set(self.inner.sql.statements(), &caller, &action.body)?;
+            return set_options(set);
+        }
         let answer = if routes::is_peer_action(&action.r#type) {
             let (kind, body) = (&action.r#type, &action.body);
             let answer = routes::do_action(&self.inner.engine, &caller.who, kind, body).await?;
@@ -250,7 +307,12 @@ impl FlightService for FlightDoor {
         let sql = [
             (CREATE_PREPARED, "Prepare a statement (Flight SQL)"),
             (CLOSE_PREPARED, "Close a prepared statement (Flight SQL)"),
-            (CANCEL_INFO, "Forget a statement that has not been run"),
+            (CANCEL_INFO, "Stop a statement, whether it runs or not"),
+            (CANCEL_QUERY, "Stop a statement (the older form)"),
+            (RENEW, "Let a ticket live for longer"),
+            (SET_OPTIONS, "Set options of the session: partial, seconds, rows"),
+            (GET_OPTIONS, "Options of the session"),
+            (CLOSE_SESSION, "End the session"),
         ];
         let all = sql.into_iter().chain(actions::ALL).map(|(kind, description)| {
             Ok(ActionType { r#type: kind.to_owned(), description: description.to_owned() })

@@ -1,4 +1,4 @@
-//! Statements: planned at `GetFlightInfo`, run once at `DoGet`.
+//! Statements: planned at `GetFlightInfo`, run at `DoGet`.
 
 use super::encode::{self, FlightStream, schema_bytes};
 use super::identity::Caller;
@@ -6,14 +6,16 @@ use super::metadata;
 use super::seal::{Kind, Seal};
 use super::statements::{PREPARED_LIFE, Planned, STATEMENT_LIFE, Statements, Text};
 use super::status::{refuse, to_status};
-use crate::engine::{Engine, Prepared, SessionOptions};
-use arrow::datatypes::{Schema, SchemaRef};
+use crate::engine::{Engine, Prepared, Query, Session, Stop};
+use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::{
     ActionCreatePreparedStatementResult, Command, ProstMessageExt, TicketStatementQuery,
 };
-use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
+use arrow_flight::{CancelStatus, FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
 use bytes::Bytes;
+use datafusion::common::ScalarValue;
 use prost::Message;
+use std::time::SystemTime;
 use tarn_schemas::Principal;
 use tarn_schemas::code::ErrorCode;
 use tonic::Status;
@@ -31,14 +33,25 @@ impl Sql {
         Self { engine, statements: Statements::default() }
     }
 
+    /// What is held for clients.
+    pub(crate) fn statements(&self) -> &Statements {
+        &self.statements
+    }
+
+    async fn session(&self, who: &Principal, text: &Text) -> Result<Session, Status> {
+        self.engine.session(who.clone(), text.options).await.map_err(|error| to_status(&error))
+    }
+
+    /// Plans a statement, as the query that it was before or as a new one.
     async fn plan(
         &self,
         who: &Principal,
-        options: SessionOptions,
-        sql: &str,
+        text: &Text,
+        query: Option<Query>,
     ) -> Result<Prepared, Status> {
-        let session = self.engine.session(who.clone(), options).await.map_err(|e| to_status(&e))?;
-        session.plan(sql).await.map_err(|error| to_status(&error))
+        let session = self.session(who, text).await?;
+        let query = query.unwrap_or_else(|| session.begin());
+        session.plan_as(&query, &text.sql, &text.rows).await.map_err(|error| to_status(&error))
     }
 
     /// Answers `GetFlightInfo` for a Flight SQL command.
@@ -49,9 +62,9 @@ impl Sql {
         command: Command,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Status> {
-        let (schema, ticket) = match command {
+        let (schema, endpoint) = match command {
             Command::CommandStatementQuery(query) => {
-                let text = Text { sql: query.query, options: caller.options };
+                let text = Text { sql: query.query, options: caller.options, rows: vec![] };
                 self.ticket(seal, &caller.who, text).await?
             }
             Command::CommandPreparedStatementQuery(query) => {
@@ -62,10 +75,12 @@ impl Sql {
             }
             listing => {
                 let schema = metadata::schema(&listing).ok_or_else(|| unsupported(&listing))?;
-                (schema, Bytes::from(listing.into_any().encode_to_vec()))
+                let ticket = Ticket::new(listing.into_any().encode_to_vec());
+                (schema, FlightEndpoint::new().with_ticket(ticket))
             }
         };
-        let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+        // One endpoint: the rows of a statement are made by one run, under one decision and one set of
+        // limits, and a second connection would read them no sooner from the same node.
         let mut info = FlightInfo::new()
             .with_descriptor(descriptor)
             .with_endpoint(endpoint)
@@ -81,24 +96,37 @@ impl Sql {
         seal: &Seal,
         who: &Principal,
         text: Text,
-    ) -> Result<(SchemaRef, Bytes), Status> {
-        let plan = self.plan(who, text.options, &text.sql).await?;
+    ) -> Result<(SchemaRef, FlightEndpoint), Status> {
+        // Until it is read, others may have its turn.
+        let plan = self.plan(who, &text, None).await?.holding(None);
         let schema = plan.schema();
-        let id = self.statements.hold(who, Planned::new(text, plan))?;
-        let statement_handle = seal.close(Kind::Statement, who, STATEMENT_LIFE, id.as_bytes())?;
-        Ok((schema, TicketStatementQuery { statement_handle }.as_any().encode_to_vec().into()))
+        let id = plan.query().map_or_else(Uuid::new_v4, Query::id);
+        self.statements.hold(who, id, Planned::new(text, plan))?;
+        Ok((schema, endpoint(seal, who, id)?))
     }
 
     /// The schema of a command, without keeping its plan.
     pub(crate) async fn schema(
         &self,
+        seal: &Seal,
         caller: &Caller,
         command: &Command,
     ) -> Result<SchemaRef, Status> {
-        if let Command::CommandStatementQuery(query) = command {
-            return Ok(self.plan(&caller.who, caller.options, &query.query).await?.schema());
+        let text = match command {
+            Command::CommandStatementQuery(query) => {
+                Text { sql: query.query.clone(), options: caller.options, rows: vec![] }
+            }
+            Command::CommandPreparedStatementQuery(query) => {
+                let handle = &query.prepared_statement_handle;
+                self.statements.execute(id(seal, Kind::Prepared, &caller.who, handle)?)?
+            }
+            listing => return metadata::schema(listing).ok_or_else(|| unsupported(listing)),
+        };
+        if !text.rows.is_empty() {
+            return Ok(self.plan(&caller.who, &text, None).await?.schema());
         }
-        metadata::schema(command).ok_or_else(|| unsupported(command))
+        let described = self.session(&caller.who, &text).await?.describe(&text.sql).await;
+        described.map(|described| described.schema).map_err(|error| to_status(&error))
     }
 
     /// Answers `DoGet` for a statement's ticket or a listing.
@@ -110,7 +138,7 @@ impl Sql {
     ) -> Result<FlightStream, Status> {
         if let Command::TicketStatementQuery(ticket) = command {
             let id = id(seal, Kind::Statement, &caller.who, &ticket.statement_handle)?;
-            let plan = self.current(&caller.who, self.statements.take(id)?).await?;
+            let plan = self.current(&caller.who, id).await?;
             let answer = plan.start().await.map_err(|error| to_status(&error))?;
             return Ok(encode::answer(answer));
         }
@@ -122,14 +150,17 @@ impl Sql {
         encode::single(&metadata::answer(command, &session).await?)
     }
 
-    /// The plan of a ticket, made again where the policy that it was made under may have changed.
-    async fn current(&self, who: &Principal, planned: Planned) -> Result<Prepared, Status> {
-        if planned.is_fresh() {
-            return Ok(planned.plan);
-        }
-        let Planned { text, plan, .. } = planned;
-        let again = self.plan(who, text.options, &text.sql).await?;
-        if again.schema() != plan.schema() {
+    /// The plan of a ticket, made again where the policy that it was made under may have changed, and
+    /// where it was run before.
+    async fn current(&self, who: &Principal, id: Uuid) -> Result<Prepared, Status> {
+        let due = self.statements.due(id)?;
+        let query = match due.plan {
+            Some(plan) if due.fresh => return Ok(plan),
+            Some(plan) => plan.again(),
+            None => None,
+        };
+        let again = self.plan(who, &due.text, query).await?;
+        if again.schema() != due.schema {
             return Err(refuse(
                 ErrorCode::Conflict,
                 "the columns of the answer have changed since the statement was planned; send it again",
@@ -145,9 +176,9 @@ impl Sql {
         caller: &Caller,
         sql: String,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        let plan = self.plan(&caller.who, caller.options, &sql).await?;
-        let schema = plan.schema();
-        let text = Text { sql, options: caller.options };
+        let text = Text { sql, options: caller.options, rows: vec![] };
+        let described = self.session(&caller.who, &text).await?.describe(&text.sql).await;
+        let described = described.map_err(|error| to_status(&error))?;
         let id = self.statements.prepare(&caller.who, text)?;
         // The handle may be used for longer than one idle time, as long as it is used.
         let life = PREPARED_LIFE.saturating_mul(24);
@@ -158,9 +189,20 @@ impl Sql {
                 life,
                 id.as_bytes(),
             )?,
-            dataset_schema: schema_bytes(&schema)?,
-            parameter_schema: schema_bytes(&Schema::empty())?,
+            dataset_schema: schema_bytes(&described.schema)?,
+            parameter_schema: schema_bytes(&described.parameters)?,
         })
+    }
+
+    /// Binds rows of values to a prepared statement.
+    pub(crate) fn bind(
+        &self,
+        seal: &Seal,
+        caller: &Caller,
+        handle: &[u8],
+        rows: Vec<Vec<ScalarValue>>,
+    ) -> Result<(), Status> {
+        self.statements.bind(id(seal, Kind::Prepared, &caller.who, handle)?, rows)
     }
 
     /// Closes a prepared statement.
@@ -169,16 +211,62 @@ impl Sql {
         Ok(())
     }
 
-    /// Forgets the statement of a ticket that has not been run; whether there was one.
-    pub(crate) fn cancel(&self, seal: &Seal, caller: &Caller, ticket: &[u8]) -> bool {
-        arrow_flight::sql::Any::decode(ticket)
-            .ok()
-            .and_then(|any| any.unpack::<TicketStatementQuery>().ok().flatten())
-            .and_then(|ticket| {
-                id(seal, Kind::Statement, &caller.who, &ticket.statement_handle).ok()
-            })
-            .is_some_and(|id| self.statements.cancel(id))
+    /// Stops the statements of these tickets, running or not, and forgets them.
+    pub(crate) fn cancel(
+        &self,
+        seal: &Seal,
+        caller: &Caller,
+        endpoints: &[FlightEndpoint],
+    ) -> CancelStatus {
+        let mut status = CancelStatus::NotCancellable;
+        for endpoint in endpoints {
+            let Some(id) = statement_of(seal, &caller.who, endpoint) else { continue };
+            let running = self.engine.query(&caller.who, id);
+            if let Some(query) = running.as_ref().filter(|query| !query.progress().state.is_final())
+            {
+                query.stop(Stop::Cancelled);
+                status = CancelStatus::Cancelled;
+            }
+            if self.statements.cancel(id) {
+                status = CancelStatus::Cancelled;
+            }
+        }
+        status
     }
+
+    /// The same endpoint with a ticket that lives for longer.
+    pub(crate) fn renew(
+        &self,
+        seal: &Seal,
+        caller: &Caller,
+        endpoint: &FlightEndpoint,
+    ) -> Result<FlightEndpoint, Status> {
+        let id = statement_of(seal, &caller.who, endpoint).ok_or_else(|| {
+            refuse(
+                ErrorCode::InvalidArgument,
+                "the endpoint has no ticket of yours that can be renewed",
+            )
+        })?;
+        self.statements.renew(id)?;
+        self::endpoint(seal, &caller.who, id)
+    }
+}
+
+/// Where a statement is read, and until when.
+fn endpoint(seal: &Seal, who: &Principal, id: Uuid) -> Result<FlightEndpoint, Status> {
+    let statement_handle = seal.close(Kind::Statement, who, STATEMENT_LIFE, id.as_bytes())?;
+    let ticket: Bytes = TicketStatementQuery { statement_handle }.as_any().encode_to_vec().into();
+    let mut endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+    endpoint.expiration_time = SystemTime::now().checked_add(STATEMENT_LIFE).map(Into::into);
+    Ok(endpoint)
+}
+
+/// The statement of an endpoint's ticket, if it is the caller's.
+fn statement_of(seal: &Seal, who: &Principal, endpoint: &FlightEndpoint) -> Option<Uuid> {
+    let ticket = endpoint.ticket.as_ref()?;
+    let any = arrow_flight::sql::Any::decode(ticket.ticket.as_ref()).ok()?;
+    let ticket: TicketStatementQuery = any.unpack().ok().flatten()?;
+    id(seal, Kind::Statement, who, &ticket.statement_handle).ok()
 }
 
 fn id(seal: &Seal, kind: Kind, who: &Principal, handle: &[u8]) -> Result<Uuid, Status> {
@@ -199,10 +287,6 @@ pub(crate) fn unsupported(command: &Command) -> Status {
         Command::CommandStatementSubstraitPlan(_) => {
             Status::unimplemented("Substrait plans are not accepted; send SQL [invalid_argument]")
         }
-        Command::CommandPreparedStatementQuery(_) => Status::unimplemented(
-            "statements with parameters are not supported yet; write the values into the SQL \
-             [invalid_argument]",
-        ),
         _ => Status::unimplemented("this Flight SQL command is not supported [invalid_argument]"),
     }
 }

@@ -25,3 +25,4 @@ pub use scan::GridScanExec;
 pub(crate) use delta::DeltaScanExec;
 pub(crate) use listed::ListedTable;
 pub(crate) use open::{OpenFile, Opener, blocking, open_grid, say_left_out, schema_of};
+pub(crate) use scan::arrow_bytes;

@@ -172,7 +172,12 @@ async fn answers_say_what_the_own_lab_gave() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_needs_too_much_memory_is_refused_and_the_next_one_runs() {
-    let config = EngineConfig { memory_bytes: 1 << 20, partitions: 2, peer_seconds: 1 };
+    let config = EngineConfig {
+        memory_bytes: 1 << 20,
+        partitions: 2,
+        peer_seconds: 1,
+        ..EngineConfig::default()
+    };
     let engine = Engine::new(None, tarn_connectors::Stores::new(vec![]), config).unwrap();
     let session = engine.session(Principal::Owner, SessionOptions::default()).await.unwrap();
     let hungry =

@@ -23,7 +23,12 @@ pub(crate) fn demo() -> PathBuf {
 }
 
 pub(crate) fn config() -> EngineConfig {
-    EngineConfig { memory_bytes: 256 << 20, partitions: 2, peer_seconds: 1 }
+    EngineConfig {
+        memory_bytes: 256 << 20,
+        partitions: 2,
+        peer_seconds: 1,
+        ..EngineConfig::default()
+    }
 }
 
 pub(crate) fn person() -> Principal {

@@ -51,7 +51,12 @@ impl Lab {
         register(&catalog, "scans", "public", vec![images.clone(), cells, log]).await;
         register(&catalog, "inside", "registered", vec![images]).await;
         let token = catalog.create_token("ann", Scope::Read, 1).await.unwrap();
-        let config = EngineConfig { memory_bytes: 256 << 20, partitions: 2, peer_seconds: 5 };
+        let config = EngineConfig {
+            memory_bytes: 256 << 20,
+            partitions: 2,
+            peer_seconds: 5,
+            ..EngineConfig::default()
+        };
         let engine = Engine::new(Some(catalog), stores, config).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

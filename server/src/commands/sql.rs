@@ -16,7 +16,8 @@ use tarn_schemas::{ErrorCode, PartialMode, Principal, SiteStatus};
 /// Runs one statement, or a prompt.
 pub(crate) async fn run(context: &Context, args: &Sql) -> Result<(), Outcome> {
     let engine = engine_or_files(context.home.as_deref()).await?;
-    let options = SessionOptions { partial: args.partial.into(), files: true };
+    let options =
+        SessionOptions { partial: args.partial.into(), files: true, ..SessionOptions::default() };
     let format = match args.format {
         Some(format) => format,
         None if context.json => SqlFormat::Json,

@@ -214,7 +214,7 @@ async fn files(door: &Door, record: &Record) -> Result<Vec<FileFacts>, Failure> 
         found.push(file.clone());
     }
     // Reading files takes as much as a query does.
-    let _turn = door.queries.acquire().await;
+    let _turn = door.readings.acquire().await;
     let (facts, _) = facts_of(&door.stores, &found, |_| {}).await?;
     Ok(facts)
 }

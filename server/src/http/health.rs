@@ -25,14 +25,14 @@ pub(crate) async fn ready(State(door): State<Door>) -> Result<&'static str, Refu
 #[utoipa::path(get, path = "/metrics", responses((status = 200, description = "Prometheus text format")))]
 pub(crate) async fn metrics(State(door): State<Door>) -> Result<impl IntoResponse, Refusal> {
     let requests = door.requests.load(Ordering::Relaxed);
-    let running = super::QUERIES - door.queries.available_permits();
+    let running = door.engine.active_queries();
     let text = format!(
         "# HELP tarn_http_requests_total Requests over HTTP since the start.\n\
          # TYPE tarn_http_requests_total counter\n\
          tarn_http_requests_total {requests}\n\
-         # HELP tarn_http_queries_running Queries that run over HTTP now.\n\
-         # TYPE tarn_http_queries_running gauge\n\
-         tarn_http_queries_running {running}\n"
+         # HELP tarn_queries_active Queries that wait, are planned or run now.\n\
+         # TYPE tarn_queries_active gauge\n\
+         tarn_queries_active {running}\n"
     );
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

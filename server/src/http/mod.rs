@@ -15,6 +15,7 @@ mod oai;
 mod openapi;
 mod page;
 mod problem;
+mod queries;
 mod ranges;
 mod search;
 mod searches;
@@ -40,8 +41,8 @@ use uuid::Uuid;
 
 /// Largest request body.
 const BODY_BYTES: usize = 1 << 20;
-/// Queries that run at once.
-const QUERIES: usize = 32;
+/// Records whose files are read at once, to check them.
+const READINGS: usize = 32;
 
 /// What handlers share.
 #[derive(Debug, Clone)]
@@ -53,7 +54,7 @@ pub(crate) struct Door {
     base: String,
     /// Who registers DOIs.
     registrar: Option<Arc<dyn Registrar>>,
-    queries: Arc<Semaphore>,
+    readings: Arc<Semaphore>,
     requests: Arc<AtomicU64>,
     logins: Arc<login::Logins>,
 }
@@ -82,7 +83,7 @@ pub(crate) fn router(
         base: addresses.http,
         logins: Arc::new(logins),
         registrar,
-        queries: Arc::new(Semaphore::new(QUERIES)),
+        readings: Arc::new(Semaphore::new(READINGS)),
         requests: Arc::default(),
     };
     Router::new()
@@ -91,6 +92,7 @@ pub(crate) fn router(
         .route("/metrics", get(health::metrics))
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/v1/sql", post(sql::run))
+        .route("/api/v1/sql/{id}", get(queries::progress).delete(queries::cancel))
         .route("/api/v1/search", get(search::run))
         .route("/api/v1/searches", get(searches::list))
         .route(

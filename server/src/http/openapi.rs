@@ -2,8 +2,8 @@
 
 use super::problem::PROBLEM;
 use super::{
-    access, audit, data, datasets, dois, drafts, exports, health, login, oai, problem, search,
-    searches, sql, visas,
+    access, audit, data, datasets, dois, drafts, exports, health, login, oai, problem, queries,
+    search, searches, sql, visas,
 };
 use axum::Json;
 use utoipa::openapi::response::ResponseBuilder;
@@ -19,6 +19,8 @@ use utoipa::{Modify, OpenApi};
     ),
     paths(
         sql::run,
+        queries::progress,
+        queries::cancel,
         search::run,
         searches::list,
         searches::one,
@@ -70,6 +72,8 @@ use utoipa::{Modify, OpenApi};
     components(schemas(
         problem::Problem,
         sql::SqlRequest,
+        sql::SqlLimits,
+        queries::QueryProgress,
         login::terminal::TerminalLogin,
         login::me::OneTime
     ))

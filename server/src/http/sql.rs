@@ -9,19 +9,22 @@ use crate::output::BatchWriter;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::Deserialize;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use tarn_query::{Answer, QueryError, SessionOptions};
+use std::time::Duration;
+use tarn_query::{Answer, Bounds, Query, QueryError, Session, SessionOptions};
 use tarn_schemas::{ErrorCode, PartialMode, Principal, SiteStatus};
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// Largest answer that may lack a lab: it is held back until it is known which labs answered.
 const PARTIAL_BYTES: usize = 256 << 20;
+/// The header that names a query.
+const QUERY_HEADER: HeaderName = HeaderName::from_static("x-tarn-query-id");
 
 /// A query.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,58 +36,113 @@ pub(crate) struct SqlRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     partial: PartialMode,
+    /// An id for the query, so that it can be asked about and cancelled before its answer begins. Without
+    /// one it gets a random one.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    id: Option<Uuid>,
+    /// Limits of this query, within those of the node.
+    #[serde(default)]
+    limits: SqlLimits,
+}
+
+/// Limits of one query. What goes beyond them fails; no answer is cut short.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SqlLimits {
+    /// Most rows of the answer.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    rows: Option<u64>,
+    /// Seconds that it may run.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 31_536_000.0)]
+    seconds: Option<f64>,
+}
+
+impl SqlLimits {
+    fn bounds(&self) -> Result<Bounds, Failure> {
+        let wrong = || {
+            let problem = "limits.seconds is a number from 0 to 31536000";
+            Failure::new(ErrorCode::InvalidArgument, problem)
+        };
+        let within = |seconds: f64| (0.0..=31_536_000.0).contains(&seconds).then_some(seconds);
+        let run_time = match self.seconds {
+            Some(seconds) => Some(Duration::from_secs_f64(within(seconds).ok_or_else(wrong)?)),
+            None => None,
+        };
+        Ok(Bounds { rows: self.rows, run_time })
+    }
 }
 
 /// Runs a statement. `Accept` chooses Arrow IPC (`application/vnd.apache.arrow.stream`), CSV
 /// (`text/csv`) or JSON. `sites` stand in the JSON; an answer with `partial = allow` carries them in the header
-/// `x-tarn-sites` too, and has status 206 if a lab is missing.
+/// `x-tarn-sites` too, and has status 206 if a lab is missing. The header `x-tarn-query-id`, and `query` in the
+/// JSON, name the query.
 #[utoipa::path(post, path = "/api/v1/sql", request_body = SqlRequest,
     responses(
         (status = 200, description = "The answer"), (status = 206, description = "An answer that lacks a lab"),
         (status = 400, description = "Wrong SQL", body = super::problem::Problem),
         (status = 403, description = "Refused by policy", body = super::problem::Problem),
         (status = 404, description = "No such table", body = super::problem::Problem),
-        (status = 503, description = "A lab did not answer", body = super::problem::Problem)))]
+        (status = 409, description = "The id names another query of the caller's", body = super::problem::Problem),
+        (status = 429, description = "A limit was reached, or too many queries wait", body = super::problem::Problem),
+        (status = 499, description = "It was cancelled", body = super::problem::Problem),
+        (status = 503, description = "A lab did not answer", body = super::problem::Problem),
+        (status = 504, description = "It ran for too long", body = super::problem::Problem)))]
 pub(crate) async fn run(
     State(door): State<Door>,
     Caller(who): Caller,
     headers: HeaderMap,
     Json(request): Json<SqlRequest>,
 ) -> Result<Response, Refusal> {
-    let (format, media_type) = format(&headers)?;
-    let chunks = ask(&door, who, &request.query, request.partial, format).await?;
-    match request.partial {
-        PartialMode::Error => streamed(chunks, media_type).await,
-        PartialMode::Allow => whole(chunks, media_type).await,
-    }
+    let format = format(&headers)?;
+    let bounds = request.limits.bounds()?;
+    let options = SessionOptions { partial: request.partial, files: false, bounds };
+    let session = door.engine.session(who, options).await?;
+    let query = match request.id {
+        Some(id) => session.begin_as(id).ok_or_else(|| {
+            let problem = format!("{id} names another query of yours; choose a new id");
+            Failure::new(ErrorCode::Conflict, problem)
+        })?,
+        None => session.begin(),
+    };
+    Ok(named(&query, answer(&session, &query, &request.query, format).await))
 }
 
 /// Rows of one statement, as they come. Every lab has to answer.
 pub(super) async fn rows(
     door: &Door,
     who: Principal,
-    query: &str,
-    (format, media_type): (SqlFormat, &'static str),
+    sql: &str,
+    format: (SqlFormat, &'static str),
 ) -> Result<Response, Refusal> {
-    streamed(ask(door, who, query, PartialMode::Error, format).await?, media_type).await
+    let session = door.engine.session(who, SessionOptions::default()).await?;
+    let query = session.begin();
+    Ok(named(&query, answer(&session, &query, sql, format).await))
 }
 
-async fn ask(
-    door: &Door,
-    who: Principal,
-    query: &str,
-    partial: PartialMode,
-    format: SqlFormat,
-) -> Result<Chunks, Refusal> {
-    let permit = door.queries.clone().try_acquire_owned().map_err(|_| {
-        Failure::new(
-            ErrorCode::ResourceExhausted,
-            "too many queries run at once; try again in a moment",
-        )
-    })?;
-    let session = door.engine.session(who, SessionOptions { partial, files: false }).await?;
-    let answer = session.sql(query).await?;
-    Ok(Chunks::new(format, answer, permit)?)
+/// The answer with the name of its query.
+fn named(query: &Query, answer: Result<Response, Refusal>) -> Response {
+    let mut response = answer.into_response();
+    if let Ok(id) = HeaderValue::from_str(&query.id().to_string()) {
+        response.headers_mut().insert(QUERY_HEADER, id);
+    }
+    response
+}
+
+async fn answer(
+    session: &Session,
+    query: &Query,
+    sql: &str,
+    (format, media_type): (SqlFormat, &'static str),
+) -> Result<Response, Refusal> {
+    let answer = session.plan_as(query, sql, &[]).await?.start().await?;
+    let chunks = Chunks::new(format, answer, query.id())?;
+    match session.options().partial {
+        PartialMode::Error => streamed(chunks, media_type).await,
+        PartialMode::Allow => whole(chunks, media_type).await,
+    }
 }
 
 async fn streamed(mut chunks: Chunks, media_type: &'static str) -> Result<Response, Refusal> {
@@ -144,19 +202,15 @@ struct Chunks {
     sites: tarn_query::Sites,
     writer: Option<BatchWriter>,
     buffer: Buffer,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Chunks {
-    fn new(
-        format: SqlFormat,
-        answer: Answer,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Self, Failure> {
+    fn new(format: SqlFormat, answer: Answer, query: Uuid) -> Result<Self, Failure> {
         let buffer = Buffer::default();
-        let writer = BatchWriter::to(format, Box::new(buffer.clone()), "answer", &answer.schema)?;
+        let writer = BatchWriter::to(format, Box::new(buffer.clone()), "answer", &answer.schema)?
+            .of_query(query);
         let sites = answer.sites.clone();
-        Ok(Self { answer: Some(answer), sites, writer: Some(writer), buffer, _permit: permit })
+        Ok(Self { answer: Some(answer), sites, writer: Some(writer), buffer })
     }
 
     /// The next bytes; `None` at the end. After an error there is nothing more.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_schemas::ErrorCode;
 use tarn_schemas::site::SiteReport;
+use uuid::Uuid;
 
 /// Most rows that a table on a terminal holds; the rest is counted.
 const TABLE_ROWS: usize = 10_000;
@@ -24,6 +25,7 @@ pub(crate) struct BatchWriter {
     kind: Kind,
     begun: bool,
     rows: usize,
+    query: Option<Uuid>,
 }
 
 struct Target {
@@ -119,7 +121,13 @@ impl BatchWriter {
             Kind::Json { .. } => distinct(schema),
             _ => schema.clone(),
         };
-        Ok(Self { schema, target, kind, begun: false, rows: 0 })
+        Ok(Self { schema, target, kind, begun: false, rows: 0, query: None })
+    }
+
+    /// Names the query in the formats that have a place for it.
+    pub(crate) fn of_query(mut self, id: Uuid) -> Self {
+        self.query = Some(id);
+        self
     }
 
     /// Writes what stands before the first row. Not earlier, so that a query that fails at its
@@ -223,7 +231,9 @@ impl BatchWriter {
             Kind::Csv(writer) => writer.into_inner(),
             Kind::Json { mut out, .. } => {
                 let sites = serde_json::to_string(sites).map_err(|e| failed(&e))?;
-                writeln!(out, "],\"sites\":{sites}}}").map_err(|e| io(&place, &e))?;
+                let query =
+                    self.query.map_or_else(String::new, |id| format!(",\"query\":\"{id}\""));
+                writeln!(out, "],\"sites\":{sites}{query}}}").map_err(|e| io(&place, &e))?;
                 out
             }
             Kind::Arrow(mut writer) => {

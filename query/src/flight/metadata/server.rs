@@ -7,6 +7,7 @@ use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
 use arrow_flight::sql::{
     SqlInfo, SqlNullOrdering, SqlSupportedCaseSensitivity, SqlSupportedTransaction,
 };
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 /// Reserved words beyond those of SQL-92.
@@ -78,8 +79,83 @@ static INFO: LazyLock<std::result::Result<SqlInfoData, String>> = LazyLock::new(
     info.append(SqlInfo::SqlProcedureTerm, "procedure");
     info.append(SqlInfo::SqlCatalogTerm, "lab");
     info.append(SqlInfo::SqlCatalogAtStart, true);
+    abilities(&mut info);
+    sizes(&mut info);
     info.build().map_err(|error| error.to_string())
 });
+
+/// What the SQL can do. Bit masks name members of the enumerations of FlightSql.proto by their numbers.
+fn abilities(info: &mut SqlInfoDataBuilder) {
+    use SqlInfo as I;
+    let all = |members: &[i32]| members.iter().fold(0_i32, |bits, member| bits | (1 << member));
+    // GROUP BY unrelated and beyond SELECT; entry level grammar of SQL-92; all outer joins.
+    info.append(I::SqlSupportedGroupBy, all(&[0, 1]));
+    info.append(I::SqlSupportedGrammar, all(&[0, 1]));
+    info.append(I::SqlOuterJoinsSupportLevel, all(&[1, 2]));
+    info.append(I::SqlSupportsConvert, BTreeMap::<i32, Vec<i32>>::new());
+    for nothing in [
+        I::SqlSchemasSupportedActions,
+        I::SqlCatalogsSupportedActions,
+        I::SqlSupportedPositionedCommands,
+        I::SqlSupportedTransactionsIsolationLevels,
+        I::SqlSupportedResultSetTypes,
+        I::SqlSupportedConcurrenciesForResultSetUnspecified,
+        I::SqlSupportedConcurrenciesForResultSetForwardOnly,
+        I::SqlSupportedConcurrenciesForResultSetScrollSensitive,
+        I::SqlSupportedConcurrenciesForResultSetScrollInsensitive,
+    ] {
+        info.append(nothing, all(&[]));
+    }
+    // Subqueries in comparisons, EXISTS, IN and with quantifiers; UNION and UNION ALL.
+    info.append(I::SqlSupportedSubqueries, all(&[0, 1, 2, 3]));
+    info.append(I::SqlSupportedUnions, all(&[0, 1]));
+    info.append(I::SqlCorrelatedSubqueriesSupported, true);
+    for no in [
+        I::SqlSelectForUpdateSupported,
+        I::SqlStoredProceduresSupported,
+        I::SqlTransactionsSupported,
+        I::SqlDataDefinitionCausesTransactionCommit,
+        I::SqlDataDefinitionsInTransactionsIgnored,
+        I::SqlBatchUpdatesSupported,
+        I::SqlSavepointsSupported,
+        I::SqlNamedParametersSupported,
+        I::SqlLocatorsUpdateCopy,
+        I::SqlStoredFunctionsUsingCallSyntaxSupported,
+        I::SqlMaxRowSizeIncludesBlobs,
+    ] {
+        info.append(no, false);
+    }
+}
+
+/// Sizes; 0 where there is no limit or none is known.
+fn sizes(info: &mut SqlInfoDataBuilder) {
+    use SqlInfo as I;
+    for unbounded in [
+        I::SqlMaxBinaryLiteralLength,
+        I::SqlMaxCharLiteralLength,
+        I::SqlMaxColumnNameLength,
+        I::SqlMaxColumnsInGroupBy,
+        I::SqlMaxColumnsInIndex,
+        I::SqlMaxColumnsInOrderBy,
+        I::SqlMaxColumnsInSelect,
+        I::SqlMaxColumnsInTable,
+        I::SqlMaxConnections,
+        I::SqlMaxCursorNameLength,
+        I::SqlMaxIndexLength,
+        I::SqlDbSchemaNameLength,
+        I::SqlMaxProcedureNameLength,
+        I::SqlMaxRowSize,
+        I::SqlMaxStatements,
+        I::SqlMaxTableNameLength,
+        I::SqlMaxUsernameLength,
+        I::SqlDefaultTransactionIsolation,
+    ] {
+        info.append(unbounded, 0_i64);
+    }
+    info.append(I::SqlMaxCatalogNameLength, 32_i64);
+    info.append(I::SqlMaxStatementLength, 16_i64 << 20);
+    info.append(I::SqlMaxTablesInSelect, 256_i64);
+}
 
 fn info() -> Result<&'static SqlInfoData> {
     INFO.as_ref().map_err(|problem| FlightError::ProtocolError(problem.clone()))

@@ -1,5 +1,9 @@
 //! `tarn.toml` and its environment variables.
 
+mod limits;
+
+use limits::LimitsConfig;
+
 use crate::failure::{Failure, io};
 use crate::fallback::fallback;
 use serde::{Deserialize, Serialize};
@@ -49,6 +53,9 @@ pub(crate) struct Config {
     /// Hours that a login lasts, in a browser or a terminal.
     #[serde(default = "default_session_hours")]
     pub session_hours: u32,
+    /// What queries and people may use.
+    #[serde(default, skip_serializing_if = "LimitsConfig::is_default")]
+    pub limits: LimitsConfig,
     /// What records may leave out.
     #[serde(default)]
     pub defaults: LabDefaults,
@@ -123,6 +130,7 @@ impl Config {
             partitions: 0,
             peer_seconds: default_peer_seconds(),
             session_hours: default_session_hours(),
+            limits: LimitsConfig::default(),
             defaults: LabDefaults::default(),
             doi: None,
             stores: BTreeMap::new(),
@@ -173,7 +181,10 @@ impl Config {
         Self::parse(text, environment).map_err(|failure| failure.at(path.display()))
     }
 
-    fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+    fn parse(
+        text: &str,
+        environment: impl Fn(&str) -> Option<String> + Copy,
+    ) -> Result<Self, Failure> {
         let wrong = |error: String| Failure::new(ErrorCode::InvalidArgument, error);
         let mut table: toml::Table =
             text.parse().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
@@ -185,6 +196,7 @@ impl Config {
                 table.insert(key.to_owned(), value);
             }
         }
+        limits::from_environment(&mut table, environment).map_err(wrong)?;
         let config: Self = table.try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
         if !(1..=LONGEST_SESSION_HOURS).contains(&config.session_hours) {
             return Err(wrong(format!(
@@ -192,6 +204,7 @@ impl Config {
                 config.session_hours
             )));
         }
+        config.limits.check().map_err(wrong)?;
         Ok(config)
     }
 
@@ -206,6 +219,10 @@ impl Config {
              store = \"{}\"\n\
              # PostgreSQL for the catalog; without it the catalog is the file catalog.sqlite beside this one.\n\
              # database = \"postgres://user:password@host:5432/database\"\n\n\
+             # What queries and people may use (docs/reference/config.md).\n\
+             # [limits]\n\
+             # seconds = 600\n\
+             # queries_each = 4\n\n\
              # What records may leave out.\n\
              # [defaults]\n\
              # publisher = {{ name = \"…\", ror = \"https://ror.org/…\" }}\n\
@@ -262,12 +279,14 @@ impl Config {
         Ok(Location::parse(&text)?)
     }
 
-    /// Limits of the engine.
-    pub(crate) fn engine(&self) -> EngineConfig {
+    /// Limits of the engine of this home.
+    pub(crate) fn engine(&self, home: &Path) -> EngineConfig {
         EngineConfig {
             memory_bytes: self.memory_mib.saturating_mul(1 << 20),
             partitions: self.partitions,
             peer_seconds: self.peer_seconds,
+            limits: self.limits.limits(),
+            spill: Some(home.join(&self.limits.spill)),
         }
     }
 
