@@ -45,7 +45,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// A place that counts nowhere.
-    pub(super) fn free() -> Self {
+    pub(in crate::engine) fn free() -> Self {
         Self { held: None }
     }
 }
