@@ -19,8 +19,8 @@ use arrow_flight::sql::{
     ProstMessageExt,
 };
 use arrow_flight::{
-    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, Criteria,
-    Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, PollInfo,
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, Criteria, Empty,
+    FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, PollInfo,
     PutResult, RenewFlightEndpointRequest, SchemaResult, Ticket,
 };
 use bytes::Bytes;
