@@ -58,6 +58,16 @@ impl Principal {
         Self::Person { name: name.into(), scope, by: None }
     }
 
+    /// The same caller, whatever they came by and whatever that may do: what is counted for people and
+    /// kept for them is by this.
+    #[must_use]
+    pub fn whoever(&self) -> Self {
+        match self {
+            Self::Person { name, .. } => Self::person(name.clone(), Scope::Read),
+            other => other.clone(),
+        }
+    }
+
     /// The login that they came by.
     pub fn credential(&self) -> Option<&Credential> {
         match self {

@@ -159,7 +159,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(10);
 
     fn person(name: &str) -> Principal {
-        Principal::Person { name: name.to_owned(), scope: Scope::Read }
+        Principal::person(name, Scope::Read)
     }
 
     #[tokio::test]

@@ -76,13 +76,13 @@ impl Guards {
     /// A new query of `who`; `None` if the id names another of theirs.
     pub(super) fn begin(&self, who: &Principal, asked: Bounds, id: Uuid) -> Option<Query> {
         self.watching.get_or_init(|| watch::start(&self.registry));
-        let query = Query::new(who.clone(), self.limits.of(who, asked), id);
+        let query = Query::new(who.whoever(), self.limits.of(who, asked), id);
         self.registry.add(&query).then_some(query)
     }
 
     /// The query of this id, if `who` asked it.
     pub(super) fn find(&self, who: &Principal, id: Uuid) -> Option<Query> {
-        self.registry.find(who, id)
+        self.registry.find(&who.whoever(), id)
     }
 
     /// Queries that have not ended.
@@ -110,7 +110,8 @@ impl Guards {
     /// credentials or the footer of another.
     pub(super) fn runtime(&self, who: &Principal) -> Result<Arc<RuntimeEnv>, QueryError> {
         let (query, person) = self.limits.memory_of(who, self.memory_bytes);
-        let pool = QueryPool::new(query, self.person(who, person), Arc::clone(&self.memory));
+        let held = self.person(&who.whoever(), person);
+        let pool = QueryPool::new(query, held, Arc::clone(&self.memory));
         let mut runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build()?;
         runtime.disk_manager = Arc::clone(self.spill.manager());
         Ok(Arc::new(runtime))
