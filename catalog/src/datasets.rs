@@ -268,17 +268,17 @@ impl Catalog {
         }
         let mut datasets = Vec::with_capacity(rows.len());
         // Datasets that are one to the policies are decided once.
-        let mut decided: BTreeMap<Resource, Seen> = BTreeMap::new();
+        let mut decided: BTreeMap<Resource, (Seen, bool)> = BTreeMap::new();
         for row in &rows {
             let mut dataset = from_row(database, self.lab(), row)?.dataset;
             dataset.tables = by_dataset.remove(dataset.name.as_str()).unwrap_or_default();
             let resource = self.inner.policies.resource(&dataset);
-            let seen = match decided.get(&resource) {
-                Some(seen) => *seen,
-                None => self.seen(&rights, &dataset)?,
+            let (seen, counted) = match decided.get(&resource) {
+                Some(decided) => *decided,
+                None => (self.seen(&rights, &dataset)?, self.may_count(&rights, &dataset)?),
             };
-            decided.insert(resource, seen);
-            datasets.extend(seen.of(dataset));
+            decided.insert(resource, (seen, counted));
+            datasets.extend(seen.of(dataset).map(|dataset| dataset.counted(counted)));
         }
         Ok(datasets)
     }

@@ -367,16 +367,22 @@ impl Catalog {
         rights: &Rights,
         dataset: Dataset,
     ) -> Result<Option<Dataset>, CatalogError> {
-        let mut seen = self.seen(rights, &dataset)?.of(dataset);
-        if let Some(dataset) = &mut seen
-            && (dataset.tier == Tier::AggregatesOnly || self.inner.policies.lab_owes())
-        {
-            let read = self.decide_as(rights, Action::Read, dataset)?;
-            if !read.allowed || !read.obligations.is_empty() {
-                dataset.tables.iter_mut().for_each(|table| table.rows = None);
-            }
+        let counted = self.may_count(rights, &dataset)?;
+        let seen = self.seen(rights, &dataset)?.of(dataset);
+        Ok(seen.map(|dataset| dataset.counted(counted)))
+    }
+
+    /// Whether a principal may be told how many rows the tables of a dataset have.
+    pub(crate) fn may_count(
+        &self,
+        rights: &Rights,
+        dataset: &Dataset,
+    ) -> Result<bool, CatalogError> {
+        if dataset.tier != Tier::AggregatesOnly && !self.inner.policies.lab_owes() {
+            return Ok(true);
         }
-        Ok(seen)
+        let read = self.decide_as(rights, Action::Read, dataset)?;
+        Ok(read.allowed && read.obligations.is_empty())
     }
 }
 

@@ -273,6 +273,11 @@ impl Asked {
 /// What a policy asks for in its annotation `@obligation("…; …")`. What is not known is an error, and
 /// so is asking for something where nothing is allowed.
 fn known_obligations(policy: &Policy) -> Result<BTreeSet<Obligation>, String> {
+    // A misspelt obligation would be none.
+    let mut annotations = policy.annotations();
+    if let Some((other, _)) = annotations.find(|(name, _)| !["id", "obligation"].contains(name)) {
+        return Err(format!("the annotation @{other} is not known: there are @id and @obligation"));
+    }
     let Some(text) = policy.annotation("obligation") else { return Ok(BTreeSet::new()) };
     if policy.effect() == cedar_policy::Effect::Forbid {
         return Err("an obligation stands on a permit; a forbid allows nothing".to_owned());

@@ -3,23 +3,31 @@
 //! The record's `disclosure` names the unit that is protected and the columns that may be grouped by.
 //! Whatever is asked is computed from one table of **cells**: a row for each combination of all those
 //! columns, with counts and sums of what it holds. A cell of fewer units than the minimum, or with a
-//! sum that one unit dominates, is not in it. So no answer depends on a protected cell, and neither
+//! sum that one unit dominates, is not in it. The table of cells is planned and run below a leaf as
+//! other guarded tables are, and takes no predicate: DataFusion would move one over groups onto rows,
+//! where it could fail, or differ from row to row. So no answer depends on a protected cell, and neither
 //! does the difference of two answers or of any number of them: nothing has to be withheld a second
 //! time to keep what was withheld from being computed, and no memory of earlier questions is needed.
 //! The price is that totals lack the small cells.
 
 use super::GuardedTable;
+use super::below::below;
+use super::columns::without_sign_of_zero;
+use super::leakproof::widens;
 use crate::error::QueryError;
 use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::{FunctionRegistry, SessionState};
-use datafusion::functions::math::expr_fn::{abs, isnan, round};
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::functions::math::expr_fn::{abs, round};
+use datafusion::logical_expr::expr::{AggregateFunction, Cast};
 use datafusion::logical_expr::{
-    Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, cast, lit, when,
+    Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableType, cast, lit, when,
 };
+use datafusion::physical_plan::ExecutionPlan;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_catalog::Dataset;
@@ -59,7 +67,14 @@ impl Disclosed {
         if given.epsilon.is_some() {
             return Err("differential privacy (disclosure.epsilon) is not there yet".to_owned());
         }
+        if dataset.is_older() {
+            return Err("older versions differ from the newest by few units".to_owned());
+        }
         let has = |column: &str| stored.fields().iter().any(|field| field.name() == column);
+        // Cells of fewer columns are sums of those of more, and would tell what is left out there.
+        if let Some(column) = given.group_by.iter().find(|column| !has(column)) {
+            return Err(format!("group_by names {column:?}, which is no column of this table"));
+        }
         if !has(&given.unit) {
             return Err(format!("the unit {:?} is no column of this table", given.unit));
         }
@@ -70,7 +85,7 @@ impl Disclosed {
             dominance_percent: given.dominance_percent.unwrap_or(DOMINANCE_PERCENT),
             rounding: given.rounding,
             functions: given.functions.iter().cloned().collect(),
-            group_by: given.group_by.iter().filter(|column| has(column)).cloned().collect(),
+            group_by: given.group_by.clone(),
         })
     }
 
@@ -199,6 +214,9 @@ fn of_aggregate(aggregate: &Aggregate, state: &SessionState) -> Result<Option<Lo
                 );
             }
         }
+        if expr.is_volatile() {
+            return denied(&disclosed, "WHERE and GROUP BY may not differ from time to time");
+        }
         let mut nested = false;
         expr.apply(|part| {
             nested |=
@@ -244,6 +262,43 @@ fn of_aggregate(aggregate: &Aggregate, state: &SessionState) -> Result<Option<Lo
         outputs.push(value.alias_qualified(relation.cloned(), field.name()));
     }
     Ok(Some(LogicalPlanBuilder::from(plan).project(outputs)?.build()?))
+}
+
+/// The cells of a table that may be told of, as a table that takes no predicate.
+#[derive(Debug)]
+struct CellsTable {
+    name: Arc<str>,
+    plan: LogicalPlan,
+    schema: SchemaRef,
+}
+
+#[async_trait]
+impl TableProvider for CellsTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (mut plan, mut schema) = (self.plan.clone(), Arc::clone(&self.schema));
+        if let Some(projection) = projection {
+            schema = Arc::new(self.schema.project(projection)?);
+            let columns = projection.iter().map(|place| {
+                Expr::Column(Column::from(self.plan.schema().qualified_field(*place)))
+            });
+            plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
+        }
+        below(&self.name, plan, schema, state).await
+    }
 }
 
 /// What is asked of cells.
@@ -295,6 +350,10 @@ impl Asked {
             );
         }
         let column = match params.args.as_slice() {
+            // As peers send it.
+            [Expr::Cast(Cast { expr, field })] if widened(expr, field.data_type(), schema) => {
+                expr.column_refs().into_iter().next().map(|column| column.name.clone())
+            }
             [Expr::Literal(value, _)] if function == Function::Count && !value.is_null() => None,
             [Expr::Column(column)] => Some(column.name.clone()),
             _ => {
@@ -328,9 +387,21 @@ struct Cells<'a> {
     values: &'a [String],
 }
 
+/// Whether this is a column as a wider number.
+fn widened(expr: &Expr, to: &DataType, schema: &SchemaRef) -> bool {
+    matches!(expr, Expr::Column(column)
+        if schema.field_with_name(&column.name).is_ok_and(|field| widens(field.data_type(), to)))
+}
+
 /// The name of one of the parts of a column.
 fn part(kind: &str, column: &str) -> String {
     format!("{kind} of {column}")
+}
+
+/// The nearest multiple of a step.
+fn near(number: Expr, step: f64) -> Result<Expr> {
+    let steps = round(vec![cast(number, DataType::Float64) / lit(step)]);
+    without_sign_of_zero(steps * lit(step))
 }
 
 fn named(name: impl Into<String>) -> Expr {
@@ -365,6 +436,11 @@ impl Cells<'_> {
             let count = part("count", column);
             of_units.push(self.call("count", named(column))?.alias(&count));
             of_cells.push(self.call("sum", named(&count))?.alias(&count));
+            // A number is of the units that have a value, and not of all in the cell.
+            let having = when(named(&count).gt(lit(0_i64)), lit(1_i64)).otherwise(lit(0_i64))?;
+            let units = part("units", column);
+            of_cells.push(self.call("sum", having)?.alias(&units));
+            kept = kept.and(named(units).gt_eq(lit(i64::from(*minimum_cell))));
             let kind = table.schema.field_with_name(column)?.data_type();
             if !kind.is_numeric() {
                 continue;
@@ -379,19 +455,48 @@ impl Cells<'_> {
             of_cells.push(self.call("max", share.clone())?.alias(&largest));
             of_cells.push(self.call("sum", share)?.alias(&all));
             let (largest, all) = (named(largest), named(all));
-            let dominated = (largest * lit(100.0)).gt(all.clone() * lit(*dominance_percent));
-            // What cannot be compared is not told.
-            let dominated = dominated.or(isnan(all.clone()));
-            kept = kept.and(all.is_null().or(!dominated));
+            // NaN is above infinity; neither can be compared.
+            let compared = all.clone().lt(lit(f64::INFINITY));
+            let share = lit(*dominance_percent / 100.0);
+            kept = kept.and(compared).and(largest.lt_eq(all * share));
         }
         let groups: Vec<Expr> = group_by.iter().map(named).collect();
         let units = groups.iter().cloned().chain([named(unit)]);
-        LogicalPlanBuilder::scan(TableReference::bare("units"), source, None)?
+        let plan = LogicalPlanBuilder::scan(TableReference::bare("units"), source, None)?
             .filter(named(unit).is_not_null())?
             .aggregate(units, of_units)?
-            .aggregate(groups, of_cells)?
+            .aggregate(groups.clone(), of_cells)?
             .filter(kept)?
-            .alias(CELLS)
+            .project(groups.into_iter().chain(self.told(table)?))?
+            .build()?;
+        let schema = Arc::new(plan.schema().as_arrow().clone());
+        let cells = CellsTable { name: Arc::clone(&table.name), plan, schema };
+        LogicalPlanBuilder::scan(
+            TableReference::bare(CELLS),
+            provider_as_source(Arc::new(cells)),
+            None,
+        )
+    }
+
+    /// The numbers of a cell that are told, rounded where the record says so: totals of rounded numbers
+    /// tell no more than these do.
+    fn told(&self, table: &GuardedTable) -> Result<Vec<Expr>> {
+        let mut told = vec![(ROWS.to_owned(), DataType::Int64)];
+        for column in self.values {
+            told.push((part("count", column), DataType::Int64));
+            let kind = table.schema.field_with_name(column)?.data_type();
+            if kind.is_numeric() {
+                for function in ["sum", "min", "max"] {
+                    told.push((part(function, column), DataType::Float64));
+                }
+            }
+        }
+        told.into_iter()
+            .map(|(name, kind)| match self.disclosed.rounding {
+                Some(step) => Ok(cast(near(named(&name), step)?, kind).alias(name)),
+                None => Ok(named(name)),
+            })
+            .collect()
     }
 
     /// What has to be totalled over cells for an answer.
@@ -429,7 +534,7 @@ impl Cells<'_> {
             }
         };
         let value = match self.disclosed.rounding {
-            Some(step) => round(vec![cast(value, DataType::Float64) / lit(step)]) * lit(step),
+            Some(step) => near(value, step)?,
             None => value,
         };
         Ok(cast(value, kind.clone()))

@@ -2,11 +2,16 @@
 
 use super::pseudonym::Pseudonym;
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::ScalarValue;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::datetime::expr_fn::date_trunc;
 use datafusion::functions::math::expr_fn::{floor, round};
-use datafusion::logical_expr::{Expr, ScalarUDF, cast, lit, try_cast};
+use datafusion::logical_expr::{Expr, ScalarUDF, cast, lit, try_cast, when};
 use tarn_catalog::{Catalog, Masking, Step};
+
+/// A number whose zero has no sign: what was below zero before it was rounded must not show.
+pub(super) fn without_sign_of_zero(number: Expr) -> Result<Expr> {
+    when(number.clone().eq(lit(0.0)), lit(0.0)).otherwise(number)
+}
 
 /// The column under a masking, of the same type. What cannot be masked so is an error in words for
 /// the operator.
@@ -15,7 +20,7 @@ pub(super) fn masked(
     column: Expr,
     field: &Field,
     masking: &Masking,
-) -> Result<Expr, String> {
+) -> std::result::Result<Expr, String> {
     let kind = field.data_type();
     let unfit = |what: &str| format!("{what}: the column {:?} is of type {kind}", field.name());
     match masking {
@@ -45,6 +50,7 @@ pub(super) fn masked(
                 _ => round(vec![steps]) * lit(step),
             };
             // What no longer fits is NULL: an error would tell that there is such a value.
+            let near = without_sign_of_zero(near).map_err(|error| error.to_string())?;
             Ok(try_cast(near, kind.clone()))
         }
         Masking::Coarsen { to: Step::Time(_) } => Err(unfit("times are not coarsened")),

@@ -8,7 +8,8 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, reset_plan_states};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -31,13 +32,14 @@ pub(crate) struct GuardedExec {
 
 impl GuardedExec {
     pub(super) fn new(name: &Arc<str>, inner: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
-        let of = inner.properties();
-        let partitions = Partitioning::UnknownPartitioning(of.partitioning.partition_count());
+        // One partition, always: how many the scan has depends on what the caller's predicate left of
+        // rows that the policy hides, and plans show it.
+        let inner: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(inner));
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
-            partitions,
-            of.emission_type,
-            of.boundedness,
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
         );
         Self { name: Arc::clone(name), inner, properties: Arc::new(properties) }
     }
@@ -86,7 +88,8 @@ impl ExecutionPlan for GuardedExec {
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
         let inner = reset_plan_states(Arc::clone(&self.inner))?;
-        Ok(Arc::new(Self::new(&self.name, inner, self.schema())))
+        let (name, properties) = (Arc::clone(&self.name), Arc::clone(&self.properties));
+        Ok(Arc::new(Self { name, inner, properties }))
     }
 
     fn apply_expressions(

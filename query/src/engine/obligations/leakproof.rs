@@ -61,7 +61,7 @@ fn simple(data_type: &DataType) -> bool {
 }
 
 /// Whether every value of a type has one in the other.
-fn widens(from: &DataType, to: &DataType) -> bool {
+pub(super) fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
     match (from, to) {
         (Int8, Int16 | Int32 | Int64)

@@ -6,6 +6,7 @@
 //! comparison that cannot fail ([`cannot_fail`]), because an error on a row that the policy hides
 //! would tell of it. Whatever fails below says only that it failed.
 
+mod below;
 mod cells;
 mod columns;
 mod exec;
@@ -15,11 +16,10 @@ mod pseudonym;
 pub(super) use cells::protect;
 pub(super) use exec::GuardedExec;
 
-use crate::engine::rewrite;
 use crate::error::QueryError;
-use crate::provider::blocking;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
+use below::below;
 use cells::Disclosed;
 use columns::masked;
 use datafusion::catalog::{Session, TableProvider};
@@ -31,11 +31,10 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType,
 };
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use leakproof::cannot_fail;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tarn_catalog::{Catalog, Dataset, Masking, Obligation, TableEntry};
+use tarn_catalog::{Catalog, Dataset, Masking, Obligation, Step, TableEntry};
 
 /// What the table is called in the plan below the guard.
 const INNER: &str = "guarded";
@@ -50,6 +49,9 @@ pub(crate) struct GuardedTable {
     rows: Vec<Expr>,
     /// The columns as they may be seen, over the columns as they are stored.
     columns: Vec<Expr>,
+    /// Whether rows and columns can be computed of every row. Where they may fail, nothing of the
+    /// caller goes below: it would choose on which rows they are computed, and learn where they fail.
+    steady: bool,
     /// Where only aggregates may leave.
     disclosed: Option<Arc<Disclosed>>,
 }
@@ -78,7 +80,7 @@ pub(super) fn guarded(
     let mut fields: Vec<_> = stored.fields().iter().map(Arc::clone).collect();
     let mut columns: Vec<Expr> =
         fields.iter().map(|field| Expr::Column(Column::from_name(field.name()))).collect();
-    let (mut rows, mut disclosed) = (vec![], None);
+    let (mut rows, mut disclosed, mut steady) = (vec![], None, true);
     // Of several maskings of a column the one that hides most is done last.
     let mut owed: Vec<&Obligation> = obligations.iter().collect();
     owed.sort_by_key(|obligation| match obligation {
@@ -89,7 +91,9 @@ pub(super) fn guarded(
     for obligation in owed {
         match obligation {
             Obligation::Rows { condition } => {
-                rows.push(self::condition(state, condition, &stored).map_err(&refused)?);
+                let condition = self::condition(state, condition, &stored).map_err(&refused)?;
+                steady &= cannot_fail(&condition, &stored);
+                rows.push(condition);
             }
             Obligation::Mask { columns: named, masking } => {
                 for column in named {
@@ -109,6 +113,7 @@ pub(super) fn guarded(
                         continue;
                     };
                     *seen = masked(catalog, seen.clone(), field, masking).map_err(&refused)?;
+                    steady &= !matches!(masking, Masking::Round { to: Step::Time(_) });
                     *field = Arc::new(field.as_ref().clone().with_nullable(true));
                 }
             }
@@ -119,7 +124,8 @@ pub(super) fn guarded(
         }
     }
     let schema = Arc::new(Schema::new_with_metadata(fields, stored.metadata().clone()));
-    Ok(Arc::new(GuardedTable { name: name.into(), inner, schema, rows, columns, disclosed }))
+    let name = name.into();
+    Ok(Arc::new(GuardedTable { name, inner, schema, rows, columns, steady, disclosed }))
 }
 
 /// The condition of a policy over the columns of a table.
@@ -140,6 +146,11 @@ impl GuardedTable {
     /// What may be said of the table where only aggregates of it may leave.
     fn disclosed(&self) -> Option<&Arc<Disclosed>> {
         self.disclosed.as_ref()
+    }
+
+    /// Whether a predicate of the caller may go below.
+    fn takes(&self, predicate: &Expr) -> bool {
+        self.steady && cannot_fail(predicate, &self.schema)
     }
 
     /// The same table, to be read by what protects its aggregates.
@@ -196,7 +207,7 @@ impl TableProvider for GuardedTable {
         Ok(filters
             .iter()
             .map(|filter| {
-                if cannot_fail(filter, &self.schema) {
+                if self.takes(filter) {
                     TableProviderFilterPushDown::Inexact
                 } else {
                     TableProviderFilterPushDown::Unsupported
@@ -215,29 +226,16 @@ impl TableProvider for GuardedTable {
         if let Some(disclosed) = &self.disclosed {
             return Err(disclosed.refusal(&self.name).into());
         }
-        let hidden = |error| exec::hidden(&self.name, error);
-        let Some(state) = state.as_any().downcast_ref::<SessionState>().cloned() else {
-            return Err(QueryError::Internal("a guarded table needs a whole session".into()).into());
-        };
         // What the optimizer asks again may be more than what was said to go below.
-        let below: Vec<Expr> =
-            filters.iter().filter(|filter| cannot_fail(filter, &self.schema)).cloned().collect();
-        let limit = limit.filter(|_| below.len() == filters.len());
-        let plan = self.plan(projection, &below, limit).map_err(hidden)?;
+        let asked: Vec<Expr> =
+            filters.iter().filter(|filter| self.takes(filter)).cloned().collect();
+        let limit = limit.filter(|_| self.steady && asked.len() == filters.len());
+        let plan = self.plan(projection, &asked, limit);
+        let plan = plan.map_err(|error| exec::hidden(&self.name, error))?;
         let schema = match projection {
             Some(projection) => Arc::new(self.schema.project(projection)?),
             None => Arc::clone(&self.schema),
         };
-        // Predicates on coordinates read these: blocks.
-        let optimized = blocking(move || {
-            let plan = state.optimize(&rewrite::rewrite(plan)?)?;
-            Ok((state, plan))
-        });
-        let (state, plan) = optimized.await.map_err(|error| hidden(error.into()))?;
-        let inner = DefaultPhysicalPlanner::default()
-            .create_physical_plan(&plan, &state)
-            .await
-            .map_err(hidden)?;
-        Ok(Arc::new(GuardedExec::new(&self.name, inner, schema)))
+        below(&self.name, plan, schema, state).await
     }
 }
