@@ -1,8 +1,7 @@
 //! A throw-away PostgreSQL (Debian's package `postgresql-15`) that ends with this process.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, Mutex};
@@ -64,21 +63,19 @@ fn start() -> Server {
         .spawn()
         .unwrap();
     let until = Instant::now() + Duration::from_secs(60);
-    while !answers(port) {
+    while !answers(&binaries, port) {
         assert!(Instant::now() < until, "PostgreSQL did not start");
         std::thread::sleep(Duration::from_millis(100));
     }
     Server { port, binaries, databases: Mutex::default(), _process: process }
 }
 
-/// Whether a server answers. One that is still starting refuses or closes.
-fn answers(port: u16) -> bool {
-    // A request for TLS (protocol, "SSLRequest"), answered by one byte.
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
-    let request = [0, 0, 0, 8, 4, 210, 22, 47];
-    let mut answer = [0];
-    std::io::Write::write_all(&mut stream, &request).is_ok()
-        && stream.read_exact(&mut answer).is_ok()
+/// Whether a server takes connections. One that is still starting answers too, and refuses them.
+fn answers(binaries: &Path, port: u16) -> bool {
+    Command::new(binaries.join("pg_isready"))
+        .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// URL of the database that stands for a folder.
