@@ -49,6 +49,16 @@ pub struct FileStat {
     pub tag: String,
 }
 
+impl FileStat {
+    /// The state of a local file. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] and its like, and [`StoreError::Invalid`] for folders, pipes and devices.
+    pub fn of_local(path: &Path) -> Result<Self, StoreError> {
+        local_stat(path)
+    }
+}
+
 /// A file that a path, URL, glob or folder stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {

@@ -105,17 +105,8 @@ fn source(folder: &Path, made: Made) -> SourceFile {
     std::fs::write(&path, format!("{:?}", made.values)).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let metadata = std::fs::metadata(&path).unwrap();
-    let since = metadata.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
-    SourceFile {
-        stat: FileStat {
-            location: path.display().to_string(),
-            bytes: metadata.len(),
-            tag: since.as_nanos().to_string(),
-        },
-        sha256,
-        reader: Arc::new(made),
-    }
+    let stat = FileStat::of_local(&path).unwrap();
+    SourceFile { stat, sha256, reader: Arc::new(made) }
 }
 
 fn floats(values: &[f32]) -> ArrayRef {
