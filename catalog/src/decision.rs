@@ -292,6 +292,21 @@ impl Seen {
     }
 }
 
+impl Dataset {
+    /// Whether a newer version of the dataset is there.
+    pub fn is_older(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    /// The same, without the numbers of rows unless these may be told.
+    pub(crate) fn counted(mut self, told: bool) -> Self {
+        if !told {
+            self.tables.iter_mut().for_each(|table| table.rows = None);
+        }
+        self
+    }
+}
+
 impl Catalog {
     /// May `who` do `action` on this dataset, now? A failure to find out is no permission.
     pub async fn decide(

@@ -207,19 +207,6 @@ impl Dataset {
         format!("{}.{}@{}", self.lab, self.name, self.version)
     }
 
-    /// Whether a newer version of the dataset is there.
-    pub fn is_older(&self) -> bool {
-        self.newest.is_some()
-    }
-
-    /// The same, without the numbers of rows unless these may be told.
-    pub(crate) fn counted(mut self, told: bool) -> Self {
-        if !told {
-            self.tables.iter_mut().for_each(|table| table.rows = None);
-        }
-        self
-    }
-
     /// What those see who may know of it and no more: identifier, title, tier and whom to ask.
     pub(crate) fn redacted(self) -> Self {
         let Self { lab, name, version, ark, tier, record, withdrawn, registered_at, .. } = self;

@@ -45,8 +45,8 @@ async fn approve(
 
 async fn waiting(catalog: &Catalog, who: &Principal, record: Record) -> Draft {
     let dataset = record.name.clone();
-    catalog.save_draft(who, record, None).await.unwrap();
-    match submit(catalog, who, &dataset, data()).await.unwrap() {
+    Box::pin(catalog.save_draft(who, record, None)).await.unwrap();
+    match Box::pin(submit(catalog, who, &dataset, data())).await.unwrap() {
         Submission::Waiting(draft) => *draft,
         Submission::Registered(done) => panic!("{done:?}"),
     }

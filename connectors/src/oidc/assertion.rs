@@ -92,7 +92,12 @@ impl Assertion {
             called: called.chars().filter(|c| !is_obeyed(*c)).take(LONGEST).collect(),
             scope: config.scope_in(&groups),
             groups,
-            affiliations: affiliations.iter().map(domain).filter(fits).take(MOST).collect(),
+            affiliations: affiliations
+                .iter()
+                .map(domain)
+                .filter(|value| fits(value))
+                .take(MOST)
+                .collect(),
             assurance: config.level(texts(claims.get(&config.claims.assurance))),
             limit: limit(claims),
             issued: checked.issued,
@@ -106,7 +111,7 @@ impl Assertion {
 
 /// Whether a value may stand in attributes. Others are left out, because a shortened one could be the
 /// name of another group.
-fn fits(value: &String) -> bool {
+fn fits(value: &str) -> bool {
     !value.trim().is_empty() && value.len() <= LONGEST && !value.chars().any(char::is_control)
 }
 

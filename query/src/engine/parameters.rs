@@ -9,7 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{self, Value, ValueWithSpan, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Location;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(super) fn number(statement: &mut Statement) -> Result<(), QueryError> {
             "write all parameters as ? or all as $1, $2, …".to_owned(),
         ));
     }
-    let most = found.plain.len().max(found.numbers.keys().last().copied().unwrap_or(0));
+    let most = found.plain.len().max(found.numbers.last().copied().unwrap_or(0));
     if most > MOST {
         return Err(QueryError::Invalid(format!(
             "the statement has more than {MOST} parameters; join a table or VALUES"
@@ -67,7 +67,7 @@ struct Found {
     /// Where those stand that are written `?`: a walk does not meet them in their order.
     plain: Vec<Location>,
     /// Numbers of the others.
-    numbers: BTreeMap<usize, ()>,
+    numbers: BTreeSet<usize>,
     named: Option<String>,
     numbering: bool,
 }
@@ -89,7 +89,7 @@ impl VisitorMut for Found {
         } else {
             match text.strip_prefix('$').and_then(|number| number.parse::<usize>().ok()) {
                 Some(number) if number > 0 => {
-                    self.numbers.insert(number, ());
+                    self.numbers.insert(number);
                 }
                 _ => self.named = Some(text.clone()),
             }

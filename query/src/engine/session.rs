@@ -186,7 +186,7 @@ impl Session {
             let schema = logical.plan.schema().as_arrow();
             Ok(Described { schema: output::schema_of(schema, schema), parameters })
         };
-        let (described, _) = self.in_turn(&query, work).await;
+        let (described, _) = Box::pin(self.in_turn(&query, work)).await;
         described.inspect(|_| query.done())
     }
 
@@ -320,7 +320,8 @@ impl Session {
         let planning = Planning { state, sites: Sites::default(), lab: None };
         let (session, own) = (self.clone(), query.clone());
         let work = async move { session.finish(&own, Logical { planning, plan }, &[]).await };
-        let (prepared, slot) = self.in_turn(&query, self.engine.workers().run(work)).await;
+        let (prepared, slot) =
+            Box::pin(self.in_turn(&query, self.engine.workers().run(work))).await;
         Ok(prepared?.holding(slot))
     }
 

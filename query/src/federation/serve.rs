@@ -47,7 +47,7 @@ pub async fn do_get(
     let fragment = Fragment::read(ticket, &lab)?;
     let session = engine.session(who.clone(), SessionOptions::default()).await?;
     let plan = fragment.plan(&session.context().state()).await?;
-    Ok(session.prepare(plan).await?.start().await?.stream)
+    Ok(Box::pin(session.prepare(plan)).await?.start().await?.stream)
 }
 
 /// Answers an action of a peer; `None` if it is none of federation's.

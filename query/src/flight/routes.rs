@@ -24,7 +24,8 @@ pub(crate) async fn do_get(
     who: &Principal,
     ticket: &[u8],
 ) -> Result<FlightStream, Status> {
-    let rows = serve::do_get(engine, who, ticket).await.map_err(|error| to_status(&error))?;
+    let rows =
+        Box::pin(serve::do_get(engine, who, ticket)).await.map_err(|error| to_status(&error))?;
     Ok(encode::batches(rows.schema(), rows, None))
 }
 

@@ -79,7 +79,7 @@ impl FlightDoor {
         match action.r#type.as_str() {
             CREATE_PREPARED => {
                 let request: ActionCreatePreparedStatementRequest = unpack(body)?;
-                let answer = sql.prepare(seal, caller, request.query).await?;
+                let answer = Box::pin(sql.prepare(seal, caller, request.query)).await?;
                 Ok(Some(answer.as_any().encode_to_vec().into()))
             }
             CLOSE_PREPARED => {
@@ -235,7 +235,7 @@ impl FlightService for FlightDoor {
             self.inner.streams.schema(&caller.who, &request).await?
         } else {
             let Inner { seal, sql, .. } = &*self.inner;
-            sql.schema(seal, &caller, &command(&descriptor)?).await?
+            Box::pin(sql.schema(seal, &caller, &command(&descriptor)?)).await?
         };
         Ok(Response::new(SchemaResult { schema: schema_bytes(&schema)? }))
     }
@@ -250,7 +250,7 @@ impl FlightService for FlightDoor {
         let answer = if is_sealed(&ticket) {
             streams.get(seal, &caller.who, &ticket).await?
         } else if routes::is_fragment(&ticket) {
-            routes::do_get(engine, &caller.who, &ticket).await?
+            Box::pin(routes::do_get(engine, &caller.who, &ticket)).await?
         } else {
             sql.get(seal, &caller, command(&ticket)?).await?
         };
@@ -293,7 +293,7 @@ impl FlightService for FlightDoor {
             let answer = routes::do_action(&self.inner.engine, &caller.who, kind, body).await?;
             Some(answer.into())
         } else {
-            self.act(&caller, action).await?
+            Box::pin(self.act(&caller, action)).await?
         };
         let results = answer.into_iter().map(|body| Ok(arrow_flight::Result { body }));
         Ok(Response::new(stream::iter(results).boxed()))

@@ -125,7 +125,8 @@ impl Sql {
         if !text.rows.is_empty() {
             return Ok(self.plan(&caller.who, &text, None).await?.schema());
         }
-        let described = self.session(&caller.who, &text).await?.describe(&text.sql).await;
+        let session = self.session(&caller.who, &text).await?;
+        let described = Box::pin(session.describe(&text.sql)).await;
         described.map(|described| described.schema).map_err(|error| to_status(&error))
     }
 
@@ -177,7 +178,8 @@ impl Sql {
         sql: String,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let text = Text { sql, options: caller.options, rows: vec![] };
-        let described = self.session(&caller.who, &text).await?.describe(&text.sql).await;
+        let session = self.session(&caller.who, &text).await?;
+        let described = Box::pin(session.describe(&text.sql)).await;
         let described = described.map_err(|error| to_status(&error))?;
         let id = self.statements.prepare(&caller.who, text)?;
         // The handle may be used for longer than one idle time, as long as it is used.

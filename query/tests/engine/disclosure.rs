@@ -106,7 +106,8 @@ fn cells(visits: &[Visit], with_income: bool) -> BTreeMap<(i64, &'static str), (
     });
     let told = |rows: Vec<(i64, Option<f64>)>| {
         let incomes: Vec<f64> = rows.iter().filter_map(|row| row.1).collect();
-        (rows.len() as i64, incomes.len() as i64, incomes.iter().sum())
+        let count = |rows: usize| i64::try_from(rows).unwrap();
+        (count(rows.len()), count(incomes.len()), incomes.iter().sum())
     };
     rows.into_iter().map(|(key, rows)| (key, told(rows))).collect()
 }

@@ -125,7 +125,7 @@ async fn lab(in_place: bool, whole: bool) -> Lab {
         for row in seen..all.num_rows() {
             table = table.write(vec![all.slice(row, 1)]).await.unwrap();
         }
-        let version = u64::try_from(table.version().unwrap()).unwrap();
+        let version = table.version().unwrap();
         lab.put_delta("patients", "visits", &schema, url.as_str(), version).await;
     }
     lab.under(POLICY).await

@@ -106,7 +106,7 @@ async fn a_table_in_a_bucket_is_planned_by_one_request_and_reads_what_it_needs()
     assert!(plan.contains(" requested_bytes="), "{plan}");
 
     // A file that is exchanged is noticed when it is read, and then also where nothing of it is.
-    let other = vec![7; std::fs::metadata(folder.path().join("day_07.nc")).unwrap().len() as usize];
+    let other = vec![7; std::fs::read(folder.path().join("day_07.nc")).unwrap().len()];
     bucket.put(&"days/day_07.nc".into(), other.into()).await.unwrap();
     let session = engine.session(Principal::Owner, SessionOptions::default()).await.unwrap();
     let of_it = "SELECT max(b) FROM days.remote WHERE time = TIMESTAMP '2000-01-08'";
