@@ -19,7 +19,7 @@ const OPEN: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct OpenFiles(Mutex<VecDeque<Arc<LocalFile>>>);
 
-/// A local file, pinned to its size and time.
+/// A local file, pinned to its size and times.
 #[derive(Debug)]
 pub(super) struct LaterFile {
     stat: FileStat,

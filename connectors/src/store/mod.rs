@@ -396,7 +396,7 @@ async fn blocking<T: Send + 'static>(
     })?
 }
 
-/// Size and modification time of a local file; a folder is no file.
+/// Size and times of a local file; a folder is no file.
 fn local_stat(path: &Path) -> Result<FileStat, StoreError> {
     let location = path.display();
     let metadata = std::fs::metadata(path).map_err(|e| StoreError::from_io(&location, &e))?;

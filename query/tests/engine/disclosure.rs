@@ -1,6 +1,6 @@
 //! Tables of which only aggregates leave.
 
-use crate::support::{Lab, person, rows};
+use crate::support::{Lab, person, rows, under_agreement};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Schema;
 use deltalake::DeltaTable;
@@ -47,17 +47,10 @@ fn visits() -> Vec<Visit> {
 
 async fn lab(visits: &[Visit], disclosure: serde_json::Value) -> Lab {
     let lab = Lab::new("ornl").await;
-    let more = json!({
-        "exposure": "full",
-        "rights": "https://lab.gov/agreement",
-        "agreement": {"id": "https://lab.gov/agreement", "sha256": "cd".repeat(32),
-            "committee": "dac", "months": 12, "purposes": ["research"]},
-        "conditions": {"assurance": "low"},
-        "human_data": false,
-        "review": "2027-05-01",
-        "tables": {"visits": {}},
-        "disclosure": disclosure,
-    });
+    let mut more = under_agreement();
+    more["conditions"] = json!({"assurance": "low"});
+    more["tables"] = json!({"visits": {}});
+    more["disclosure"] = disclosure;
     lab.register_with("survey", "aggregates_only", more).await;
     let batch = RecordBatch::try_from_iter([
         (

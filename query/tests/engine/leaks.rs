@@ -2,7 +2,7 @@
 //! values, and of one that never had them, and answers, errors and plans must be equal.
 
 use crate::program::program;
-use crate::support::{Lab, person, rows};
+use crate::support::{Lab, person, rows, under_agreement};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Schema;
 use deltalake::DeltaTable;
@@ -97,18 +97,10 @@ with netCDF4.Dataset(sys.argv[1], "w") as f:
     path.to_str().unwrap().to_owned()
 }
 
-/// A lab with the table `ornl.patients.visits`, and what is the same in both labs: `ornl.open.sites`.
+/// A lab with the table `ornl.patients.visits`.
 async fn lab(in_place: bool, whole: bool) -> Lab {
     let lab = Lab::new("ornl").await;
-    let more = json!({
-        "exposure": "full",
-        "rights": "https://lab.gov/agreement",
-        "agreement": {"id": "https://lab.gov/agreement", "sha256": "cd".repeat(32),
-            "committee": "dac", "months": 12, "purposes": ["research"]},
-        "human_data": false,
-        "review": "2027-05-01",
-    });
-    lab.register_with("patients", "controlled", more).await;
+    lab.register_with("patients", "controlled", under_agreement()).await;
     let folder = lab.folder.path().join("data");
     std::fs::create_dir(&folder).unwrap();
     if in_place {

@@ -35,6 +35,18 @@ pub(crate) fn person() -> Principal {
     Principal::person("ada", Scope::Read)
 }
 
+/// What the record of data under an agreement has besides.
+pub(crate) fn under_agreement() -> serde_json::Value {
+    json!({
+        "exposure": "full",
+        "rights": "https://lab.gov/agreement",
+        "agreement": {"id": "https://lab.gov/agreement", "sha256": "cd".repeat(32),
+            "committee": "dac", "months": 12, "purposes": ["research"]},
+        "human_data": false,
+        "review": (chrono::Utc::now() + chrono::Days::new(180)).date_naive().to_string(),
+    })
+}
+
 /// A session without a home that may open files.
 pub(crate) async fn files_only() -> Session {
     let engine = Engine::new(None, Stores::new(vec![]), config()).unwrap();

@@ -1,8 +1,7 @@
 //! The node that nothing of a caller crosses.
 
+use crate::engine::output::conform;
 use crate::error::QueryError;
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
@@ -110,7 +109,8 @@ impl ExecutionPlan for GuardedExec {
         let target = Arc::clone(&schema);
         let stream = input.map(move |batch| {
             let batch = batch.map_err(|error| hidden(&name, error))?;
-            conform(&batch, &target).map_err(|error| hidden(&name, error))
+            // The metadata of fields too: maskings lose them.
+            conform(&batch, &target).map_err(|error| hidden(&name, error.into()))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
@@ -122,23 +122,4 @@ impl ExecutionPlan for GuardedExec {
     ) -> Result<Arc<Statistics>> {
         Ok(Arc::new(Statistics::new_unknown(&self.schema())))
     }
-}
-
-/// The batch under the schema that the table has: the metadata of its fields too.
-fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    let columns = batch
-        .columns()
-        .iter()
-        .zip(schema.fields())
-        .map(|(column, field)| {
-            if column.data_type() == field.data_type() {
-                Ok(Arc::clone(column))
-            } else {
-                cast_with_options(column, field.data_type(), &strict)
-            }
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
