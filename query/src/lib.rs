@@ -10,7 +10,7 @@ pub mod provider;
 pub mod stream;
 
 pub use engine::{
-    Answer, Bounds, Described, Engine, EngineConfig, Limits, Prepared, Progress, Query,
-    STACK_BYTES, Session, SessionOptions, Sites, State, Stop,
+    Answer, Bounds, Described, Engine, EngineConfig, Estimate, Limits, Prepared, Progress, Query,
+    STACK_BYTES, Session, SessionOptions, Sites, State, Statements, Stop,
 };
 pub use error::QueryError;

@@ -1,5 +1,6 @@
 //! A planned statement, its running answer, and which labs took part.
 
+use crate::engine::estimate::Estimate;
 use crate::engine::guards::{Awaited, Query, Slot};
 use crate::engine::output::{conform, schema_of};
 use crate::engine::{Engine, Veil};
@@ -134,6 +135,11 @@ impl Prepared {
         self.runs.and_then(|(_, awaited)| awaited.over())
     }
 
+    /// What it reads at most, told before it runs.
+    pub fn estimate(&self) -> Estimate {
+        Estimate::of(std::iter::once(&self.plan).chain(&self.more))
+    }
+
     /// Schema of the answer: that of the logical plan, with views and encodings expanded
     /// (Utf8View → Utf8, dictionaries → their values) for old clients.
     pub fn schema(&self) -> SchemaRef {
@@ -148,6 +154,7 @@ impl Prepared {
             Some(slot) => slot,
             None => engine.guards().turn(&query).await?,
         };
+        query.admit(self.estimate())?;
         query.run(self.plans());
         // Some nodes start tasks as soon as they are executed, where that is.
         let begun = engine.workers().run(async move { self.begin() });
@@ -220,6 +227,23 @@ pub(super) fn given(plan: &Arc<dyn ExecutionPlan>) -> (u64, u64) {
         });
     }
     sum(plan.children().into_iter().map(given))
+}
+
+/// Rows and Arrow bytes that are read from own tables, also where an aggregate gives less.
+pub(super) fn read(plan: &Arc<dyn ExecutionPlan>) -> (u64, u64) {
+    if plan.downcast_ref::<GridAggregateExec>().is_none() {
+        let children = plan.children();
+        return if children.is_empty() || plan.downcast_ref::<DeltaScanExec>().is_some() {
+            given(plan)
+        } else {
+            sum(children.into_iter().map(read))
+        };
+    }
+    plan.metrics().map_or((0, 0), |metrics| {
+        let count = |name| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
+        let size = |name| u64::try_from(count(name)).unwrap_or(u64::MAX);
+        (size("rows_read"), size("bytes_read"))
+    })
 }
 
 /// Rows and bytes of several.

@@ -5,6 +5,7 @@ mod casts;
 mod catalogs;
 mod conjuncts;
 mod constants;
+mod estimate;
 mod expansion;
 mod explain;
 mod guards;
@@ -16,15 +17,18 @@ mod parameters;
 mod planner;
 mod rewrite;
 mod session;
+mod split;
 mod statement;
 mod times;
 mod veil;
 mod workers;
 
 pub use answer::{Answer, Prepared, Sites};
+pub use estimate::Estimate;
 pub use guards::{Bounds, Limits, Progress, Query, State, Stop};
 pub use nesting::NestingError;
 pub use session::{Described, Session, SessionOptions};
+pub use split::Statements;
 pub use workers::STACK_BYTES;
 
 pub(crate) use statement::Call;

@@ -415,6 +415,20 @@ impl Session {
         Ok(tables)
     }
 
+    /// Names of all functions that a statement may call, in order; those that make tables are the second.
+    pub fn functions(&self) -> (Vec<String>, Vec<String>) {
+        let state = self.context.state();
+        let scalar = state.scalar_functions().keys();
+        let calls =
+            scalar.chain(state.aggregate_functions().keys()).chain(state.window_functions().keys());
+        let (mut values, mut tables): (Vec<String>, Vec<String>) =
+            (calls.cloned().collect(), state.table_functions().keys().cloned().collect());
+        values.sort_unstable();
+        values.dedup();
+        tables.sort_unstable();
+        (values, tables)
+    }
+
     /// What federation adds. A visitor from a peer sees this lab alone: no lab asks another on
     /// behalf of a third.
     async fn attach(&self, sites: &Sites) -> Result<Option<Attachment>, QueryError> {

@@ -34,6 +34,7 @@ mod split;
 mod tests;
 pub mod wire;
 
+pub(crate) use exec::PeerFragmentExec;
 pub use search::search;
 
 use crate::engine::{EngineConfig, SessionOptions, Sites};

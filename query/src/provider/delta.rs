@@ -264,7 +264,7 @@ impl ExecutionPlan for DeltaScanExec {
         let stream = input.map(move |batch| {
             let batch = batch?;
             baseline.record_output(batch.num_rows());
-            bytes.add(super::scan::arrow_bytes(&batch));
+            bytes.add(super::size::arrow_bytes(&batch));
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             let columns = batch
                 .columns()

@@ -15,6 +15,7 @@ mod prune;
 mod pushdown;
 mod queue;
 mod scan;
+mod size;
 mod statistics;
 mod work;
 
@@ -25,4 +26,4 @@ pub use scan::GridScanExec;
 pub(crate) use delta::DeltaScanExec;
 pub(crate) use listed::ListedTable;
 pub(crate) use open::{OpenFile, Opener, blocking, open_grid, say_left_out, schema_of};
-pub(crate) use scan::arrow_bytes;
+pub(crate) use size::{arrow_bytes, row_bytes};

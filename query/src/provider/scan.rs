@@ -7,6 +7,7 @@ use crate::provider::cost::Cost;
 use crate::provider::dynamic::{Watch, is_dynamic};
 use crate::provider::prune::sorted;
 use crate::provider::queue::{Queue, Runs};
+use crate::provider::size::arrow_bytes;
 use crate::provider::statistics::columns;
 use crate::provider::work::{Piece, Work};
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -435,13 +436,4 @@ impl Output {
         }
         Ok(())
     }
-}
-
-/// Bytes of the values of a batch, without the parts of its buffers that it does not use.
-pub(crate) fn arrow_bytes(batch: &RecordBatch) -> usize {
-    batch
-        .columns()
-        .iter()
-        .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
-        .fold(0, usize::saturating_add)
 }

@@ -286,6 +286,9 @@ pub(crate) struct Sql {
     /// When a lab does not answer: leave it out and say so (exit code 6), or fail
     #[arg(long, value_enum, default_value_t = PartialName::Error)]
     pub partial: PartialName,
+    /// Say what the statement would read from tables, and do not run it
+    #[arg(long, requires = "query")]
+    pub estimate: bool,
 }
 
 /// Format of an answer.

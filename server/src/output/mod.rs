@@ -2,11 +2,13 @@
 
 mod batches;
 mod progress;
+mod query;
 #[macro_use]
 mod streams;
 
 pub(crate) use batches::BatchWriter;
 pub(crate) use progress::IngestBar;
+pub(crate) use query::QueryLine;
 pub(crate) use streams::{print, tell};
 
 use tarn_schemas::shown::harmless;

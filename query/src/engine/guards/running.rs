@@ -2,7 +2,8 @@
 
 use super::limits::Effective;
 use super::stop::Stop;
-use crate::engine::answer::{given, sum};
+use crate::engine::answer::{read, sum};
+use crate::engine::estimate::Estimate;
 use crate::error::QueryError;
 use arrow::array::RecordBatch;
 use chrono::{DateTime, Utc};
@@ -110,6 +111,8 @@ pub struct Progress {
     pub scanned_rows: u64,
     /// Bytes read from tables of this lab, as Arrow columns.
     pub scanned_bytes: u64,
+    /// What it reads at most, once it runs.
+    pub estimate: Option<Estimate>,
 }
 
 /// A query. Clones are the same one.
@@ -141,6 +144,7 @@ struct Stage {
     /// What runs; given up at the end, for it may hold memory.
     plans: Vec<Arc<dyn ExecutionPlan>>,
     scanned: (u64, u64),
+    estimate: Option<Estimate>,
     ended: Option<Instant>,
 }
 
@@ -157,6 +161,7 @@ impl Query {
             until: None,
             plans: Vec::new(),
             scanned: (0, 0),
+            estimate: None,
             ended: None,
         };
         Self {
@@ -203,17 +208,18 @@ impl Query {
             bytes: self.inner.bytes.load(Ordering::Relaxed),
             scanned_rows,
             scanned_bytes,
+            estimate: stage.estimate,
         }
     }
 
-    /// Rows and bytes that its scans gave so far.
+    /// Rows and bytes that its scans have read so far.
     fn scanned(&self) -> (u64, u64) {
         // Plans are walked without the lock: metrics have locks of their own.
         let (plans, scanned) = {
             let stage = self.stage();
             (stage.plans.clone(), stage.scanned)
         };
-        if plans.is_empty() { scanned } else { sum(plans.iter().map(given)) }
+        if plans.is_empty() { scanned } else { sum(plans.iter().map(read)) }
     }
 
     /// Stops it, whatever it does. The first reason counts.
@@ -282,6 +288,21 @@ impl Query {
     /// It is planned.
     pub(crate) fn planned(&self) {
         self.enter(State::Planned, None);
+    }
+
+    /// Lets it run if what it will read is within its limits.
+    ///
+    /// # Errors
+    /// [`Stop::TooLarge`].
+    pub(crate) fn admit(&self, estimate: Estimate) -> Result<(), QueryError> {
+        self.stage().estimate = Some(estimate);
+        match self.inner.bounds.scan_bytes {
+            Some(limit) if estimate.certain && estimate.bytes > limit => {
+                self.stop(Stop::TooLarge { bytes: estimate.bytes, limit });
+                Err(QueryError::Stopped(self.why()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// It runs from now on.

@@ -47,6 +47,17 @@ pub enum Stop {
         /// The limit.
         bytes: u64,
     },
+    /// It would read too much, and was not begun.
+    #[error(
+        "the query would read {bytes} bytes from tables, and may read {limit}; narrow it with WHERE, name \
+         fewer columns, or ask the operator to raise `scan_gib` in [limits]"
+    )]
+    TooLarge {
+        /// What it would read.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// It waited too long for its turn.
     #[error(
         "the query waited {seconds} s for its turn because many others run; try again in a moment"
@@ -71,6 +82,7 @@ impl Coded for Stop {
             Self::Planning { .. }
             | Self::Rows { .. }
             | Self::Scanned { .. }
+            | Self::TooLarge { .. }
             | Self::Queue { .. }
             | Self::QueueFull { .. } => ErrorCode::ResourceExhausted,
         }

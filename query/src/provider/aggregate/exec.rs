@@ -54,6 +54,11 @@ impl GridAggregateExec {
         let metrics = ExecutionPlanMetricsSet::new();
         Self { job: Arc::new(job), schema, text, properties, metrics }
     }
+
+    /// Rows below the aggregate, if they are known before it runs, and bytes of each as Arrow columns.
+    pub(crate) fn below(&self) -> (Option<u64>, u64) {
+        (self.job.work.rows(), self.job.row_bytes())
+    }
 }
 
 impl DisplayAs for GridAggregateExec {
@@ -139,6 +144,8 @@ impl ExecutionPlan for GridAggregateExec {
             time: baseline.elapsed_compute().clone(),
             pieces: counter("pieces"),
             cells: counter("cells"),
+            rows_read: counter("rows_read"),
+            bytes_read: counter("bytes_read"),
             cost: Cost::new(&self.metrics, 0),
         });
         let reservations: Vec<MemoryReservation> = (0..workers)
@@ -179,7 +186,7 @@ impl ExecutionPlan for GridAggregateExec {
                 let rows = batch_rows.min(answer.num_rows() - start);
                 let slice = answer.slice(start, rows);
                 baseline.record_output(rows);
-                bytes.add(crate::provider::scan::arrow_bytes(&slice));
+                bytes.add(crate::provider::arrow_bytes(&slice));
                 if sender.send(Ok(slice)).await.is_err() {
                     break;
                 }
@@ -218,6 +225,9 @@ struct Running {
     pieces: Count,
     /// Values that were read, in all columns.
     cells: Count,
+    rows_read: Count,
+    /// Bytes of these rows as Arrow columns, which are never made.
+    bytes_read: Count,
     cost: Cost,
 }
 
@@ -241,6 +251,7 @@ impl Running {
 
     fn add_all(&self, reservation: MemoryReservation) -> Result<(Worker, MemoryReservation)> {
         let mut worker = Worker::new(&self.job)?;
+        let width = usize::try_from(self.job.row_bytes()).unwrap_or(usize::MAX);
         while let Some(taken) = self.queue.take(TOGETHER_ROWS) {
             let (work, columns) = (&self.job.work, &self.job.compiled.columns);
             self.cost.of(|| self.queue.ask_ahead(work, columns, taken.place));
@@ -254,6 +265,8 @@ impl Running {
                 self.pieces.add(1);
                 let rows = usize::try_from(piece.rows).unwrap_or(usize::MAX);
                 self.cells.add(rows.saturating_mul(self.job.compiled.columns.len()));
+                self.rows_read.add(rows);
+                self.bytes_read.add(rows.saturating_mul(width));
                 reservation.try_resize(worker.bytes())?;
             }
         }

@@ -6,6 +6,7 @@ use super::keys::Keys;
 use super::moments::{Cells, Channel};
 use super::slots::Slots;
 use crate::error::QueryError;
+use crate::provider::row_bytes;
 use crate::provider::work::{Piece, Work};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array,
@@ -29,6 +30,15 @@ pub(super) struct Job {
     pub(super) keys: Arc<[Option<Keys>]>,
     /// The key columns as they come out; no fields without GROUP BY.
     pub(super) key_fields: SchemaRef,
+}
+
+impl Job {
+    /// Bytes that a row of the columns that are read takes in Arrow.
+    pub(super) fn row_bytes(&self) -> u64 {
+        let schema = self.work.table.schema();
+        let columns = self.compiled.columns.iter();
+        row_bytes(columns.filter_map(|column| schema.fields().get(*column)))
+    }
 }
 
 /// One worker's share.
