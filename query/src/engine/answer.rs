@@ -140,6 +140,16 @@ impl Prepared {
         Estimate::of(std::iter::once(&self.plan).chain(&self.more))
     }
 
+    /// Streams in which its rows are made, where their order says nothing; otherwise one.
+    pub(crate) fn ways(&self) -> usize {
+        let properties = self.plan.properties();
+        if self.more.is_empty() && properties.output_ordering().is_none() {
+            properties.output_partitioning().partition_count()
+        } else {
+            1
+        }
+    }
+
     /// Schema of the answer: that of the logical plan, with views and encodings expanded
     /// (Utf8View → Utf8, dictionaries → their values) for old clients.
     pub fn schema(&self) -> SchemaRef {

@@ -5,6 +5,7 @@ mod bind;
 mod encode;
 mod identity;
 mod metadata;
+mod parts;
 mod routes;
 mod seal;
 mod service;

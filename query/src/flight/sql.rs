@@ -4,7 +4,9 @@ use super::encode::{self, FlightStream, schema_bytes};
 use super::identity::Caller;
 use super::metadata;
 use super::seal::{Kind, Seal};
-use super::statements::{PREPARED_LIFE, Planned, STATEMENT_LIFE, Statements, Text};
+use super::statements::{
+    self, PARTS_LIFE, PREPARED_LIFE, Planned, STATEMENT_LIFE, Statements, Text,
+};
 use super::status::{refuse, to_status};
 use crate::engine::{Engine, Prepared, Query, Session, Stop};
 use arrow::datatypes::SchemaRef;
@@ -62,7 +64,7 @@ impl Sql {
         command: Command,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Status> {
-        let (schema, endpoint) = match command {
+        let (schema, endpoints) = match command {
             Command::CommandStatementQuery(query) => {
                 let text = Text { sql: query.query, options: caller.options, rows: vec![] };
                 self.ticket(seal, &caller.who, text).await?
@@ -76,17 +78,15 @@ impl Sql {
             listing => {
                 let schema = metadata::schema(&listing).ok_or_else(|| unsupported(&listing))?;
                 let ticket = Ticket::new(listing.into_any().encode_to_vec());
-                (schema, FlightEndpoint::new().with_ticket(ticket))
+                (schema, vec![FlightEndpoint::new().with_ticket(ticket)])
             }
         };
-        // One endpoint: the rows of a statement are made by one run, under one decision and one set of
-        // limits, and a second connection would read them no sooner from the same node.
         let mut info = FlightInfo::new()
             .with_descriptor(descriptor)
-            .with_endpoint(endpoint)
             .with_total_records(-1)
             .with_total_bytes(-1)
-            .with_ordered(true);
+            .with_ordered(endpoints.len() == 1);
+        info.endpoint = endpoints;
         info.schema = schema_bytes(&schema)?;
         Ok(info)
     }
@@ -96,13 +96,15 @@ impl Sql {
         seal: &Seal,
         who: &Principal,
         text: Text,
-    ) -> Result<(SchemaRef, FlightEndpoint), Status> {
+    ) -> Result<(SchemaRef, Vec<FlightEndpoint>), Status> {
         // Until it is read, others may have its turn.
         let plan = self.plan(who, &text, None).await?.holding(None);
         let schema = plan.schema();
         let id = plan.query().map_or_else(Uuid::new_v4, Query::id);
+        let parts = u8::try_from(statements::endpoints(&plan)).unwrap_or(1);
         self.statements.hold(who, id, Planned::new(text, plan))?;
-        Ok((schema, endpoint(seal, who, id)?))
+        let endpoints = (0..parts).map(|part| endpoint(seal, who, Handle { id, part }));
+        Ok((schema, endpoints.collect::<Result<_, _>>()?))
     }
 
     /// The schema of a command, without keeping its plan.
@@ -138,9 +140,16 @@ impl Sql {
         command: Command,
     ) -> Result<FlightStream, Status> {
         if let Command::TicketStatementQuery(ticket) = command {
-            let id = id(seal, Kind::Statement, &caller.who, &ticket.statement_handle)?;
-            let plan = self.current(&caller.who, id).await?;
-            let answer = plan.start().await.map_err(|error| to_status(&error))?;
+            let Handle { id, part } = Handle::open(seal, &caller.who, &ticket.statement_handle)?;
+            let parts = self.statements.parts(id)?;
+            let start = async {
+                let plan = self.current(&caller.who, id).await?;
+                plan.start().await.map_err(|error| to_status(&error))
+            };
+            let answer = match parts {
+                Some(parts) => Box::pin(parts.read(part, start)).await?,
+                None => start.await?,
+            };
             return Ok(encode::answer(answer));
         }
         if metadata::schema(&command).is_none() {
@@ -222,7 +231,9 @@ impl Sql {
     ) -> CancelStatus {
         let mut status = CancelStatus::NotCancellable;
         for endpoint in endpoints {
-            let Some(id) = statement_of(seal, &caller.who, endpoint) else { continue };
+            let Some(Handle { id, .. }) = statement_of(seal, &caller.who, endpoint) else {
+                continue;
+            };
             let running = self.engine.query(&caller.who, id);
             if let Some(query) = running.as_ref().filter(|query| !query.progress().state.is_final())
             {
@@ -243,38 +254,64 @@ impl Sql {
         caller: &Caller,
         endpoint: &FlightEndpoint,
     ) -> Result<FlightEndpoint, Status> {
-        let id = statement_of(seal, &caller.who, endpoint).ok_or_else(|| {
+        let handle = statement_of(seal, &caller.who, endpoint).ok_or_else(|| {
             refuse(
                 ErrorCode::InvalidArgument,
                 "the endpoint has no ticket of yours that can be renewed",
             )
         })?;
-        self.statements.renew(id)?;
-        self::endpoint(seal, &caller.who, id)
+        self.statements.renew(handle.id)?;
+        self::endpoint(seal, &caller.who, handle)
     }
 }
 
-/// Where a statement is read, and until when.
-fn endpoint(seal: &Seal, who: &Principal, id: Uuid) -> Result<FlightEndpoint, Status> {
-    let statement_handle = seal.close(Kind::Statement, who, STATEMENT_LIFE, id.as_bytes())?;
+/// What the ticket of an endpoint names.
+#[derive(Debug, Clone, Copy)]
+struct Handle {
+    /// The statement.
+    id: Uuid,
+    /// Which of its endpoints.
+    part: u8,
+}
+
+impl Handle {
+    fn open(seal: &Seal, who: &Principal, handle: &[u8]) -> Result<Self, Status> {
+        let payload = seal.open(Kind::Statement, who, handle)?;
+        let (part, id) = payload.split_last().ok_or_else(malformed)?;
+        Ok(Self { id: Uuid::from_slice(id).map_err(|_| malformed())?, part: *part })
+    }
+
+    fn close(self, seal: &Seal, who: &Principal) -> Result<Bytes, Status> {
+        let life = if self.part == 0 { STATEMENT_LIFE } else { PARTS_LIFE };
+        let payload: Vec<u8> = self.id.as_bytes().iter().copied().chain([self.part]).collect();
+        seal.close(Kind::Statement, who, life, &payload)
+    }
+}
+
+fn malformed() -> Status {
+    refuse(ErrorCode::InvalidArgument, "the handle is malformed")
+}
+
+/// Where a statement is read, and until when it has to be begun.
+fn endpoint(seal: &Seal, who: &Principal, handle: Handle) -> Result<FlightEndpoint, Status> {
+    let statement_handle = handle.close(seal, who)?;
     let ticket: Bytes = TicketStatementQuery { statement_handle }.as_any().encode_to_vec().into();
     let mut endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
     endpoint.expiration_time = SystemTime::now().checked_add(STATEMENT_LIFE).map(Into::into);
     Ok(endpoint)
 }
 
-/// The statement of an endpoint's ticket, if it is the caller's.
-fn statement_of(seal: &Seal, who: &Principal, endpoint: &FlightEndpoint) -> Option<Uuid> {
+/// What an endpoint's ticket names, if it is the caller's.
+fn statement_of(seal: &Seal, who: &Principal, endpoint: &FlightEndpoint) -> Option<Handle> {
     let ticket = endpoint.ticket.as_ref()?;
     let any = arrow_flight::sql::Any::decode(ticket.ticket.as_ref()).ok()?;
     let ticket: TicketStatementQuery = any.unpack().ok().flatten()?;
-    id(seal, Kind::Statement, who, &ticket.statement_handle).ok()
+    Handle::open(seal, who, &ticket.statement_handle).ok()
 }
 
 fn id(seal: &Seal, kind: Kind, who: &Principal, handle: &[u8]) -> Result<Uuid, Status> {
     let payload = seal.open(kind, who, handle)?;
-    Uuid::from_slice(&payload)
-        .map_err(|_| refuse(ErrorCode::InvalidArgument, "the handle is malformed"))
+    Uuid::from_slice(&payload).map_err(|_| malformed())
 }
 
 /// Refuses what a read-only node does not do.

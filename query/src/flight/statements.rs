@@ -1,11 +1,12 @@
 //! Planned statements, prepared statements and sessions, held between the calls of a client.
 
+use super::parts::{self, Parts};
 use super::status::refuse;
 use crate::engine::{Prepared, SessionOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tarn_schemas::Principal;
 use tarn_schemas::code::ErrorCode;
@@ -14,6 +15,11 @@ use uuid::Uuid;
 
 /// How long a ticket opens its statement; it may be renewed.
 pub(crate) const STATEMENT_LIFE: Duration = Duration::from_secs(300);
+/// How long the other tickets of a statement are good after the first was used: one may be read after the
+/// other.
+pub(crate) const PARTS_LIFE: Duration = Duration::from_secs(86_400);
+/// Rows from which an answer is worth a second connection.
+const MANY_ROWS: u64 = 1 << 17;
 /// How long a prepared statement is kept after it was last used.
 pub(crate) const PREPARED_LIFE: Duration = Duration::from_secs(3600);
 /// How long a session is kept after it was last used.
@@ -40,12 +46,26 @@ pub(crate) struct Planned {
     pub(crate) schema: SchemaRef,
     /// Until it is run for the first time.
     plan: Option<(Prepared, Instant)>,
+    /// Where several readers share one run.
+    parts: Option<Arc<Parts>>,
 }
 
 impl Planned {
     /// A plan that was made now.
     pub(crate) fn new(text: Text, plan: Prepared) -> Self {
-        Self { text, schema: plan.schema(), plan: Some((plan, Instant::now())) }
+        let parts = (endpoints(&plan) > 1).then(Arc::default);
+        Self { text, schema: plan.schema(), plan: Some((plan, Instant::now())), parts }
+    }
+}
+
+/// Endpoints that an answer is given at: several where its rows are made in several streams and in no
+/// order, and are so many that another connection costs less than it brings.
+pub(crate) fn endpoints(plan: &Prepared) -> usize {
+    let estimate = plan.estimate();
+    if estimate.beyond || estimate.rows >= MANY_ROWS {
+        plan.ways().clamp(1, parts::MOST)
+    } else {
+        1
     }
 }
 
@@ -152,6 +172,16 @@ impl Statements {
             }
         })
         .ok_or_else(|| gone("statement"))
+    }
+
+    /// What readers of one run share, if they are several; kept for those that come late.
+    pub(crate) fn parts(&self, id: Uuid) -> Result<Option<Arc<Parts>>, Status> {
+        let parts = with(&self.planned, id, None, |planned| planned.parts.clone());
+        let parts = parts.ok_or_else(|| gone("statement"))?;
+        if parts.is_some() {
+            with(&self.planned, id, Some(PARTS_LIFE), |_| ());
+        }
+        Ok(parts)
     }
 
     /// Keeps a statement for its whole life from now on.

@@ -92,6 +92,8 @@ pub(crate) fn router(
         .route("/metrics", get(health::metrics))
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/v1/sql", post(sql::run))
+        .route("/api/v1/sql/estimate", post(queries::estimate))
+        .route("/api/v1/sql/{id}/events", get(queries::events))
         .route("/api/v1/sql/{id}", get(queries::progress).delete(queries::cancel))
         .route("/api/v1/search", get(search::run))
         .route("/api/v1/searches", get(searches::list))

@@ -21,6 +21,8 @@ use utoipa::{Modify, OpenApi};
         sql::run,
         queries::progress,
         queries::cancel,
+        queries::events,
+        queries::estimate,
         search::run,
         searches::list,
         searches::one,
@@ -74,6 +76,7 @@ use utoipa::{Modify, OpenApi};
         sql::SqlRequest,
         sql::SqlLimits,
         queries::QueryProgress,
+        queries::SqlEstimate,
         login::terminal::TerminalLogin,
         login::me::OneTime
     ))

@@ -46,6 +46,32 @@ pub(crate) struct SqlRequest {
     limits: SqlLimits,
 }
 
+impl SqlRequest {
+    /// The statement.
+    pub(super) fn text(&self) -> &str {
+        &self.query
+    }
+
+    /// A session for the statement, and the query that it is.
+    pub(super) async fn begin(
+        &self,
+        door: &Door,
+        who: Principal,
+    ) -> Result<(Session, Query), Refusal> {
+        let bounds = self.limits.bounds()?;
+        let options = SessionOptions { partial: self.partial, files: false, bounds };
+        let session = door.engine.session(who, options).await?;
+        let query = match self.id {
+            Some(id) => session.begin_as(id).ok_or_else(|| {
+                let problem = format!("{id} names another query of yours; choose a new id");
+                Failure::new(ErrorCode::Conflict, problem)
+            })?,
+            None => session.begin(),
+        };
+        Ok((session, query))
+    }
+}
+
 /// Limits of one query. What goes beyond them fails; no answer is cut short.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -97,16 +123,7 @@ pub(crate) async fn run(
     Json(request): Json<SqlRequest>,
 ) -> Result<Response, Refusal> {
     let format = format(&headers)?;
-    let bounds = request.limits.bounds()?;
-    let options = SessionOptions { partial: request.partial, files: false, bounds };
-    let session = door.engine.session(who, options).await?;
-    let query = match request.id {
-        Some(id) => session.begin_as(id).ok_or_else(|| {
-            let problem = format!("{id} names another query of yours; choose a new id");
-            Failure::new(ErrorCode::Conflict, problem)
-        })?,
-        None => session.begin(),
-    };
+    let (session, query) = request.begin(&door, who).await?;
     Ok(named(&query, answer(&session, &query, &request.query, format).await))
 }
 
