@@ -4,6 +4,7 @@
 //! [`Source`](tarn_formats::Source)s and object stores.
 //! [`oidc`] checks logins and tokens of OpenID providers.
 
+pub mod authorities;
 pub mod fallback;
 pub mod oidc;
 pub mod registrar;

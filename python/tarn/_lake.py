@@ -32,8 +32,17 @@ def _address(url):
     path = pathlib.Path(url).expanduser() / "tarn.toml"
     if not path.is_file():
         raise NotFound(f"{url!r} is neither a URL (grpc://host:port) nor the folder of a home")
-    flight_address = tomllib.loads(path.read_text()).get("flight", "127.0.0.1:8815")
-    return f"grpc://{os.environ.get('TARN_FLIGHT', flight_address)}"
+    config = tomllib.loads(path.read_text())
+    scheme = "grpc+tls" if "tls" in config else "grpc"
+    return f"{scheme}://{os.environ.get('TARN_FLIGHT', config.get('flight', '127.0.0.1:8815'))}"
+
+
+def _trusted(url):
+    """Authorities beside those of gRPC: those of `SSL_CERT_FILE`, as for other programs of this machine."""
+    bundle = os.environ.get("SSL_CERT_FILE")
+    if bundle and url.startswith("grpc+tls://"):
+        return {"tls_root_certs": pathlib.Path(bundle).read_bytes()}
+    return {}
 
 
 class Lake:
@@ -55,7 +64,7 @@ class Lake:
         """The `pyarrow.flight.FlightClient`; one per process, because channels do not survive a fork."""
         if self._client is None or self._pid != os.getpid():
             with translated():
-                self._client, self._pid = flight.FlightClient(self.url), os.getpid()
+                self._client, self._pid = flight.FlightClient(self.url, **_trusted(self.url)), os.getpid()
         return self._client
 
     def options(self, **headers):

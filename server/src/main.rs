@@ -14,6 +14,7 @@ mod fallback;
 mod home;
 mod http;
 mod logins;
+mod tls;
 
 use clap::Parser;
 use cli::Cli;

@@ -1,6 +1,7 @@
 //! HTTP to issuers and nodes: short, small, without redirects.
 
 use super::OidcError;
+use crate::authorities::trusted;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client that follows no redirect: an answer from elsewhere is not the issuer's.
 pub(super) fn client() -> Result<Client, OidcError> {
-    Client::builder()
+    trusted(Client::builder())
         .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE)
         .user_agent(concat!("tarn/", env!("CARGO_PKG_VERSION")))

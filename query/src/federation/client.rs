@@ -12,9 +12,10 @@ use arrow_flight::{Action, Ticket};
 use futures::TryStreamExt;
 use std::future::Future;
 use std::time::Duration;
+use tarn_connectors::authorities;
 use tarn_schemas::LabName;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
 /// Longest wait for a connection.
@@ -62,7 +63,10 @@ impl Connection {
             .keep_alive_while_idle(true);
         if flight.starts_with("https:") {
             endpoint = endpoint
-                .tls_config(ClientTlsConfig::new().with_enabled_roots())
+                .tls_config(
+                    ClientTlsConfig::new()
+                        .ca_certificate(Certificate::from_pem(authorities::pem())),
+                )
                 .map_err(|error| wrong(format!("TLS to {flight}: {error}")))?;
         }
         let authorization = secret

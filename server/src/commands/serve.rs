@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::http;
 use crate::registrar;
+use crate::tls::{SecureDoor, Tls};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tarn_catalog::Catalog;
@@ -27,15 +28,24 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     let stop = CancellationToken::new();
     let registrar = registrar::of(&home)?;
 
+    let tls = home.config.tls.as_ref().map(|tls| Tls::new(&home.folder, tls)).transpose()?;
+    let (web, grpc) = if tls.is_some() { ("https", "grpc+tls") } else { ("http", "grpc") };
     context.note(format_args!(
-        "{} serves HTTP on http://{} and Flight on grpc://{}; stop with Ctrl-C",
+        "{} serves HTTP on {web}://{} and Flight on {grpc}://{}; stop with Ctrl-C",
         home.catalog.lab(),
         home.config.http,
         home.config.flight
     ));
+    let open = [home.config.http, home.config.flight].iter().any(|door| !door.ip().is_loopback());
+    if open && tls.is_none() {
+        tracing::warn!(
+            "the node can be reached from other machines, in clear text: tokens and rows can be read on the \
+             way; set [tls] in tarn.toml, or let a proxy with TLS stand before it"
+        );
+    }
     let places = doors::connections();
     let pages = http::serve(
-        Door::new(http_listener, places, 0),
+        SecureDoor::new(Door::new(http_listener, places, 0), tls.as_ref(), b"http/1.1")?,
         http::router(
             engine.clone(),
             home.catalog.clone(),
@@ -50,9 +60,12 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         stop.clone(),
     );
     let flights = Door::new(flight_listener, places, PREFACE);
-    let flights =
-        futures::stream::unfold(flights, |door| async { Some((door.accept().await, door)) });
+    let flights = SecureDoor::new(flights, tls.as_ref(), b"h2")?.secured();
+    let flights = tokio_stream::wrappers::ReceiverStream::new(flights);
     let streams = flight::serve_connections(flights, engine, stop.clone().cancelled_owned());
+    if let Some(tls) = tls {
+        tokio::spawn(stop.clone().run_until_cancelled_owned(tls.renew()));
+    }
     let stopper = stop.clone();
     tokio::spawn(async move {
         wait_for_signal().await;

@@ -6,6 +6,7 @@ use limits::LimitsConfig;
 
 use crate::failure::{Failure, io};
 use crate::fallback::fallback;
+use crate::tls::{self, TlsConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -56,6 +57,9 @@ pub(crate) struct Config {
     /// What queries and people may use.
     #[serde(default, skip_serializing_if = "LimitsConfig::is_default")]
     pub limits: LimitsConfig,
+    /// Certificate and key of both doors; without them they speak in clear text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// What records may leave out.
     #[serde(default)]
     pub defaults: LabDefaults,
@@ -131,6 +135,7 @@ impl Config {
             peer_seconds: default_peer_seconds(),
             session_hours: default_session_hours(),
             limits: LimitsConfig::default(),
+            tls: None,
             defaults: LabDefaults::default(),
             doi: None,
             stores: BTreeMap::new(),
@@ -197,6 +202,7 @@ impl Config {
             }
         }
         limits::from_environment(&mut table, environment).map_err(wrong)?;
+        tls::from_environment(&mut table, environment).map_err(wrong)?;
         let config: Self = table.try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
         if !(1..=LONGEST_SESSION_HOURS).contains(&config.session_hours) {
             return Err(wrong(format!(
@@ -223,6 +229,10 @@ impl Config {
              # [limits]\n\
              # seconds = 600\n\
              # queries_each = 4\n\n\
+             # Certificate (with those between it and an authority) and key of HTTP and Flight.\n\
+             # [tls]\n\
+             # certificate = \"node.pem\"\n\
+             # key = \"node.key\"\n\n\
              # What records may leave out.\n\
              # [defaults]\n\
              # publisher = {{ name = \"…\", ror = \"https://ror.org/…\" }}\n\
@@ -292,12 +302,16 @@ impl Config {
 
     /// The HTTP address that others reach this node at.
     pub(crate) fn public_http(&self) -> String {
-        self.http_url.clone().unwrap_or_else(|| format!("http://{}", self.http))
+        self.http_url.clone().unwrap_or_else(|| format!("{}://{}", self.scheme(), self.http))
     }
 
     /// The Flight address that others reach this node at.
     pub(crate) fn public_flight(&self) -> String {
-        self.flight_url.clone().unwrap_or_else(|| format!("http://{}", self.flight))
+        self.flight_url.clone().unwrap_or_else(|| format!("{}://{}", self.scheme(), self.flight))
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 

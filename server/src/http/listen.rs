@@ -1,6 +1,7 @@
 //! Serves the routes: HTTP/1.1, with limits on how long a client may take to say what it wants.
 
-use crate::doors::{Door, PATIENCE};
+use crate::doors::PATIENCE;
+use crate::tls::SecureDoor;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -36,7 +37,7 @@ enum Stalled {
 }
 
 /// Serves until `stop`, then until the running answers have ended.
-pub(crate) async fn serve(door: Door, routes: Router, stop: CancellationToken) {
+pub(crate) async fn serve(door: SecureDoor, routes: Router, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     let mut protocol = Builder::new(TokioExecutor::new()).http1_only();
     protocol.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
@@ -47,10 +48,14 @@ pub(crate) async fn serve(door: Door, routes: Router, stop: CancellationToken) {
             // Connections that have ended are forgotten.
             Some(_) = connections.join_next() => continue,
         };
-        let Ok(connection) = connection else { break };
+        let Ok(guest) = connection else { break };
         let (protocol, stop) = (protocol.clone(), stop.clone());
         let service = TowerToHyperService::new(routes.clone());
         connections.spawn(async move {
+            let connection = match guest.secured().await {
+                Ok(connection) => connection,
+                Err(error) => return tracing::debug!(%error, "a handshake failed"),
+            };
             let serving = protocol.serve_connection(TokioIo::new(connection), service);
             let mut serving = std::pin::pin!(serving);
             let served = tokio::select! {
