@@ -197,13 +197,18 @@ impl From<DataFusionError> for QueryError {
                         .to_owned(),
                 )
             }
-            DataFusionError::Plan(text) | DataFusionError::Execution(text) => Self::Invalid(text),
+            DataFusionError::Plan(text) | DataFusionError::Execution(text) => {
+                Self::Invalid(call_text(&text).unwrap_or(text))
+            }
             DataFusionError::NotImplemented(text) => {
                 Self::Invalid(format!("this SQL is not supported: {text}"))
             }
             DataFusionError::Configuration(text) => Self::Invalid(text),
             DataFusionError::SchemaError(inner, _) => Self::Invalid(schema_text(&inner)),
-            other => Self::Internal(other.to_string()),
+            other => {
+                let text = other.to_string();
+                call_text(&text).map_or(Self::Internal(text), Self::Invalid)
+            }
         }
     }
 }
@@ -212,6 +217,24 @@ impl From<QueryError> for DataFusionError {
     fn from(error: QueryError) -> Self {
         Self::External(Box::new(error))
     }
+}
+
+/// A call of a function with arguments of types that it does not take, which DataFusion tells at length,
+/// and partly as a defect of its own; `None` for what is no such thing.
+fn call_text(text: &str) -> Option<String> {
+    let (_, call) = text.split_once("given name and argument types '")?;
+    let (call, more) = call.split_once('\'')?;
+    let name = call.split('(').next()?;
+    let known: Vec<&str> = more
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with(name) && line.ends_with(')'))
+        .collect();
+    let known = match known.as_slice() {
+        [] => String::new(),
+        known => format!("; there is {}", known.join(", ")),
+    };
+    Some(format!("there is no {call}{known}; CAST(… AS …) makes a value of another type"))
 }
 
 /// A name that does not fit a schema, with the names that would.
@@ -258,6 +281,21 @@ mod tests {
         ] {
             let error = QueryError::from(wrapped);
             assert!(matches!(error, QueryError::Denied(ref text) if text == "no"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_fits_no_function_is_an_error_of_the_statement() {
+        let text = "Internal error: Function 'sum' failed to match any signature, errors: …. This issue was \
+                    likely caused by a bug in DataFusion's code. No function matches the given name and \
+                    argument types 'sum(Utf8)'. You might need to add explicit type casts.\n\tCandidate \
+                    functions:\n\tsum(Decimal)\n\tsum(Duration)";
+        for error in [DataFusionError::Internal(text.into()), DataFusionError::Plan(text.into())] {
+            let error = QueryError::from(error);
+            assert_eq!(error.code(), ErrorCode::InvalidArgument);
+            let text = error.to_string();
+            assert!(text.contains("there is no sum(Utf8); there is sum(Decimal), sum(Duration);"));
+            assert!(!text.contains("DataFusion"), "{text}");
         }
     }
 

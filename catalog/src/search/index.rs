@@ -301,13 +301,19 @@ impl Index {
         };
         let searcher = searcher.ok_or_else(|| self.problem("it cannot be opened"))?;
         let mut allowed = Vec::new();
-        for term in self.views(&searcher).map_err(|error| self.problem(error))? {
+        let policies = terms(&searcher, self.fields.policy).map_err(|error| self.problem(error))?;
+        for term in policies {
             if visible(&View::parse(&term)?)? {
                 allowed.push(Term::from_field_text(self.fields.policy, &term));
             }
         }
         let run = || -> tantivy::Result<Found> {
-            let compiled = query.compile(&self.fields, allowed)?;
+            let formulas = if query.asks_for_elements() {
+                terms(&searcher, self.fields.composition)?
+            } else {
+                BTreeSet::new()
+            };
+            let compiled = query.compile(&self.fields, allowed, &formulas);
             let facets = FacetCounts { keys: query.facets.clone(), most: query.most_values };
             let by_name = (SortByString::for_field(DATASET), Order::Asc);
             let best = TopDocs::with_limit(limit);
@@ -344,19 +350,19 @@ impl Index {
             self.problem(error)
         })
     }
+}
 
-    /// The terms of the policy field, over all segments.
-    fn views(&self, searcher: &tantivy::Searcher) -> tantivy::Result<BTreeSet<String>> {
-        let mut views = BTreeSet::new();
-        for segment in searcher.segment_readers() {
-            let terms = segment.inverted_index(self.fields.policy)?;
-            let mut stream = terms.terms().stream()?;
-            while stream.advance() {
-                views.insert(String::from_utf8_lossy(stream.key()).into_owned());
-            }
+/// The terms of a field, over all segments.
+fn terms(searcher: &tantivy::Searcher, field: Field) -> tantivy::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for segment in searcher.segment_readers() {
+        let terms = segment.inverted_index(field)?;
+        let mut stream = terms.terms().stream()?;
+        while stream.advance() {
+            found.insert(String::from_utf8_lossy(stream.key()).into_owned());
         }
-        Ok(views)
     }
+    Ok(found)
 }
 
 /// Statistics for ranking that do not depend on what is in the index: how often words occur in

@@ -90,13 +90,19 @@ impl Query {
         self.words.is_some()
     }
 
+    /// Whether formulas have to be known to compile it.
+    pub(super) fn asks_for_elements(&self) -> bool {
+        !self.elements.is_empty()
+    }
+
     /// The query over documents with one of these terms of the policy, so that hits, totals and facets
-    /// all follow it.
+    /// all follow it. `formulas` are the terms of all that there are.
     pub(super) fn compile(
         &self,
         fields: &Fields,
         visible: Vec<Term>,
-    ) -> tantivy::Result<Box<dyn Tantivy>> {
+        formulas: &BTreeSet<String>,
+    ) -> Box<dyn Tantivy> {
         let mut all: Vec<(Occur, Box<dyn Tantivy>)> = Vec::new();
         let mut must = |query: Box<dyn Tantivy>| all.push((Occur::Must, query));
         match &self.words {
@@ -129,10 +135,10 @@ impl Query {
             must(Box::new(ConstScoreQuery::new(condition.compile(fields), 0.0)));
         }
         for elements in &self.elements {
-            must(Box::new(ConstScoreQuery::new(elements.compile(fields)?, 0.0)));
+            must(Box::new(ConstScoreQuery::new(elements.compile(fields, formulas), 0.0)));
         }
         must(exact(visible));
-        Ok(Box::new(BooleanQuery::new(all)))
+        Box::new(BooleanQuery::new(all))
     }
 }
 
