@@ -80,6 +80,52 @@ def test_a_steward_registers_over_http_and_a_second_person_approves(new_lab, tmp
     assert people == {"ornl.x@1": None, "ornl.w@1": "person:bob", "ornl.v@1": "owner"}
 
 
+def test_a_draft_of_an_older_record_replaces_nothing(new_lab, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    path = random_netcdf(data / "x.nc", 5, "NETCDF4", "noleap")
+    lab = new_lab("ornl", start=True, settings=f'[stores.data]\nurl = "{data}"\n')
+    ann = token(lab, "ann")
+    url = f"{lab.http_url}/api/v1/drafts/x"
+    record = {**COMPLETE, "name": "x", "files": [str(path)]}
+    assert requests.put(url, json=record, headers=ann, timeout=60).status_code == 200
+    assert requests.post(f"{url}/submit", headers=ann, timeout=60).status_code == 201
+    # Somebody else registers meanwhile.
+    assert requests.put(url, json={**record, "title": "What ann thinks of"}, headers=ann, timeout=60).status_code == 200
+    other = tmp_path / "x.yaml"
+    other.write_text(json.dumps({**record, "title": "What the owner thinks of"}))
+    lab.run("register", other)
+    # A version that only adds data changes no record.
+    lab.run("ingest", path, "--dataset", "x")
+    late = requests.post(f"{url}/submit", headers=ann, timeout=60)
+    assert late.status_code == 409 and "another than when this draft was written" in late.text
+    assert lab.run("show", "x", "--json").json()["record"]["title"] == "What the owner thinks of"
+    # Who has looked saves it again.
+    assert requests.put(url, json={**record, "title": "What both think of"}, headers=ann, timeout=60).status_code == 200
+    assert requests.post(f"{url}/submit", headers=ann, timeout=60).status_code == 201
+
+
+def test_inputs_are_found_by_urls_too(new_lab, tmp_path):
+    path = random_netcdf(tmp_path / "x.nc", 5, "NETCDF4", "noleap")
+    lab = new_lab("ornl", start=True)
+    first, second = tmp_path / "x.json", tmp_path / "y.yaml"
+    first.write_text(json.dumps({**COMPLETE, "name": "x", "files": [str(path)], "tier": "registered", "terms": TERMS}))
+    lab.run("register", first)
+    ark = lab.run("show", "x", "--json").json()["ark"]
+    for place in [
+        ark,
+        f"{lab.http_url}/{ark}",
+        f"https://n2t.net/{ark}?info",
+        f"https://N2T.net/{ark.replace('ark:/', 'ark:')}",
+        f"{lab.http_url}/datasets/ornl/x",
+        "https://elsewhere.example/api/v1/datasets/ornl/x/export/dcat-us",
+    ]:
+        made = {**COMPLETE, "name": "y", "files": [str(path)], "provenance": {"derived_from": [place], "activity": "means"}}
+        second.write_text(json.dumps(made))
+        refused = lab.run("register", second, code=5)
+        assert "registered data is not public" in refused.err + refused.out, place
+
+
 def test_large_deep_and_broken_bodies_are_refused(new_lab):
     lab = new_lab("ornl", start=True)
     ann = {**token(lab, "ann"), "Content-Type": "application/json"}

@@ -141,6 +141,38 @@ def test_only_numbers_of_many_leave(clinic):
         stream(lab, "ornl.survey.visits", ann)
 
 
+def test_what_tells_of_single_rows_is_told_to_nobody_who_reads_none(clinic):
+    lab, rows, ann, bob = clinic
+    path = lab.home.parent / "heat.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("visit", 40)
+        for name, values in {"patient": np.arange(40), "ward": np.arange(40) % 2, "fever": np.linspace(310.0, 314.159, 40)}.items():
+            variable = file.createVariable(name, "f8", ("visit",))
+            variable[:] = values
+            variable.long_name, variable.units = name, "1"
+        file["fever"].standard_name, file["fever"].units = "air_temperature", "K"
+    disclosure = {"unit": "patient", "minimum_cell": 11, "functions": ["count"], "group_by": ["ward"]}
+    record = write_record(
+        path.with_suffix(".yaml"), [path], name="heat", tier="aggregates_only", exposure="full", disclosure=disclosure, **TIER
+    )
+    lab.run("register", record)
+    for text in (None, ann, bob):
+        for name in ["survey", "heat"]:
+            shown = call(lab, "GET", f"/api/v1/datasets/ornl/{name}", text).json()
+            for file in shown["files"]:
+                assert not file["sha256"] and not file["bytes"]
+                for variable in file["variables"]:
+                    assert "min" not in variable and "max" not in variable and not variable["shape"]
+            assert all(table["rows"] is None for table in shown["tables"])
+        for value in ["300 K", "314.15 K", "314.16 K"]:
+            found = call(lab, "GET", f"/api/v1/search?q=air_temperature > {value}", text).json()
+            assert found["total"] == 0 and found["hits"] == [], "a search that bisects would tell the greatest"
+        assert call(lab, "GET", "/api/v1/search?standard_name=air_temperature", text).json()["total"] == 1
+    # The owner, who reads all rows, is told.
+    assert lab.run("search", "air_temperature > 314.15 K", "--json").json()["total"] == 1
+    assert lab.run("search", "air_temperature > 314.16 K", "--json").json()["total"] == 0
+
+
 def test_a_policy_that_cannot_be_kept_to_lets_nothing_leave(clinic):
     lab, _, ann, _ = clinic
     for obligation in ["rows: nobody > 1", "rows: dose", "mask: nobody", "hash: dose", "round: dose to day"]:

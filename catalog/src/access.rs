@@ -1,6 +1,7 @@
 //! Requests for access: asked by a person, decided by the dataset's committee, ended by the clock.
 
 use crate::audit::{Act, Said};
+use crate::data_use::{fits, longest_grant};
 use crate::datasets::{load, no_dataset};
 use crate::decision::{Action, may_decide_here};
 use crate::model::{AccessRequest, Dataset, Grant, IntendedUse, RequestState};
@@ -11,7 +12,6 @@ use crate::store::Write;
 use crate::{Catalog, CatalogError, Decision};
 use chrono::{Months, Utc};
 use sqlx::any::AnyRow;
-use tarn_schemas::record::DataUse;
 use tarn_schemas::{DatasetName, DatasetRef, Principal, Tier};
 
 /// Longest text of a request.
@@ -156,10 +156,19 @@ impl Catalog {
                 request.dataset
             )));
         }
-        if months == Some(0) {
-            return Err(CatalogError::Argument("a grant is for one month or more".to_owned()));
+        // What was asked for has to be within what the data may be used for now.
+        if let Some(allowed) = &dataset.record.data_use {
+            fits(allowed, &request.ask)
+                .map_err(|why| CatalogError::Conflict(format!("{}: {why}", request.dataset)))?;
         }
-        let months = months.unwrap_or(agreement.months).clamp(1, agreement.months.max(1));
+        let longest = longest_grant(agreement.months, dataset.record.data_use.as_ref());
+        let months = months.unwrap_or(longest);
+        if months == 0 || months > longest {
+            return Err(CatalogError::Argument(format!(
+                "a grant for {} is for 1 to {longest} months, by its agreement and data use",
+                request.dataset
+            )));
+        }
         let now = Utc::now();
         let ends = now
             .checked_add_months(Months::new(months))
@@ -175,6 +184,8 @@ impl Catalog {
             expires_at: timestamp(ends),
             revoked_at: None,
         };
+        // The newest decision counts, and no other stands beside it.
+        self.end_grants(&mut write, &grant.dataset, &grant.subject).await?;
         insert_grant(&self.inner.database, &mut write, &grant).await?;
         request.grant = Some(grant.id.clone());
         self.close_request(&mut write, who, &request, RequestState::Approved, None).await?;
@@ -212,12 +223,13 @@ impl Catalog {
             hint: "; `tarn access list` shows them".to_owned(),
         };
         let mut write = database.write().await?;
-        let row = sqlx::query("SELECT dataset FROM access_grant WHERE id = $1")
-            .bind(grant)
-            .fetch_optional(&mut *write.transaction)
-            .await
-            .map_err(|error| database.error(&error))?
-            .ok_or_else(unknown)?;
+        let row =
+            sqlx::query("SELECT dataset, subject, revoked_at FROM access_grant WHERE id = $1")
+                .bind(grant)
+                .fetch_optional(&mut *write.transaction)
+                .await
+                .map_err(|error| database.error(&error))?
+                .ok_or_else(unknown)?;
         let name = database.dataset_name(&database.text(&row, "dataset")?)?;
         let dataset = load(database, self.lab(), &mut write.transaction, &name, None)
             .await?
@@ -226,20 +238,34 @@ impl Catalog {
         if !self.decide_as(&rights, Action::Review, &dataset)?.allowed {
             return Err(unknown());
         }
-        let revoked = sqlx::query(
-            "UPDATE access_grant SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
-        )
-        .bind(grant)
-        .bind(timestamp(Utc::now()))
-        .execute(&mut *write.transaction)
-        .await
-        .map_err(|error| database.error(&error))?;
-        if revoked.rows_affected() == 0 {
-            return Err(CatalogError::Conflict(format!("the grant {grant} was revoked before")));
+        if database.optional_text(&row, "revoked_at")?.is_some() {
+            return Err(CatalogError::Conflict(format!("the grant {grant} ended before")));
         }
+        // Whoever is to read no more reads no more, by whichever grant.
+        self.end_grants(&mut write, &name, &database.text(&row, "subject")?).await?;
         let said = Said::new(Act::RevokeAccess, subject(who));
         write.note(said.on(format!("{}.{name}", self.lab())).with("grant", grant)).await?;
         write.commit().await
+    }
+
+    /// Ends all grants of somebody for a dataset.
+    async fn end_grants(
+        &self,
+        write: &mut Write<'_>,
+        dataset: &DatasetName,
+        subject: &str,
+    ) -> Result<(), CatalogError> {
+        sqlx::query(
+            "UPDATE access_grant SET revoked_at = $3
+             WHERE dataset = $1 AND subject = $2 AND revoked_at IS NULL",
+        )
+        .bind(dataset.as_str())
+        .bind(subject)
+        .bind(timestamp(Utc::now()))
+        .execute(&mut *write.transaction)
+        .await
+        .map(drop)
+        .map_err(|error| self.inner.database.error(&error))
     }
 
     /// What somebody may do with a dataset, and why not: for each action the decision. `asker` may be
@@ -380,68 +406,9 @@ impl Catalog {
             grant: database.optional_text(row, "access_grant")?,
         })
     }
-
-    /// Withdraws a dataset: its page stays as a tombstone, its data are for nobody, search finds it
-    /// no more, its identifier is never used again. Returns the datasets that were made from it.
-    pub async fn withdraw(
-        &self,
-        who: &Principal,
-        dataset: &DatasetName,
-        reason: &str,
-        replaced_by: Option<&str>,
-    ) -> Result<Vec<DatasetName>, CatalogError> {
-        check_text("a reason", reason)?;
-        if let Some(replaced_by) = replaced_by {
-            check_text("what replaces it", replaced_by)?;
-        }
-        let (database, rights) = (&self.inner.database, self.rights(who).await?);
-        let mut write = database.write().await?;
-        let stored = load(database, self.lab(), &mut write.transaction, dataset, None).await?;
-        let found =
-            stored.map(|stored| stored.dataset).ok_or_else(|| no_dataset(dataset.as_str()))?;
-        if !self.decide_as(&rights, Action::Discover, &found)?.allowed {
-            return Err(no_dataset(dataset.as_str()));
-        }
-        if let Some(reason) = self.decide_as(&rights, Action::Write, &found)?.refusal() {
-            return Err(CatalogError::Denied(reason));
-        }
-        if found.withdrawn.is_some() {
-            return Err(CatalogError::Conflict(format!("{dataset} was withdrawn before")));
-        }
-        let withdrawal = crate::Withdrawal {
-            reason: reason.to_owned(),
-            replaced_by: replaced_by.map(str::to_owned),
-            by: who.label(),
-            at: timestamp(Utc::now()),
-        };
-        let text = serde_json::to_string(&withdrawal)
-            .map_err(|error| database.unreadable("the withdrawal", &error))?;
-        sqlx::query("UPDATE dataset SET withdrawn = $2 WHERE name = $1")
-            .bind(dataset.as_str())
-            .bind(text)
-            .execute(&mut *write.transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        self.note_change(&mut write, &found, "withdrawn").await?;
-        let gone = Dataset { withdrawn: Some(withdrawal), ..found.clone() };
-        self.note_published(&mut write, &gone).await?;
-        let mut made = Vec::new();
-        for name in self.made_from(&mut write, dataset).await? {
-            let of = load(database, self.lab(), &mut write.transaction, &name, None).await?;
-            if let Some(of) = of
-                && self.decide_as(&rights, Action::Discover, &of.dataset)?.allowed
-            {
-                made.push(name);
-            }
-        }
-        let said = Said::new(Act::Withdraw, subject(who)).on(found.full_name());
-        write.note(said.with("reason", reason)).await?;
-        write.commit().await?;
-        Ok(made)
-    }
 }
 
-fn check_text(what: &str, text: &str) -> Result<(), CatalogError> {
+pub(crate) fn check_text(what: &str, text: &str) -> Result<(), CatalogError> {
     if text.trim().is_empty() || text.len() > LONGEST || text.contains('\0') {
         return Err(CatalogError::Argument(format!("{what} is a text of 1 to {LONGEST} bytes")));
     }
@@ -483,115 +450,5 @@ fn check_ask(dataset: &Dataset, ask: &IntendedUse) -> Result<(), CatalogError> {
             fits(allowed, ask).map_err(|why| CatalogError::Argument(format!("{name}: {why}")))
         }
         None => Ok(()),
-    }
-}
-
-/// Whether an intended use lies within what the data may be used for, by the Data Use Ontology: every
-/// use is within NRES and GRU, health research within HMB, research on one disease within DS and HMB,
-/// ancestry research within POA.
-fn fits(allowed: &DataUse, ask: &IntendedUse) -> Result<(), String> {
-    let intended = ask.data_use.as_deref().unwrap_or_default();
-    let disease = || ask.disease.is_some() && ask.disease == allowed.disease;
-    let within = match allowed.permission.as_str() {
-        "NRES" => true,
-        "GRU" => ["GRU", "HMB", "DS", "POA"].contains(&intended),
-        "HMB" => ["HMB", "DS"].contains(&intended),
-        "DS" => intended == "DS" && disease(),
-        "POA" => intended == "POA",
-        _ => false,
-    };
-    if !within {
-        return Err(format!(
-            "its data may be used for {}{} only; say under `data_use` what you intend (GRU, HMB, DS \
-             with `disease`, POA)",
-            allowed.permission,
-            allowed.disease.as_deref().map(|d| format!(" ({d})")).unwrap_or_default()
-        ));
-    }
-    for modifier in &allowed.modifiers {
-        let broken = match modifier.code.as_str() {
-            "NPU" | "NCU" | "NPUNCU" => ask.commercial,
-            "GS" => ask.place.is_none() || ask.place != modifier.place,
-            "NPOA" => intended == "POA",
-            "NMDS" => intended == "GRU" && ask.methods_only,
-            "IRB" => !ask.ethics_approval,
-            "COL" => !ask.collaboration,
-            _ => false,
-        };
-        if broken {
-            return Err(format!(
-                "its use is limited by {}, and yours is not within that",
-                modifier.code
-            ));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tarn_schemas::record::UseModifier;
-
-    fn allowed(permission: &str, modifiers: &[&str]) -> DataUse {
-        DataUse {
-            permission: permission.to_owned(),
-            disease: (permission == "DS").then(|| "MONDO:0005015".to_owned()),
-            modifiers: modifiers
-                .iter()
-                .map(|code| UseModifier {
-                    code: (*code).to_owned(),
-                    until: None,
-                    place: (*code == "GS").then(|| "US".to_owned()),
-                    months: None,
-                })
-                .collect(),
-        }
-    }
-
-    fn intended(code: &str) -> IntendedUse {
-        IntendedUse { data_use: Some(code.to_owned()), ..IntendedUse::default() }
-    }
-
-    #[test]
-    fn a_use_lies_within_what_is_allowed() {
-        for (permission, within) in [
-            ("NRES", vec!["GRU", "HMB", "DS", "POA", ""]),
-            ("GRU", vec!["GRU", "HMB", "DS", "POA"]),
-            ("HMB", vec!["HMB", "DS"]),
-            ("DS", vec![]),
-            ("POA", vec!["POA"]),
-            ("XYZ", vec![]),
-        ] {
-            let allowed = allowed(permission, &[]);
-            let fitting: Vec<&str> = ["GRU", "HMB", "DS", "POA", ""]
-                .into_iter()
-                .filter(|code| fits(&allowed, &intended(code)).is_ok())
-                .collect();
-            assert_eq!(fitting, within, "{permission}");
-        }
-        let disease = IntendedUse { disease: Some("MONDO:0005015".to_owned()), ..intended("DS") };
-        assert!(fits(&allowed("DS", &[]), &disease).is_ok());
-        let other = IntendedUse { disease: Some("MONDO:1".to_owned()), ..intended("DS") };
-        assert!(fits(&allowed("DS", &[]), &other).is_err());
-    }
-
-    #[test]
-    fn modifiers_limit_further() {
-        let plain = intended("HMB");
-        for (code, fitting) in [
-            ("NPU", IntendedUse { commercial: false, ..plain.clone() }),
-            ("GS", IntendedUse { place: Some("US".to_owned()), ..plain.clone() }),
-            ("IRB", IntendedUse { ethics_approval: true, ..plain.clone() }),
-            ("COL", IntendedUse { collaboration: true, ..plain.clone() }),
-        ] {
-            assert!(fits(&allowed("GRU", &[code]), &fitting).is_ok(), "{code}");
-        }
-        let commercial = IntendedUse { commercial: true, ..plain.clone() };
-        for (code, ask) in
-            [("NPUNCU", &commercial), ("GS", &plain), ("IRB", &plain), ("COL", &plain)]
-        {
-            assert!(fits(&allowed("GRU", &[code]), ask).is_err(), "{code}");
-        }
     }
 }

@@ -298,10 +298,20 @@ impl Dataset {
         self.newest.is_some()
     }
 
-    /// The same, without the numbers of rows unless these may be told.
+    /// The same, without what tells of its rows unless that may be told: how many there are, the least and
+    /// greatest value of each variable, how many are missing, and the checksums of the bytes, by which
+    /// somebody who guesses them would know.
     pub(crate) fn counted(mut self, told: bool) -> Self {
-        if !told {
-            self.tables.iter_mut().for_each(|table| table.rows = None);
+        if told {
+            return self;
+        }
+        self.tables.iter_mut().for_each(|table| table.rows = None);
+        for file in &mut self.files {
+            (file.bytes, file.sha256) = (0, String::new());
+            for variable in &mut file.variables {
+                (variable.min, variable.max, variable.missing) = (None, None, None);
+                variable.shape.clear();
+            }
         }
         self
     }
@@ -375,8 +385,8 @@ impl Catalog {
         })
     }
 
-    /// The dataset as a principal may see it. Who may see only some of its rows is not told how many
-    /// there are.
+    /// The dataset as a principal may see it. Who may see only some of its rows is not told what tells of
+    /// the others.
     pub(crate) fn shown(
         &self,
         rights: &Rights,
@@ -387,7 +397,8 @@ impl Catalog {
         Ok(seen.map(|dataset| dataset.counted(counted)))
     }
 
-    /// Whether a principal may be told how many rows the tables of a dataset have.
+    /// Whether a principal may be told how many rows the tables of a dataset have, and between which values
+    /// they lie.
     pub(crate) fn may_count(
         &self,
         rights: &Rights,

@@ -158,8 +158,9 @@ impl Catalog {
                 return Err(CatalogError::Invalid { dataset, violations: assessed.violations });
             }
             if *who == Principal::Owner || is_for_everyone(&assessed.record) {
+                let edited = self.edited_from(draft).await?;
                 let registered =
-                    Box::pin(self.register_from(who, draft.record.clone(), files, None)).await;
+                    Box::pin(self.register_from(who, draft.record.clone(), files, edited)).await;
                 match registered {
                     // What opens a dataset further takes two people: it waits.
                     Err(CatalogError::Denied(_)) => {}
@@ -206,10 +207,41 @@ impl Catalog {
         }
         let author = self.author(draft).await?;
         let record = draft.record.clone();
+        let edited = self.edited_from(draft).await?;
         let registered =
-            Box::pin(self.register_reviewed(&author, Some(who), record, files, None)).await?;
+            Box::pin(self.register_reviewed(&author, Some(who), record, files, edited)).await?;
         self.forget(draft).await?;
         Ok(registered)
+    }
+
+    /// The version that a draft replaces, whose record is the one that there was when its author wrote it;
+    /// `None` for a new dataset.
+    async fn edited_from(&self, draft: &Draft) -> Result<Option<u32>, CatalogError> {
+        let (database, name) = (&self.inner.database, &draft.record.name);
+        let mut read = database.read().await?;
+        let Some(newest) = load(database, self.lab(), &mut read, name, None).await? else {
+            return Ok(None);
+        };
+        let newest = newest.dataset;
+        let mut version = newest.version;
+        while let Some(there) = load(database, self.lab(), &mut read, name, Some(version)).await? {
+            if there.dataset.record != newest.record {
+                break;
+            }
+            // Versions that only added data are no reason to look again.
+            if there.dataset.registered_at <= draft.changed_at {
+                return Ok(Some(newest.version));
+            }
+            version = version.saturating_sub(1);
+        }
+        Err(CatalogError::Conflict(format!(
+            "{}.{name} is at version {} by now, and its record is another than when this draft was written \
+             ({}): nothing was stored. See what changed (`tarn versions {name}`), bring it into the draft \
+             and save it again",
+            self.lab(),
+            newest.version,
+            draft.changed_at
+        )))
     }
 
     /// Gives a submitted record, as it was looked at, back to its author, with a reason.

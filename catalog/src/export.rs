@@ -31,7 +31,8 @@ impl Dataset {
             doi: self.doi.clone(),
             record,
             tier: self.tier,
-            files: self.files.clone(),
+            // Of files without a checksum nothing may be told.
+            files: self.files.iter().filter(|file| !file.sha256.is_empty()).cloned().collect(),
             extent: self.extent,
             tables: tables.collect(),
             registered_at: self.registered_at.clone(),

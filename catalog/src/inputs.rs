@@ -96,7 +96,11 @@ impl Catalog {
             return Ok(Input::Here(dataset));
         }
         // As if it did not exist: an ARK may be somebody else's then.
-        Ok(if ark::parse(text).is_some() { Input::Elsewhere } else { Input::Missing(missing(lab)) })
+        Ok(if ark::parse(text).is_some() || is_identifier(text) {
+            Input::Elsewhere
+        } else {
+            Input::Missing(missing(lab))
+        })
     }
 }
 
@@ -169,12 +173,52 @@ enum Input {
     Missing(String),
 }
 
+/// The ARK that a URL ends with, or the `lab.name` of a page or route of this lab; `None` for other texts.
+fn named_by_url(text: &str, lab: &LabName) -> Option<String> {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if !matches!(scheme.as_deref(), Some("http" | "https")) {
+        return None;
+    }
+    let path = text.split(['?', '#']).next()?.replace("%3A", ":").replace("%3a", ":");
+    let lower = path.to_ascii_lowercase();
+    if let Some(ark) = lower.find("/ark:").and_then(|at| path.get(at.saturating_add(1)..)) {
+        return Some(ark.to_owned());
+    }
+    let (_, rest) = path.split_once("/datasets/")?;
+    let mut parts = rest.split('/');
+    let (of, name) = (parts.next()?, parts.next()?);
+    (of == lab.as_str()).then(|| format!("{of}.{name}"))
+}
+
+/// The DOI that a text is, in lower case: `10.…/…`, `doi:10.…/…` or a URL of the resolver.
+fn doi_of(text: &str) -> Option<String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let resolvers =
+        ["https://doi.org/", "http://doi.org/", "https://dx.doi.org/", "http://dx.doi.org/"];
+    let bare = resolvers.iter().find_map(|resolver| lower.strip_prefix(resolver));
+    let name = bare.or_else(|| lower.strip_prefix("doi:")).unwrap_or(&lower);
+    (name.starts_with("10.") && name.contains('/')).then(|| name.to_owned())
+}
+
 async fn find(
     database: &Database,
     lab: &LabName,
     transaction: &mut Transaction<'static, Any>,
     text: &str,
 ) -> Result<Input, CatalogError> {
+    // The same thing by a URL of this node or of a resolver is the same thing.
+    let named = named_by_url(text, lab);
+    let text = named.as_deref().unwrap_or(text);
+    if let Some(name) = doi_of(text) {
+        let row = sqlx::query("SELECT dataset FROM doi WHERE lower(doi) = $1")
+            .bind(name)
+            .fetch_optional(&mut **transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        let Some(row) = row else { return Ok(Input::Elsewhere) };
+        let name = database.dataset_name(&database.text(&row, "dataset")?)?;
+        return here(database, lab, transaction, &name, None).await;
+    }
     if let Some(ark) = ark::parse(text) {
         let row = sqlx::query("SELECT name FROM dataset WHERE ark = $1")
             .bind(&ark)

@@ -10,6 +10,7 @@ mod ark;
 pub mod audit;
 mod chunk_index;
 mod content;
+mod data_use;
 mod datasets;
 pub mod decision;
 mod doi;
@@ -47,6 +48,7 @@ mod tokens;
 mod versions;
 mod visa_key;
 mod visas;
+mod withdrawal;
 
 pub use about::About;
 pub use chunk_index::ChunkIndex;

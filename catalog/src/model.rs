@@ -341,6 +341,10 @@ pub struct IntendedUse {
     pub ethics_approval: bool,
     /// Whether it is done together with those who made the data.
     pub collaboration: bool,
+    /// Modifiers of DUO that whoever asks says they keep to, such as `MOR` and `PS`: those that no program
+    /// can see to.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub accepts: BTreeSet<String>,
 }
 
 /// Where a request is.

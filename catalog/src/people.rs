@@ -246,6 +246,13 @@ fn check_attributes(attributes: &PersonAttributes) -> Result<(), CatalogError> {
             "{country:?} is no country: write its two letters of ISO 3166-1, such as US"
         )));
     }
+    // A clearance for a marking that nothing carries would clear nobody, without a word.
+    let is_marking = |code: &&String| tarn_schemas::profile::is_marking(code);
+    if let Some(code) = attributes.clearances.iter().find(|code| !is_marking(code)) {
+        return Err(CatalogError::Argument(format!(
+            "{code:?} is no marking: write an access limitation code of OSTI E-Link, such as CUI"
+        )));
+    }
     match attributes.assurance.as_deref() {
         Some(level) if assurance(level) > 3 => Err(CatalogError::Argument(format!(
             "{level:?} is no assurance: write low, medium or high"

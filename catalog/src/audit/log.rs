@@ -3,6 +3,7 @@
 use super::entry::{Said, hash};
 use super::merkle::{self, Hash, Node};
 use super::{AuditEntry, hash_of, hexadecimal};
+use crate::people::check_subject;
 use crate::register::timestamp;
 use crate::store::{Database, Rows, Write};
 use crate::{Catalog, CatalogError};
@@ -158,6 +159,11 @@ impl Catalog {
         filter: &AuditFilter,
     ) -> Result<Vec<AuditEntry>, CatalogError> {
         Self::may_audit(who)?;
+        if let Some(person) = &filter.person
+            && !["owner", "anonymous"].contains(&person.as_str())
+        {
+            check_subject(person)?;
+        }
         let database = &self.inner.database;
         let (mut conditions, mut texts) = (String::new(), Vec::new());
         let mut and = |condition: &str, text: Option<String>| {

@@ -151,7 +151,11 @@ impl Catalog {
         let index = self.inner.index.clone();
         index
             .blocking(move |index| {
-                let visible = |view: &View| view.is_for(&catalog.inner.policies, &rights, now);
+                let (policies, values) = (&catalog.inner.policies, query.asks_for_values());
+                let visible = |view: &View| {
+                    Ok(view.is_for(policies, &rights, now)?
+                        && (!values || view.tells_values_to(policies, &rights, now)?))
+                };
                 index.search(&query, limit, visible)
             })
             .await?

@@ -90,6 +90,11 @@ impl Query {
         self.words.is_some()
     }
 
+    /// Whether it looks at the values of variables.
+    pub(super) fn asks_for_values(&self) -> bool {
+        self.conditions.iter().any(|one| matches!(one, Condition::Value { .. }))
+    }
+
     /// Whether formulas have to be known to compile it.
     pub(super) fn asks_for_elements(&self) -> bool {
         !self.elements.is_empty()

@@ -14,7 +14,7 @@ use tantivy::query::{BooleanQuery, Occur, Query as Tantivy, RangeQuery};
 use tantivy::schema::Field;
 use tantivy::{TantivyDocument, Term};
 use tarn_schemas::standard_names;
-use tarn_schemas::units::Conversion;
+use tarn_schemas::units::{Conversion, Unit};
 
 /// Keys of filters that hold an extent: `time` and `bbox` are met by what shares a part of it, the
 /// others by what lies inside.
@@ -64,9 +64,10 @@ pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogErr
             argument(format!("write a number behind `{word} {sign}`, such as `{word} {sign} 20 K`"))
         })?;
         let canonical = standard_names::canonical_unit(name).unwrap_or("1");
-        // The unit ends where the next condition or a word of the text begins that is no unit.
+        // The unit ends where the next condition or a word of the text begins that is no unit. A unit of
+        // something else is an error, and no word.
         let unit = match behind {
-            "" => words.next_if(|unit| Conversion::parse(unit, canonical).is_ok()),
+            "" => words.next_if(|unit| Unit::parse(unit).is_ok()),
             unit => Some(unit),
         };
         let value = match unit {
@@ -317,6 +318,9 @@ mod tests {
             ]
         );
         assert_eq!(of_text("salt water").unwrap(), ("salt water ".to_owned(), vec![]));
+        for wrong in ["air_temperature > 3 m", "air_temperature > 300 degrees Celsius"] {
+            assert!(of_text(wrong).unwrap_err().to_string().contains('K'), "{wrong}");
+        }
         for wrong in ["sea_water_temprature > 20", "air_temperature >", "air_temperature > warm"] {
             let error = of_text(wrong).unwrap_err().to_string();
             assert!(

@@ -13,6 +13,7 @@ use crate::model::Dataset;
 use crate::policy::{Policies, Resource, Rights, failed};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tarn_schemas::Tier;
 
 /// A dataset for the index.
 #[derive(Debug)]
@@ -48,5 +49,20 @@ impl View {
     ) -> Result<bool, CatalogError> {
         let case = policies.case(rights, &self.resource, now)?;
         Ok(case.ask(Action::Discover)?.allowed && case.ask(Action::Describe)?.allowed == self.whole)
+    }
+
+    /// Whether a principal may be told between which values such datasets lie: where rows are held back,
+    /// a search that bisects would tell the greatest of them.
+    pub(super) fn tells_values_to(
+        &self,
+        policies: &Policies,
+        rights: &Rights,
+        now: DateTime<Utc>,
+    ) -> Result<bool, CatalogError> {
+        if self.resource.tier() != Tier::AggregatesOnly && !policies.lab_owes() {
+            return Ok(true);
+        }
+        let read = policies.case(rights, &self.resource, now)?.ask(Action::Read)?;
+        Ok(read.allowed && read.obligations.is_empty())
     }
 }

@@ -54,7 +54,11 @@ async fn a_request_becomes_a_grant_that_ends() {
     for who in [&ada, &person(Scope::Admin), &Principal::Anonymous] {
         assert!(catalog.approve_access(who, &request.id, None).await.is_err());
     }
-    let grant = catalog.approve_access(&dan, &request.id, Some(60)).await.unwrap();
+    for months in [0, 7] {
+        let error = catalog.approve_access(&dan, &request.id, Some(months)).await.unwrap_err();
+        assert!(error.to_string().contains("1 to 6 months"), "{error}");
+    }
+    let grant = catalog.approve_access(&dan, &request.id, None).await.unwrap();
     let ends = chrono::DateTime::parse_from_rfc3339(&grant.expires_at).unwrap().to_utc();
     let latest = chrono::Utc::now() + chrono::Months::new(6);
     assert!(ends <= latest && ends > latest - chrono::Days::new(1), "{ends}");
@@ -65,18 +69,17 @@ async fn a_request_becomes_a_grant_that_ends() {
     assert_eq!(catalog.access_requests(&person(Scope::Admin)).await.unwrap().len(), 1);
     let bob = Principal::person("bob", Scope::Admin);
     assert!(catalog.access_requests(&bob).await.unwrap().is_empty());
-    // Renewing is asking again. Revoking both ends it.
+    // Renewing is asking again, and the newest decision is the only one.
     let again = catalog.request_access(&ada, None, &named("a"), &ask()).await.unwrap();
     let second = catalog.approve_access(&Principal::Owner, &again.id, None).await.unwrap();
-    assert!(catalog.revoke_access(&bob, &grant.id).await.is_err());
-    catalog.revoke_access(&dan, &grant.id).await.unwrap();
+    assert!(catalog.revoke_access(&bob, &second.id).await.is_err());
     assert!(reads(&ada).await);
     catalog.revoke_access(&dan, &second.id).await.unwrap();
-    assert!(!reads(&ada).await);
-    assert_eq!(
-        catalog.revoke_access(&dan, &grant.id).await.unwrap_err().code(),
-        ErrorCode::Conflict
-    );
+    assert!(!reads(&ada).await, "no older grant goes on");
+    for ended in [&grant.id, &second.id] {
+        let error = catalog.revoke_access(&dan, ended).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Conflict);
+    }
     assert_eq!(catalog.grants(&"a".parse().unwrap()).await.unwrap().len(), 2);
     // The clock ends it as well.
     let third = catalog.request_access(&ada, None, &named("a"), &ask()).await.unwrap();
@@ -142,10 +145,10 @@ async fn withdrawn_data_are_for_nobody_and_what_was_made_from_them_is_named() {
     let catalog = catalog(folder.path()).await;
     let owner = Principal::Owner;
     catalog.register(&owner, record("a"), data()).await.unwrap();
-    for name in ["b", "c"] {
+    for (name, input) in [("b", "a"), ("c", "a"), ("d", "b")] {
         let made = Record {
             provenance: Some(Provenance {
-                derived_from: vec!["a".to_owned()],
+                derived_from: vec![input.to_owned()],
                 activity: Some("averaged".to_owned()),
                 ..Provenance::default()
             }),
@@ -157,7 +160,10 @@ async fn withdrawn_data_are_for_nobody_and_what_was_made_from_them_is_named() {
     assert!(catalog.withdraw(&person(Scope::Read), &a, "wrong", None).await.is_err());
     assert!(catalog.withdraw(&owner, &a, " ", None).await.is_err());
     let made = catalog.withdraw(&person(Scope::Write), &a, "wrong", Some("b")).await.unwrap();
-    assert_eq!(made.iter().map(tarn_schemas::DatasetName::as_str).collect::<Vec<_>>(), ["b", "c"]);
+    assert_eq!(
+        made.iter().map(tarn_schemas::DatasetName::as_str).collect::<Vec<_>>(),
+        ["b", "c", "d"]
+    );
     let again = catalog.withdraw(&owner, &a, "wrong", None).await.unwrap_err();
     assert_eq!(again.code(), ErrorCode::Conflict);
     let tombstone = catalog.dataset(&Principal::Anonymous, &named("a")).await.unwrap();
@@ -170,7 +176,7 @@ async fn withdrawn_data_are_for_nobody_and_what_was_made_from_them_is_named() {
         }
     }
     let found = catalog.search(&Principal::Owner, &SearchRequest::default()).await.unwrap();
-    assert_eq!(found.total, 2);
+    assert_eq!(found.total, 3);
 }
 
 #[tokio::test]
@@ -184,4 +190,26 @@ async fn a_person_tightens_and_only_the_owner_relaxes() {
     assert_eq!(error.code(), ErrorCode::PermissionDenied);
     assert!(error.to_string().contains("two people"), "{error}");
     catalog.register(&Principal::Owner, record("a"), data()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_use_is_within_what_the_data_may_be_used_for_and_a_grant_is_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, ada, dan) = lab(folder.path()).await;
+    let mut limited = controlled("a", Exposure::Redacted);
+    limited.data_use = serde_json::from_value(serde_json::json!({
+        "permission": "GRU",
+        "modifiers": [{"code": "TS", "months": 2}, {"code": "MOR", "until": "2030-01-01"}],
+    }))
+    .unwrap();
+    catalog.register(&Principal::Owner, limited, data()).await.unwrap();
+    let mut wish = IntendedUse { data_use: Some("HMB".to_owned()), ..ask() };
+    let error = catalog.request_access(&ada, None, &named("a"), &wish).await.unwrap_err();
+    assert!(error.to_string().contains("MOR until 2030-01-01"), "{error}");
+    wish.accepts.insert("MOR".to_owned());
+    let request = catalog.request_access(&ada, None, &named("a"), &wish).await.unwrap();
+    assert!(catalog.approve_access(&dan, &request.id, Some(3)).await.is_err());
+    let grant = catalog.approve_access(&dan, &request.id, None).await.unwrap();
+    let ends = chrono::DateTime::parse_from_rfc3339(&grant.expires_at).unwrap().to_utc();
+    assert!(ends <= chrono::Utc::now() + chrono::Months::new(2), "{ends}");
 }

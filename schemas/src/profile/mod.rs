@@ -32,7 +32,7 @@ pub use once::Document;
 pub use rights::is_identifier;
 pub use truth::{Truth, truth};
 pub use violation::Violation;
-pub use vocabulary::data_use_term;
+pub use vocabulary::{data_use_term, is_marking};
 
 use crate::facts::FileFacts;
 use crate::record::Record;

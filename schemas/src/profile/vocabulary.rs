@@ -86,6 +86,11 @@ pub(super) const LIMITED: [&str; 20] = [
     "PAT", "PDOUO", "PDSH", "PROP", "PROT", "SBIR", "SSI", "STTR",
 ];
 
+/// Whether this is a marking that limits access, and that somebody may be cleared for.
+pub fn is_marking(code: &str) -> bool {
+    LIMITED.contains(&code)
+}
+
 /// Permissions of the Data Use Ontology (release 2021-02-23) with their numbers.
 pub(super) const USE_PERMISSIONS: [(&str, &str); 5] = [
     ("GRU", "DUO:0000042"),

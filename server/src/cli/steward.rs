@@ -45,6 +45,9 @@ Example:
         /// It is done together with those who made the data
         #[arg(long)]
         collaboration: bool,
+        /// A modifier of DUO that the person keeps to, such as MOR or PS; may be given again
+        #[arg(long = "accept", value_name = "CODE")]
+        accepts: Vec<String>,
     },
     /// Grant what was asked for
     #[command(after_help = "Example:\n  tarn access approve 0193… --months 6")]
@@ -52,7 +55,7 @@ Example:
         /// Id of the request
         #[arg(value_name = "REQUEST")]
         request: String,
-        /// For how long [default: as long as the agreement allows]
+        /// For how long [default: as long as the agreement and the data use allow]
         #[arg(long, value_name = "N")]
         months: Option<u32>,
     },

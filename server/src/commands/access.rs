@@ -26,6 +26,7 @@ pub(crate) async fn run(context: &Context, args: Access) -> Result<(), Outcome> 
             commercial,
             ethics_approval,
             collaboration,
+            accepts,
         } => {
             let dataset: DatasetRef = dataset.parse()?;
             let ask = IntendedUse {
@@ -39,6 +40,7 @@ pub(crate) async fn run(context: &Context, args: Access) -> Result<(), Outcome> 
                 methods_only: false,
                 ethics_approval,
                 collaboration,
+                accepts: accepts.into_iter().collect(),
             };
             let whom = subject(&principal(&whom)?);
             let request =

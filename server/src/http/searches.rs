@@ -4,12 +4,15 @@ use super::Door;
 use super::auth::Caller;
 use super::problem::{Problem, Refusal};
 use super::search::{request, shown};
+use crate::failure::Failure;
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tarn_query::federation;
+use tarn_schemas::ErrorCode;
 
 /// Where to go on.
 #[derive(Debug, Deserialize)]
@@ -59,7 +62,12 @@ pub(crate) async fn save(
     Caller(who): Caller,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
+    body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
+    if !body.is_empty() {
+        let problem = "a search is kept by the parameters of the URL, as in ?q=ice&facet=lab, and has no body";
+        return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
+    }
     let request = request(query.as_deref())?;
     Ok(Json(json!(door.catalog.save_search(&who, &name, &request).await?)))
 }

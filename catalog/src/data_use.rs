@@ -1,0 +1,150 @@
+//! What data about people may be used for, in terms of the Data Use Ontology (DUO).
+
+use crate::model::IntendedUse;
+use tarn_schemas::record::DataUse;
+
+/// Months of the longest grant: what the agreement allows, and `TS` (a limit of time on use, DUO:0000025).
+pub(crate) fn longest_grant(agreement: u32, allowed: Option<&DataUse>) -> u32 {
+    let modifiers = allowed.into_iter().flat_map(|allowed| &allowed.modifiers);
+    let limited = modifiers.filter(|modifier| modifier.code == "TS").filter_map(|one| one.months);
+    limited.fold(agreement, u32::min).max(1)
+}
+
+/// Whether an intended use lies within what the data may be used for, by the Data Use Ontology: every
+/// use is within NRES and GRU, health research within HMB, research on one disease within DS and HMB,
+/// ancestry research within POA.
+pub(crate) fn fits(allowed: &DataUse, ask: &IntendedUse) -> Result<(), String> {
+    let intended = ask.data_use.as_deref().unwrap_or_default();
+    let disease = || ask.disease.is_some() && ask.disease == allowed.disease;
+    let within = match allowed.permission.as_str() {
+        "NRES" => true,
+        "GRU" => ["GRU", "HMB", "DS", "POA"].contains(&intended),
+        "HMB" => ["HMB", "DS"].contains(&intended),
+        "DS" => intended == "DS" && disease(),
+        "POA" => intended == "POA",
+        _ => false,
+    };
+    if !within {
+        return Err(format!(
+            "its data may be used for {}{} only; say under `data_use` what you intend (GRU, HMB, DS \
+             with `disease`, POA)",
+            allowed.permission,
+            allowed.disease.as_deref().map(|d| format!(" ({d})")).unwrap_or_default()
+        ));
+    }
+    for modifier in &allowed.modifiers {
+        let broken = match modifier.code.as_str() {
+            "NPU" | "NCU" | "NPUNCU" => ask.commercial,
+            "GS" => ask.place.is_none() || ask.place != modifier.place,
+            "NPOA" => intended == "POA",
+            "NMDS" => intended == "GRU" && ask.methods_only,
+            "IRB" => !ask.ethics_approval,
+            "COL" => !ask.collaboration,
+            // The length of a grant keeps to it.
+            "TS" => false,
+            // What no program can see: whoever asks says that they keep to it.
+            code => !ask.accepts.contains(code),
+        };
+        let told = ["NPU", "NCU", "NPUNCU", "GS", "NPOA", "NMDS", "IRB", "COL"];
+        if broken && !told.contains(&modifier.code.as_str()) {
+            return Err(format!(
+                "its use is limited by {0}{1}; say that you keep to it (`accepts: [{0}]`, --accept {0})",
+                modifier.code,
+                modifier
+                    .until
+                    .as_deref()
+                    .map(|until| format!(" until {until}"))
+                    .unwrap_or_default()
+            ));
+        }
+        if broken {
+            return Err(format!(
+                "its use is limited by {}, and yours is not within that",
+                modifier.code
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tarn_schemas::record::UseModifier;
+
+    fn allowed(permission: &str, modifiers: &[&str]) -> DataUse {
+        DataUse {
+            permission: permission.to_owned(),
+            disease: (permission == "DS").then(|| "MONDO:0005015".to_owned()),
+            modifiers: modifiers
+                .iter()
+                .map(|code| UseModifier {
+                    code: (*code).to_owned(),
+                    until: None,
+                    place: (*code == "GS").then(|| "US".to_owned()),
+                    months: None,
+                })
+                .collect(),
+        }
+    }
+
+    fn intended(code: &str) -> IntendedUse {
+        IntendedUse { data_use: Some(code.to_owned()), ..IntendedUse::default() }
+    }
+
+    #[test]
+    fn a_use_lies_within_what_is_allowed() {
+        for (permission, within) in [
+            ("NRES", vec!["GRU", "HMB", "DS", "POA", ""]),
+            ("GRU", vec!["GRU", "HMB", "DS", "POA"]),
+            ("HMB", vec!["HMB", "DS"]),
+            ("DS", vec![]),
+            ("POA", vec!["POA"]),
+            ("XYZ", vec![]),
+        ] {
+            let allowed = allowed(permission, &[]);
+            let fitting: Vec<&str> = ["GRU", "HMB", "DS", "POA", ""]
+                .into_iter()
+                .filter(|code| fits(&allowed, &intended(code)).is_ok())
+                .collect();
+            assert_eq!(fitting, within, "{permission}");
+        }
+        let disease = IntendedUse { disease: Some("MONDO:0005015".to_owned()), ..intended("DS") };
+        assert!(fits(&allowed("DS", &[]), &disease).is_ok());
+        let other = IntendedUse { disease: Some("MONDO:1".to_owned()), ..intended("DS") };
+        assert!(fits(&allowed("DS", &[]), &other).is_err());
+    }
+
+    #[test]
+    fn a_grant_is_no_longer_than_the_use_of_the_data() {
+        let mut use_of = allowed("GRU", &["TS", "IRB"]);
+        assert_eq!(longest_grant(12, None), 12);
+        assert_eq!(longest_grant(12, Some(&use_of)), 12);
+        use_of.modifiers[0].months = Some(6);
+        assert_eq!(longest_grant(12, Some(&use_of)), 6);
+        assert_eq!(longest_grant(3, Some(&use_of)), 3);
+    }
+
+    #[test]
+    fn modifiers_limit_further() {
+        let plain = intended("HMB");
+        for (code, fitting) in [
+            ("NPU", IntendedUse { commercial: false, ..plain.clone() }),
+            ("GS", IntendedUse { place: Some("US".to_owned()), ..plain.clone() }),
+            ("IRB", IntendedUse { ethics_approval: true, ..plain.clone() }),
+            ("COL", IntendedUse { collaboration: true, ..plain.clone() }),
+        ] {
+            assert!(fits(&allowed("GRU", &[code]), &fitting).is_ok(), "{code}");
+        }
+        let project = IntendedUse { accepts: ["PS".to_owned()].into(), ..plain.clone() };
+        assert!(fits(&allowed("GRU", &["PS"]), &project).is_ok());
+        assert!(fits(&allowed("GRU", &["PS", "MOR"]), &project).unwrap_err().contains("MOR"));
+        assert!(fits(&allowed("GRU", &["TS"]), &plain).is_ok());
+        let commercial = IntendedUse { commercial: true, ..plain.clone() };
+        for (code, ask) in
+            [("NPUNCU", &commercial), ("GS", &plain), ("IRB", &plain), ("COL", &plain)]
+        {
+            assert!(fits(&allowed("GRU", &[code]), ask).is_err(), "{code}");
+        }
+    }
+}
