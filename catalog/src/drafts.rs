@@ -160,7 +160,8 @@ impl Catalog {
             if *who == Principal::Owner || is_for_everyone(&assessed.record) {
                 let edited = self.edited_from(draft).await?;
                 let registered =
-                    Box::pin(self.register_from(who, draft.record.clone(), files, edited)).await;
+                    Box::pin(self.register_from(who, draft.record.clone(), files.clone(), edited))
+                        .await;
                 match registered {
                     // What opens a dataset further takes two people: it waits.
                     Err(CatalogError::Denied(_)) => {}
@@ -172,6 +173,10 @@ impl Catalog {
                 }
             }
         }
+        if let Some(registered) = Box::pin(self.tightened(who, draft, &files)).await? {
+            self.forget(draft).await?;
+            return Ok(Submission::Registered(Box::new(registered)));
+        }
         let mut write = self.inner.database.write().await?;
         let mut now = self.unchanged(&mut write, draft).await?;
         now.state = DraftState::Submitted;
@@ -180,6 +185,37 @@ impl Catalog {
         write.note(self.of_draft(Act::Submit, who, &now)).await?;
         write.commit().await?;
         Ok(Submission::Waiting(Box::new(now)))
+    }
+
+    /// Registers a record that closes its dataset further and says nothing else that is new: what is to be
+    /// closed does not wait for a second person. `None` for any other record, and for one that breaks
+    /// rules, which its reviewer hears.
+    async fn tightened(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+        files: &[FileFacts],
+    ) -> Result<Option<Registered>, CatalogError> {
+        let (database, name) = (&self.inner.database, &draft.record.name);
+        let mut read = database.read().await?;
+        let there = load(database, self.lab(), &mut read, name, None).await?;
+        drop(read);
+        let Some(there) = there.map(|there| there.dataset) else { return Ok(None) };
+        let rights = self.rights(who).await?;
+        if !self.decide_as(&rights, Action::Describe, &there)?.allowed {
+            return Ok(None);
+        }
+        let assessed = Box::pin(self.assess_as(who, &draft.record, files)).await?;
+        if !assessed.violations.is_empty() || !only_closes(&there.record, &assessed.record) {
+            return Ok(None);
+        }
+        let edited = self.edited_from(draft).await?;
+        let (record, files) = (draft.record.clone(), files.to_vec());
+        match Box::pin(self.register_from(who, record, files, edited)).await {
+            // Somebody who may not write it, or what opens something after all.
+            Err(CatalogError::Denied(_)) => Ok(None),
+            registered => registered.map(Some),
+        }
     }
 
     /// Registers a submitted record, as it was looked at, by the word of a second person.
@@ -474,6 +510,30 @@ fn no_draft(name: &DatasetName) -> CatalogError {
         name: name.to_string(),
         hint: "; `tarn draft list` shows yours, and those that wait for you".to_owned(),
     }
+}
+
+/// Whether a record differs from the one before in what limits access alone. Who decides about access stays
+/// who they are, where somebody does. That nothing is opened is checked when it is registered.
+fn only_closes(before: &Record, record: &Record) -> bool {
+    let same = Record {
+        tier: record.tier,
+        exposure: record.exposure,
+        markings: record.markings.clone(),
+        embargo: record.embargo.clone(),
+        cui: record.cui.clone(),
+        export_control: record.export_control.clone(),
+        terms: record.terms.clone(),
+        license: record.license.clone(),
+        rights: record.rights.clone(),
+        review: record.review.clone(),
+        human_data: record.human_data,
+        agreement: before.agreement.clone().or_else(|| record.agreement.clone()),
+        conditions: before.conditions.clone().or_else(|| record.conditions.clone()),
+        disclosure: before.disclosure.clone().or_else(|| record.disclosure.clone()),
+        reviewed: record.reviewed.clone(),
+        ..before.clone()
+    };
+    same == *record && before != record
 }
 
 /// Whether a record is one that everyone may read at once: nothing to be looked at by a second person.

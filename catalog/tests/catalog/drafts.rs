@@ -4,6 +4,7 @@ use super::support::*;
 use tarn_catalog::audit::{Act, AuditFilter};
 use tarn_catalog::{CatalogError, Draft, DraftState, PersonAttributes, Submission};
 use tarn_schemas::code::{Coded, ErrorCode};
+use tarn_schemas::record::Exposure;
 use tarn_schemas::{DatasetName, FileFacts};
 
 fn name(text: &str) -> DatasetName {
@@ -145,6 +146,33 @@ async fn anything_else_waits_for_a_second_person() {
 }
 
 /// Opening a dataset further takes two people: the second may be the reviewer.
+#[tokio::test]
+async fn what_closes_a_dataset_and_says_nothing_else_does_not_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let (catalog, ada, bob) = lab(folder.path()).await;
+    let a = name("a");
+    let closed = super::access::controlled("a", Exposure::Redacted);
+    let open = Record { provenance: closed.provenance.clone(), ..record("a") };
+    catalog.register(&Principal::Owner, open, data()).await.unwrap();
+    let other =
+        Record { title: "Another title, which somebody looks at".to_owned(), ..closed.clone() };
+    waiting(&catalog, &ada, other).await;
+    let tier = async || catalog.dataset(&Principal::Owner, &named("a")).await.unwrap().tier;
+    assert_eq!(tier().await, Tier::Public);
+    catalog.delete_draft(&ada, &a).await.unwrap();
+    Box::pin(catalog.save_draft(&ada, closed.clone(), None)).await.unwrap();
+    let done = Box::pin(submit(&catalog, &ada, &a, data())).await.unwrap();
+    assert!(matches!(done, Submission::Registered(_)), "{done:?}");
+    assert_eq!(tier().await, Tier::Restricted);
+    // Nobody makes themselves the committee of what is closed already.
+    let mut taken = closed.clone();
+    taken.exposure = Some(Exposure::None);
+    taken.agreement.as_mut().unwrap().committee = "friends-of-bob".to_owned();
+    let refused = Box::pin(catalog.save_draft(&bob, taken, None)).await;
+    assert_eq!(code(refused), ErrorCode::PermissionDenied);
+    assert_eq!(tier().await, Tier::Restricted);
+}
+
 #[tokio::test]
 async fn a_record_that_opens_a_dataset_waits_too() {
     let folder = tempfile::tempdir().unwrap();
