@@ -159,6 +159,15 @@ def test_aggregates_only_and_withdrawn_data_do_not_leave(new_lab, tmp_path):
     assert page.status_code == 200 and "wrong calibration" in page.text
     names = {hit["name"] for hit in call(lab, "GET", "/api/v1/search").json()["hits"]}
     assert names == {"census", "made"}
+    # Over HTTP, by those who may write it, with all of its versions.
+    path, steward = "/api/v1/datasets/ornl/made", token(lab, "sue", "write")
+    for text in (None, ann):
+        assert call(lab, "POST", f"{path}/retract", text, reason="wrong, too").status_code == 403
+    assert call(lab, "POST", f"{path}@1/retract", steward, reason="wrong, too").status_code == 400
+    assert call(lab, "POST", f"{path}/retract", steward, reason=" ").status_code == 400
+    done = call(lab, "POST", f"{path}/retract", steward, reason="wrong, too")
+    assert done.status_code == 200 and done.json() == {"dataset": "made", "derived": []}
+    assert call(lab, "POST", f"{path}/retract", steward, reason="wrong, too").status_code == 409
 
 
 def everything(lab, peer, text):

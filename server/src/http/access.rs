@@ -4,13 +4,14 @@ use super::Door;
 use super::auth::Caller;
 use super::datasets::find;
 use super::problem::{Problem, Refusal};
+use crate::failure::Failure;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use tarn_catalog::IntendedUse;
-use tarn_schemas::DatasetRef;
+use tarn_schemas::{DatasetRef, ErrorCode};
 
 /// A request for access.
 #[derive(Debug, Deserialize)]
@@ -62,7 +63,8 @@ pub(crate) async fn list(
 /// Grants what was asked for.
 #[utoipa::path(post, path = "/api/v1/access/requests/{id}/approve",
     params(("id" = String, Path, description = "Id of the request")),
-    responses((status = 200, description = "The grant"), (status = 403, description = "The caller's own request", body = Problem),
+    responses((status = 200, description = "The grant"),
+        (status = 400, description = "For longer than the agreement or the data use allow", body = Problem), (status = 403, description = "The caller's own request", body = Problem),
         (status = 404, description = "No such request", body = Problem), (status = 409, description = "Decided before", body = Problem)))]
 pub(crate) async fn approve(
     State(door): State<Door>,
@@ -100,6 +102,38 @@ pub(crate) async fn revoke(
 ) -> Result<StatusCode, Refusal> {
     door.catalog.revoke_access(&who, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Why a dataset is withdrawn.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retraction {
+    reason: String,
+    /// What to use in its place.
+    #[serde(default)]
+    replaced_by: Option<String>,
+}
+
+/// Withdraws a dataset: its page and identifier stay, its data are for nobody. Tells what was made from
+/// it, as far as the caller may know of that.
+#[utoipa::path(post, path = "/api/v1/datasets/{lab}/{name}/retract",
+    params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "Its name")),
+    responses((status = 200, description = "Datasets that were made from it, and from those"),
+        (status = 400, description = "No reason", body = Problem), (status = 403, description = "The caller may not", body = Problem),
+        (status = 404, description = "No such dataset", body = Problem), (status = 409, description = "Withdrawn before", body = Problem)))]
+pub(crate) async fn retract(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path((lab, name)): Path<(String, String)>,
+    Json(Retraction { reason, replaced_by }): Json<Retraction>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let dataset = find(&door, &who, &lab, &name).await?;
+    if name.contains('@') {
+        let problem = "a dataset is withdrawn with all of its versions; leave the version out";
+        return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
+    }
+    let made = door.catalog.withdraw(&who, &dataset.name, &reason, replaced_by.as_deref()).await?;
+    Ok(Json(json!({"dataset": dataset.name, "derived": made})))
 }
 
 /// What the caller may do with a dataset, and why not.

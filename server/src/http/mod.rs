@@ -113,6 +113,7 @@ pub(crate) fn router(
         .route("/api/v1/profiles", get(exports::profiles))
         .route("/api/v1/profiles/{name}", get(exports::profile))
         .route("/api/v1/datasets/{lab}/{name}/access", get(access::explain))
+        .route("/api/v1/datasets/{lab}/{name}/retract", post(access::retract))
         .route("/api/v1/access/requests", get(access::list).post(access::ask))
         .route("/api/v1/access/requests/{id}/approve", post(access::approve))
         .route("/api/v1/access/requests/{id}/deny", post(access::deny))

@@ -39,6 +39,7 @@ use utoipa::{Modify, OpenApi};
         exports::profile,
         data::table,
         data::file,
+        access::retract,
         access::explain,
         access::list,
         access::ask,
