@@ -10,7 +10,7 @@ pub mod provider;
 pub mod stream;
 
 pub use engine::{
-    Answer, Bounds, Described, Engine, EngineConfig, Limits, Prepared, Progress, Query,
-    STACK_BYTES, Session, SessionOptions, Sites, State, Stop,
+    Answer, AnswerDigest, Bounds, Described, Engine, EngineConfig, Limits, Prepared, Progress,
+    Query, STACK_BYTES, Session, SessionOptions, Sites, State, Stop, engine_name, parameter,
 };
 pub use error::QueryError;

@@ -14,6 +14,7 @@ mod fallback;
 mod home;
 mod http;
 mod logins;
+mod saved_queries;
 
 use clap::Parser;
 use cli::Cli;

@@ -3,6 +3,7 @@
 mod answer;
 mod casts;
 mod catalogs;
+mod citable;
 mod conjuncts;
 mod constants;
 mod expansion;
@@ -22,6 +23,7 @@ mod veil;
 mod workers;
 
 pub use answer::{Answer, Prepared, Sites};
+pub use citable::{AnswerDigest, engine_name, parameter};
 pub use guards::{Bounds, Limits, Progress, Query, State, Stop};
 pub use nesting::NestingError;
 pub use session::{Described, Session, SessionOptions};

@@ -17,6 +17,7 @@ mod page;
 mod problem;
 mod queries;
 mod ranges;
+mod saved_queries;
 mod search;
 mod searches;
 mod sql;
@@ -93,6 +94,9 @@ pub(crate) fn router(
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/v1/sql", post(sql::run))
         .route("/api/v1/sql/{id}", get(queries::progress).delete(queries::cancel))
+        .route("/api/v1/queries", get(saved_queries::list).post(saved_queries::save))
+        .route("/api/v1/queries/{id}", get(saved_queries::one).delete(saved_queries::delete))
+        .route("/api/v1/queries/{id}/run", post(saved_queries::run))
         .route("/api/v1/search", get(search::run))
         .route("/api/v1/searches", get(searches::list))
         .route(

@@ -155,7 +155,7 @@ async fn streamed(mut chunks: Chunks, media_type: &'static str) -> Result<Respon
     Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
 }
 
-fn format(headers: &HeaderMap) -> Result<(SqlFormat, &'static str), Failure> {
+pub(super) fn format(headers: &HeaderMap) -> Result<(SqlFormat, &'static str), Failure> {
     const JSON: (SqlFormat, &str) = (SqlFormat::Json, "application/json");
     let accept =
         headers.get(header::ACCEPT).map_or("*/*", |value| value.to_str().unwrap_or_default());
@@ -233,10 +233,11 @@ impl Chunks {
 
 /// Memory that a writer fills and the answer empties.
 #[derive(Debug, Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
-    fn take(&self) -> Bytes {
+    /// What was written since it was asked before.
+    pub(super) fn take(&self) -> Bytes {
         Bytes::from(std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }

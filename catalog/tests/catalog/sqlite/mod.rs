@@ -20,6 +20,8 @@ mod identity;
 mod logins;
 #[path = "../policy.rs"]
 mod policy;
+#[path = "../queries.rs"]
+mod queries;
 #[path = "../registration.rs"]
 mod registration;
 #[path = "../saved.rs"]
