@@ -66,6 +66,11 @@ impl PinnedTable {
         DatasetRef { lab: None, name: self.dataset.clone(), version: Some(self.version) }
     }
 
+    /// Whether the same was owed for both.
+    pub(crate) fn is_owed_like(&self, other: &Self) -> bool {
+        self.owed == other.owed
+    }
+
     /// Whether the same is seen of it under these obligations.
     pub fn is_seen_alike(&self, obligations: &BTreeSet<Obligation>) -> bool {
         self.owed == fingerprint(obligations)
@@ -438,7 +443,8 @@ impl Catalog {
         Ok(readers)
     }
 
-    fn full_name(&self, table: &PinnedTable) -> String {
+    /// `lab.name@version.table`.
+    pub(crate) fn full_name(&self, table: &PinnedTable) -> String {
         format!("{}.{}@{}.{}", self.lab(), table.dataset, table.version, table.table)
     }
 }

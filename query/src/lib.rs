@@ -10,7 +10,8 @@ pub mod provider;
 pub mod stream;
 
 pub use engine::{
-    Answer, AnswerDigest, Bounds, Described, Engine, EngineConfig, Limits, Prepared, Progress,
-    Query, STACK_BYTES, Session, SessionOptions, Sites, State, Stop, engine_name, parameter,
+    Answer, AnswerDigest, Bounds, Creation, Described, Engine, EngineConfig, Limits, Prepared,
+    Progress, Query, STACK_BYTES, Session, SessionOptions, Sites, State, Stop, engine_name,
+    parameter,
 };
 pub use error::QueryError;

@@ -8,6 +8,7 @@ mod registrar;
 mod cli;
 mod commands;
 mod config;
+mod derived;
 mod doors;
 mod failure;
 mod fallback;

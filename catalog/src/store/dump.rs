@@ -240,6 +240,7 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("saved_at", Text),
         ],
     ),
+    ("derived_table", &[("dataset", Text), ("name", Text), ("content", Text), ("made_at", Text)]),
     ("saved_query_reader", &[("query", Text), ("reader", Text)]),
 ];
 

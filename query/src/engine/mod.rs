@@ -6,6 +6,7 @@ mod catalogs;
 mod citable;
 mod conjuncts;
 mod constants;
+mod derive;
 mod expansion;
 mod explain;
 mod guards;
@@ -24,6 +25,7 @@ mod workers;
 
 pub use answer::{Answer, Prepared, Sites};
 pub use citable::{AnswerDigest, engine_name, parameter};
+pub use derive::Creation;
 pub use guards::{Bounds, Limits, Progress, Query, State, Stop};
 pub use nesting::NestingError;
 pub use session::{Described, Session, SessionOptions};

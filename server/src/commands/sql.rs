@@ -2,8 +2,9 @@
 
 use super::{Context, Outcome};
 use crate::cli::{Sql, SqlFormat};
+use crate::derived::{Workshop, create};
 use crate::failure::{Failure, io};
-use crate::home::{engine_or_files, folder};
+use crate::home::{Home, engine_or_files, folder};
 use crate::output::BatchWriter;
 use futures::StreamExt;
 use std::io::IsTerminal;
@@ -112,6 +113,22 @@ async fn answer(
 ) -> Result<Vec<SiteReport>, Failure> {
     let started = Instant::now();
     let work = async {
+        if let Some(creation) = session.creation(query).await? {
+            let home = Home::open(context.home.as_deref()).await?;
+            let Home { catalog, stores, store, .. } = &home;
+            let workshop = Workshop { catalog, stores, store };
+            let made = Box::pin(create(workshop, session, &session.begin(), creation)).await?;
+            match context.json {
+                true => say!("{made}"),
+                false => say!(
+                    "{}  {} rows  dataset version {}",
+                    made["table"].as_str().unwrap_or_default(),
+                    made["rows"],
+                    made["version"]
+                ),
+            }
+            return Ok((0, Vec::new()));
+        }
         let mut answer = session.sql(query).await?;
         let mut writer = BatchWriter::new(format, output, &answer.schema)?;
         while let Some(batch) = answer.stream.next().await {

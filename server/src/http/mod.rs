@@ -34,8 +34,8 @@ use axum::routing::{get, post};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tarn_catalog::Catalog;
-use tarn_connectors::Stores;
 use tarn_connectors::registrar::Registrar;
+use tarn_connectors::{Location, Stores};
 use tarn_query::Engine;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -51,6 +51,8 @@ pub(crate) struct Door {
     engine: Engine,
     catalog: Catalog,
     stores: Stores,
+    /// Where the lab's tables are.
+    store: Location,
     /// Address that others reach this node at.
     base: String,
     /// Who registers DOIs.
@@ -71,7 +73,7 @@ pub(crate) struct Addresses {
 pub(crate) fn router(
     engine: Engine,
     catalog: Catalog,
-    stores: Stores,
+    (stores, store): (Stores, Location),
     addresses: Addresses,
     session_hours: u32,
     registrar: Option<Arc<dyn Registrar>>,
@@ -81,6 +83,7 @@ pub(crate) fn router(
         engine,
         catalog,
         stores,
+        store,
         base: addresses.http,
         logins: Arc::new(logins),
         registrar,

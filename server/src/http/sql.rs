@@ -4,6 +4,7 @@ use super::Door;
 use super::auth::Caller;
 use super::problem::Refusal;
 use crate::cli::SqlFormat;
+use crate::derived::{Workshop, create};
 use crate::failure::Failure;
 use crate::output::BatchWriter;
 use axum::Json;
@@ -30,7 +31,7 @@ const QUERY_HEADER: HeaderName = HeaderName::from_static("x-tarn-query-id");
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SqlRequest {
-    /// One read-only statement.
+    /// One statement that reads, or `CREATE TABLE dataset.table AS SELECT …`.
     query: String,
     /// `error` (default) or `allow`.
     #[serde(default)]
@@ -78,7 +79,8 @@ impl SqlLimits {
 /// Runs a statement. `Accept` chooses Arrow IPC (`application/vnd.apache.arrow.stream`), CSV
 /// (`text/csv`) or JSON. `sites` stand in the JSON; an answer with `partial = allow` carries them in the header
 /// `x-tarn-sites` too, and has status 206 if a lab is missing. The header `x-tarn-query-id`, and `query` in the
-/// JSON, name the query.
+/// JSON, name the query. `CREATE TABLE dataset.table AS SELECT …` makes a table of this lab, in a dataset that the
+/// caller may write to, and answers in JSON what was made from what.
 #[utoipa::path(post, path = "/api/v1/sql", request_body = SqlRequest,
     responses(
         (status = 200, description = "The answer"), (status = 206, description = "An answer that lacks a lab"),
@@ -100,6 +102,7 @@ pub(crate) async fn run(
     let bounds = request.limits.bounds()?;
     let options = SessionOptions { partial: request.partial, files: false, bounds };
     let session = door.engine.session(who, options).await?;
+    let creation = session.creation(&request.query).await?;
     let query = match request.id {
         Some(id) => session.begin_as(id).ok_or_else(|| {
             let problem = format!("{id} names another query of yours; choose a new id");
@@ -107,6 +110,13 @@ pub(crate) async fn run(
         })?,
         None => session.begin(),
     };
+    if let Some(creation) = creation {
+        let Door { catalog, stores, store, .. } = &door;
+        let workshop = Workshop { catalog, stores, store };
+        let made = Box::pin(create(workshop, &session, &query, creation)).await;
+        let made = made.map(|made| Json(made).into_response()).map_err(Refusal::from);
+        return Ok(named(&query, made));
+    }
     Ok(named(&query, answer(&session, &query, &request.query, format).await))
 }
 

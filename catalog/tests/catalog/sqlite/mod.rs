@@ -4,6 +4,8 @@
 mod access;
 #[path = "../audit.rs"]
 mod audit;
+#[path = "../derived.rs"]
+mod derived;
 #[path = "../dois.rs"]
 mod dois;
 #[path = "../drafts.rs"]

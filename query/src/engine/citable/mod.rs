@@ -17,7 +17,7 @@ use crate::engine::names;
 use crate::engine::statement::{Kind, parse};
 use crate::error::QueryError;
 use crate::functions::FileTables;
-use datafusion::common::{ScalarValue, TableReference};
+use datafusion::common::ScalarValue;
 use tarn_catalog::PinnedTable;
 
 /// What computes answers, as far as they depend on it.
@@ -54,8 +54,11 @@ pub fn parameter(value: &serde_json::Value) -> Result<ScalarValue, QueryError> {
     })
 }
 
+/// How a refusal begins.
+const KEPT: &str = "this query cannot be kept";
+
 fn refused(problem: &str) -> QueryError {
-    QueryError::Invalid(format!("this query cannot be kept: {problem}"))
+    QueryError::Invalid(format!("{KEPT}: {problem}"))
 }
 
 impl Session {
@@ -75,7 +78,7 @@ impl Session {
     ) -> Result<(Prepared, Vec<PinnedTable>), QueryError> {
         let awaited = Awaited::new(query);
         let work = async {
-            self.check_citable(sql).await?;
+            self.check_own_tables(sql, KEPT).await?;
             let mut logical = Box::pin(self.plan_logical(query, sql, pins)).await?;
             let read = std::mem::take(&mut logical.planning.read);
             let (session, query) = (self.clone(), query.clone());
@@ -94,37 +97,34 @@ impl Session {
         Ok((prepared.holding(slot), read))
     }
 
-    /// Refuses statements over what has no version in this catalog.
-    async fn check_citable(&self, sql: &str) -> Result<(), QueryError> {
+    /// Refuses statements over anything else than tables of this lab, which are what it has versions of and
+    /// decides about.
+    pub(super) async fn check_own_tables(&self, sql: &str, what: &str) -> Result<(), QueryError> {
+        let refused = |problem: String| Err(QueryError::Invalid(format!("{what}: {problem}")));
         let text = sql.to_owned();
         let parsed = self.engine.workers().run(async move { parse(&text) }).await?;
         if parsed.kind != Kind::Query {
-            return Err(refused("it is no SELECT, WITH or VALUES"));
+            return refused("it is no SELECT, WITH or VALUES".to_owned());
         }
-        if let Some(call) =
-            parsed.calls.iter().find(|call| FileTables::names().any(|name| name == call.function))
-        {
-            return Err(refused(&format!(
+        let reader =
+            parsed.calls.iter().find(|call| FileTables::names().any(|name| name == call.function));
+        if let Some(call) = reader {
+            return refused(format!(
                 "{}(…) reads files by path, which nothing pins: register them and ingest them (in \
                  place, nothing is copied), and read the table",
                 call.function
-            )));
+            ));
         }
-        let references = self.engine.template().resolve_table_references(&parsed.statement)?;
-        for reference in references {
-            let called = |function: &str| matches!(&reference, TableReference::Bare { table } if table.as_ref() == function);
-            if parsed.calls.iter().any(|call| called(&call.function)) {
-                continue;
-            }
+        let own = self.lab().map(tarn_schemas::LabName::as_str);
+        for reference in self.engine.template().resolve_table_references(&parsed.statement)? {
             if names::is_information(&reference) {
-                return Err(refused(&format!("{reference} changes with every table")));
+                return refused(format!("{reference} changes with every table"));
             }
-            let own = self.lab().map(tarn_schemas::LabName::as_str);
             if reference.catalog().is_some_and(|lab| Some(lab) != own) {
-                return Err(refused(&format!(
-                    "{reference} belongs to another lab, whose versions are not known here: keep it \
-                     there, or make a dataset of what is needed of it"
-                )));
+                return refused(format!(
+                    "{reference} belongs to another lab, whose versions and policies are not known \
+                     here: ask it there"
+                ));
             }
         }
         Ok(())
