@@ -299,9 +299,10 @@ async fn target(
         {
             return Err(IngestError::Conflict {
                 table: job.name.to_string(),
-                problem: "it was made by a query and stays what it made: ingest into another table \
+                problem:
+                    "it was made by a query and stays what it made: ingest into another table \
                           (--table NAME)"
-                    .to_owned(),
+                        .to_owned(),
             });
         }
         Some(TableStorage::Delta { url, .. }) => Location::parse(url)?,

@@ -26,12 +26,13 @@ pub(crate) async fn create(
     creation: Creation,
 ) -> Result<Value, Failure> {
     let (who, Creation { dataset, table, sql }) = (session.principal(), creation);
-    if let Err(error) = catalog.check_derived_table(who, &dataset, &table).await {
+    let may = Box::pin(catalog.check_derived_table(who, &dataset, &table)).await;
+    if let Err(error) = may {
         // Nobody waits for it any more.
         query.stop(Stop::Abandoned);
         return Err(error.into());
     }
-    let (prepared, tables) = session.plan_derived(query, &sql).await?;
+    let (prepared, tables) = Box::pin(session.plan_derived(query, &sql)).await?;
     let answer = prepared.start().await?;
     let rows = answer.stream.map(|batch| batch.map_err(|error| QueryError::from(error).into()));
     let schema = answer.schema;
@@ -43,7 +44,8 @@ pub(crate) async fn create(
         .map(|input| format!("{lab}.{}@{}.{}", input.dataset, input.version, input.table))
         .collect();
     let making = Making { sql, tables, engine: engine_name() };
-    match catalog.put_derived_table(who, &dataset, made.entry.clone(), making).await {
+    let told = catalog.put_derived_table(who, &dataset, made.entry.clone(), making);
+    match Box::pin(told).await {
         Ok(version) => Ok(json!({
             "table": format!("{lab}.{dataset}.{table}"), "version": version, "rows": rows,
             "made_from": inputs,

@@ -112,7 +112,8 @@ async fn ask(
     let parameters = parameters.iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
     let session = engine.session(who.clone(), SessionOptions::default()).await?;
     let query = session.begin();
-    let (prepared, tables) = session.plan_citable(&query, sql, &parameters, pins).await?;
+    let planned = session.plan_citable(&query, sql, &parameters, pins);
+    let (prepared, tables) = Box::pin(planned).await?;
     let mut running = prepared.start().await?;
     let (mut digest, mut batches, mut bytes) =
         (AnswerDigest::new(&running.schema), Vec::new(), 0_usize);

@@ -118,14 +118,11 @@ async fn answer(
             let Home { catalog, stores, store, .. } = &home;
             let workshop = Workshop { catalog, stores, store };
             let made = Box::pin(create(workshop, session, &session.begin(), creation)).await?;
-            match context.json {
-                true => say!("{made}"),
-                false => say!(
-                    "{}  {} rows  dataset version {}",
-                    made["table"].as_str().unwrap_or_default(),
-                    made["rows"],
-                    made["version"]
-                ),
+            if context.json {
+                say!("{made}");
+            } else {
+                let table = made["table"].as_str().unwrap_or_default();
+                say!("{table}  {} rows  dataset version {}", made["rows"], made["version"]);
             }
             return Ok((0, Vec::new()));
         }
