@@ -4,8 +4,6 @@
 mod access;
 #[path = "../audit.rs"]
 mod audit;
-#[path = "../derived.rs"]
-mod derived;
 #[path = "../dois.rs"]
 mod dois;
 #[path = "../drafts.rs"]
@@ -20,8 +18,6 @@ mod identity;
 mod logins;
 #[path = "../policy.rs"]
 mod policy;
-#[path = "../queries.rs"]
-mod queries;
 #[path = "../registration.rs"]
 mod registration;
 #[path = "../saved.rs"]
