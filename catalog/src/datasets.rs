@@ -4,6 +4,7 @@ use crate::audit::{Act, Said};
 use crate::decision::{Action, Seen};
 use crate::model::{Dataset, Inherited, TableEntry, TableStorage, VersionInfo};
 use crate::policy::{Policies, Resource, Rights, subject};
+use crate::saved_queries::PinnedTable;
 use crate::store::Database;
 use crate::{Catalog, CatalogError, ark};
 use sqlx::any::AnyRow;
@@ -67,6 +68,7 @@ fn from_row(database: &Database, lab: &LabName, row: &AnyRow) -> Result<Stored, 
         tier,
         newest_embargo: None,
         newest: None,
+        sources: Vec::new(),
         inherited,
         withdrawn,
         registrant: json("registrant")?,
@@ -154,11 +156,32 @@ pub(crate) async fn load_all(
 fn held_like(policies: &Policies, mut older: Dataset, newest: &Dataset) -> Dataset {
     older.tier = older.tier.max(newest.tier);
     older.newest_embargo.clone_from(&newest.record.embargo);
+    older.sources.clone_from(&newest.sources);
     older.newest = Some(Box::new(policies.resource(newest)));
     older
 }
 
 impl Catalog {
+    /// The version that was read of a table, under what holds for the newest.
+    pub(crate) async fn version_of(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        table: &PinnedTable,
+    ) -> Result<Option<Dataset>, CatalogError> {
+        let (database, name) = (&self.inner.database, &table.dataset);
+        let newest = load(database, self.lab(), transaction, name, None).await?;
+        let read = load(database, self.lab(), transaction, name, Some(table.version)).await?;
+        Ok(match (read, newest) {
+            (Some(read), Some(newest)) if read.dataset.version == newest.dataset.version => {
+                Some(newest.dataset)
+            }
+            (Some(read), Some(newest)) => {
+                Some(held_like(&self.inner.policies, read.dataset, &newest.dataset))
+            }
+            _ => None,
+        })
+    }
+
     /// One dataset, by default its newest version. What the principal may not know does not exist.
     pub async fn dataset(
         &self,
@@ -216,7 +239,10 @@ impl Catalog {
         self.own(dataset)?;
         let mut read = self.inner.database.read().await?;
         let stored = load(&self.inner.database, self.lab(), &mut read, &dataset.name, None).await?;
-        let newest = stored.map(|stored| stored.dataset);
+        let mut newest = stored.map(|stored| stored.dataset);
+        if let Some(newest) = &mut newest {
+            newest.sources = self.sources(&mut read, &newest.name).await?;
+        }
         let newest = match &newest {
             Some(newest) => self.shown(rights, newest.clone())?.map(|shown| (shown, newest)),
             None => None,
@@ -266,6 +292,7 @@ impl Catalog {
             let name: String = row.try_get("dataset").map_err(|error| database.error(&error))?;
             by_dataset.entry(name).or_default().push(table_from_row(database, row)?);
         }
+        let derived = self.derived_datasets(&mut read).await?;
         let mut datasets = Vec::with_capacity(rows.len());
         // Datasets that are one to the policies are decided once.
         let mut decided: BTreeMap<Resource, (Seen, bool)> = BTreeMap::new();
@@ -273,11 +300,18 @@ impl Catalog {
             let mut dataset = from_row(database, self.lab(), row)?.dataset;
             dataset.tables = by_dataset.remove(dataset.name.as_str()).unwrap_or_default();
             let resource = self.inner.policies.resource(&dataset);
-            let (seen, counted) = match decided.get(&resource) {
+            // What it was made from makes a dataset one of its kind.
+            let made = derived.contains(dataset.name.as_str());
+            if made {
+                dataset.sources = self.sources(&mut read, &dataset.name).await?;
+            }
+            let (seen, counted) = match decided.get(&resource).filter(|_| !made) {
                 Some(decided) => *decided,
                 None => (self.seen(&rights, &dataset)?, self.may_count(&rights, &dataset)?),
             };
-            decided.insert(resource, (seen, counted));
+            if !made {
+                decided.insert(resource, (seen, counted));
+            }
             datasets.extend(seen.of(dataset).map(|dataset| dataset.counted(counted)));
         }
         Ok(datasets)

@@ -1,6 +1,7 @@
 //! One decision for everything.
 
 use crate::audit::{Act, Said};
+use crate::derived;
 use crate::model::Dataset;
 use crate::obligation::Obligation;
 use crate::policy::{Policies, Resource, Rights, subject};
@@ -87,7 +88,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn deny(reason: impl Into<String>) -> Self {
+    pub(crate) fn deny(reason: impl Into<String>) -> Self {
         Self {
             allowed: false,
             reasons: vec![reason.into()],
@@ -197,7 +198,8 @@ pub(crate) fn decide(
             return Ok(decision);
         }
     }
-    Ok(decision)
+    let refused = derived::refusal(policies, rights, action, dataset, now)?;
+    Ok(refused.unwrap_or(decision))
 }
 
 /// A refusal in words.
@@ -435,6 +437,7 @@ mod tests {
             tier,
             newest_embargo: None,
             newest: None,
+            sources: Vec::new(),
             inherited: None,
             withdrawn: None,
             registrant: None,

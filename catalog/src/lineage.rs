@@ -132,3 +132,51 @@ impl Catalog {
             .map_err(|error| database.error(&error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every combination of tiers, exposures and two markings.
+    fn all() -> Vec<Inherited> {
+        let tiers = [
+            Tier::Public,
+            Tier::Registered,
+            Tier::Controlled,
+            Tier::Restricted,
+            Tier::AggregatesOnly,
+        ];
+        let exposures = [Exposure::Full, Exposure::Redacted, Exposure::Existence, Exposure::None];
+        let mut all = Vec::new();
+        for tier in tiers {
+            for exposure in exposures {
+                for chosen in [&[][..], &["CUI"], &["OUO"], &["CUI", "OUO"]] {
+                    let markings = chosen.iter().map(|code| (*code).to_owned()).collect();
+                    all.push(Inherited { tier, exposure, markings });
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn the_strictest_is_the_least_that_is_no_laxer_than_either() {
+        let laxer = |one: &Inherited, other: &Inherited| {
+            one.tier <= other.tier
+                && one.exposure <= other.exposure
+                && one.markings.is_subset(&other.markings)
+        };
+        let all = all();
+        for one in &all {
+            assert_eq!(join(one.clone(), one), *one);
+            assert_eq!(join(nothing(), one), *one);
+            for other in &all {
+                let both = join(one.clone(), other);
+                assert_eq!(both, join(other.clone(), one));
+                assert!(laxer(one, &both) && laxer(other, &both));
+                let least = all.iter().filter(|more| laxer(one, more) && laxer(other, more));
+                assert!(least.into_iter().all(|more| laxer(&both, more)));
+            }
+        }
+    }
+}

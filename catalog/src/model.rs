@@ -1,5 +1,6 @@
 //! What the catalog holds, as plain data.
 
+use crate::derived::Source;
 use crate::policy::Resource;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,6 +116,9 @@ pub struct Dataset {
     /// What the newest version is to policies: of an older one, that counts as well.
     #[serde(skip)]
     pub(crate) newest: Option<Box<Resource>>,
+    /// What tables of it that queries made were made from: that counts as well.
+    #[serde(skip)]
+    pub(crate) sources: Vec<Source>,
     /// What it takes over from the datasets that it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inherited: Option<Inherited>,
@@ -229,6 +233,7 @@ impl Dataset {
             record: shown,
             newest_embargo: None,
             newest: None,
+            sources: Vec::new(),
             inherited: None,
             withdrawn,
             registrant: None,

@@ -197,7 +197,8 @@ impl Catalog {
                 record.name
             )));
         }
-        let inputs = self.inputs(&by.rights, transaction, &record).await?;
+        let mut inputs = self.inputs(&by.rights, transaction, &record).await?;
+        self.add_sources(transaction, &record.name, &mut inputs).await?;
         let version = match self.accept(by, earlier.as_ref(), record, files, inputs)? {
             Accepted::Unchanged(registered) => return Ok(*registered),
             Accepted::Changed(version) => version,
@@ -270,6 +271,7 @@ impl Catalog {
             tier,
             newest_embargo: None,
             newest: None,
+            sources: Vec::new(),
             inherited: None,
             withdrawn: None,
             registrant,

@@ -40,7 +40,7 @@ impl Catalog {
         request: &SearchRequest,
     ) -> Result<SavedSearch, CatalogError> {
         let subject = owner(who)?;
-        check_name(name)?;
+        check_name("search", name)?;
         if request.cursor.is_some() {
             return Err(CatalogError::Argument(
                 "a cursor is a place in one answer: save the search without it".to_owned(),
@@ -217,7 +217,8 @@ fn owner(who: &Principal) -> Result<String, CatalogError> {
     ))
 }
 
-fn check_name(name: &str) -> Result<(), CatalogError> {
+/// Whether what somebody keeps (a `kind`) may have this name.
+pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), CatalogError> {
     let length = name.chars().count();
     let problem = if !(1..=LONGEST).contains(&length) || name.trim() != name {
         format!("it has 1 to {LONGEST} characters, no blanks at its ends")
@@ -228,7 +229,7 @@ fn check_name(name: &str) -> Result<(), CatalogError> {
     } else {
         return Ok(());
     };
-    Err(CatalogError::Argument(format!("{name:?} is no name of a search: {problem}")))
+    Err(CatalogError::Argument(format!("{name:?} is no name of a {kind}: {problem}")))
 }
 
 fn not_saved(name: &str) -> CatalogError {

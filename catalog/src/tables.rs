@@ -41,6 +41,13 @@ impl Catalog {
             return Err(no_dataset(dataset.as_str()));
         }
         self.check_writer(&rights, Some(&stored))?;
+        let derived = self.derived_tables(&mut write.transaction, dataset).await?;
+        if let Some(name) = names.iter().find(|name| derived.contains(name.as_str())) {
+            return Err(CatalogError::Conflict(format!(
+                "table {name} of {dataset} was made by a query and stays what it made: ingest into \
+                 another table"
+            )));
+        }
         let Stored { dataset: mut newest, content_hash: before, notes } = stored;
         let (mut added, mut replaced, mut touched) = (Vec::new(), false, false);
         for table in tables {

@@ -10,6 +10,8 @@ mod plan;
 
 pub use error::IngestError;
 
+pub use delta::{Made, write_table};
+
 use delta::{Log, Prepared, Target};
 use plan::TableJob;
 use std::collections::HashSet;
@@ -282,7 +284,7 @@ async fn tell(
     }
 }
 
-/// Where the Delta table of a job is or will be. A store that cannot hold one is refused.
+/// Where the Delta table of a job is or will be.
 async fn target(
     stores: &Stores,
     store: &Location,
@@ -291,6 +293,18 @@ async fn target(
     existing: Option<&TableEntry>,
 ) -> Result<Target, IngestError> {
     let location = match existing.map(|entry| &entry.storage) {
+        // Tables that queries made have folders of other names, and stay what was made.
+        Some(TableStorage::Delta { url, .. })
+            if url.trim_end_matches('/').rsplit('/').next() != Some(job.name.as_str()) =>
+        {
+            return Err(IngestError::Conflict {
+                table: job.name.to_string(),
+                problem:
+                    "it was made by a query and stays what it made: ingest into another table \
+                          (--table NAME)"
+                        .to_owned(),
+            });
+        }
         Some(TableStorage::Delta { url, .. }) => Location::parse(url)?,
         Some(TableStorage::InPlace { .. }) => {
             return Err(IngestError::Conflict {
@@ -301,6 +315,11 @@ async fn target(
         }
         None => store.child(&format!("{dataset}/{}", job.name)),
     };
+    place(stores, job.name.as_str(), location).await
+}
+
+/// A folder for the data of a table. A store that cannot hold one is refused.
+async fn place(stores: &Stores, table: &str, location: Location) -> Result<Target, IngestError> {
     let (backend, folder) = stores.object_store(&location)?;
     match location.url().scheme() {
         "file" => {}
@@ -313,7 +332,7 @@ async fn target(
             .into());
         }
     }
-    Ok(Target { table: job.name.to_string(), location, store: backend, folder })
+    Ok(Target { table: table.to_owned(), location, store: backend, folder })
 }
 
 /// Runs work that blocks on a thread that may.

@@ -8,12 +8,14 @@ mod registrar;
 mod cli;
 mod commands;
 mod config;
+mod derived;
 mod doors;
 mod failure;
 mod fallback;
 mod home;
 mod http;
 mod logins;
+mod saved_queries;
 mod tls;
 
 use clap::Parser;

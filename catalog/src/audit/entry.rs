@@ -67,6 +67,10 @@ pub enum Act {
     ClaimAdministrator,
     /// Somebody was given visas of their grants.
     IssueVisas,
+    /// A query was kept under a citable identifier.
+    SaveQuery,
+    /// A query that was kept was deleted.
+    DeleteQuery,
 }
 
 impl Act {
@@ -102,6 +106,8 @@ impl Act {
             Self::InviteAdministrator => "invite-administrator",
             Self::ClaimAdministrator => "claim-administrator",
             Self::IssueVisas => "issue-visas",
+            Self::SaveQuery => "save-query",
+            Self::DeleteQuery => "delete-query",
         }
     }
 }

@@ -229,6 +229,19 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("seen_before", Integer),
         ],
     ),
+    (
+        "saved_query",
+        &[
+            ("id", Text),
+            ("ark", Text),
+            ("subject", Text),
+            ("name", Text),
+            ("content", Text),
+            ("saved_at", Text),
+        ],
+    ),
+    ("derived_table", &[("dataset", Text), ("name", Text), ("content", Text), ("made_at", Text)]),
+    ("saved_query_reader", &[("query", Text), ("reader", Text)]),
 ];
 
 /// The first line of a backup.

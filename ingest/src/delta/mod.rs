@@ -4,6 +4,7 @@ mod identity;
 mod log;
 mod merge;
 mod probe;
+mod rows;
 mod stats;
 mod types;
 mod verify;
@@ -12,6 +13,7 @@ mod write;
 pub(crate) use identity::app_id;
 pub(crate) use log::Log;
 pub(crate) use probe::check_conditional_puts;
+pub use rows::{Made, write_table};
 pub(crate) use write::Target;
 
 use crate::plan::SourceFile;

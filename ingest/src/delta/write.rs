@@ -10,7 +10,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::AsyncArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
 use tarn_connectors::Location;
@@ -20,7 +20,7 @@ use tarn_formats::table::{Dependence, Part};
 /// Most rows of a row group, and most cells that are read at once.
 const ROW_GROUP: usize = 1 << 20;
 /// Bytes after which the next Parquet file is begun.
-const FILE_BYTES: usize = 512 << 20;
+pub(super) const FILE_BYTES: usize = 512 << 20;
 
 /// Where a table's data files go.
 #[derive(Debug, Clone)]
@@ -91,10 +91,10 @@ pub(crate) fn write_part(
             let batch = part.read(&region, &all)?;
             let file = match &mut open {
                 Some(file) => file,
-                None => open.insert(Open::new(target, part, columns)?),
+                None => open.insert(Open::new(target, columns, properties(part, columns))?),
             };
             file.write(target, &batch, columns).await?;
-            if file.writer.bytes_written() >= FILE_BYTES
+            if file.written() >= FILE_BYTES
                 && let Some(file) = open.take()
             {
                 written.push(file.close(target).await?);
@@ -128,7 +128,7 @@ pub(crate) fn write_part(
 }
 
 /// A Parquet file that is being written.
-struct Open {
+pub(super) struct Open {
     name: String,
     rows: u64,
     figures: Vec<Figures>,
@@ -136,17 +136,25 @@ struct Open {
 }
 
 impl Open {
-    fn new(target: &Target, part: &Part, columns: &SchemaRef) -> Result<Self, IngestError> {
+    pub(super) fn new(
+        target: &Target,
+        columns: &SchemaRef,
+        properties: WriterProperties,
+    ) -> Result<Self, IngestError> {
         let name = format!("part-{}.zstd.parquet", uuid::Uuid::now_v7());
         let sink = BufWriter::new(Arc::clone(&target.store), target.file(&name));
-        let properties = properties(part, columns);
         let writer = AsyncArrowWriter::try_new(sink, Arc::clone(columns), Some(properties))
             .map_err(|error| target.failed(&error))?;
         let figures = vec![Figures::default(); columns.fields().len()];
         Ok(Self { name, rows: 0, figures, writer })
     }
 
-    async fn write(
+    /// Bytes so far.
+    pub(super) fn written(&self) -> usize {
+        self.writer.bytes_written()
+    }
+
+    pub(super) async fn write(
         &mut self,
         target: &Target,
         batch: &RecordBatch,
@@ -165,7 +173,7 @@ impl Open {
         self.writer.write(&batch).await.map_err(|error| target.failed(&error))
     }
 
-    async fn close(mut self, target: &Target) -> Result<DataFile, IngestError> {
+    pub(super) async fn close(mut self, target: &Target) -> Result<DataFile, IngestError> {
         if let Err(error) = self.writer.finish().await {
             // The upload was ended by the failure; what it may have left is an object.
             target.discard([self.name]).await;
@@ -180,19 +188,29 @@ impl Open {
     }
 
     /// Ends the upload so that the store keeps none of it.
-    async fn abort(self) {
+    pub(super) async fn abort(self) {
         if let Err(error) = self.writer.into_inner().abort().await {
             tracing::warn!(file = %self.name, %error, "an unfinished upload could not be ended");
         }
     }
 }
 
+/// Compressed, in row groups of the usual size.
+fn compressed() -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+}
+
+/// For rows of which nothing is known but their types.
+pub(super) fn plain() -> WriterProperties {
+    compressed().build()
+}
+
 /// Coordinates and constants repeat: a dictionary. Measured floats do not: byte-stream split
 /// (a third smaller after zstd).
 fn properties(part: &Part, columns: &Schema) -> WriterProperties {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP));
+    let mut properties = compressed();
     for (index, field) in columns.fields().iter().enumerate() {
         if part.dependence(index) != Dependence::Cells {
             continue;

@@ -3,8 +3,10 @@
 mod answer;
 mod casts;
 mod catalogs;
+mod citable;
 mod conjuncts;
 mod constants;
+mod derive;
 mod estimate;
 mod expansion;
 mod explain;
@@ -24,6 +26,8 @@ mod veil;
 mod workers;
 
 pub use answer::{Answer, Prepared, Sites};
+pub use citable::{AnswerDigest, engine_name, parameter};
+pub use derive::Creation;
 pub use estimate::Estimate;
 pub use guards::{Bounds, Limits, Progress, Query, State, Stop};
 pub use nesting::NestingError;

@@ -8,7 +8,7 @@ use datafusion::catalog::CatalogProvider;
 use datafusion::common::TableReference;
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use std::sync::Arc;
-use tarn_catalog::{Catalog, CatalogError, Dataset, Door, TableEntry};
+use tarn_catalog::{Catalog, CatalogError, Dataset, Door, PinnedTable, TableEntry};
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName};
 
 /// The schema that unqualified names are looked up in. No dataset can have this name.
@@ -30,6 +30,7 @@ pub(crate) struct Names<'a> {
     who: &'a Principal,
     peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
     veil: &'a Veil,
+    pins: &'a [PinnedTable],
 }
 
 /// Whether a table is read or only described.
@@ -74,10 +75,16 @@ impl<'a> Names<'a> {
         peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
         veil: &'a Veil,
     ) -> Self {
-        Self { engine, catalog, who, peers, veil }
+        Self { engine, catalog, who, peers, veil, pins: &[] }
     }
 
-    /// Opens what a reference means, under the name it has in the statement.
+    /// The same names, but for these tables at the versions that they are pinned to.
+    pub(crate) fn pinned(self, pins: &'a [PinnedTable]) -> Self {
+        Self { pins, ..self }
+    }
+
+    /// Opens what a reference means, under the name it has in the statement. Returns what is read of
+    /// the own lab.
     ///
     /// # Errors
     /// [`QueryError::NotFound`] for a name that does not exist or may not be known,
@@ -87,16 +94,20 @@ impl<'a> Names<'a> {
         reference: &TableReference,
         used: Use,
         lab: &mut OwnLab,
-    ) -> Result<(), QueryError> {
+    ) -> Result<Option<PinnedTable>, QueryError> {
         if let Some(catalog) = reference.catalog()
             && catalog != self.catalog.lab().as_str()
         {
-            return self.check_peer(reference, catalog).await;
+            return self.check_peer(reference, catalog).await.map(|()| None);
         }
-        let (dataset, entry) = match reference.schema() {
-            Some(dataset) => self.qualified(reference, dataset).await?,
-            None => self.unqualified(reference).await?,
+        let written = reference.to_quoted_string();
+        let pin = self.pins.iter().find(|pin| pin.written == written);
+        let (dataset, entry) = match (pin, reference.schema()) {
+            (Some(pin), _) => self.catalog.table(self.who, &pin.dataset_ref(), &pin.table).await?,
+            (None, Some(dataset)) => self.qualified(reference, dataset).await?,
+            (None, None) => self.unqualified(reference).await?,
         };
+        let mut read = None;
         let provider = match used {
             Use::Describe => Arc::new(ListedTable::new(schema_of(&entry)?)),
             Use::Read => {
@@ -105,11 +116,20 @@ impl<'a> Names<'a> {
                     return Err(QueryError::Denied(reason));
                 }
                 let name = format!("{}.{}.{}", dataset.lab, dataset.name, entry.name);
+                let owed = &decision.obligations;
+                if pin.is_some_and(|pin| !pin.is_seen_alike(owed)) {
+                    return Err(QueryError::Denied(format!(
+                        "you may read another part of {name} than whoever saved the query could then \
+                         (rows, masks, or aggregates only), so its answer would be another one: ask \
+                         the query itself with `tarn sql`"
+                    )));
+                }
+                let at = (dataset.name.clone(), dataset.version);
+                read = Some(PinnedTable::new(written, at, entry.name.clone(), owed));
                 self.veil.hide(&entry);
                 let opener = self.engine.opener();
                 let open = opener.table(&name, &entry).await;
                 let open = open.map_err(|error| self.veil.error(error))?;
-                let owed = &decision.obligations;
                 if owed.is_empty() {
                     open
                 } else {
@@ -119,7 +139,7 @@ impl<'a> Names<'a> {
             }
         };
         lab.open(reference.schema().unwrap_or(NO_DATASET), reference.table(), provider);
-        Ok(())
+        Ok(read)
     }
 
     /// Adds every table that may be known of, for listings.

@@ -24,6 +24,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
 use std::fmt;
 use std::sync::Arc;
+use tarn_catalog::PinnedTable;
 use tarn_schemas::{LabName, PartialMode, Principal, SiteReport, SiteStatus, TableRef};
 use uuid::Uuid;
 
@@ -52,15 +53,15 @@ pub struct Described {
 }
 
 /// A statement that is planned and not optimized.
-struct Logical {
-    planning: Planning,
-    plan: LogicalPlan,
+pub(super) struct Logical {
+    pub(super) planning: Planning,
+    pub(super) plan: LogicalPlan,
 }
 
 /// A session of one principal. Cheap to clone; every statement sees the catalog as it is then.
 #[derive(Clone)]
 pub struct Session {
-    engine: Engine,
+    pub(super) engine: Engine,
     who: Principal,
     options: SessionOptions,
     context: SessionContext,
@@ -78,10 +79,12 @@ impl fmt::Debug for Session {
 
 /// Names that are resolved and the state that plans a statement over them.
 #[derive(Debug)]
-struct Planning {
-    state: SessionState,
+pub(super) struct Planning {
+    pub(super) state: SessionState,
     sites: Sites,
     lab: Option<LabName>,
+    /// The tables of the own lab that it reads.
+    pub(super) read: Vec<PinnedTable>,
 }
 
 impl Session {
@@ -175,7 +178,7 @@ impl Session {
         let query = self.begin();
         let _awaited = Awaited::new(&query);
         let work = async {
-            let logical = Box::pin(self.plan_logical(&query, sql)).await?;
+            let logical = Box::pin(self.plan_logical(&query, sql, &[])).await?;
             let parameters = parameters::schema(&logical.plan)?;
             if parameters.fields().is_empty() {
                 let (session, query) = (self.clone(), query.clone());
@@ -191,7 +194,7 @@ impl Session {
     }
 
     /// Plans in the query's turn; the place is given along.
-    async fn in_turn<T>(
+    pub(super) async fn in_turn<T>(
         &self,
         query: &Query,
         work: impl Future<Output = Result<T, QueryError>>,
@@ -235,13 +238,19 @@ impl Session {
         sql: &str,
         rows: &[Vec<ScalarValue>],
     ) -> Result<Prepared, QueryError> {
-        let logical = self.plan_logical(query, sql).await?;
+        let logical = self.plan_logical(query, sql, &[]).await?;
         let (session, query, rows) = (self.clone(), query.clone(), rows.to_vec());
         let work = async move { session.finish(&query, logical, &rows).await };
         self.engine.workers().run(work).await
     }
 
-    async fn plan_logical(&self, query: &Query, sql: &str) -> Result<Logical, QueryError> {
+    /// Resolves the names of a statement and plans it. Tables that are pinned are read at these versions.
+    pub(super) async fn plan_logical(
+        &self,
+        query: &Query,
+        sql: &str,
+        pins: &[PinnedTable],
+    ) -> Result<Logical, QueryError> {
         let text = sql.to_owned();
         let parsed = self.engine.workers().run(async move { parse(&text) }).await?;
         let owner = self.who == Principal::Owner;
@@ -265,7 +274,7 @@ impl Session {
             .filter(|reference| !called(reference))
             .collect();
         let used = if parsed.kind == Kind::Listing { Use::Describe } else { Use::Read };
-        let planning = self.planning(query, &references, used, files).await?;
+        let planning = self.planning(query, (&references, pins), used, files).await?;
         let unknown = parsed
             .calls
             .iter()
@@ -317,7 +326,7 @@ impl Session {
         let query = self.begin();
         let builder = SessionStateBuilder::new_from_existing(self.context.state());
         let state = guarded(&self.engine, &query, builder)?;
-        let planning = Planning { state, sites: Sites::default(), lab: None };
+        let planning = Planning { state, sites: Sites::default(), lab: None, read: Vec::new() };
         let (session, own) = (self.clone(), query.clone());
         let work = async move { session.finish(&own, Logical { planning, plan }, &[]).await };
         let (prepared, slot) =
@@ -326,13 +335,13 @@ impl Session {
     }
 
     /// Checks, optimizes and plans a statement with each row of values, or once without any.
-    async fn finish(
+    pub(super) async fn finish(
         &self,
         query: &Query,
         logical: Logical,
         rows: &[Vec<ScalarValue>],
     ) -> Result<Prepared, QueryError> {
-        let Logical { planning: Planning { state, sites, lab }, plan } = logical;
+        let Logical { planning: Planning { state, sites, lab, .. }, plan } = logical;
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
@@ -444,12 +453,12 @@ impl Session {
     async fn planning(
         &self,
         query: &Query,
-        references: &[TableReference],
+        (references, pins): (&[TableReference], &[PinnedTable]),
         used: Use,
         files: FileTables,
     ) -> Result<Planning, QueryError> {
         let sites = Sites::default();
-        let mut own = OwnLab::default();
+        let (mut own, mut read) = (OwnLab::default(), Vec::new());
         let listing = references.iter().any(names::is_information);
         let foreign = references.iter().any(|reference| {
             reference.catalog().is_some_and(|lab| self.lab().is_none_or(|own| own.as_str() != lab))
@@ -467,16 +476,15 @@ impl Session {
             let Some(catalog) = self.engine.catalog() else {
                 return Err(names::no_home(reference));
             };
-            Names::new(&self.engine, catalog, &self.who, peers, &self.veil)
-                .open(reference, used, &mut own)
-                .await?;
+            let names = Names::new(&self.engine, catalog, &self.who, peers, &self.veil);
+            read.extend(names.pinned(pins).open(reference, used, &mut own).await?);
         }
         if listing && let Some(catalog) = self.engine.catalog() {
             Names::new(&self.engine, catalog, &self.who, peers, &self.veil).list(&mut own).await?;
         }
         let lab = self.lab().filter(|_| used == Use::Read && !own.reads_nothing()).cloned();
         let state = state(&self.engine, Ok(query), Arc::new(own), attachment, files)?;
-        Ok(Planning { state, sites, lab })
+        Ok(Planning { state, sites, lab, read })
     }
 }
 

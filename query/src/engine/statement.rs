@@ -79,8 +79,9 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, QueryError> {
 
 fn refused(word: &str) -> QueryError {
     QueryError::Invalid(format!(
-        "{word} is not allowed: SQL here only reads (SELECT, WITH, VALUES, EXPLAIN, DESCRIBE, SHOW \
-         TABLES, SHOW COLUMNS); data come in with `tarn ingest` and `tarn register`"
+        "{word} is not allowed here: SQL reads (SELECT, WITH, VALUES, EXPLAIN, DESCRIBE, SHOW TABLES, SHOW \
+         COLUMNS), and makes tables of queries over HTTP and in `tarn sql` (CREATE TABLE dataset.table AS \
+         SELECT …); data come in with `tarn ingest` and `tarn register`"
     ))
 }
 

@@ -1,10 +1,12 @@
 //! The command line, as people type it.
 
 mod login;
+mod query;
 mod search;
 mod steward;
 
 pub(crate) use login::{Login, Logout};
+pub(crate) use query::QueryCommand;
 pub(crate) use search::Search;
 pub(crate) use steward::{Access, Audit, Backup, DoiCommand, DraftCommand, Restore, Retract, User};
 
@@ -72,6 +74,9 @@ pub(crate) enum Command {
     Export(Export),
     /// Run SQL over files, this lab and its peers; without a query, a prompt
     Sql(Sql),
+    /// Keep queries under citable identifiers, and run them again to the same answer
+    #[command(subcommand)]
+    Query(QueryCommand),
     /// Stream a table in training batches
     Stream(Stream),
     /// Serve HTTP and Flight

@@ -12,6 +12,7 @@ mod init;
 mod inspect;
 mod login;
 mod peer;
+mod query;
 mod record;
 mod register;
 mod search;
@@ -23,6 +24,7 @@ mod user;
 
 pub(crate) use audit::moment;
 pub(crate) use record::facts_of;
+pub(crate) use user::principal;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -69,6 +71,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Show(args) => datasets::show(&context, &args).await,
         Command::Versions(args) => datasets::versions(&context, &args).await,
         Command::Export(args) => export::run(&context, &args).await,
+        Command::Query(args) => Box::pin(query::run(&context, args)).await,
         Command::Sql(args) => sql::run(&context, &args).await,
         Command::Stream(args) => stream::run(&context, args).await,
         Command::Serve(_) => Box::pin(serve::run(&context)).await,

@@ -49,7 +49,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         http::router(
             engine.clone(),
             home.catalog.clone(),
-            home.stores.clone(),
+            (home.stores.clone(), home.store.clone()),
             http::Addresses {
                 http: home.config.public_http(),
                 flight: home.config.public_flight(),

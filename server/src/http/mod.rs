@@ -17,6 +17,7 @@ mod page;
 mod problem;
 mod queries;
 mod ranges;
+mod saved_queries;
 mod search;
 mod searches;
 mod sql;
@@ -33,8 +34,8 @@ use axum::routing::{get, post};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tarn_catalog::Catalog;
-use tarn_connectors::Stores;
 use tarn_connectors::registrar::Registrar;
+use tarn_connectors::{Location, Stores};
 use tarn_query::Engine;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -50,6 +51,8 @@ pub(crate) struct Door {
     engine: Engine,
     catalog: Catalog,
     stores: Stores,
+    /// Where the lab's tables are.
+    store: Location,
     /// Address that others reach this node at.
     base: String,
     /// Who registers DOIs.
@@ -70,7 +73,7 @@ pub(crate) struct Addresses {
 pub(crate) fn router(
     engine: Engine,
     catalog: Catalog,
-    stores: Stores,
+    (stores, store): (Stores, Location),
     addresses: Addresses,
     session_hours: u32,
     registrar: Option<Arc<dyn Registrar>>,
@@ -80,6 +83,7 @@ pub(crate) fn router(
         engine,
         catalog,
         stores,
+        store,
         base: addresses.http,
         logins: Arc::new(logins),
         registrar,
@@ -95,6 +99,9 @@ pub(crate) fn router(
         .route("/api/v1/sql/estimate", post(queries::estimate))
         .route("/api/v1/sql/{id}/events", get(queries::events))
         .route("/api/v1/sql/{id}", get(queries::progress).delete(queries::cancel))
+        .route("/api/v1/queries", get(saved_queries::list).post(saved_queries::save))
+        .route("/api/v1/queries/{id}", get(saved_queries::one).delete(saved_queries::delete))
+        .route("/api/v1/queries/{id}/run", post(saved_queries::run))
         .route("/api/v1/search", get(search::run))
         .route("/api/v1/searches", get(searches::list))
         .route(

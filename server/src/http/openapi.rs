@@ -3,7 +3,7 @@
 use super::problem::PROBLEM;
 use super::{
     access, audit, data, datasets, dois, drafts, exports, health, login, oai, problem, queries,
-    search, searches, sql, visas,
+    saved_queries, search, searches, sql, visas,
 };
 use axum::Json;
 use utoipa::openapi::response::ResponseBuilder;
@@ -23,6 +23,11 @@ use utoipa::{Modify, OpenApi};
         queries::cancel,
         queries::events,
         queries::estimate,
+        saved_queries::list,
+        saved_queries::save,
+        saved_queries::one,
+        saved_queries::delete,
+        saved_queries::run,
         search::run,
         searches::list,
         searches::one,
@@ -78,6 +83,7 @@ use utoipa::{Modify, OpenApi};
         sql::SqlLimits,
         queries::QueryProgress,
         queries::SqlEstimate,
+        saved_queries::QueryToKeep,
         login::terminal::TerminalLogin,
         login::me::OneTime
     ))

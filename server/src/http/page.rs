@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use tarn_catalog::Dataset;
+use tarn_catalog::{CatalogError, Dataset};
 use tarn_schemas::ErrorCode;
 use tarn_schemas::export::{self, Format, Source};
 
@@ -154,21 +154,24 @@ fn page(dataset: &Dataset, source: &Source) -> String {
     )
 }
 
-/// An ARK leads to its dataset's page by a 302, so that the identifier stays where it is.
+/// An ARK leads to its dataset's page, or to its saved query, by a 302, so that the identifier stays where it is.
 pub(crate) async fn resolve(
     State(door): State<Door>,
     Caller(who): Caller,
     Path((naan, name)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let ark = format!("ark:/{naan}/{name}");
-    let Some(dataset) = door.catalog.by_ark(&who, &ark).await? else {
-        return Err(Failure::new(
-            ErrorCode::NotFound,
-            format!("no dataset with the identifier {ark}"),
-        )
-        .into());
+    let page = match door.catalog.by_ark(&who, &ark).await? {
+        Some(dataset) => format!("/datasets/{}/{}", dataset.lab, dataset.name),
+        None => match door.catalog.saved_query(&who, &ark).await {
+            Ok(query) => format!("/api/v1/queries/{}", query.id),
+            Err(CatalogError::NotFound { .. }) => {
+                let problem = format!("no dataset or saved query with the identifier {ark}");
+                return Err(Failure::new(ErrorCode::NotFound, problem).into());
+            }
+            Err(error) => return Err(error.into()),
+        },
     };
-    let page = format!("/datasets/{}/{}", dataset.lab, dataset.name);
     Ok((StatusCode::FOUND, [(header::LOCATION, page)]).into_response())
 }
 

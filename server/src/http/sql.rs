@@ -4,6 +4,7 @@ use super::Door;
 use super::auth::Caller;
 use super::problem::Refusal;
 use crate::cli::SqlFormat;
+use crate::derived::{Workshop, create};
 use crate::failure::Failure;
 use crate::output::BatchWriter;
 use axum::Json;
@@ -30,7 +31,7 @@ const QUERY_HEADER: HeaderName = HeaderName::from_static("x-tarn-query-id");
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SqlRequest {
-    /// One read-only statement.
+    /// One statement that reads, or `CREATE TABLE dataset.table AS SELECT …`.
     query: String,
     /// `error` (default) or `allow`.
     #[serde(default)]
@@ -104,7 +105,8 @@ impl SqlLimits {
 /// Runs a statement. `Accept` chooses Arrow IPC (`application/vnd.apache.arrow.stream`), CSV
 /// (`text/csv`) or JSON. `sites` stand in the JSON; an answer with `partial = allow` carries them in the header
 /// `x-tarn-sites` too, and has status 206 if a lab is missing. The header `x-tarn-query-id`, and `query` in the
-/// JSON, name the query.
+/// JSON, name the query. `CREATE TABLE dataset.table AS SELECT …` makes a table of this lab, in a dataset that the
+/// caller may write to, and answers in JSON what was made from what.
 #[utoipa::path(post, path = "/api/v1/sql", request_body = SqlRequest,
     responses(
         (status = 200, description = "The answer"), (status = 206, description = "An answer that lacks a lab"),
@@ -124,6 +126,13 @@ pub(crate) async fn run(
 ) -> Result<Response, Refusal> {
     let format = format(&headers)?;
     let (session, query) = request.begin(&door, who).await?;
+    if let Some(creation) = session.creation(&request.query).await? {
+        let Door { catalog, stores, store, .. } = &door;
+        let workshop = Workshop { catalog, stores, store };
+        let made = Box::pin(create(workshop, &session, &query, creation)).await;
+        let made = made.map(|made| Json(made).into_response()).map_err(Refusal::from);
+        return Ok(named(&query, made));
+    }
     Ok(named(&query, answer(&session, &query, &request.query, format).await))
 }
 
@@ -172,7 +181,7 @@ async fn streamed(mut chunks: Chunks, media_type: &'static str) -> Result<Respon
     Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
 }
 
-fn format(headers: &HeaderMap) -> Result<(SqlFormat, &'static str), Failure> {
+pub(super) fn format(headers: &HeaderMap) -> Result<(SqlFormat, &'static str), Failure> {
     const JSON: (SqlFormat, &str) = (SqlFormat::Json, "application/json");
     let accept =
         headers.get(header::ACCEPT).map_or("*/*", |value| value.to_str().unwrap_or_default());
@@ -250,10 +259,11 @@ impl Chunks {
 
 /// Memory that a writer fills and the answer empties.
 #[derive(Debug, Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
-    fn take(&self) -> Bytes {
+    /// What was written since it was asked before.
+    pub(super) fn take(&self) -> Bytes {
         Bytes::from(std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }

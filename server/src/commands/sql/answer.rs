@@ -2,7 +2,9 @@
 
 use super::Context;
 use crate::cli::SqlFormat;
+use crate::derived::{Workshop, create};
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::output::{BatchWriter, QueryLine};
 use futures::StreamExt;
 use std::path::Path;
@@ -48,6 +50,20 @@ pub(super) async fn answer(
     let query = session.begin();
     let line = QueryLine::new(context.quiet || context.json);
     let work = async {
+        if let Some(creation) = session.creation(sql).await? {
+            let home = Home::open(context.home.as_deref()).await?;
+            let Home { catalog, stores, store, .. } = &home;
+            let workshop = Workshop { catalog, stores, store };
+            let made = Box::pin(create(workshop, session, &query, creation)).await?;
+            line.end();
+            if context.json {
+                say!("{made}");
+            } else {
+                let table = made["table"].as_str().unwrap_or_default();
+                say!("{table}  {} rows  dataset version {}", made["rows"], made["version"]);
+            }
+            return Ok((0, Vec::new()));
+        }
         let mut answer = session.plan_as(&query, sql, &[]).await?.start().await?;
         let mut writer = BatchWriter::new(format, output, &answer.schema)?;
         while let Some(batch) = answer.stream.next().await {

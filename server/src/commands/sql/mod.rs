@@ -20,21 +20,7 @@ pub(crate) async fn run(context: &Context, args: &Sql) -> Result<(), Outcome> {
     let engine = engine_or_files(context.home.as_deref()).await?;
     let options =
         SessionOptions { partial: args.partial.into(), files: true, ..SessionOptions::default() };
-    let format = match args.format {
-        Some(format) => format,
-        None if context.json => SqlFormat::Json,
-        None => args.output.as_deref().and_then(by_extension).unwrap_or(SqlFormat::Table),
-    };
-    if is_binary(format)
-        && args.output.as_deref().is_none_or(|path| path == Path::new("-"))
-        && std::io::stdout().is_terminal()
-    {
-        return Err(Failure::new(
-            ErrorCode::InvalidArgument,
-            "this format is not text; add --output FILE or redirect the output",
-        )
-        .into());
-    }
+    let format = chosen(context, args.format, args.output.as_deref())?;
     let session = engine.session(Principal::Owner, options).await?;
     match &args.query {
         Some(query) if args.estimate => estimate(context, &session, query).await,
@@ -46,6 +32,27 @@ pub(crate) async fn run(context: &Context, args: &Sql) -> Result<(), Outcome> {
         None if std::io::stdin().is_terminal() => prompt::run(context, &session, format).await,
         None => script(context, &session, format).await,
     }
+}
+
+/// The format of an answer: the one that was said, or what fits where it goes.
+pub(super) fn chosen(
+    context: &Context,
+    said: Option<SqlFormat>,
+    output: Option<&Path>,
+) -> Result<SqlFormat, Failure> {
+    let format = match said {
+        Some(format) => format,
+        None if context.json => SqlFormat::Json,
+        None => output.and_then(by_extension).unwrap_or(SqlFormat::Table),
+    };
+    if is_binary(format)
+        && output.is_none_or(|path| path == Path::new("-"))
+        && std::io::stdout().is_terminal()
+    {
+        let problem = "this format is not text; add --output FILE or redirect the output";
+        return Err(Failure::new(ErrorCode::InvalidArgument, problem));
+    }
+    Ok(format)
 }
 
 /// Says what a statement would read.

@@ -1,0 +1,371 @@
+//! Tables that were made by queries, and what of their inputs holds for them.
+//!
+//! What was computed from data is for those alone who may read these data: whoever reads a dataset with such
+//! a table is asked about every input as well, at every decision, by what holds for the input then.
+//! So embargoes, agreements, conditions and withdrawals of an input need not be copied, and what is tightened
+//! later counts at once. Row filters and masks cannot be done to what a query made of the rows. The table was
+//! made of what one person saw, and is for those who see the same of the inputs, or all of them.
+
+use crate::audit::{Act, Said};
+use crate::datasets::{Stored, load, no_dataset};
+use crate::decision::{Action, Decision, may_write_here};
+use crate::inputs::Inputs;
+use crate::lineage::{join, nothing, passed_on};
+use crate::model::{Dataset, TableEntry};
+use crate::policy::{Policies, Resource, Rights, subject};
+use crate::register::{next, timestamp};
+use crate::saved_queries::PinnedTable;
+use crate::store::Write;
+use crate::{Catalog, CatalogError};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{Any, Transaction};
+use std::collections::BTreeSet;
+use tarn_schemas::profile::fair;
+use tarn_schemas::record::Provenance;
+use tarn_schemas::{DatasetName, Principal, TableName, Tier};
+
+/// How a table was made by a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Making {
+    /// The statement, from its SELECT on.
+    pub sql: String,
+    /// Every table that it read.
+    pub tables: Vec<PinnedTable>,
+    /// What ran it, with versions.
+    pub engine: String,
+}
+
+/// What is stored of it: all inputs, also those of inputs that were made so themselves.
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    sql: String,
+    engine: String,
+    tables: Vec<PinnedTable>,
+    /// Tables that inputs were made from in turn.
+    further: Vec<PinnedTable>,
+}
+
+/// An input as policies see it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Source {
+    /// The version that was read, and the newest one, which holds it too. None if it is gone: then nothing
+    /// that was made of it leaves.
+    resources: Vec<Resource>,
+    table: PinnedTable,
+}
+
+/// The refusal of an action because of what a dataset was made from. It does not say from what: that
+/// may be more than the principal may know.
+pub(crate) fn refusal(
+    policies: &Policies,
+    rights: &Rights,
+    action: Action,
+    dataset: &Dataset,
+    now: DateTime<Utc>,
+) -> Result<Option<Decision>, CatalogError> {
+    if !matches!(action, Action::Read | Action::Describe) {
+        return Ok(None);
+    }
+    for source in &dataset.sources {
+        let (mut allowed, mut owed) = (!source.resources.is_empty(), BTreeSet::new());
+        for resource in &source.resources {
+            let case = policies.case(rights, resource, now)?;
+            allowed &= case.ask(Action::Discover)?.allowed && case.ask(Action::Describe)?.allowed;
+            if action == Action::Read {
+                let read = case.ask(Action::Read)?;
+                allowed &= read.allowed;
+                owed.extend(read.obligations);
+            }
+        }
+        let alike =
+            action == Action::Describe || owed.is_empty() || source.table.is_seen_alike(&owed);
+        if !(allowed && alike) {
+            return Ok(Some(Decision::deny(format!(
+                "{}.{} was made by a query from data that you may not read, or not as whoever made it \
+                 could: what was made of data is for those who may read all of them; ask its contact",
+                dataset.lab, dataset.name
+            ))));
+        }
+    }
+    Ok(None)
+}
+
+impl Catalog {
+    /// Gives a dataset a table that a query made, in its next version, and notes what it was made from: in
+    /// the record, for decisions, and in the log. The dataset takes over the strictest tier, exposure
+    /// and markings of the inputs. Needs `Scope::Write`.
+    ///
+    /// # Errors
+    /// [`CatalogError::Conflict`] where the dataset has a table of that name;
+    /// [`CatalogError::Denied`] where the principal may not write, or may not read an input (any more), or
+    /// where of an input only aggregates may leave.
+    pub async fn put_derived_table(
+        &self,
+        who: &Principal,
+        dataset: &DatasetName,
+        entry: TableEntry,
+        making: Making,
+    ) -> Result<u32, CatalogError> {
+        let rights = self.rights(who).await?;
+        let database = &self.inner.database;
+        let mut write = database.write().await?;
+        let mut newest = self.may_derive(&rights, &mut write, dataset, &entry.name).await?;
+        let (mut limits, mut here) = (nothing(), self.inputs_of(&mut write, dataset).await?);
+        let mut further = Vec::new();
+        for table in &making.tables {
+            if table.dataset == *dataset {
+                continue;
+            }
+            let found = self.input(&rights, &mut write.transaction, table).await?;
+            limits = join(limits, &passed_on(&found));
+            here.insert(table.dataset.clone());
+            for content in self.makings(&mut write.transaction, &table.dataset).await? {
+                further.extend(content.tables);
+                further.extend(content.further);
+            }
+        }
+        further.retain(|table| table.dataset != *dataset);
+        let name = entry.name.clone();
+        newest.tables.push(entry);
+        newest.tables.sort_by(|one, other| one.name.cmp(&other.name));
+        newest.version = next(newest.version)?;
+        newest.registered_at = timestamp(Utc::now());
+        let origin = newest.record.provenance.get_or_insert_with(Provenance::default);
+        for table in making.tables.iter().filter(|table| table.dataset != *dataset) {
+            let input = format!("{}.{}@{}", self.lab(), table.dataset, table.version);
+            if !origin.derived_from.contains(&input) {
+                origin.derived_from.push(input);
+            }
+        }
+        let taken = newest.inherited.clone().unwrap_or_else(nothing);
+        let taken = join(taken, &limits);
+        let own = passed_on(&newest);
+        newest.tier = newest.tier.max(taken.tier);
+        newest.inherited = (join(own.clone(), &taken) != own).then_some(taken).or(newest.inherited);
+        let metrics = fair::score(&newest.record, &newest.files, true);
+        newest.fair_score = fair::per_cent(&metrics);
+        let content_hash = self.hash(&newest.record, &newest.files, &newest.tables)?;
+        let notes = format!("made table {name} by a query");
+        let stored = Stored { dataset: newest, content_hash, notes };
+        self.insert(&mut write, &stored, who, "tables").await?;
+        let Making { sql, tables, engine } = making;
+        let reads: Vec<String> = tables.iter().map(|table| self.full_name(table)).collect();
+        let content = Content { sql, engine, tables, further };
+        self.note_making(&mut write, (dataset, &name), &content, &stored.dataset).await?;
+        self.put_inherited(&mut write, dataset, stored.dataset.inherited.as_ref()).await?;
+        self.hand_on(&mut write, dataset, &here).await?;
+        self.note_published(&mut write, &stored.dataset).await?;
+        let said = Said::new(Act::PutTables, subject(who))
+            .on(stored.dataset.full_name())
+            .with("tables", name.as_str())
+            .with("made_from", reads.join(", "));
+        write.note(said).await?;
+        write.commit().await?;
+        Ok(stored.dataset.version)
+    }
+
+    /// Refuses what [`Catalog::put_derived_table`] would refuse, so that nothing runs in vain.
+    ///
+    /// # Errors
+    /// As [`Catalog::put_derived_table`], but for the inputs.
+    pub async fn check_derived_table(
+        &self,
+        who: &Principal,
+        dataset: &DatasetName,
+        table: &TableName,
+    ) -> Result<(), CatalogError> {
+        let rights = self.rights(who).await?;
+        let mut write = self.inner.database.write().await?;
+        self.may_derive(&rights, &mut write, dataset, table).await.map(drop)
+    }
+
+    /// The dataset that a table may be made in.
+    async fn may_derive(
+        &self,
+        rights: &Rights,
+        write: &mut Write<'_>,
+        dataset: &DatasetName,
+        table: &TableName,
+    ) -> Result<Dataset, CatalogError> {
+        may_write_here(&rights.who)?;
+        let database = &self.inner.database;
+        let stored = load(database, self.lab(), &mut write.transaction, dataset, None)
+            .await?
+            .ok_or_else(|| no_dataset(dataset.as_str()))?;
+        if !self.decide_as(rights, Action::Discover, &stored.dataset)?.allowed {
+            return Err(no_dataset(dataset.as_str()));
+        }
+        self.check_writer(rights, Some(&stored))?;
+        if stored.dataset.tables.iter().any(|entry| entry.name == *table) {
+            return Err(CatalogError::Conflict(format!(
+                "{dataset} has a table {table}: choose another name"
+            )));
+        }
+        Ok(stored.dataset)
+    }
+
+    /// An input, if it may still be read.
+    async fn input(
+        &self,
+        rights: &Rights,
+        transaction: &mut Transaction<'static, Any>,
+        table: &PinnedTable,
+    ) -> Result<Dataset, CatalogError> {
+        let mut found = self
+            .version_of(transaction, table)
+            .await?
+            .ok_or_else(|| no_dataset(table.dataset.as_str()))?;
+        found.sources = self.sources(transaction, &table.dataset).await?;
+        let read = self.decide_as(rights, Action::Read, &found)?;
+        if let Some(reason) = read.refusal() {
+            return Err(CatalogError::Denied(reason));
+        }
+        if found.tier == Tier::AggregatesOnly {
+            return Err(CatalogError::Denied(format!(
+                "of {}.{} only aggregates may leave, and what protects them does not go with a table \
+                 that is made of them: nothing was made",
+                found.lab, found.name
+            )));
+        }
+        if !table.is_seen_alike(&read.obligations) {
+            return Err(CatalogError::Conflict(
+                "your rights changed while the query ran: run it again".to_owned(),
+            ));
+        }
+        Ok(found)
+    }
+
+    /// What a dataset with tables that were made by queries was made from, as policies see it now.
+    pub(crate) async fn sources(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        dataset: &DatasetName,
+    ) -> Result<Vec<Source>, CatalogError> {
+        let mut sources: Vec<Source> = Vec::new();
+        for content in self.makings(transaction, dataset).await? {
+            for table in content.tables.into_iter().chain(content.further) {
+                let known = |source: &Source| {
+                    let one = &source.table;
+                    one.dataset == table.dataset
+                        && one.version == table.version
+                        && one.is_owed_like(&table)
+                };
+                if table.dataset == *dataset || sources.iter().any(known) {
+                    continue;
+                }
+                let found = self.version_of(transaction, &table).await?;
+                let resources = found.map_or_else(Vec::new, |found| {
+                    let own = self.inner.policies.resource(&found);
+                    found.newest.map(|newest| *newest).into_iter().chain([own]).collect()
+                });
+                sources.push(Source { resources, table });
+            }
+        }
+        Ok(sources)
+    }
+
+    /// The limits of what tables of a dataset were made from, which a new record does not take away.
+    pub(crate) async fn add_sources(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        dataset: &DatasetName,
+        inputs: &mut Inputs,
+    ) -> Result<(), CatalogError> {
+        for content in self.makings(transaction, dataset).await? {
+            for table in content.tables.iter().filter(|table| table.dataset != *dataset) {
+                if let Some(found) = self.version_of(transaction, table).await? {
+                    inputs.limits = join(inputs.limits.clone(), &passed_on(&found));
+                }
+                inputs.here.insert(table.dataset.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of tables of a dataset that were made by queries.
+    pub(crate) async fn derived_tables(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        dataset: &DatasetName,
+    ) -> Result<BTreeSet<String>, CatalogError> {
+        let database = &self.inner.database;
+        let rows = sqlx::query("SELECT name FROM derived_table WHERE dataset = $1")
+            .bind(dataset.as_str())
+            .fetch_all(&mut **transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        rows.iter().map(|row| database.text(row, "name")).collect()
+    }
+
+    /// Datasets that have such tables.
+    pub(crate) async fn derived_datasets(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+    ) -> Result<BTreeSet<String>, CatalogError> {
+        let database = &self.inner.database;
+        let rows = sqlx::query("SELECT DISTINCT dataset FROM derived_table")
+            .fetch_all(&mut **transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        rows.iter().map(|row| database.text(row, "dataset")).collect()
+    }
+
+    async fn makings(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        dataset: &DatasetName,
+    ) -> Result<Vec<Content>, CatalogError> {
+        let database = &self.inner.database;
+        let rows =
+            sqlx::query("SELECT content FROM derived_table WHERE dataset = $1 ORDER BY name")
+                .bind(dataset.as_str())
+                .fetch_all(&mut **transaction)
+                .await
+                .map_err(|error| database.error(&error))?;
+        rows.iter()
+            .map(|row| {
+                serde_json::from_str(&database.text(row, "content")?)
+                    .map_err(|error| database.unreadable("how a table was made", &error))
+            })
+            .collect()
+    }
+
+    async fn note_making(
+        &self,
+        write: &mut Write<'_>,
+        (dataset, table): (&DatasetName, &TableName),
+        content: &Content,
+        made: &Dataset,
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let text = serde_json::to_string(content)
+            .map_err(|error| database.unreadable("how a table was made", &error))?;
+        sqlx::query(
+            "INSERT INTO derived_table (dataset, name, content, made_at) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(dataset.as_str())
+        .bind(table.as_str())
+        .bind(text)
+        .bind(&made.registered_at)
+        .execute(&mut *write.transaction)
+        .await
+        .map(drop)
+        .map_err(|error| database.error(&error))
+    }
+
+    /// Datasets of this lab that this one was made from so far.
+    async fn inputs_of(
+        &self,
+        write: &mut Write<'_>,
+        dataset: &DatasetName,
+    ) -> Result<BTreeSet<DatasetName>, CatalogError> {
+        let database = &self.inner.database;
+        let rows = sqlx::query("SELECT input FROM derivation WHERE dataset = $1")
+            .bind(dataset.as_str())
+            .fetch_all(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        rows.iter().map(|row| database.dataset_name(&database.text(row, "input")?)).collect()
+    }
+}
