@@ -1,9 +1,12 @@
 //! Source files → rows of one Delta table.
 
 mod identity;
+mod layout;
 mod log;
 mod merge;
+mod optimize;
 mod probe;
+mod rewrite;
 mod stats;
 mod types;
 mod verify;
@@ -11,6 +14,7 @@ mod write;
 
 pub(crate) use identity::app_id;
 pub(crate) use log::Log;
+pub(crate) use optimize::optimize;
 pub(crate) use probe::check_conditional_puts;
 pub(crate) use write::Target;
 

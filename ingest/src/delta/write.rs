@@ -10,7 +10,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::AsyncArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
 use tarn_connectors::Location;
@@ -18,7 +18,7 @@ use tarn_formats::Selection;
 use tarn_formats::table::{Dependence, Part};
 
 /// Most rows of a row group, and most cells that are read at once.
-const ROW_GROUP: usize = 1 << 20;
+pub(super) const ROW_GROUP: usize = 1 << 20;
 /// Bytes after which the next Parquet file is begun.
 const FILE_BYTES: usize = 512 << 20;
 
@@ -128,7 +128,7 @@ pub(crate) fn write_part(
 }
 
 /// A Parquet file that is being written.
-struct Open {
+pub(super) struct Open {
     name: String,
     rows: u64,
     figures: Vec<Figures>,
@@ -137,16 +137,25 @@ struct Open {
 
 impl Open {
     fn new(target: &Target, part: &Part, columns: &SchemaRef) -> Result<Self, IngestError> {
+        Self::with(target, columns, properties(part, columns))
+    }
+
+    /// A new file of these columns.
+    pub(super) fn with(
+        target: &Target,
+        columns: &SchemaRef,
+        properties: WriterProperties,
+    ) -> Result<Self, IngestError> {
         let name = format!("part-{}.zstd.parquet", uuid::Uuid::now_v7());
         let sink = BufWriter::new(Arc::clone(&target.store), target.file(&name));
-        let properties = properties(part, columns);
         let writer = AsyncArrowWriter::try_new(sink, Arc::clone(columns), Some(properties))
             .map_err(|error| target.failed(&error))?;
         let figures = vec![Figures::default(); columns.fields().len()];
         Ok(Self { name, rows: 0, figures, writer })
     }
 
-    async fn write(
+    /// Adds rows, in the types that the table stores them in.
+    pub(super) async fn write(
         &mut self,
         target: &Target,
         batch: &RecordBatch,
@@ -165,7 +174,13 @@ impl Open {
         self.writer.write(&batch).await.map_err(|error| target.failed(&error))
     }
 
-    async fn close(mut self, target: &Target) -> Result<DataFile, IngestError> {
+    /// Bytes so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.writer.bytes_written() as u64
+    }
+
+    /// Ends the file.
+    pub(super) async fn close(mut self, target: &Target) -> Result<DataFile, IngestError> {
         if let Err(error) = self.writer.finish().await {
             // The upload was ended by the failure; what it may have left is an object.
             target.discard([self.name]).await;
@@ -180,7 +195,7 @@ impl Open {
     }
 
     /// Ends the upload so that the store keeps none of it.
-    async fn abort(self) {
+    pub(super) async fn abort(self) {
         if let Err(error) = self.writer.into_inner().abort().await {
             tracing::warn!(file = %self.name, %error, "an unfinished upload could not be ended");
         }
@@ -190,9 +205,7 @@ impl Open {
 /// Coordinates and constants repeat: a dictionary. Measured floats do not: byte-stream split
 /// (a third smaller after zstd).
 fn properties(part: &Part, columns: &Schema) -> WriterProperties {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP));
+    let mut properties = compressed(ROW_GROUP);
     for (index, field) in columns.fields().iter().enumerate() {
         if part.dependence(index) != Dependence::Cells {
             continue;
@@ -212,4 +225,11 @@ fn properties(part: &Part, columns: &Schema) -> WriterProperties {
         }
     }
     properties.build()
+}
+
+/// Compressed, in row groups of so many rows.
+pub(super) fn compressed(rows: usize) -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
+        .set_max_row_group_row_count(Some(rows))
 }

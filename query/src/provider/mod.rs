@@ -5,6 +5,7 @@ mod ahead;
 mod axis;
 mod cost;
 mod delta;
+mod delta_log;
 mod dynamic;
 mod figures;
 mod grid;
@@ -24,5 +25,7 @@ pub use scan::GridScanExec;
 
 pub(crate) use delta::DeltaScanExec;
 pub(crate) use listed::ListedTable;
-pub(crate) use open::{OpenFile, Opener, blocking, open_grid, say_left_out, schema_of};
+pub(crate) use open::{
+    OpenFile, Opener, blocking, open_grid, say_left_out, schema_of, stays_inside,
+};
 pub(crate) use scan::arrow_bytes;

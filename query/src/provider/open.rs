@@ -1,13 +1,15 @@
 //! Opens tables of the catalog, and files by path.
 
 use crate::error::QueryError;
-use crate::provider::delta::DeltaEntryTable;
+use crate::provider::delta::{DeltaEntryTable, DeltaSnapshot};
+use crate::provider::delta_log::Said;
 use crate::provider::figures::Figures;
 use crate::provider::grid::GridTable;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use datafusion::execution::SessionState;
-use deltalake::DeltaTableBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use deltalake::kernel::StorageType;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -33,7 +35,7 @@ pub(crate) struct Opener {
     session: Arc<SessionState>,
     /// Metadata of registered files, where there is a home.
     index: Option<ChunkIndex>,
-    snapshots: Kept<(String, u64), Arc<dyn TableProvider>>,
+    snapshots: Kept<(String, u64), Arc<DeltaSnapshot>>,
     /// By files and options, as JSON.
     grids: Kept<String, OpenGrid>,
 }
@@ -86,7 +88,7 @@ impl Opener {
         name: &str,
         url: &str,
         version: u64,
-    ) -> Result<Arc<dyn TableProvider>, QueryError> {
+    ) -> Result<Arc<DeltaSnapshot>, QueryError> {
         let key = (url.to_owned(), version);
         if let Some(known) = self.snapshots.get(&key) {
             return Ok(known);
@@ -106,16 +108,25 @@ impl Opener {
             .load()
             .await
             .map_err(|error| failed(&error))?;
-        let provider: Arc<dyn TableProvider> = Arc::new(
-            table
-                .table_provider()
-                .with_session(Arc::clone(&self.session))
-                .build()
-                .await
-                .map_err(|error| failed(&error))?,
-        );
-        self.snapshots.put(key, Arc::clone(&provider));
-        Ok(provider)
+        stays_inside(&table).map_err(|error| failed(&error))?;
+        let mut config = self.session.config().clone();
+        config.options_mut().execution.parquet.pushdown_filters = true;
+        let pushing = SessionStateBuilder::new_from_existing(self.session.as_ref().clone());
+        let pushing = Arc::new(pushing.with_config(config).build());
+        let mut providers = Vec::with_capacity(2);
+        for session in [Arc::clone(&self.session), pushing] {
+            let provider = table.table_provider().with_session(session).build().await;
+            let provider: Arc<dyn TableProvider> =
+                Arc::new(provider.map_err(|error| failed(&error))?);
+            providers.push(provider);
+        }
+        let (Some(by_file), Some(by_log)) = (providers.pop(), providers.pop()) else {
+            return Err(QueryError::Internal("a table was opened and is not there".to_owned()));
+        };
+        let said = Said::of(&table, &by_log.schema());
+        let snapshot = Arc::new(DeltaSnapshot { by_log, by_file, said });
+        self.snapshots.put(key, Arc::clone(&snapshot));
+        Ok(snapshot)
     }
 
     /// The grid of files in place, checked against what was registered.
@@ -302,6 +313,20 @@ impl Opener {
         let options = self.stores.open_options(siblings);
         blocking(move || Ok(source.open(&options)?)).await
     }
+}
+
+/// Fails where the log of a table names files outside its folder, which its writer may have done
+/// since it was registered.
+pub(crate) fn stays_inside(table: &DeltaTable) -> Result<(), DeltaTableError> {
+    let outside = table.snapshot()?.log_data().iter().any(|file| {
+        let vector = file.deletion_vector_descriptor();
+        !Location::stays_inside(&file.path())
+            || vector.is_some_and(|vector| vector.storage_type == StorageType::AbsolutePath)
+    });
+    if outside {
+        return Err(DeltaTableError::generic("its log names files outside its folder"));
+    }
+    Ok(())
 }
 
 /// A file of the user's, open.
