@@ -67,11 +67,11 @@ def ten_million(folder):
     return made
 
 
-def register(lab, folder, names, **changes):
-    """Registers datasets without files."""
+def register(lab, folder, names, tables, **changes):
+    """Registers datasets over Delta tables."""
     paths = []
     for name in names:
-        record = {**COMPLETE, "name": name, "files": [], **changes}
+        record = {**COMPLETE, "name": name, "files": [str(table) for table in tables], **changes}
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
         paths.append(path)
@@ -88,12 +88,13 @@ def served(binary, folder, base, rows):
     """A lab with the tables: public, behind a row filter and behind a policy without one. And a token."""
     lab = Lab(binary, "bench", folder)
     lab.init()
-    register(lab, folder, ["tpch"])
-    use(lab, "tpch", *(base / table for table in TABLES))
-    register(lab, folder, ["filtered", "whole"], tier="controlled", exposure="full", **TIER)
+    tables = [base / table for table in TABLES]
+    register(lab, folder, ["tpch"], tables)
+    use(lab, "tpch", *tables)
+    register(lab, folder, ["filtered", "whole"], [base / "lineitem"], tier="controlled", exposure="full", **TIER)
     for dataset in ("filtered", "whole"):
         use(lab, dataset, base / "lineitem", table=f"{dataset}_lineitem")
-    register(lab, folder, ["wide"])
+    register(lab, folder, ["wide"], [rows])
     use(lab, "wide", rows)
     (lab.home / "policies").mkdir()
     (lab.home / "policies" / "bench.cedar").write_text(POLICY)
@@ -106,7 +107,7 @@ def served(binary, folder, base, rows):
 def many(lab, folder, count, table):
     """So many datasets of one table each."""
     names = [f"set_{index:04}" for index in range(count)]
-    register(lab, folder, names)
+    register(lab, folder, names, [table])
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda name: use(lab, name, table, table="little"), names))
     return names

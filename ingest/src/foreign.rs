@@ -1,9 +1,12 @@
 //! Delta tables that others wrote, used where they are: nothing is copied, and the newest version of
 //! the table is pinned.
 
-use crate::delta::{Log, Target};
+use crate::delta::{Log, StoredFile, Target};
 use crate::{IngestError, IngestRequest, inside};
 use arrow::datatypes::Field;
+use object_store::path::Path as ObjectPath;
+use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, ParquetRecordBatchStreamBuilder};
+use std::sync::Arc;
 use tarn_catalog::{Dataset, TableEntry, TableStorage};
 use tarn_connectors::{Found, Location, Stores};
 use tarn_schemas::facts::{Extent, FileFacts, VariableFacts};
@@ -95,6 +98,9 @@ async fn load(target: &Target) -> Result<Log, IngestError> {
         problem: format!("{} holds no Delta table", target.location),
     })?;
     log.check_reach(target)?;
+    if log.maps_by_number(target)? {
+        check_numbers(target, &log).await?;
+    }
     Ok(log)
 }
 
@@ -162,6 +168,36 @@ pub(crate) async fn pin(
     let is_new = before != Some(log.version());
     let rows = entry.rows.unwrap_or(0).saturating_sub(old);
     Ok(Pinned { entry, rows: if is_new { rows } else { 0 }, is_new })
+}
+
+/// Refuses a table that finds its columns by numbers (`delta.columnMapping.mode` is `id`) where names
+/// in its files say something else: queries go by the names.
+async fn check_numbers(target: &Target, log: &Log) -> Result<(), IngestError> {
+    let refused = |problem: String| IngestError::Conflict { table: target.table.clone(), problem };
+    let schema = log.schema(target)?;
+    for (name, bytes) in log.files_with_bytes() {
+        let below = ObjectPath::parse(&name).unwrap_or_else(|_| ObjectPath::from(name.as_str()));
+        let path = target.folder.parts().chain(below.parts()).collect();
+        let stored = StoredFile { store: Arc::clone(&target.store), path, bytes };
+        let builder = ParquetRecordBatchStreamBuilder::new(stored).await;
+        let file = builder.map_err(|error| target.failed(&error))?.schema().clone();
+        let number = |field: &Field| field.metadata().get(PARQUET_FIELD_ID_META_KEY).cloned();
+        for field in schema.fields() {
+            let said = |key: &str| field.metadata().get(key);
+            let (physical, wanted) =
+                (said("delta.columnMapping.physicalName"), said("delta.columnMapping.id"));
+            let by_number = file.fields().iter().find(|f| number(f).as_ref() == wanted);
+            let by_name = file.fields().iter().find(|f| Some(f.name()) == physical);
+            if field.data_type().is_nested() || by_number != by_name {
+                return Err(refused(format!(
+                    "it finds columns by numbers, and in {name} the number of column {} is not at \
+                     the name that the table gives: rewrite the table with the column mapping `name`",
+                    field.name()
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The name of the folder as the name of a table.

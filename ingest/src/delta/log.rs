@@ -127,6 +127,24 @@ impl Log {
             .unwrap_or_default()
     }
 
+    /// Whether the table finds its columns in files by numbers.
+    pub(crate) fn maps_by_number(&self, target: &Target) -> Result<bool, IngestError> {
+        let state = self
+            .0
+            .snapshot()
+            .map_err(|error| IngestError::below(&target.table, &target.location, &error))?;
+        let mode = state.metadata().configuration().get("delta.columnMapping.mode");
+        Ok(mode.is_some_and(|mode| mode == "id"))
+    }
+
+    /// Paths of the data files, decoded, and their lengths.
+    pub(crate) fn files_with_bytes(&self) -> Vec<(String, u64)> {
+        let Ok(state) = self.0.snapshot() else { return Vec::new() };
+        let bytes = |bytes| u64::try_from(bytes).unwrap_or(0);
+        let files = state.log_data();
+        files.iter().map(|file| (file.path().into_owned(), bytes(file.size()))).collect()
+    }
+
     /// The table.
     pub(super) fn table(&self) -> &DeltaTable {
         &self.0

@@ -16,6 +16,7 @@ pub(crate) use identity::app_id;
 pub(crate) use log::Log;
 pub(crate) use optimize::optimize;
 pub(crate) use probe::check_conditional_puts;
+pub(crate) use verify::StoredFile;
 pub(crate) use write::Target;
 
 use crate::plan::SourceFile;

@@ -56,7 +56,7 @@ pub(crate) async fn verify(
 }
 
 /// A Parquet file in the store, of the length that was written.
-pub(super) struct StoredFile {
+pub(crate) struct StoredFile {
     /// The store.
     pub store: Arc<dyn ObjectStore>,
     /// Its place.

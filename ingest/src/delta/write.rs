@@ -42,7 +42,7 @@ impl Target {
     }
 
     /// What an error of this table's store, log or files means.
-    pub(super) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> IngestError {
+    pub(crate) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> IngestError {
         IngestError::below(&self.table, &self.location, error)
     }
 

@@ -1,6 +1,6 @@
 //! A Delta table at its pinned version, with the field metadata that the catalog knows.
 
-use super::delta_log::{Said, by_bounds};
+use super::delta_log::{Said, by_bounds, without_blank};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -150,6 +150,7 @@ impl TableProvider for DeltaEntryTable {
             !filter.column_refs().is_empty()
                 && !needs_metadata(filter)
                 && !self.names_tensor(filter)
+                && !filter.column_refs().iter().any(|c| self.snapshot.said.blank.contains(&c.name))
                 && (self.snapshot.said.bounds_nan || Said::may_skip(&self.schema, filter))
         };
         let pushed: Vec<&Expr> = filters.iter().copied().filter(pushable).collect();
@@ -173,7 +174,7 @@ impl TableProvider for DeltaEntryTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let skips = filters.iter().all(|filter| Said::may_skip(&self.schema, filter));
-        let scan = if skips && !filters.is_empty() {
+        let scan = if skips && !filters.is_empty() && !self.snapshot.said.deletes {
             by_bounds(self.snapshot.by_file.scan(state, projection, filters, limit).await?)?
         } else {
             self.snapshot.by_log.scan(state, projection, filters, limit).await?
@@ -186,7 +187,12 @@ impl TableProvider for DeltaEntryTable {
         let columns = schema.fields().iter().map(|field| {
             said.get(field.name()).cloned().unwrap_or_else(ColumnStatistics::new_unknown)
         });
-        let said = Columns { known: columns.collect(), exact: self.snapshot.said.bounds_nan };
+        let blank = schema.fields().iter().map(|f| self.snapshot.said.blank.contains(f.name()));
+        let said = Columns {
+            known: columns.collect(),
+            exact: self.snapshot.said.bounds_nan,
+            blank: blank.collect(),
+        };
         Ok(Arc::new(DeltaScanExec::new(&self.name, scan, schema, Arc::new(said))))
     }
 }
@@ -209,6 +215,8 @@ struct Columns {
     /// Whether bounds that the scan has may answer `min` and `max`: those that other writers gave
     /// leave out NaN and may be cut short.
     exact: bool,
+    /// Columns whose empty texts are NULL.
+    blank: Vec<bool>,
 }
 
 impl DeltaScanExec {
@@ -314,7 +322,8 @@ impl ExecutionPlan for DeltaScanExec {
             .fields()
             .iter()
             .any(|f| matches!(f.data_type(), DataType::FixedSizeList(..)));
-        if phase == FilterPushdownPhase::Pre || has_tensors {
+        let has_blank = self.columns.blank.contains(&true);
+        if phase == FilterPushdownPhase::Pre || has_tensors || has_blank {
             return Ok(FilterDescription::all_unsupported(&parent_filters, &self.children()));
         }
         FilterDescription::from_children(parent_filters, &self.children())
@@ -329,7 +338,7 @@ impl ExecutionPlan for DeltaScanExec {
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let bytes = MetricBuilder::new(&self.metrics).counter("arrow_bytes", partition);
         let schema = self.schema();
-        let target = Arc::clone(&schema);
+        let (target, said) = (Arc::clone(&schema), Arc::clone(&self.columns));
         let stream = input.map(move |batch| {
             let batch = batch?;
             baseline.record_output(batch.num_rows());
@@ -339,7 +348,11 @@ impl ExecutionPlan for DeltaScanExec {
                 .columns()
                 .iter()
                 .zip(target.fields())
-                .map(|(column, field)| as_type(column, field))
+                .zip(&said.blank)
+                .map(|((column, field), blank)| match blank {
+                    true => as_type(&without_blank(column)?, field),
+                    false => as_type(column, field),
+                })
                 .collect::<Result<Vec<_>>>()?;
             Ok(RecordBatch::try_new_with_options(Arc::clone(&target), columns, &options)?)
         });
@@ -362,7 +375,8 @@ impl ExecutionPlan for DeltaScanExec {
         let Some(scan) = inputs.first() else {
             return Ok(Arc::new(Statistics::new_unknown(&self.schema())));
         };
-        let partial = arguments.partition().is_some() && self.columns.exact;
+        let has_blank = self.columns.blank.contains(&true);
+        let partial = arguments.partition().is_some() && self.columns.exact && !has_blank;
         if partial || scan.column_statistics.len() != self.columns.known.len() {
             return Ok(Arc::clone(scan));
         }
@@ -379,6 +393,11 @@ impl ExecutionPlan for DeltaScanExec {
             }
             if column.null_count == Precision::Absent {
                 column.null_count = said.null_count;
+            }
+        }
+        for (column, blank) in statistics.column_statistics.iter_mut().zip(&self.columns.blank) {
+            if *blank {
+                *column = ColumnStatistics::new_unknown();
             }
         }
         Ok(Arc::new(statistics))

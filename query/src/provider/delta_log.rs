@@ -1,6 +1,10 @@
 //! What the log of a Delta table says of its columns, and which conditions it can be held against.
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::array::ArrayRef;
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::nullif;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ColumnStatistics, Result, ScalarValue};
@@ -11,9 +15,11 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake::DeltaTable;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// What a column is called in files and logs, if not by its name.
+pub(crate) const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
 /// Files whose statistics are read; tables of more are planned by their rows alone.
 const MOST_FILES: usize = 4096;
 
@@ -25,15 +31,26 @@ pub(crate) struct Said {
     /// Whether a bound of a float is one of its NaNs too. Writers but Tarn leave NaN out of bounds,
     /// and to the engine it is greater than every number.
     pub bounds_nan: bool,
+    /// Whether rows of files are deleted by vectors: their readers must see every row.
+    pub deletes: bool,
+    /// Partition columns with an empty text somewhere, which stands for NULL (Delta protocol,
+    /// "Partition Value Serialization"). The scan gives the text.
+    pub blank: HashSet<String>,
 }
 
 impl Said {
     /// What the log of a table says.
     pub(crate) fn of(table: &DeltaTable, schema: &Schema) -> Self {
         let Ok(state) = table.snapshot() else { return Self::default() };
-        let mut said = Self { columns: HashMap::new(), bounds_nan: true };
+        let mut said = Self { bounds_nan: true, ..Self::default() };
         for (place, file) in state.log_data().iter().enumerate() {
             said.bounds_nan &= is_ours(&file.path());
+            said.deletes |= file.deletion_vector_descriptor().is_some();
+            for (column, text) in file.partition_values_map() {
+                if text.is_some_and(|text| text.is_empty()) {
+                    said.blank.insert(logical(schema, column));
+                }
+            }
             if place >= MOST_FILES {
                 said.columns.clear();
                 continue;
@@ -62,6 +79,21 @@ impl Said {
             schema.field_with_name(&column.name).is_ok_and(|field| !field.data_type().is_floating())
         })
     }
+}
+
+/// The name of the column that the log calls so.
+fn logical(schema: &Schema, physical: String) -> String {
+    let is_it = |field: &&Arc<Field>| field.metadata().get(PHYSICAL_NAME) == Some(&physical);
+    schema.fields().iter().find(is_it).map_or(physical.clone(), |field| field.name().clone())
+}
+
+/// The column with NULL for the empty text.
+pub(crate) fn without_blank(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let empty = ScalarValue::try_from_string(String::new(), column.data_type());
+    let Ok(empty) = empty.and_then(|empty| empty.to_scalar()) else {
+        return Ok(ArrayRef::clone(column));
+    };
+    nullif(column, &eq(column, &empty)?)
 }
 
 /// Whether a file has a name that Tarn gives: such files have no bounds where there are NaNs.

@@ -24,6 +24,7 @@ pub use grid::GridTable;
 pub use scan::GridScanExec;
 
 pub(crate) use delta::DeltaScanExec;
+pub(crate) use delta_log::PHYSICAL_NAME;
 pub(crate) use listed::ListedTable;
 pub(crate) use open::{
     OpenFile, Opener, blocking, open_grid, say_left_out, schema_of, stays_inside,

@@ -1,13 +1,13 @@
 //! Columns of a Delta table and their names in its files (Delta protocol, "Column Mapping").
 
+use crate::provider::PHYSICAL_NAME;
 use arrow::datatypes::{Field, Schema};
 use deltalake::table::state::DeltaTableState;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use std::collections::HashMap;
 
-/// Metadata of a field: what the column is called in files, and its number there.
-const PHYSICAL: &str = "delta.columnMapping.physicalName";
+/// Metadata of a field: the number of its column in files.
 const NUMBER: &str = "delta.columnMapping.id";
 
 /// How a table finds its columns in files.
@@ -56,7 +56,7 @@ impl Mapping {
             };
             let name = match self {
                 Self::None => Some(field.name().clone()),
-                Self::Name => Some(said(PHYSICAL)?.to_owned()),
+                Self::Name => Some(said(PHYSICAL_NAME)?.to_owned()),
                 Self::Id => {
                     let wanted = said(NUMBER)?;
                     let found = stored.iter().find(|field| number(field) == Some(wanted));
@@ -85,7 +85,7 @@ impl Mapping {
             return values;
         }
         let value = |field: &Field| {
-            let key = field.metadata().get(PHYSICAL).unwrap_or(field.name());
+            let key = field.metadata().get(PHYSICAL_NAME).unwrap_or(field.name());
             Some((
                 field.name().clone(),
                 values.get(key).or_else(|| values.get(field.name()))?.clone(),
