@@ -229,6 +229,7 @@ def test_not_a_number_is_found_where_bounds_leave_it_out(lab, tmp_path):
     assert lab.sql("SELECT n FROM data.t WHERE x > 5 ORDER BY n").rows == [[1], [4], [5]]
     assert lab.sql("SELECT count(*) FROM data.t WHERE isnan(x)").rows == [[1]]
     assert lab.sql("SELECT isnan(max(x)) FROM data.t").rows == [[True]]
+    assert lab.sql("SELECT n FROM data.t WHERE x IS NOT NULL ORDER BY x DESC LIMIT 2").rows == [[1], [5]]
 
 
 def test_conditions_leave_out_row_groups_of_a_file(lab, tmp_path):

@@ -12,6 +12,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ColumnStatistics, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{
     CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions,
@@ -323,7 +324,21 @@ impl ExecutionPlan for DeltaScanExec {
             .iter()
             .any(|f| matches!(f.data_type(), DataType::FixedSizeList(..)));
         let has_blank = self.columns.blank.contains(&true);
-        if phase == FilterPushdownPhase::Pre || has_tensors || has_blank {
+        // No bound tells of NaN, which is the greatest: the first of ORDER BY … DESC.
+        let has_float = |filter: &Arc<dyn PhysicalExpr>| {
+            let columns = collect_columns(filter);
+            columns.iter().any(|column| {
+                self.schema()
+                    .fields()
+                    .get(column.index())
+                    .is_none_or(|f| f.data_type().is_floating())
+            })
+        };
+        if phase == FilterPushdownPhase::Pre
+            || has_tensors
+            || has_blank
+            || parent_filters.iter().any(has_float)
+        {
             return Ok(FilterDescription::all_unsupported(&parent_filters, &self.children()));
         }
         FilterDescription::from_children(parent_filters, &self.children())
@@ -349,9 +364,9 @@ impl ExecutionPlan for DeltaScanExec {
                 .iter()
                 .zip(target.fields())
                 .zip(&said.blank)
-                .map(|((column, field), blank)| match blank {
-                    true => as_type(&without_blank(column)?, field),
-                    false => as_type(column, field),
+                .map(|((column, field), blank)| {
+                    let cleared = blank.then(|| without_blank(column)).transpose()?;
+                    as_type(cleared.as_ref().unwrap_or(column), field)
                 })
                 .collect::<Result<Vec<_>>>()?;
             Ok(RecordBatch::try_new_with_options(Arc::clone(&target), columns, &options)?)
