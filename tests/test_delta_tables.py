@@ -88,7 +88,7 @@ def test_a_table_of_deltalake_with_odd_partitions_and_nulls_is_read_as_by_duckdb
         "SELECT good, min(number), max(small) FROM t WHERE day = DATE '2020-01-02' GROUP BY good ORDER BY good NULLS LAST",
         "SELECT count(*), min(place), max(place) FROM t WHERE day IS NULL AND good",
         "SELECT count(*) FROM t WHERE price > 1.5 AND place <> 'x/y'",
-        "SELECT count(*) FROM t WHERE at < TIMESTAMPTZ '2020-01-02 00:00:00Z'",
+        "SELECT count(*) FROM t WHERE \"at\" < TIMESTAMPTZ '2020-01-02 00:00:00Z'",
     )
 
 

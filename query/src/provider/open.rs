@@ -13,7 +13,7 @@ use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tarn_catalog::{ChunkIndex, PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::store::FileStat;
 use tarn_connectors::{Location, StoreError, Stores};
@@ -33,6 +33,8 @@ pub(crate) struct Opener {
     stores: Stores,
     /// Settings that Delta scans are made with.
     session: Arc<SessionState>,
+    /// The same, for scans that give conditions to Parquet readers; made when it is first needed.
+    pushing: OnceLock<Arc<SessionState>>,
     /// Metadata of registered files, where there is a home.
     index: Option<ChunkIndex>,
     snapshots: Kept<(String, u64), Arc<DeltaSnapshot>>,
@@ -58,7 +60,8 @@ impl Opener {
         index: Option<ChunkIndex>,
     ) -> Self {
         deltalake::aws::register_handlers(None);
-        Self { stores, session, index, snapshots: Kept::default(), grids: Kept::default() }
+        let pushing = OnceLock::new();
+        Self { stores, session, pushing, index, snapshots: Kept::default(), grids: Kept::default() }
     }
 
     /// The rows of a table. `name` is what plans show.
@@ -109,12 +112,15 @@ impl Opener {
             .await
             .map_err(|error| failed(&error))?;
         stays_inside(&table).map_err(|error| failed(&error))?;
-        let mut config = self.session.config().clone();
-        config.options_mut().execution.parquet.pushdown_filters = true;
-        let pushing = SessionStateBuilder::new_from_existing(self.session.as_ref().clone());
-        let pushing = Arc::new(pushing.with_config(config).build());
+        let pushing = self.pushing.get_or_init(|| {
+            let mut config = self.session.config().clone();
+            config.options_mut().execution.parquet.pushdown_filters = true;
+            let state = SessionStateBuilder::new_from_existing(self.session.as_ref().clone());
+            Arc::new(state.with_config(config).build())
+        });
         let mut providers = Vec::with_capacity(2);
-        for session in [Arc::clone(&self.session), pushing] {
+        for session in [&self.session, pushing] {
+            let session = Arc::clone(session);
             let provider = table.table_provider().with_session(session).build().await;
             let provider: Arc<dyn TableProvider> =
                 Arc::new(provider.map_err(|error| failed(&error))?);
