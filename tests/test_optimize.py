@@ -7,13 +7,14 @@ import time
 import duckdb
 import netCDF4
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import requests
 from deltalake import DeltaTable
 from records import write_record
 from test_ingest import load_delta
 
-FILES, ROWS = 12, 4_000
+FILES, ROWS = 5, 4_000
 SUMS = "SELECT count(*) AS n, sum(site) AS s, min(energy) AS low, max(energy) AS high, count(energy) AS c"
 
 
@@ -37,7 +38,7 @@ def part(path, seed):
 
 @pytest.fixture
 def parts(new_lab, tmp_path):
-    """A lab with one table of twelve small files."""
+    """A lab with one table of small files."""
     lab = new_lab("ornl")
     files = [part(tmp_path / f"f{i:02}.nc", i) for i in range(FILES)]
     lab.run("register", write_record(tmp_path / "r.yaml", files))
@@ -82,36 +83,36 @@ def test_rows_in_order_of_two_columns_leave_out_row_groups_for_either(parts):
     before = sums(lab, folder)
     lab.run("optimize", "data.t", "--z-order", "site,run", "--target-size", "1")
     assert sums(lab, folder) == before
-    rows = duckdb.connect().execute(
-        "SELECT count(*) FROM read_parquet(?)", [DeltaTable(str(folder)).file_uris()]
-    ).fetchone()
-    assert rows == (FILES * ROWS,)
-    [first] = lab.sql("SELECT max(site) - min(site), max(run) - min(run) FROM (SELECT * FROM data.t LIMIT 2000)").rows
-    assert max(first) < 500, first
+    [file] = DeltaTable(str(folder)).file_uris()
+    rows = pq.read_table(file)
+    assert rows.num_rows == FILES * ROWS
+    # A twentieth of the curve lies in a sixteenth of the square.
+    first = rows.slice(0, rows.num_rows // 20).to_pandas()
+    assert np.ptp(first["site"]) < 300 and np.ptp(first["run"]) < 300, first.describe()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "word"),
-    [
-        (["data.none"], 5, "none"),
-        (["data@1.t"], 2, "versions"),
-        (["data.t", "--z-order", "nowhere"], 5, "nowhere"),
-        (["data.t", "--z-order", "site,site"], 5, "twice"),
-        (["absent"], 4, "absent"),
-    ],
-)
-def test_what_cannot_be_done_is_refused_and_changes_nothing(parts, arguments, code, word):
+REFUSED = [
+    (["data.none"], 5, "none"),
+    (["data@1.t"], 2, "data@1"),
+    (["data.t", "--z-order", "nowhere"], 5, "nowhere"),
+    (["data.t", "--z-order", "site,site"], 5, "twice"),
+    (["absent"], 4, "absent"),
+]
+
+
+def test_what_cannot_be_done_is_refused_and_changes_nothing(parts):
     lab, folder = parts
     before = sorted(path.name for path in folder.rglob("*"))
-    refused = lab.run("optimize", *arguments, code=None)
-    assert refused.code == code and word in refused.err, refused.describe()
+    for arguments, code, word in REFUSED:
+        refused = lab.run("optimize", *arguments, code=None)
+        assert refused.code == code and word in refused.err, refused.describe()
     assert sorted(path.name for path in folder.rglob("*")) == before
 
 
 def test_killed_at_any_time_it_leaves_the_rows_as_they_were(parts):
     lab, folder = parts
     before = sums(lab, folder)
-    for pause in (0.05, 0.15, 0.3, 0.5, 0.8):
+    for pause in (0.05, 0.3, 0.8):
         with subprocess.Popen(lab.command("optimize", "data.t", "--z-order", "run"), env=lab.environment()) as process:
             time.sleep(pause)
             process.send_signal(signal.SIGKILL)
