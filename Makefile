@@ -70,7 +70,7 @@ lint: ## format, clippy, and the rules of structure, versions and licences
 	python3 scripts/check_licences.py
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-bench: ## Tarn beside h5py, netCDF4, xarray and beacondb; a catalog of RECORDS (1000000) records
+bench: ## Tarn beside h5py, netCDF4, xarray, beacondb and DuckDB; a catalog of RECORDS (1000000) records
 	@scripts/setup.sh
 	$(ENV)
 	if [ -z "$${TARN_BIN:-}" ]; then
@@ -88,6 +88,7 @@ bench: ## Tarn beside h5py, netCDF4, xarray and beacondb; a catalog of RECORDS (
 	fi
 	export TARN_BEACON_PYTHON="$$rival/bin/python"
 	"$$TARN_VENV/bin/python" benches/run.py $(BENCH)
+	"$$TARN_VENV/bin/python" benches/tpch/run.py
 	"$$CARGO_TARGET_DIR/release/examples/scale" "$${RECORDS:-1000000}"
 
 docs: ## the reference of every crate

@@ -51,6 +51,24 @@ fn shape(extension: &str) -> Option<Vec<i32>> {
     serde_json::from_str::<Tensor>(extension).ok().map(|tensor| tensor.shape)
 }
 
+/// Whether a key of a field's metadata means something to Delta or Parquet alone: names and numbers
+/// of columns in files, identities, invariants.
+#[must_use]
+pub fn is_delta_key(key: &str) -> bool {
+    key.starts_with("delta.") || key.starts_with("PARQUET:") || key == "parquet.field.id"
+}
+
+/// The schema without what [`is_delta_key`] names.
+#[must_use]
+pub fn without_delta_keys(schema: &Schema) -> Schema {
+    let fields = schema.fields().iter().map(|field| {
+        let mut metadata = field.metadata().clone();
+        metadata.retain(|key, _| !is_delta_key(key));
+        field.as_ref().clone().with_metadata(metadata)
+    });
+    Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())
+}
+
 /// The type of a column as people read it; of a tensor its shape and the type of its elements.
 fn type_text(field: &Field) -> String {
     let described = field

@@ -4,11 +4,14 @@ mod delta;
 pub mod error;
 pub mod facts;
 mod figures;
+mod foreign;
 mod in_place;
 mod listed;
+mod optimize;
 mod plan;
 
 pub use error::IngestError;
+pub use optimize::{OptimizeReport, OptimizeRequest, OptimizedTable, optimize};
 
 pub use delta::{Made, write_table};
 
@@ -16,7 +19,7 @@ use delta::{Log, Prepared, Target};
 use plan::TableJob;
 use std::collections::HashSet;
 use std::sync::Arc;
-use tarn_catalog::{Action, Catalog, CatalogError, TableEntry, TableStorage};
+use tarn_catalog::{Action, Catalog, CatalogError, Dataset, TableEntry, TableStorage};
 use tarn_connectors::{Location, StoreError, Stores};
 use tarn_schemas::{DatasetName, DatasetRef, Principal, TableName, TableOptions};
 
@@ -129,6 +132,10 @@ pub async fn ingest(
         return Err(CatalogError::Denied(reason).into());
     }
     let found = plan::find(stores, &request.sources).await?;
+    let tables = foreign::among(request, &found)?;
+    if !tables.is_empty() {
+        return use_foreign(catalog, stores, store, who, (&dataset, request), &tables).await;
+    }
     progress(Progress::Planned {
         files: found.len() as u64,
         bytes: found.iter().map(|file| file.stat.bytes).sum(),
@@ -186,6 +193,38 @@ pub async fn ingest(
         return Err(IngestError::Cancelled);
     }
     commit(catalog, who, &request.dataset, prepared, total, report, &progress).await
+}
+
+/// Pins Delta tables of others at their newest versions.
+async fn use_foreign(
+    catalog: &Catalog,
+    stores: &Stores,
+    store: &Location,
+    who: &Principal,
+    (dataset, request): (&Dataset, &IngestRequest),
+    locations: &[Location],
+) -> Result<IngestReport, IngestError> {
+    let (mut tables, mut added, mut rows) = (Vec::new(), 0_u64, 0_u64);
+    for location in locations {
+        let pinned = foreign::pin(stores, store, dataset, request.table.as_ref(), location).await?;
+        added = added.saturating_add(u64::from(pinned.is_new));
+        rows = rows.saturating_add(pinned.rows);
+        tables.push(pinned.entry);
+    }
+    Ok(IngestReport {
+        dataset_version: catalog.put_tables(who, &request.dataset, tables.clone()).await?,
+        files_skipped: (tables.len() as u64).saturating_sub(added),
+        tables,
+        files_added: added,
+        copies: Vec::new(),
+        rows_added: rows,
+        unknown: Vec::new(),
+    })
+}
+
+/// Whether a place is in the folder or bucket prefix of the lab's own tables.
+pub(crate) fn inside(store: &Location, location: &Location) -> bool {
+    location.child("").url().as_str().starts_with(store.child("").url().as_str())
 }
 
 /// Puts the metadata of a table's files into the chunk index. Queries open the files where it fails.
@@ -293,19 +332,29 @@ async fn target(
     existing: Option<&TableEntry>,
 ) -> Result<Target, IngestError> {
     let location = match existing.map(|entry| &entry.storage) {
-        // Tables that queries made have folders of other names, and stay what was made.
-        Some(TableStorage::Delta { url, .. })
-            if url.trim_end_matches('/').rsplit('/').next() != Some(job.name.as_str()) =>
-        {
-            return Err(IngestError::Conflict {
-                table: job.name.to_string(),
-                problem:
-                    "it was made by a query and stays what it made: ingest into another table \
-                          (--table NAME)"
-                        .to_owned(),
-            });
+        Some(TableStorage::Delta { url, .. }) => {
+            let location = Location::parse(url)?;
+            if !inside(store, &location) {
+                return Err(IngestError::Conflict {
+                    table: job.name.to_string(),
+                    problem: format!(
+                        "it is the Delta table at {location}, which is not in this lab's store, so \
+                         nothing is written to it: use another name"
+                    ),
+                });
+            }
+            // Tables that queries made have folders of other names, and stay what was made.
+            if url.trim_end_matches('/').rsplit('/').next() != Some(job.name.as_str()) {
+                return Err(IngestError::Conflict {
+                    table: job.name.to_string(),
+                    problem:
+                        "it was made by a query and stays what it made: ingest into another table \
+                              (--table NAME)"
+                            .to_owned(),
+                });
+            }
+            location
         }
-        Some(TableStorage::Delta { url, .. }) => Location::parse(url)?,
         Some(TableStorage::InPlace { .. }) => {
             return Err(IngestError::Conflict {
                 table: job.name.to_string(),

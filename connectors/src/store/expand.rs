@@ -9,6 +9,9 @@ use glob::{MatchOptions, Pattern};
 use object_store::path::Path as ObjectPath;
 use std::path::{Path, PathBuf};
 
+/// The folder that makes its parent a Delta table.
+const DELTA_LOG: &str = "_delta_log";
+
 /// Wildcards stay inside one folder and do not match hidden files, as in a shell.
 const MATCH: MatchOptions = MatchOptions {
     case_sensitive: true,
@@ -80,6 +83,11 @@ fn collect(path: &Path, files: &mut Vec<Found>) -> Result<(), StoreError> {
         files.push(Found { stat, named: true });
         return Ok(());
     }
+    if path.join(DELTA_LOG).is_dir() {
+        let stat = FileStat::of_delta_table(&Location::from_path(path)?);
+        files.push(Found { stat, named: true });
+        return Ok(());
+    }
     let mut folders: Vec<PathBuf> = vec![path.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
@@ -137,11 +145,22 @@ async fn expand_remote(stores: &Stores, text: &str) -> Result<Vec<Found>, StoreE
             }
             let (_, prefix) = stores.object_store(&location)?;
             let files = list(stores, &location, &prefix, |_| true).await?;
+            let log = format!("{}/{DELTA_LOG}/", prefix.as_ref());
+            if files.iter().any(|file| is_below(file, &log)) {
+                return store(FileStat::of_delta_table(&location));
+            }
             // As in a file system, a folder is there if something is in it.
             if files.is_empty() { Err(not_found(text)) } else { Ok(found(files, false)) }
         }
         stat => Ok(found(vec![stat?], true)),
     }
+}
+
+/// Whether the key of a file of a bucket begins so.
+fn is_below(file: &FileStat, prefix: &str) -> bool {
+    let location = Location::parse(&file.location);
+    let key = location.ok().and_then(|it| ObjectPath::from_url_path(it.url().path()).ok());
+    key.is_some_and(|key| key.as_ref().starts_with(prefix.trim_start_matches('/')))
 }
 
 /// The objects of a bucket whose keys match a glob.

@@ -90,6 +90,17 @@ impl Location {
         Self(url)
     }
 
+    /// Whether a path in the log of a Delta table, decoded, stays in the folder of the table: no URL,
+    /// no path from the root, nothing upwards.
+    #[must_use]
+    pub fn stays_inside(path: &str) -> bool {
+        let is_url = path.split('/').next().is_some_and(|first| first.contains(':'));
+        !is_url
+            && !path.starts_with('/')
+            && !path.contains('\\')
+            && path.split('/').all(|part| part != "..")
+    }
+
     /// The URL.
     pub fn url(&self) -> &Url {
         &self.0
@@ -141,6 +152,16 @@ mod tests {
         for text in ["https://user:secret@host/x.nc", "https://host/x.nc?sig=secret"] {
             let error = Location::parse(text).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn paths_of_a_log_that_leave_the_folder_are_known() {
+        for inside in ["part-0.parquet", "day=1/a b.parquet", "x=12:30/p..q.parquet"] {
+            assert!(Location::stays_inside(inside), "{inside}");
+        }
+        for outside in ["s3://b/k", "file:///etc/x", "/etc/x", "../x", "a/../../x", "a\\..\\x"] {
+            assert!(!Location::stays_inside(outside), "{outside}");
         }
     }
 

@@ -57,6 +57,18 @@ impl FileStat {
     pub fn of_local(path: &Path) -> Result<Self, StoreError> {
         local_stat(path)
     }
+
+    /// A Delta table in a folder. Its state is its version, which its log tells.
+    fn of_delta_table(folder: &Location) -> Self {
+        let location = folder.to_string().trim_end_matches('/').to_owned();
+        Self { location, bytes: 0, tag: DELTA_TABLE.to_owned() }
+    }
+
+    /// Whether this is a Delta table, which no reader of files opens.
+    #[must_use]
+    pub fn is_delta_table(&self) -> bool {
+        self.tag == DELTA_TABLE
+    }
 }
 
 /// A file that a path, URL, glob or folder stands for.
@@ -69,6 +81,8 @@ pub struct Found {
     pub named: bool,
 }
 
+/// Tag of a Delta table.
+const DELTA_TABLE: &str = "delta-table";
 /// Files of one folder that are listed rather than asked for one by one, at least.
 const LISTED: usize = 8;
 /// Files that are asked for at once.
@@ -286,6 +300,14 @@ impl Stores {
     /// Of a Zarr store the keys are given, which are checked now and not again when they are read.
     pub async fn source(&self, file: &FileStat) -> Result<Source, StoreError> {
         let location = Location::parse(&file.location)?;
+        if file.is_delta_table() {
+            return Err(StoreError::Invalid {
+                location: file.location.clone(),
+                problem: "this is a Delta table and no file: make it a table of a dataset (`tarn \
+                          ingest FOLDER --dataset NAME --in-place`)"
+                    .to_owned(),
+            });
+        }
         if hierarchy::is_store(file) {
             return Ok(Source::Store(hierarchy::source(self, &location).await?));
         }

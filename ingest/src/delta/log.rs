@@ -2,6 +2,7 @@
 
 use super::identity::Claim;
 use super::merge::{Merged, merge};
+use super::rewrite::Source;
 use super::stats::stats_json;
 use super::write::{DataFile, Target};
 use crate::IngestError;
@@ -9,16 +10,19 @@ use arrow::datatypes::Schema;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::{CommitBuilder, CommitData, CommitProperties};
 use deltalake::kernel::{
-    Action, Add, Metadata, MetadataExt, Protocol, StructType, Transaction, new_metadata,
+    Action, Add, Metadata, MetadataExt, Protocol, StorageType, StructType, Transaction,
+    new_metadata,
 };
 use deltalake::logstore::CommitOrBytes;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tarn_catalog::{TableEntry, TableStorage, schema_text};
+use tarn_connectors::Location;
 use tarn_schemas::TableName;
 
 /// Commits lost to other writers before giving up, on top of those that Delta repeats by itself.
@@ -123,6 +127,108 @@ impl Log {
             .unwrap_or_default()
     }
 
+    /// Whether the table finds its columns in files by numbers.
+    pub(crate) fn maps_by_number(&self, target: &Target) -> Result<bool, IngestError> {
+        let state = self
+            .0
+            .snapshot()
+            .map_err(|error| IngestError::below(&target.table, &target.location, &error))?;
+        let mode = state.metadata().configuration().get("delta.columnMapping.mode");
+        Ok(mode.is_some_and(|mode| mode == "id"))
+    }
+
+    /// Paths of the data files, decoded, and their lengths.
+    pub(crate) fn files_with_bytes(&self) -> Vec<(String, u64)> {
+        let Ok(state) = self.0.snapshot() else { return Vec::new() };
+        let bytes = |bytes| u64::try_from(bytes).unwrap_or(0);
+        let files = state.log_data();
+        files.iter().map(|file| (file.path().into_owned(), bytes(file.size()))).collect()
+    }
+
+    /// The table.
+    pub(super) fn table(&self) -> &DeltaTable {
+        &self.0
+    }
+
+    /// Whether any of these data files is in this state.
+    pub(super) fn has_file(&self, names: &[String]) -> bool {
+        let files = self.files();
+        names.iter().any(|name| files.contains(name))
+    }
+
+    /// The data files in the order of their names.
+    ///
+    /// # Errors
+    /// Tables that Tarn did not write: with partitions, deletion vectors or mapped columns.
+    pub(super) fn sources(&self, target: &Target) -> Result<Vec<Source>, IngestError> {
+        let failed =
+            |error: DeltaTableError| IngestError::below(&target.table, &target.location, &error);
+        let state = self.0.snapshot().map_err(failed)?;
+        let metadata = state.metadata();
+        let mut foreign = !metadata.partition_columns().is_empty()
+            || metadata.configuration().contains_key("delta.columnMapping.mode");
+        let mut sources = Vec::new();
+        for file in state.log_data() {
+            foreign |= file.deletion_vector_descriptor().is_some();
+            let rows = file.num_records().and_then(|rows| u64::try_from(rows).ok());
+            sources.push(Source {
+                name: file.path().into_owned(),
+                bytes: u64::try_from(file.size()).unwrap_or(0),
+                rows: rows.unwrap_or(0),
+                remove: file.remove_action(false),
+            });
+        }
+        if foreign {
+            return Err(conflict(
+                target,
+                "it has partitions, deletion vectors or mapped columns, which Tarn does not write",
+            ));
+        }
+        sources.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(sources)
+    }
+
+    /// Rows, where the log tells them of every file.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        self.0.snapshot().ok()?.log_data().iter().try_fold(0_u64, |rows, file| {
+            let written = u64::try_from(file.num_records()?).ok()?;
+            // The log counts rows as they were written, those that were deleted since too.
+            let deleted = match file.deletion_vector_descriptor() {
+                Some(vector) => u64::try_from(vector.cardinality).ok()?,
+                None => 0,
+            };
+            rows.checked_add(written.checked_sub(deleted)?)
+        })
+    }
+
+    /// Bytes of the data files, and a SHA-256 that tells this state of the table from others.
+    pub(crate) fn content(&self, target: &Target) -> Result<(u64, String), IngestError> {
+        let state = self
+            .0
+            .snapshot()
+            .map_err(|error| IngestError::below(&target.table, &target.location, &error))?;
+        let mut files: Vec<(String, u64, String)> = state
+            .log_data()
+            .iter()
+            .map(|file| {
+                let vector = file.deletion_vector_descriptor().map(|vector| {
+                    let offset = vector.offset.unwrap_or_default();
+                    format!("{}{}@{offset}", vector.storage_type, vector.path_or_inline_dv)
+                });
+                let bytes = u64::try_from(file.size()).unwrap_or(0);
+                (file.path().into_owned(), bytes, vector.unwrap_or_default())
+            })
+            .collect();
+        files.sort();
+        let (mut hash, mut total) = (Sha256::new(), 0_u64);
+        for (path, bytes, vector) in files {
+            total = total.saturating_add(bytes);
+            hash.update(format!("{path}\0{bytes}\0{vector}\n"));
+        }
+        let digits = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok((total, digits))
+    }
+
     /// What the catalog keeps of the table.
     pub(crate) fn entry(
         &self,
@@ -130,21 +236,38 @@ impl Log {
         target: &Target,
     ) -> Result<TableEntry, IngestError> {
         let schema = self.schema(target)?;
-        let rows = self.0.snapshot().ok().and_then(|state| {
-            state.log_data().iter().try_fold(0_u64, |rows, file| {
-                rows.checked_add(u64::try_from(file.num_records()?).ok()?)
-            })
-        });
         Ok(TableEntry {
             name: name.clone(),
             storage: TableStorage::Delta {
                 url: target.location.url().to_string(),
                 version: self.version(),
             },
-            schema: schema_text::encode(&schema),
-            rows,
+            schema: schema_text::encode(&schema_text::without_delta_keys(&schema)),
+            rows: self.rows(),
             columns: schema_text::columns(&schema),
         })
+    }
+
+    /// Refuses a table whose log names files outside its folder: whoever writes the log would choose
+    /// what of the store is read as a table.
+    pub(crate) fn check_reach(&self, target: &Target) -> Result<(), IngestError> {
+        let state = self
+            .0
+            .snapshot()
+            .map_err(|error| IngestError::below(&target.table, &target.location, &error))?;
+        let outside = state.log_data().iter().any(|file| {
+            let vector = file.deletion_vector_descriptor();
+            !Location::stays_inside(&file.path())
+                || vector.is_some_and(|vector| vector.storage_type == StorageType::AbsolutePath)
+        });
+        if outside {
+            return Err(conflict(
+                target,
+                "its log names files outside its folder (absolute paths, as shallow clones have): \
+                 make a deep copy of the table",
+            ));
+        }
+        Ok(())
     }
 }
 

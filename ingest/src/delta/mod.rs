@@ -1,9 +1,12 @@
 //! Source files → rows of one Delta table.
 
 mod identity;
+mod layout;
 mod log;
 mod merge;
+mod optimize;
 mod probe;
+mod rewrite;
 mod rows;
 mod stats;
 mod types;
@@ -12,8 +15,10 @@ mod write;
 
 pub(crate) use identity::app_id;
 pub(crate) use log::Log;
+pub(crate) use optimize::optimize;
 pub(crate) use probe::check_conditional_puts;
 pub use rows::{Made, write_table};
+pub(crate) use verify::StoredFile;
 pub(crate) use write::Target;
 
 use crate::plan::SourceFile;

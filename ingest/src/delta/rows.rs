@@ -96,7 +96,7 @@ async fn write<E: From<IngestError>>(
                 None => open.insert(Open::new(target, columns, plain())?),
             };
             file.write(target, &batch, columns).await?;
-            if file.written() >= FILE_BYTES
+            if file.bytes() >= FILE_BYTES
                 && let Some(file) = open.take()
             {
                 written.push(file.close(target).await?);

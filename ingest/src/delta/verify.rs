@@ -56,10 +56,13 @@ pub(crate) async fn verify(
 }
 
 /// A Parquet file in the store, of the length that was written.
-struct StoredFile {
-    store: Arc<dyn ObjectStore>,
-    path: ObjectPath,
-    bytes: u64,
+pub(crate) struct StoredFile {
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// Its place.
+    pub path: ObjectPath,
+    /// Its length.
+    pub bytes: u64,
 }
 
 impl AsyncFileReader for StoredFile {

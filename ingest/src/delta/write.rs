@@ -18,9 +18,9 @@ use tarn_formats::Selection;
 use tarn_formats::table::{Dependence, Part};
 
 /// Most rows of a row group, and most cells that are read at once.
-const ROW_GROUP: usize = 1 << 20;
+pub(super) const ROW_GROUP: usize = 1 << 20;
 /// Bytes after which the next Parquet file is begun.
-pub(super) const FILE_BYTES: usize = 512 << 20;
+pub(super) const FILE_BYTES: u64 = 512 << 20;
 
 /// Where a table's data files go.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl Target {
     }
 
     /// What an error of this table's store, log or files means.
-    pub(super) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> IngestError {
+    pub(crate) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> IngestError {
         IngestError::below(&self.table, &self.location, error)
     }
 
@@ -94,7 +94,7 @@ pub(crate) fn write_part(
                 None => open.insert(Open::new(target, columns, properties(part, columns))?),
             };
             file.write(target, &batch, columns).await?;
-            if file.written() >= FILE_BYTES
+            if file.bytes() >= FILE_BYTES
                 && let Some(file) = open.take()
             {
                 written.push(file.close(target).await?);
@@ -136,6 +136,7 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// A new file of these columns.
     pub(super) fn new(
         target: &Target,
         columns: &SchemaRef,
@@ -149,11 +150,7 @@ impl Open {
         Ok(Self { name, rows: 0, figures, writer })
     }
 
-    /// Bytes so far.
-    pub(super) fn written(&self) -> usize {
-        self.writer.bytes_written()
-    }
-
+    /// Adds rows, in the types that the table stores them in.
     pub(super) async fn write(
         &mut self,
         target: &Target,
@@ -173,6 +170,12 @@ impl Open {
         self.writer.write(&batch).await.map_err(|error| target.failed(&error))
     }
 
+    /// Bytes so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.writer.bytes_written() as u64
+    }
+
+    /// Ends the file.
     pub(super) async fn close(mut self, target: &Target) -> Result<DataFile, IngestError> {
         if let Err(error) = self.writer.finish().await {
             // The upload was ended by the failure; what it may have left is an object.
@@ -195,22 +198,15 @@ impl Open {
     }
 }
 
-/// Compressed, in row groups of the usual size.
-fn compressed() -> WriterPropertiesBuilder {
-    WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP))
-}
-
 /// For rows of which nothing is known but their types.
 pub(super) fn plain() -> WriterProperties {
-    compressed().build()
+    compressed(ROW_GROUP).build()
 }
 
 /// Coordinates and constants repeat: a dictionary. Measured floats do not: byte-stream split
 /// (a third smaller after zstd).
 fn properties(part: &Part, columns: &Schema) -> WriterProperties {
-    let mut properties = compressed();
+    let mut properties = compressed(ROW_GROUP);
     for (index, field) in columns.fields().iter().enumerate() {
         if part.dependence(index) != Dependence::Cells {
             continue;
@@ -230,4 +226,11 @@ fn properties(part: &Part, columns: &Schema) -> WriterProperties {
         }
     }
     properties.build()
+}
+
+/// Compressed, in row groups of so many rows.
+pub(super) fn compressed(rows: usize) -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
+        .set_max_row_group_row_count(Some(rows))
 }

@@ -28,6 +28,9 @@ const CELLS: u64 = 1 << 20;
 /// 2 GiB, variables of more than 2^32 cells and variables with an unsupported filter have none;
 /// times have only `missing`, for their range stands in the extent.
 pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, IngestError> {
+    if file.is_delta_table() {
+        return crate::foreign::facts(stores, &file.location).await;
+    }
     let file = &stores.whole(file).await?;
     let sha256 = stores.sha256(file).await?;
     let source = stores.source(file).await?;

@@ -1,18 +1,23 @@
 //! A Delta table at its pinned version, with the field metadata that the catalog knows.
 
+use super::delta_log::{Said, by_bounds, without_blank};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{ColumnStatistics, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{
     CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions,
 };
+use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
@@ -22,6 +27,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::StreamExt;
 use std::fmt;
 use std::sync::Arc;
+use tarn_catalog::schema_text;
 
 /// A Delta table whose columns carry the metadata of the catalog's schema. Parquet readers drop
 /// it, and functions need it: units, calendars, the shapes of tensors. Tensors, which Delta stores
@@ -29,14 +35,25 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct DeltaEntryTable {
     name: String,
-    inner: Arc<dyn TableProvider>,
+    snapshot: Arc<DeltaSnapshot>,
     schema: SchemaRef,
+}
+
+/// A version of a table, open. The two scans differ in what Parquet readers are told.
+#[derive(Debug)]
+pub(crate) struct DeltaSnapshot {
+    /// Leaves out files by the log.
+    pub by_log: Arc<dyn TableProvider>,
+    /// Leaves out row groups too.
+    pub by_file: Arc<dyn TableProvider>,
+    /// What the log says.
+    pub said: Said,
 }
 
 impl DeltaEntryTable {
     /// The table under the name that plans show. `known` is the catalog's schema.
-    pub(crate) fn new(name: &str, inner: Arc<dyn TableProvider>, known: &Schema) -> Self {
-        let stored = inner.schema();
+    pub(crate) fn new(name: &str, snapshot: Arc<DeltaSnapshot>, known: &Schema) -> Self {
+        let stored = snapshot.by_log.schema();
         let fields: Vec<Field> = stored
             .fields()
             .iter()
@@ -51,7 +68,7 @@ impl DeltaEntryTable {
             })
             .collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, known.metadata().clone()));
-        Self { name: name.to_owned(), inner, schema }
+        Self { name: name.to_owned(), snapshot, schema }
     }
 
     /// Whether a predicate names a tensor, of which Parquet has another type.
@@ -79,6 +96,7 @@ fn merged(
     // The extension type of a tensor stands in the metadata; its shape holds only for the type
     // that the catalog knows.
     let mut metadata = stored.metadata().clone();
+    metadata.retain(|key, _| !schema_text::is_delta_key(key));
     let tensor = matches!(stored.data_type(), DataType::FixedSizeList(..));
     metadata.extend(
         known
@@ -120,7 +138,7 @@ impl TableProvider for DeltaEntryTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        self.inner.statistics()
+        self.snapshot.by_log.statistics().filter(|_| self.snapshot.said.bounds_nan)
     }
 
     fn supports_filters_pushdown(
@@ -133,9 +151,11 @@ impl TableProvider for DeltaEntryTable {
             !filter.column_refs().is_empty()
                 && !needs_metadata(filter)
                 && !self.names_tensor(filter)
+                && !filter.column_refs().iter().any(|c| self.snapshot.said.blank.contains(&c.name))
+                && (self.snapshot.said.bounds_nan || Said::may_skip(&self.schema, filter))
         };
         let pushed: Vec<&Expr> = filters.iter().copied().filter(pushable).collect();
-        let mut answers = self.inner.supports_filters_pushdown(&pushed)?.into_iter();
+        let mut answers = self.snapshot.by_file.supports_filters_pushdown(&pushed)?.into_iter();
         Ok(filters
             .iter()
             .map(|filter| match pushable(filter).then(|| answers.next()).flatten() {
@@ -154,12 +174,27 @@ impl TableProvider for DeltaEntryTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let scan = self.inner.scan(state, projection, filters, limit).await?;
+        let skips = filters.iter().all(|filter| Said::may_skip(&self.schema, filter));
+        let scan = if skips && !filters.is_empty() && !self.snapshot.said.deletes {
+            by_bounds(self.snapshot.by_file.scan(state, projection, filters, limit).await?)?
+        } else {
+            self.snapshot.by_log.scan(state, projection, filters, limit).await?
+        };
         let schema = match projection {
             Some(projection) => Arc::new(self.schema.project(projection)?),
             None => Arc::clone(&self.schema),
         };
-        Ok(Arc::new(DeltaScanExec::new(&self.name, scan, schema)))
+        let said = &self.snapshot.said.columns;
+        let columns = schema.fields().iter().map(|field| {
+            said.get(field.name()).cloned().unwrap_or_else(ColumnStatistics::new_unknown)
+        });
+        let blank = schema.fields().iter().map(|f| self.snapshot.said.blank.contains(f.name()));
+        let said = Columns {
+            known: columns.collect(),
+            exact: self.snapshot.said.bounds_nan,
+            blank: blank.collect(),
+        };
+        Ok(Arc::new(DeltaScanExec::new(&self.name, scan, schema, Arc::new(said))))
     }
 }
 
@@ -170,10 +205,28 @@ pub(crate) struct DeltaScanExec {
     scan: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+    columns: Arc<Columns>,
+}
+
+/// What the log says of the columns of a scan.
+#[derive(Debug)]
+struct Columns {
+    /// Estimates, for where the scan says nothing.
+    known: Vec<ColumnStatistics>,
+    /// Whether bounds that the scan has may answer `min` and `max`: those that other writers gave
+    /// leave out NaN and may be cut short.
+    exact: bool,
+    /// Columns whose empty texts are NULL.
+    blank: Vec<bool>,
 }
 
 impl DeltaScanExec {
-    fn new(name: &str, scan: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
+    fn new(
+        name: &str,
+        scan: Arc<dyn ExecutionPlan>,
+        schema: SchemaRef,
+        columns: Arc<Columns>,
+    ) -> Self {
         let inner = scan.properties();
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -181,7 +234,13 @@ impl DeltaScanExec {
             inner.emission_type,
             inner.boundedness,
         ));
-        Self { name: name.to_owned(), scan, properties, metrics: ExecutionPlanMetricsSet::new() }
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { name: name.to_owned(), scan, properties, metrics, columns }
+    }
+
+    /// The same over another scan.
+    fn over(&self, scan: Arc<dyn ExecutionPlan>) -> Self {
+        Self::new(&self.name, scan, self.schema(), Arc::clone(&self.columns))
     }
 }
 
@@ -218,7 +277,7 @@ impl ExecutionPlan for DeltaScanExec {
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(scan), true) => Ok(Arc::new(Self::new(&self.name, scan, self.schema()))),
+            (Some(scan), true) => Ok(Arc::new(self.over(scan))),
             _ => internal_err!("DeltaScanExec has one child"),
         }
     }
@@ -236,12 +295,12 @@ impl ExecutionPlan for DeltaScanExec {
     fn repartitioned(
         &self,
         target_partitions: usize,
-        config: &datafusion::config::ConfigOptions,
+        config: &ConfigOptions,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         Ok(self
             .scan
             .repartitioned(target_partitions, config)?
-            .map(|scan| Arc::new(Self::new(&self.name, scan, self.schema())) as _))
+            .map(|scan| Arc::new(self.over(scan)) as _))
     }
 
     fn apply_expressions(
@@ -249,6 +308,40 @@ impl ExecutionPlan for DeltaScanExec {
         _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
+    }
+
+    /// Keys of joins and bounds of TopK reach the files. Conditions of the statement went there as it
+    /// was planned, but for those that need the metadata of the catalog, which files lack.
+    fn gather_filters_for_pushdown(
+        &self,
+        phase: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        let has_tensors = self
+            .schema()
+            .fields()
+            .iter()
+            .any(|f| matches!(f.data_type(), DataType::FixedSizeList(..)));
+        let has_blank = self.columns.blank.contains(&true);
+        // No bound tells of NaN, which is the greatest: the first of ORDER BY … DESC.
+        let has_float = |filter: &Arc<dyn PhysicalExpr>| {
+            let columns = collect_columns(filter);
+            columns.iter().any(|column| {
+                self.schema()
+                    .fields()
+                    .get(column.index())
+                    .is_none_or(|f| f.data_type().is_floating())
+            })
+        };
+        if phase == FilterPushdownPhase::Pre
+            || has_tensors
+            || has_blank
+            || parent_filters.iter().any(has_float)
+        {
+            return Ok(FilterDescription::all_unsupported(&parent_filters, &self.children()));
+        }
+        FilterDescription::from_children(parent_filters, &self.children())
     }
 
     fn execute(
@@ -260,7 +353,7 @@ impl ExecutionPlan for DeltaScanExec {
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let bytes = MetricBuilder::new(&self.metrics).counter("arrow_bytes", partition);
         let schema = self.schema();
-        let target = Arc::clone(&schema);
+        let (target, said) = (Arc::clone(&schema), Arc::clone(&self.columns));
         let stream = input.map(move |batch| {
             let batch = batch?;
             baseline.record_output(batch.num_rows());
@@ -270,7 +363,11 @@ impl ExecutionPlan for DeltaScanExec {
                 .columns()
                 .iter()
                 .zip(target.fields())
-                .map(|(column, field)| as_type(column, field))
+                .zip(&said.blank)
+                .map(|((column, field), blank)| {
+                    let cleared = blank.then(|| without_blank(column)).transpose()?;
+                    as_type(cleared.as_ref().unwrap_or(column), field)
+                })
                 .collect::<Result<Vec<_>>>()?;
             Ok(RecordBatch::try_new_with_options(Arc::clone(&target), columns, &options)?)
         });
@@ -288,10 +385,36 @@ impl ExecutionPlan for DeltaScanExec {
     fn statistics_from_inputs(
         &self,
         inputs: &[Arc<Statistics>],
-        _arguments: &StatisticsArgs,
+        arguments: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        Ok(inputs
-            .first()
-            .map_or_else(|| Arc::new(Statistics::new_unknown(&self.schema())), Arc::clone))
+        let Some(scan) = inputs.first() else {
+            return Ok(Arc::new(Statistics::new_unknown(&self.schema())));
+        };
+        let has_blank = self.columns.blank.contains(&true);
+        let partial = arguments.partition().is_some() && self.columns.exact && !has_blank;
+        if partial || scan.column_statistics.len() != self.columns.known.len() {
+            return Ok(Arc::clone(scan));
+        }
+        let mut statistics = scan.as_ref().clone();
+        for (column, said) in statistics.column_statistics.iter_mut().zip(&self.columns.known) {
+            if !self.columns.exact {
+                column.min_value = column.min_value.clone().to_inexact();
+                column.max_value = column.max_value.clone().to_inexact();
+                column.sum_value = column.sum_value.clone().to_inexact();
+            }
+            if column.min_value == Precision::Absent && column.max_value == Precision::Absent {
+                column.min_value = said.min_value.clone();
+                column.max_value = said.max_value.clone();
+            }
+            if column.null_count == Precision::Absent {
+                column.null_count = said.null_count;
+            }
+        }
+        for (column, blank) in statistics.column_statistics.iter_mut().zip(&self.columns.blank) {
+            if *blank {
+                *column = ColumnStatistics::new_unknown();
+            }
+        }
+        Ok(Arc::new(statistics))
     }
 }

@@ -5,6 +5,7 @@ mod ahead;
 mod axis;
 mod cost;
 mod delta;
+mod delta_log;
 mod dynamic;
 mod figures;
 mod grid;
@@ -24,6 +25,9 @@ pub use grid::GridTable;
 pub use scan::GridScanExec;
 
 pub(crate) use delta::DeltaScanExec;
+pub(crate) use delta_log::PHYSICAL_NAME;
 pub(crate) use listed::ListedTable;
-pub(crate) use open::{OpenFile, Opener, blocking, open_grid, say_left_out, schema_of};
+pub(crate) use open::{
+    OpenFile, Opener, blocking, open_grid, say_left_out, schema_of, stays_inside,
+};
 pub(crate) use size::{arrow_bytes, row_bytes};

@@ -1,17 +1,19 @@
 //! Opens tables of the catalog, and files by path.
 
 use crate::error::QueryError;
-use crate::provider::delta::DeltaEntryTable;
+use crate::provider::delta::{DeltaEntryTable, DeltaSnapshot};
+use crate::provider::delta_log::Said;
 use crate::provider::figures::Figures;
 use crate::provider::grid::GridTable;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use datafusion::execution::SessionState;
-use deltalake::DeltaTableBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use deltalake::kernel::StorageType;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tarn_catalog::{ChunkIndex, PinnedFile, TableEntry, TableStorage, schema_text};
 use tarn_connectors::store::FileStat;
 use tarn_connectors::{Location, StoreError, Stores};
@@ -31,9 +33,11 @@ pub(crate) struct Opener {
     stores: Stores,
     /// Settings that Delta scans are made with.
     session: Arc<SessionState>,
+    /// The same, for scans that give conditions to Parquet readers; made when it is first needed.
+    pushing: OnceLock<Arc<SessionState>>,
     /// Metadata of registered files, where there is a home.
     index: Option<ChunkIndex>,
-    snapshots: Kept<(String, u64), Arc<dyn TableProvider>>,
+    snapshots: Kept<(String, u64), Arc<DeltaSnapshot>>,
     /// By files and options, as JSON.
     grids: Kept<String, OpenGrid>,
 }
@@ -56,7 +60,8 @@ impl Opener {
         index: Option<ChunkIndex>,
     ) -> Self {
         deltalake::aws::register_handlers(None);
-        Self { stores, session, index, snapshots: Kept::default(), grids: Kept::default() }
+        let pushing = OnceLock::new();
+        Self { stores, session, pushing, index, snapshots: Kept::default(), grids: Kept::default() }
     }
 
     /// The rows of a table. `name` is what plans show.
@@ -86,7 +91,7 @@ impl Opener {
         name: &str,
         url: &str,
         version: u64,
-    ) -> Result<Arc<dyn TableProvider>, QueryError> {
+    ) -> Result<Arc<DeltaSnapshot>, QueryError> {
         let key = (url.to_owned(), version);
         if let Some(known) = self.snapshots.get(&key) {
             return Ok(known);
@@ -106,16 +111,28 @@ impl Opener {
             .load()
             .await
             .map_err(|error| failed(&error))?;
-        let provider: Arc<dyn TableProvider> = Arc::new(
-            table
-                .table_provider()
-                .with_session(Arc::clone(&self.session))
-                .build()
-                .await
-                .map_err(|error| failed(&error))?,
-        );
-        self.snapshots.put(key, Arc::clone(&provider));
-        Ok(provider)
+        stays_inside(&table).map_err(|error| failed(&error))?;
+        let pushing = self.pushing.get_or_init(|| {
+            let mut config = self.session.config().clone();
+            config.options_mut().execution.parquet.pushdown_filters = true;
+            let state = SessionStateBuilder::new_from_existing(self.session.as_ref().clone());
+            Arc::new(state.with_config(config).build())
+        });
+        let mut providers = Vec::with_capacity(2);
+        for session in [&self.session, pushing] {
+            let session = Arc::clone(session);
+            let provider = table.table_provider().with_session(session).build().await;
+            let provider: Arc<dyn TableProvider> =
+                Arc::new(provider.map_err(|error| failed(&error))?);
+            providers.push(provider);
+        }
+        let (Some(by_file), Some(by_log)) = (providers.pop(), providers.pop()) else {
+            return Err(QueryError::Internal("a table was opened and is not there".to_owned()));
+        };
+        let said = Said::of(&table, &by_log.schema());
+        let snapshot = Arc::new(DeltaSnapshot { by_log, by_file, said });
+        self.snapshots.put(key, Arc::clone(&snapshot));
+        Ok(snapshot)
     }
 
     /// The grid of files in place, checked against what was registered.
@@ -302,6 +319,20 @@ impl Opener {
         let options = self.stores.open_options(siblings);
         blocking(move || Ok(source.open(&options)?)).await
     }
+}
+
+/// Fails where the log of a table names files outside its folder, which its writer may have done
+/// since it was registered.
+pub(crate) fn stays_inside(table: &DeltaTable) -> Result<(), DeltaTableError> {
+    let outside = table.snapshot()?.log_data().iter().any(|file| {
+        let vector = file.deletion_vector_descriptor();
+        !Location::stays_inside(&file.path())
+            || vector.is_some_and(|vector| vector.storage_type == StorageType::AbsolutePath)
+    });
+    if outside {
+        return Err(DeltaTableError::generic("its log names files outside its folder"));
+    }
+    Ok(())
 }
 
 /// A file of the user's, open.

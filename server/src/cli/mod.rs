@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Register(Register),
     /// Make tables of files, as verified Delta tables or in place
     Ingest(Ingest),
+    /// Rewrite the files of tables: fewer, or with rows ordered by several columns
+    Optimize(Optimize),
     /// Find datasets in this lab and its peers
     Search(Search),
     /// Show one dataset
@@ -215,6 +217,25 @@ pub(crate) struct Ingest {
     /// Query the files where they are; nothing is copied
     #[arg(long)]
     pub in_place: bool,
+}
+
+/// `tarn optimize`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tarn optimize runs                        all Delta tables of the dataset
+  tarn optimize cmip6.ta --z-order lat,lon --target-size 256")]
+pub(crate) struct Optimize {
+    /// dataset or dataset.table, of this lab
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Order rows by these columns, each as much as the others, so that conditions on any of them
+    /// leave out most row groups
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub z_order: Vec<String>,
+    /// Mebibytes that a data file aims at
+    #[arg(long, default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub target_size: u64,
 }
 
 fn column(text: &str) -> Result<(String, ColumnSource), String> {

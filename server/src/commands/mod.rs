@@ -11,6 +11,7 @@ mod ingest;
 mod init;
 mod inspect;
 mod login;
+mod optimize;
 mod peer;
 mod query;
 mod record;
@@ -67,6 +68,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Record(args) => record::run(&context, args).await,
         Command::Register(args) => Box::pin(register::run(&context, &args)).await,
         Command::Ingest(args) => Box::pin(ingest::run(&context, args)).await,
+        Command::Optimize(args) => Box::pin(optimize::run(&context, args)).await,
         Command::Search(args) => search::run(&context, args).await,
         Command::Show(args) => datasets::show(&context, &args).await,
         Command::Versions(args) => datasets::versions(&context, &args).await,

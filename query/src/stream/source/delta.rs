@@ -1,10 +1,11 @@
 //! Blocks of a Delta table: the row groups of its Parquet files, files sorted by path.
 
 use super::Source;
+use super::mapping::Mapping;
 use crate::error::QueryError;
-use crate::provider::schema_of;
+use crate::provider::{schema_of, stays_inside};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -41,6 +42,8 @@ struct DataFile {
     path: Path,
     size: u64,
     metadata: ArrowReaderMetadata,
+    /// Names of the table's columns in this file, of those that it has.
+    names: HashMap<String, String>,
     /// Partition columns, whose values stand in the log and not in the file.
     constants: HashMap<String, Option<String>>,
 }
@@ -107,8 +110,19 @@ impl DeltaFiles {
             .load()
             .await
             .map_err(|error| failed(&error))?;
+        stays_inside(&table).map_err(|error| failed(&error))?;
         let store = table.object_store();
         let snapshot = table.snapshot().map_err(|error| failed(&error))?;
+        let schema = schema_of(entry)?;
+        let mapping = Mapping::of(snapshot);
+        if mapping != Mapping::None && schema.fields().iter().any(|f| f.data_type().is_nested()) {
+            return Err(QueryError::Invalid(format!(
+                "table {}: its columns are mapped (delta.columnMapping.mode) and some are nested, \
+                 which streams do not read; leave them out of a copy, or use SQL",
+                entry.name
+            )));
+        }
+        let known = snapshot.snapshot().arrow_schema();
         let mut listed = Vec::new();
         for file in snapshot.log_data() {
             if file.deletion_vector_descriptor().is_some() {
@@ -133,29 +147,30 @@ impl DeltaFiles {
                 groups.push((files.len(), group));
                 rows.push(u64::try_from(description.num_rows()).map_err(|error| failed(&error))?);
             }
-            files.push(DataFile { path, size, metadata, constants });
+            let names = mapping.names(&known, &metadata).map_err(|problem| failed(&problem))?;
+            let constants = mapping.constants(&known, constants);
+            files.push(DataFile { path, size, metadata, names, constants });
         }
-        let schema = schema_of(entry)?;
         Ok(Self { schema, store, files, groups, rows })
     }
 
     /// The values of a column in the table's type, from the file or the log.
-    fn column(
-        field: &Field,
-        batch: &RecordBatch,
-        constants: &HashMap<String, Option<String>>,
-    ) -> Result<ArrayRef, QueryError> {
-        let stored = match (batch.column_by_name(field.name()), constants.get(field.name())) {
-            (Some(stored), _) => Arc::clone(stored),
-            (None, Some(Some(text))) => {
+    fn column(field: &Field, batch: &RecordBatch, file: &DataFile) -> Result<ArrayRef, QueryError> {
+        let in_file = file.names.get(field.name()).and_then(|name| batch.column_by_name(name));
+        // What the log says of a partition column counts, also where files have it too.
+        let stored: ArrayRef = match (file.constants.get(field.name()), in_file) {
+            (Some(Some(text)), _) => {
                 Arc::new(StringArray::from(vec![text.as_str(); batch.num_rows()]))
             }
-            (None, _) => new_null_array(field.data_type(), batch.num_rows()),
+            (None, Some(stored)) => Arc::clone(stored),
+            (Some(None), _) | (None, None) => new_null_array(field.data_type(), batch.num_rows()),
         };
         if stored.data_type() == field.data_type() {
             return Ok(stored);
         }
-        cast(&stored, field.data_type()).map_err(|error| {
+        // A value that does not fit is an error and no NULL.
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        cast_with_options(&stored, field.data_type(), &strict).map_err(|error| {
             QueryError::Internal(format!(
                 "column {} is stored as {} and cannot become {}: {error}",
                 field.name(),
@@ -185,8 +200,8 @@ impl Source for DeltaFiles {
         let file = self.files.get(file).ok_or_else(|| failed(&"its file is not listed"))?;
         let schema = Arc::new(self.schema.project(columns).map_err(|error| failed(&error))?);
         let stored = file.metadata.schema();
-        let roots: Vec<usize> =
-            schema.fields().iter().filter_map(|field| stored.index_of(field.name()).ok()).collect();
+        let roots = schema.fields().iter().filter_map(|field| file.names.get(field.name()));
+        let roots: Vec<usize> = roots.filter_map(|name| stored.index_of(name).ok()).collect();
         let reader = ParquetFile {
             store: Arc::clone(&self.store),
             path: file.path.clone(),
@@ -206,7 +221,7 @@ impl Source for DeltaFiles {
         let arrays = schema
             .fields()
             .iter()
-            .map(|field| Self::column(field, &batch, &file.constants))
+            .map(|field| Self::column(field, &batch, file))
             .collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(schema, arrays, &options).map_err(|error| failed(&error))

@@ -3,6 +3,7 @@
 
 mod delta;
 mod in_place;
+mod mapping;
 
 use crate::engine::{Engine, Veil};
 use crate::error::QueryError;
