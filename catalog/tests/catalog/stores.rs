@@ -1,7 +1,7 @@
 //! What every store does: the feed of changes, conflicts of writers, backup and restore.
 
 use super::support::*;
-use tarn_catalog::{CatalogError, Peer, SearchRequest, new_peer_secret};
+use tarn_catalog::{CatalogError, Peer, Readers, SearchRequest, new_peer_secret};
 use tarn_schemas::code::{Coded, ErrorCode};
 
 #[tokio::test]
@@ -137,6 +137,10 @@ async fn full(folder: &Path) -> (Catalog, String) {
     }
     let run = catalog.begin_saved_search(&ada, "ran", None).await.unwrap();
     catalog.end_saved_search(&ada, &run, &[]).await.unwrap();
+    let readers = Readers { public: true, people: ["person:bob".to_owned()].into() };
+    let kept =
+        super::queries::query("kept", vec![super::queries::reads("a", &["mask: x"])], readers);
+    catalog.save_query(&ada, kept).await.unwrap();
     (catalog, token)
 }
 
@@ -170,6 +174,8 @@ async fn assert_same(one: &tarn_catalog::Catalog, other: &tarn_catalog::Catalog,
         };
         assert_eq!(runs(one).await, runs(other).await, "{name}");
     }
+    let kept = one.saved_query(&ada, "kept").await.unwrap();
+    assert_eq!(kept, other.saved_query(&ada, &kept.ark).await.unwrap());
     let request = SearchRequest { facets: vec!["keyword".to_owned()], ..SearchRequest::default() };
     let found = one.search(&owner, &request).await.unwrap();
     assert_eq!(found, other.search(&owner, &request).await.unwrap());

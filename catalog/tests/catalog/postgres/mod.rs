@@ -4,6 +4,8 @@
 mod access;
 #[path = "../audit.rs"]
 mod audit;
+#[path = "../derived.rs"]
+mod derived;
 #[path = "../dois.rs"]
 mod dois;
 #[path = "../drafts.rs"]
@@ -18,6 +20,8 @@ mod identity;
 mod logins;
 #[path = "../policy.rs"]
 mod policy;
+#[path = "../queries.rs"]
+mod queries;
 #[path = "../registration.rs"]
 mod registration;
 #[path = "../saved.rs"]
