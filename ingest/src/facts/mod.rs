@@ -1,10 +1,13 @@
 //! What files say of themselves, for records.
 
+mod circle;
 mod extent;
+mod valid;
 
 use crate::IngestError;
 use crate::figures::{Figures, Values};
 use arrow::array::AsArray;
+use circle::Circle;
 use extent::Finder;
 use std::sync::Arc;
 use tarn_connectors::Stores;
@@ -12,6 +15,7 @@ use tarn_connectors::store::FileStat;
 use tarn_formats::cf::Decoder;
 use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Region, Variable};
 use tarn_schemas::facts::{FORMULA, FileFacts, VariableFacts};
+use valid::Valid;
 
 /// Files with more bytes are described without statistics of their cells.
 const LARGEST_WITH_STATISTICS: u64 = 2 << 30;
@@ -44,9 +48,14 @@ pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, Inge
             let wanted = bytes <= LARGEST_WITH_STATISTICS || Finder::wants(variable, &decoder);
             let cells = Region::whole(&variable.shape()).cells();
             let few = cells.is_some_and(|cells| cells <= MOST_CELLS_WITH_STATISTICS);
-            let figures = if wanted && few { figures(&reader, variable, &decoder)? } else { None };
+            let mut longitudes = Finder::circle(variable, &decoder);
+            let figures = if wanted && few {
+                figures(&reader, variable, &decoder, longitudes.as_mut())?
+            } else {
+                None
+            };
             if let Some(figures) = &figures {
-                finder.add(variable, &decoder, &figures.values);
+                finder.add(variable, &decoder, &figures.values, longitudes.as_ref());
             }
             if is_formula(variable) {
                 let texts = formulas(&reader, variable, &decoder)?;
@@ -75,13 +84,17 @@ fn parent<'a>(contents: &'a Contents, variable: &Variable) -> Option<&'a Variabl
     })
 }
 
-/// Global attributes that are text.
+/// Global attributes that are text, and numbers of the extent: ACDD's `geospatial_lat_min` and its
+/// like are numbers in most files and texts in some.
 fn texts(contents: &Contents) -> Vec<(String, String)> {
     contents
         .attributes
         .iter()
         .filter_map(|attribute| match &attribute.value {
             AttributeValue::Text(texts) => Some((attribute.name.clone(), texts.join(", "))),
+            value @ AttributeValue::Numbers(_) if attribute.name.starts_with("geospatial_") => {
+                Some((attribute.name.clone(), value.as_text()?))
+            }
             _ => None,
         })
         .collect()
@@ -142,20 +155,28 @@ fn float(value: i128) -> f64 {
     value as f64
 }
 
-/// Figures of all decoded cells; `None` if the variable uses something that is not read yet.
+/// Figures of all decoded cells, and the places of longitudes; `None` if the variable uses something that is not read yet.
 fn figures(
     reader: &Arc<dyn Reader>,
     variable: &Variable,
     decoder: &Decoder,
+    mut longitudes: Option<&mut Circle>,
 ) -> Result<Option<Figures>, IngestError> {
     let mut figures = Figures::default();
+    let valid = Valid::of(variable, decoder);
     for region in slabs(&variable.shape(), variable.chunk_shape.as_deref()) {
         let stored = match reader.read(&variable.path, &region) {
             Err(FormatError::Unsupported { .. }) => return Ok(None),
             stored => stored?,
         };
-        let decoded = decoder.decode(&stored)?;
+        let mut decoded = decoder.decode(&stored)?;
+        if let Some(valid) = &valid {
+            decoded = valid.mask(&decoded).map_err(FormatError::from)?;
+        }
         figures.update(&decoded).map_err(FormatError::from)?;
+        if let Some(circle) = &mut longitudes {
+            circle.update(&decoded).map_err(FormatError::from)?;
+        }
     }
     Ok(Some(figures))
 }

@@ -162,6 +162,22 @@ fn cf_acdd_asks_for_attributes_names_and_true_extents() {
     let mut late = acdd();
     late.attributes[9].1 = "1971-01-01T00:00:00Z".to_owned();
     assert_eq!(pointers(late), ["/files/0/attributes/time_coverage_start"]);
+    // The file of the tests holds 0.5 to 359.5 degrees: around the Earth, where any west is right.
+    let sides = |west: &str, east: &str, bounds: Option<[f64; 4]>| {
+        let mut file = acdd();
+        file.extent.bounding_box = bounds;
+        for (name, text) in [("geospatial_lon_min", west), ("geospatial_lon_max", east)] {
+            file.attributes.push((name.to_owned(), text.to_owned()));
+        }
+        pointers(file)
+    };
+    let wrong = |side: &str| format!("/files/0/attributes/geospatial_lon_{side}");
+    assert_eq!(sides("-180.0", "180.0", acdd().extent.bounding_box), [] as [String; 0]);
+    let region = Some([170.0, -5.0, 190.0, 5.0]);
+    assert_eq!(sides("170", "190.0", region), [] as [String; 0]);
+    assert_eq!(sides("170.0", "-170.0", region), [] as [String; 0]);
+    assert_eq!(sides("-180.0", "180.0", region), [wrong("min"), wrong("max")]);
+    assert_eq!(sides("170.0", "east", region), [wrong("max")]);
     let mut misspelt = acdd();
     misspelt.variables[0].standard_name = Some("sea_surface_temprature".to_owned());
     let found = profile.check(&record(), &[misspelt]);
