@@ -103,9 +103,12 @@ def main():
         if choose.random() < 0.1:
             target = reciprocal(target)
         try:
-            print(odd, target, "7.0", repr(float(unit.convert(7.0, target))), sep="\t")
+            answer = float(unit.convert(7.0, target))
         except (ValueError, OverflowError):
-            print(odd, "1", "7.0", "-", sep="\t")
+            continue
+        # Beyond that doubles have no digits left, and Tarn refuses the factor.
+        if 1e-200 < abs(answer) < 1e200:
+            print(odd, target, "7.0", repr(answer), sep="\t")
 
 
 main()

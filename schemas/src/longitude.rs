@@ -91,11 +91,11 @@ mod tests {
 
     #[test]
     fn turns_leave_no_digits_behind() {
-        assert_eq!(turned(180.1), -179.9);
-        assert_eq!(turned(355.7), -4.3);
-        assert_eq!(turned(180.0), 180.0);
-        assert_eq!(turned(-180.0), -180.0);
-        assert_eq!(turned(-190.0), 170.0);
+        for (written, within) in
+            [(180.1, -179.9), (355.7, -4.3), (180.0, 180.0), (-180.0, -180.0), (-190.0, 170.0)]
+        {
+            assert!(turned(written).total_cmp(&within).is_eq(), "{written}: {}", turned(written));
+        }
     }
 
     proptest! {

@@ -79,8 +79,7 @@ impl Circle {
         let steps: Vec<f64> = steps.filter(|step| *step > ROUNDING).collect();
         let widest = steps.iter().copied().fold(0.0, f64::max);
         let narrowest = steps.iter().copied().fold(f64::INFINITY, f64::min);
-        widest < CLOSE
-            || (steps.len() >= 3 && widest - narrowest <= ROUNDING + SHARE * widest)
+        widest < CLOSE || (steps.len() >= 3 && widest - narrowest <= ROUNDING + SHARE * widest)
     }
 }
 
@@ -116,13 +115,17 @@ mod tests {
 
     #[test]
     fn grids_around_the_earth_are_the_circle() {
-        for around in [grid(0.0, 2.5, 144), grid(0.5, 1.0, 360), grid(0.0, 45.0, 9), grid(-280.0, 0.5, 720)] {
+        for around in
+            [grid(0.0, 2.5, 144), grid(0.5, 1.0, 360), grid(0.0, 45.0, 9), grid(-280.0, 0.5, 720)]
+        {
             assert_eq!(arc(&around), Some((-180.0, 180.0)));
         }
         assert_eq!(arc(&grid(-179.5, 1.0, 360)), Some((-179.5, 179.5)));
         assert_eq!(arc(&grid(-180.0, 5.0, 73)), Some((-180.0, 180.0)));
         let mut single = Circle::default();
-        let thirds: ArrayRef = Arc::new((0..270_u16).map(|at| Some(f32::from(at) * 4.0 / 3.0)).collect::<Float32Array>());
+        let thirds: ArrayRef = Arc::new(
+            (0..270_u16).map(|at| Some(f32::from(at) * 4.0 / 3.0)).collect::<Float32Array>(),
+        );
         single.update(&thirds).unwrap();
         assert_eq!(single.arc(), Some((-180.0, 180.0)));
     }

@@ -69,6 +69,11 @@ impl Finder {
         }
     }
 
+    /// Takes a moment into account that the file states, in seconds since 1970.
+    pub(super) fn at(&mut self, moment: f64) {
+        widen(&mut self.time, (moment, moment));
+    }
+
     /// What was found.
     pub(super) fn extent(&self) -> Extent {
         let bounding_box = match (self.longitude.arc(), self.latitude) {

@@ -2,6 +2,7 @@
 
 mod circle;
 mod extent;
+mod nexus;
 mod valid;
 
 use crate::IngestError;
@@ -9,20 +10,21 @@ use crate::figures::{Figures, Values};
 use arrow::array::AsArray;
 use circle::Circle;
 use extent::Finder;
+use nexus::Meaning;
 use std::sync::Arc;
 use tarn_connectors::Stores;
 use tarn_connectors::store::FileStat;
 use tarn_formats::cf::Decoder;
 use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Region, Variable};
-use tarn_schemas::facts::{FORMULA, FileFacts, VariableFacts};
+use tarn_schemas::facts::{FileFacts, VariableFacts};
 use valid::Valid;
 
 /// Files with more bytes are described without statistics of their cells.
 const LARGEST_WITH_STATISTICS: u64 = 2 << 30;
 /// Variables with more cells, too: a small file may declare any shape.
 const MOST_CELLS_WITH_STATISTICS: u64 = 1 << 32;
-/// Formulas of one file: one for each sample.
-const MOST_FORMULAS: u64 = 100;
+/// Texts of one variable: a formula for each sample.
+const MOST_TEXTS: u64 = 100;
 /// Cells that are decoded at once.
 const CELLS: u64 = 1 << 20;
 
@@ -57,9 +59,19 @@ pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, Inge
             if let Some(figures) = &figures {
                 finder.add(variable, &decoder, &figures.values, longitudes.as_ref());
             }
-            if is_formula(variable) {
-                let texts = formulas(&reader, variable, &decoder)?;
-                attributes.extend(texts.into_iter().map(|text| (FORMULA.to_owned(), text)));
+            let meaning = nexus::meaning(variable);
+            let said = match meaning {
+                Some(_) => small_texts(&reader, variable, &decoder)?,
+                None => Vec::new(),
+            };
+            match meaning {
+                Some(Meaning::Attribute(name)) => {
+                    attributes.extend(said.into_iter().map(|text| (name.to_owned(), text)));
+                }
+                Some(Meaning::Moment) => {
+                    said.iter().filter_map(|text| nexus::moment(text)).for_each(|at| finder.at(at));
+                }
+                None => {}
             }
             variables.push(describe(variable, &decoder, figures.as_ref()));
         }
@@ -100,21 +112,14 @@ fn texts(contents: &Contents) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Whether this is the formula of a sample, as NeXus has it: `entry/sample/chemical_formula`. Crystals and
-/// filters of an instrument have one too, and are not what is measured.
-fn is_formula(variable: &Variable) -> bool {
-    let mut path = variable.path.rsplit('/');
-    path.next() == Some(FORMULA) && path.next().is_some_and(|group| group.starts_with("sample"))
-}
-
 /// The texts of a small variable; none of one that is large or holds something else.
-fn formulas(
+fn small_texts(
     reader: &Arc<dyn Reader>,
     variable: &Variable,
     decoder: &Decoder,
 ) -> Result<Vec<String>, IngestError> {
     let region = Region::whole(&variable.shape());
-    if region.cells().is_none_or(|cells| cells > MOST_FORMULAS) {
+    if region.cells().is_none_or(|cells| cells > MOST_TEXTS) {
         return Ok(Vec::new());
     }
     let stored = match reader.read(&variable.path, &region) {

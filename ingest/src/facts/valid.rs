@@ -7,7 +7,6 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{cast, nullif};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
-use std::sync::Arc;
 use tarn_formats::Variable;
 use tarn_formats::cf::Decoder;
 use tarn_schemas::facts::Horizontal;

@@ -56,11 +56,7 @@ pub(super) fn check(source: &Source, format: Format) -> Result<(), Refused> {
     if source.redacted
         && matches!(
             format,
-            Format::SchemaOrg
-                | Format::Croissant
-                | Format::RoCrate
-                | Format::Stac
-                | Format::ELink
+            Format::SchemaOrg | Format::Croissant | Format::RoCrate | Format::Stac | Format::ELink
         )
     {
         return Err(Refused::Redacted { dataset: dataset(), format: format.as_str() });

@@ -53,8 +53,9 @@ fn source() -> Source {
 }
 
 fn all(source: &Source) -> Vec<(&'static str, String)> {
-    let formats =
-        Format::ALL.iter().filter_map(|(name, format)| Some((*name, export(source, *format).ok()?)));
+    let formats = Format::ALL
+        .iter()
+        .filter_map(|(name, format)| Some((*name, export(source, *format).ok()?)));
     formats.chain([("links", header(source)), ("linkset", linkset(source).to_string())]).collect()
 }
 
@@ -94,7 +95,11 @@ fn what_a_dataset_was_made_from_is_linked_where_it_can_be() {
 fn a_doi_comes_before_the_ark() {
     let source = Source { doi: Some("10.5072/abc".to_owned()), ..source() };
     assert_eq!(source.identifier_url(), "https://doi.org/10.5072/abc");
-    assert!(export(&source, Format::DataCiteXml).unwrap().contains("identifierType=\"DOI\">10.5072/abc<"));
+    assert!(
+        export(&source, Format::DataCiteXml)
+            .unwrap()
+            .contains("identifierType=\"DOI\">10.5072/abc<")
+    );
     assert!(header(&source).starts_with("<https://doi.org/10.5072/abc>; rel=\"cite-as\""));
 }
 
@@ -118,15 +123,15 @@ fn boxes_lie_within_the_earth_and_may_cross_the_antimeridian() {
     ));
     let extent = Extent { time: Some((0.0, 0.0)), bounding_box: Some([170.0, 0.0, 190.0, 5.0]) };
     let item: Value =
-        serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac).unwrap()).unwrap();
+        serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac).unwrap())
+            .unwrap();
     assert_eq!(item["geometry"]["type"], "MultiPolygon");
 }
 
 /// Every format of a dataset, and what its words of access are.
 fn access(source: &Source) -> (String, String, bool) {
-    let json = |format| -> Value {
-        serde_json::from_str(&export(source, format).unwrap()).unwrap()
-    };
+    let json =
+        |format| -> Value { serde_json::from_str(&export(source, format).unwrap()).unwrap() };
     let rights = json(Format::DataCiteJson)["rightsList"].as_array().unwrap().clone();
     (
         rights.last().unwrap()["rights"].as_str().unwrap().to_owned(),
@@ -192,9 +197,8 @@ fn elink_never_says_unlimited_of_what_is_limited() {
         assert_eq!(limits(tier, &["OUO"]), Ok(json!(["OUO"])));
     }
     let mut exported = source();
-    exported.record.export_control = Some(
-        serde_json::from_value(json!({"regime": "EAR", "classification": "3A001"})).unwrap(),
-    );
+    exported.record.export_control =
+        Some(serde_json::from_value(json!({"regime": "EAR", "classification": "3A001"})).unwrap());
     assert!(matches!(export(&exported, Format::ELink), Err(Refused::Limitation { .. })));
     exported.record.markings = vec!["ECI".to_owned()];
     assert!(export(&exported, Format::ELink).unwrap().contains("\"ECI\""));
@@ -233,7 +237,8 @@ fn a_redacted_record_is_exported_only_where_words_stand_for_what_is_not_told() {
 fn data_without_time_are_a_collection() {
     let extent = Extent::default();
     let value: Value =
-        serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac).unwrap()).unwrap();
+        serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac).unwrap())
+            .unwrap();
     assert_eq!(
         (&value["type"], value["extent"]["temporal"]["interval"][0][0].as_str()),
         (&json!("Collection"), Some("2026-11-22T00:00:00Z"))

@@ -10,9 +10,15 @@ pub struct Conversion(Way);
 enum Way {
     Linear(Linear),
     /// Out of a logarithm or into one, through base units.
-    Through { from: Unit, to: Unit },
+    Through {
+        from: Unit,
+        to: Unit,
+    },
     /// Into the reciprocal, through base units.
-    Reciprocal { from: Unit, to: Unit },
+    Reciprocal {
+        from: Unit,
+        to: Unit,
+    },
 }
 
 /// `y = (x × multiply / divide) + shift`, with as few roundings as the factors allow.

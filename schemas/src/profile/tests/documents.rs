@@ -219,3 +219,32 @@ fn a_record_names_its_profiles_and_a_lab_asks_for_more() {
     record.profiles.clear();
     assert!(!community::check(&known, &["nexus".to_owned()], &record, &[acdd()]).is_empty());
 }
+
+#[test]
+fn what_is_left_of_a_document_of_the_wrong_shape_is_checked_too() {
+    let text = r#"{"name": "x", "titel": "y", "title": "ab", "keywords": "one", "tier": "open",
+        "creators": [{"nam": "Ada"}], "issued": "yesterday", "license": "MIT-0-ish",
+        "contact": {"name": "Desk", "email": "nobody", "phone": 7}}"#;
+    let document: Document = serde_json::from_str(text).unwrap();
+    let shape = read_document(&document).unwrap_err();
+    let rest = salvage(&document, &shape).unwrap();
+    assert_eq!((rest.record.title.as_str(), rest.record.tier), ("ab", None));
+    let others: Vec<String> = rest
+        .others(validate(&rest.record, &[], &setting()))
+        .map(|violation| violation.pointer)
+        .collect();
+    for pointer in ["/title", "/issued", "/license", "/contact/email", "/description"] {
+        assert!(others.iter().any(|found| found == pointer), "{pointer}: {others:?}");
+    }
+    // What was taken out is not missed.
+    for pointer in ["/tier", "/keywords", "/creators", "/titel"] {
+        assert!(!others.iter().any(|found| found == pointer), "{pointer}: {others:?}");
+    }
+    // A name that is wrong stops no check.
+    let document: Document =
+        serde_json::from_str(r#"{"name": "Not A Name", "title": "ab"}"#).unwrap();
+    let shape = read_document(&document).unwrap_err();
+    let rest = salvage(&document, &shape).unwrap();
+    let others = rest.others(validate(&rest.record, &[], &setting()));
+    assert!(others.count() > 3);
+}

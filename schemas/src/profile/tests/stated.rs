@@ -33,7 +33,9 @@ fn a_stated_box_is_that_of_the_files() {
         breaks("/extent/bounding_box", "extent.box_differs", |r, _| r.extent = given(wrong));
     }
     // Across the antimeridian, by any turn; not the Earth that would hold it too.
-    for right in [[170.0, 0.0, -170.0, 10.0], [170.0, 0.0, 190.0, 10.0], [-190.0, 0.0, -170.0, 10.0]] {
+    for right in
+        [[170.0, 0.0, -170.0, 10.0], [170.0, 0.0, 190.0, 10.0], [-190.0, 0.0, -170.0, 10.0]]
+    {
         passes(|r, f| {
             f.extent.bounding_box = Some([170.0, 0.0, 190.0, 10.0]);
             r.extent = given(right);
