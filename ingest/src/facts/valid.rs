@@ -57,6 +57,7 @@ impl Valid {
 mod tests {
     use super::*;
     use arrow::array::{Array, Float32Array};
+    use std::sync::Arc;
 
     #[test]
     fn what_is_not_valid_is_taken_out() {

@@ -233,8 +233,12 @@ fn what_is_left_of_a_document_of_the_wrong_shape_is_checked_too() {
         .others(validate(&rest.record, &[], &setting()))
         .map(|violation| violation.pointer)
         .collect();
-    for pointer in ["/title", "/issued", "/license", "/contact/email", "/description"] {
+    for pointer in ["/title", "/license", "/description", "/publisher"] {
         assert!(others.iter().any(|found| found == pointer), "{pointer}: {others:?}");
+    }
+    // What the shape tells is told once.
+    for pointer in ["/titel", "/tier", "/keywords", "/issued", "/contact/phone"] {
+        assert_eq!(shape.iter().filter(|found| found.pointer == pointer).count(), 1, "{pointer}");
     }
     // What was taken out is not missed.
     for pointer in ["/tier", "/keywords", "/creators", "/titel"] {
