@@ -391,8 +391,12 @@ contact = { name = "Data desk", email = "data@lab.gov" }
 """
     lab = new_lab("ornl", settings=settings)
     # The template has a commented section of the same name.
-    record = yaml.safe_load(lab.run("record", "new", tmp_path / "ocean.nc").out)
+    page = lab.run("record", "new", tmp_path / "ocean.nc").out
+    record = yaml.safe_load(page)
+    # Who made it is for the steward to say where the file does not: it is not the lab that publishes it.
+    assert not record.get("creators") and "TYPE who made the data" in page
     record.update(
+        creators=[{"name": "Curie, Marie"}],
         title="Sea surface temperature of a test ocean",
         description=RECORD["title"] * 3,
         license="CC-BY-4.0",

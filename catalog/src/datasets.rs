@@ -59,7 +59,7 @@ fn from_row(database: &Database, lab: &LabName, row: &AnyRow) -> Result<Stored, 
         .transpose()
         .map_err(|error| database.unreadable(&what("the withdrawal"), &error))?;
     let tier = inherited.as_ref().map_or(tier, |inherited| tier.max(inherited.tier));
-    let extent = files.iter().fold(Extent::default(), |all, file| all.union(file.extent));
+    let extent = Extent::of(files.iter().map(|file| file.extent));
     let dataset = Dataset {
         lab: lab.clone(),
         version: database.number(row, "version")?,

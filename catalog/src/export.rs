@@ -21,8 +21,15 @@ impl Dataset {
                 .collect(),
         });
         let mut record = self.record.clone();
-        // What holds back the newest version holds back this one.
-        record.embargo = record.embargo.or_else(|| self.newest_embargo.clone());
+        // What holds back the newest version holds back this one, whichever ends last.
+        let embargoes = record.embargo.take().into_iter().chain(self.newest_embargo.clone());
+        record.embargo = embargoes.max_by(|a, b| a.until.cmp(&b.until));
+        // So do the markings of what it was made from.
+        let inherited = self.inherited.iter().flat_map(|inherited| &inherited.markings);
+        for marking in inherited {
+            record.markings.retain(|own| own != "UNL" && own != marking);
+            record.markings.push(marking.clone());
+        }
         Source {
             lab: self.lab.clone(),
             name: self.name.clone(),
@@ -38,6 +45,9 @@ impl Dataset {
             registered_at: self.registered_at.clone(),
             base: base.trim_end_matches('/').to_owned(),
             site_code: defaults.site_ownership_code.clone(),
+            today: chrono::Utc::now().format("%Y-%m-%d").to_string(),
+            withdrawn: self.withdrawn.as_ref().map(|withdrawal| withdrawal.at.clone()),
+            redacted: self.redacted,
         }
     }
 }

@@ -32,12 +32,6 @@ pub fn prefill(name: DatasetName, facts: &[FileFacts], defaults: &LabDefaults) -
     if defaults.publisher.is_none() {
         record.publisher = publisher(facts);
     }
-    if record.creators.is_empty()
-        && let Some(publisher) = defaults.publisher.clone().or_else(|| record.publisher.clone())
-    {
-        // What nobody signed was made by the lab that publishes it.
-        record.creators = vec![Creator { ror: publisher.ror, ..Creator::named(publisher.name) }];
-    }
     if defaults.contact.is_none() {
         record.contact = contact(facts, &record.creators);
     }

@@ -276,7 +276,7 @@ impl Catalog {
             withdrawn: None,
             registrant,
             redacted: false,
-            extent: files.iter().fold(Extent::default(), |all, file| all.union(file.extent)),
+            extent: Extent::of(files.iter().map(|file| file.extent)),
             tables,
             fair_score: fair::per_cent(&metrics),
             registered_at: timestamp(now),

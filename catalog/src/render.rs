@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use tarn_schemas::Record;
-use tarn_schemas::facts::{FileFacts, VariableFacts};
+use tarn_schemas::facts::{Extent, FileFacts, VariableFacts};
+use tarn_schemas::time::day_or_time;
 
 /// Most variables listed in the comment at the end.
 const MOST_VARIABLES: usize = 60;
@@ -182,6 +183,13 @@ impl Page {
         // No blank line: it would belong to a text before it that ends in line breaks.
         self.line("#");
         self.note("Found in the files (extracted again at registration, never typed):");
+        let extent = Extent::of(files.iter().map(|file| file.extent));
+        if let Some((first, last)) = extent.time {
+            self.note(&format!("{} to {}", day_or_time(first), day_or_time(last)));
+        }
+        if let Some([west, south, east, north]) = extent.written_box() {
+            self.note(&format!("west {west}, south {south}, east {east}, north {north}"));
+        }
         let (mut seen, mut left_out) = (std::collections::BTreeSet::new(), 0_usize);
         for file in files {
             self.note(&format!(
@@ -288,7 +296,7 @@ mod tests {
                 bytes: 1,
                 sha256: String::new(),
                 variables: Vec::new(),
-                extent: tarn_schemas::facts::Extent::default(),
+                extent: Extent::default(),
                 attributes: Vec::new(),
             };
             prop_assert_eq!(back(&render_yaml(&record, &[facts])), record);

@@ -62,6 +62,14 @@ pub enum AttributeValue {
     Unreadable(String),
 }
 
+impl AttributeValue {
+    /// The value as people would write it: one text, a number in the fewest digits that read back to
+    /// it, several as a JSON array. None of what cannot be read.
+    pub fn as_text(&self) -> Option<String> {
+        crate::cf::attribute_text(self)
+    }
+}
+
 /// A named attribute of a file, group or variable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribute {

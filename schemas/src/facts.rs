@@ -1,5 +1,6 @@
 //! What a file says of itself: sizes, checksums, variables, extents. Extracted, never typed.
 
+use crate::longitude::{smallest_arc, turned};
 use serde::{Deserialize, Serialize};
 
 /// The name under which formulas of samples stand among the attributes of a file.
@@ -65,26 +66,60 @@ pub struct Extent {
     /// another calendar is placed by its year, month and day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<(f64, f64)>,
-    /// West, south, east, north in degrees.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// West, south, east, north in degrees. East is never below west: of a box that crosses the
+    /// antimeridian it lies beyond 180. Written and read it lies within, and is then below west, as
+    /// GeoJSON has it (RFC 7946, section 5.2).
+    #[serde(default, with = "around", skip_serializing_if = "Option::is_none")]
     pub bounding_box: Option<[f64; 4]>,
 }
 
 impl Extent {
-    /// The smallest extent that holds both.
-    #[must_use]
-    pub fn union(self, other: Self) -> Self {
-        let time = match (self.time, other.time) {
-            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
-            (a, b) => a.or(b),
-        };
-        let bounding_box = match (self.bounding_box, other.bounding_box) {
-            (Some([w, s, e, n]), Some([w2, s2, e2, n2])) => {
-                Some([w.min(w2), s.min(s2), e.max(e2), n.max(n2)])
-            }
-            (a, b) => a.or(b),
-        };
-        Self { time, bounding_box }
+    /// The smallest extent that holds all.
+    pub fn of(all: impl IntoIterator<Item = Self>) -> Self {
+        let all: Vec<Self> = all.into_iter().collect();
+        let times = all.iter().filter_map(|extent| extent.time);
+        let boxes = || all.iter().filter_map(|extent| extent.bounding_box);
+        let latitudes = boxes().map(|[_, south, _, north]| (south, north));
+        let hull = |(a, b): (f64, f64), (c, d): (f64, f64)| (a.min(c), b.max(d));
+        let longitudes = smallest_arc(boxes().map(|[west, _, east, _]| (west, east)));
+        let bounding_box = longitudes
+            .zip(latitudes.reduce(hull))
+            .map(|((west, east), (south, north))| [west, south, east, north]);
+        Self { time: times.reduce(hull), bounding_box }
+    }
+
+    /// The box with longitudes within -180 to 180, west above east where it crosses the
+    /// antimeridian; none of one that is not of numbers.
+    pub fn written_box(&self) -> Option<[f64; 4]> {
+        self.bounding_box.map(written).filter(|bounds| bounds.iter().all(|at| at.is_finite()))
+    }
+}
+
+fn written([west, south, east, north]: [f64; 4]) -> [f64; 4] {
+    let (west, east) =
+        if east - west >= 360.0 { (-180.0, 180.0) } else { (turned(west), turned(east)) };
+    [west, south, east, north]
+}
+
+/// Boxes as they are written.
+mod around {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde gives the field as it is")]
+    pub(super) fn serialize<S: Serializer>(
+        bounds: &Option<[f64; 4]>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        bounds.map(super::written).serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(
+        from: D,
+    ) -> Result<Option<[f64; 4]>, D::Error> {
+        let bounds = Option::<[f64; 4]>::deserialize(from)?;
+        Ok(bounds.map(|[west, south, east, north]| {
+            [west, south, if east < west { east + 360.0 } else { east }, north]
+        }))
     }
 }
 

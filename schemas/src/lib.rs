@@ -7,6 +7,7 @@ pub mod code;
 pub mod export;
 pub mod facts;
 pub mod formula;
+pub mod longitude;
 pub mod name;
 pub mod principal;
 pub mod profile;

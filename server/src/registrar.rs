@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tarn_catalog::{Catalog, DoiTask, Pick, Taken};
 use tarn_connectors::registrar::{Publication, Registrar, RegistrarError, Registration};
 use tarn_schemas::ErrorCode;
-use tarn_schemas::export::export;
+use tarn_schemas::export::{Refused, export};
 
 /// Where the registrar's secret is read from.
 const SECRET: &str = "TARN_DOI_SECRET";
@@ -113,7 +113,13 @@ async fn tell(
         Ok(id) => {
             // It may have been closed while the registrar was asked.
             let Some(task) = catalog.renew_doi_task(&task).await? else { return Ok(()) };
-            let publication = publication(catalog, registrar, base, &task, id).await?;
+            let publication = match publication(catalog, registrar, base, &task, id).await? {
+                Ok(publication) => publication,
+                Err(refused) => {
+                    tracing::warn!(dataset = name, %refused, "no DOI without what it needs");
+                    return Ok(catalog.doi_failed(&task, &refused.to_string(), None).await?);
+                }
+            };
             let answer = if task.shown {
                 registrar.publish(&publication).await
             } else {
@@ -146,18 +152,21 @@ async fn publication(
     base: &str,
     task: &DoiTask,
     id: Option<String>,
-) -> Result<Publication, Failure> {
+) -> Result<Result<Publication, Refused>, Failure> {
     let DoiTask { dataset, doi, .. } = task;
     let metadata = if task.shown {
         let mut source = dataset.source(&catalog.defaults().await?, base);
         source.doi.clone_from(doi);
-        let text = export(&source, registrar.format());
+        let text = match export(&source, registrar.format()) {
+            Ok(text) => text,
+            Err(refused) => return Ok(Err(refused)),
+        };
         serde_json::from_str(&text)
             .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?
     } else {
         Value::Null
     };
-    Ok(Publication { name: name_of(task), doi: doi.clone(), id, metadata })
+    Ok(Ok(Publication { name: name_of(task), doi: doi.clone(), id, metadata }))
 }
 
 /// The name at the registrar, which is that of every version.

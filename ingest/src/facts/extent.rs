@@ -1,5 +1,6 @@
 //! Where and when the data of a file lie, from its coordinates.
 
+use super::circle::Circle;
 use crate::figures::Values;
 use tarn_formats::Variable;
 use tarn_formats::cf::{CalendarDate, Decoder};
@@ -21,7 +22,7 @@ enum Axis {
 pub(super) struct Finder {
     time: Option<(f64, f64)>,
     latitude: Option<(f64, f64)>,
-    longitude: Option<(f64, f64)>,
+    longitude: Circle,
 }
 
 impl Finder {
@@ -30,8 +31,19 @@ impl Finder {
         axis(variable, decoder).is_some()
     }
 
+    /// The places of the longitudes that a variable holds; none of a variable that is none.
+    pub(super) fn circle(variable: &Variable, decoder: &Decoder) -> Option<Circle> {
+        (axis(variable, decoder)? == Axis::Longitude).then(Circle::default)
+    }
+
     /// Takes the range of a variable into account if it is such a coordinate.
-    pub(super) fn add(&mut self, variable: &Variable, decoder: &Decoder, values: &Values) {
+    pub(super) fn add(
+        &mut self,
+        variable: &Variable,
+        decoder: &Decoder,
+        values: &Values,
+        longitudes: Option<&Circle>,
+    ) {
         let Some(axis) = axis(variable, decoder) else { return };
         let range = match values {
             Values::Floats { min, max, numbers: 1.., .. } => (*min, *max),
@@ -49,15 +61,22 @@ impl Finder {
                 widen(&mut self.latitude, range);
             }
             Axis::Longitude if within(Horizontal::Longitude, range) => {
-                widen(&mut self.longitude, normalise(range));
+                if let Some(longitudes) = longitudes {
+                    self.longitude.join(longitudes);
+                }
             }
             Axis::Latitude | Axis::Longitude => {}
         }
     }
 
+    /// Takes a moment into account that the file states, in seconds since 1970.
+    pub(super) fn at(&mut self, moment: f64) {
+        widen(&mut self.time, (moment, moment));
+    }
+
     /// What was found.
     pub(super) fn extent(&self) -> Extent {
-        let bounding_box = match (self.longitude, self.latitude) {
+        let bounding_box = match (self.longitude.arc(), self.latitude) {
             (Some((west, east)), Some((south, north))) => Some([west, south, east, north]),
             _ => None,
         };
@@ -90,20 +109,6 @@ fn axis(variable: &Variable, decoder: &Decoder) -> Option<Axis> {
     }
 }
 
-/// A range of longitudes within -180 to 180. One that crosses 180 becomes the whole circle, which
-/// is the smallest box with west before east that holds it.
-fn normalise((west, east): (f64, f64)) -> (f64, f64) {
-    if west >= -180.0 && east <= 180.0 {
-        (west, east)
-    } else if west >= 180.0 && east <= 540.0 {
-        (west - 360.0, east - 360.0)
-    } else if west >= -540.0 && east <= -180.0 {
-        (west + 360.0, east + 360.0)
-    } else {
-        (-180.0, 180.0)
-    }
-}
-
 /// First and last time as seconds since 1970. Timestamps come in nanoseconds, others on their axis.
 fn seconds(decoder: &Decoder, (first, last): (f64, f64)) -> Option<(f64, f64)> {
     if decoder.field().data_type().is_temporal() {
@@ -133,15 +138,6 @@ fn place(date: CalendarDate) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn longitudes_come_within_a_half_circle_each_way_and_always_hold_the_data() {
-        assert_eq!(normalise((-10.0, 30.0)), (-10.0, 30.0));
-        assert_eq!(normalise((190.0, 250.0)), (-170.0, -110.0));
-        assert_eq!(normalise((0.0, 357.5)), (-180.0, 180.0));
-        assert_eq!(normalise((170.0, 190.0)), (-180.0, 180.0));
-        assert_eq!(normalise((-200.0, -190.0)), (160.0, 170.0));
-    }
 
     #[test]
     fn a_day_that_the_civil_calendar_lacks_is_the_last_of_its_month() {

@@ -1,24 +1,30 @@
 //! What files say of themselves, for records.
 
+mod circle;
 mod extent;
+mod nexus;
+mod valid;
 
 use crate::IngestError;
 use crate::figures::{Figures, Values};
 use arrow::array::AsArray;
+use circle::Circle;
 use extent::Finder;
+use nexus::Meaning;
 use std::sync::Arc;
 use tarn_connectors::Stores;
 use tarn_connectors::store::FileStat;
 use tarn_formats::cf::Decoder;
 use tarn_formats::{AttributeValue, Contents, FormatError, Reader, Region, Variable};
-use tarn_schemas::facts::{FORMULA, FileFacts, VariableFacts};
+use tarn_schemas::facts::{FileFacts, VariableFacts};
+use valid::Valid;
 
 /// Files with more bytes are described without statistics of their cells.
 const LARGEST_WITH_STATISTICS: u64 = 2 << 30;
 /// Variables with more cells, too: a small file may declare any shape.
 const MOST_CELLS_WITH_STATISTICS: u64 = 1 << 32;
-/// Formulas of one file: one for each sample.
-const MOST_FORMULAS: u64 = 100;
+/// Texts of one variable: a formula for each sample.
+const MOST_TEXTS: u64 = 100;
 /// Cells that are decoded at once.
 const CELLS: u64 = 1 << 20;
 
@@ -47,13 +53,28 @@ pub async fn extract(stores: &Stores, file: &FileStat) -> Result<FileFacts, Inge
             let wanted = bytes <= LARGEST_WITH_STATISTICS || Finder::wants(variable, &decoder);
             let cells = Region::whole(&variable.shape()).cells();
             let few = cells.is_some_and(|cells| cells <= MOST_CELLS_WITH_STATISTICS);
-            let figures = if wanted && few { figures(&reader, variable, &decoder)? } else { None };
+            let mut longitudes = Finder::circle(variable, &decoder);
+            let figures = if wanted && few {
+                figures(&reader, variable, &decoder, longitudes.as_mut())?
+            } else {
+                None
+            };
             if let Some(figures) = &figures {
-                finder.add(variable, &decoder, &figures.values);
+                finder.add(variable, &decoder, &figures.values, longitudes.as_ref());
             }
-            if is_formula(variable) {
-                let texts = formulas(&reader, variable, &decoder)?;
-                attributes.extend(texts.into_iter().map(|text| (FORMULA.to_owned(), text)));
+            let meaning = nexus::meaning(variable);
+            let said = match meaning {
+                Some(_) => small_texts(&reader, variable, &decoder)?,
+                None => Vec::new(),
+            };
+            match meaning {
+                Some(Meaning::Attribute(name)) => {
+                    attributes.extend(said.into_iter().map(|text| (name.to_owned(), text)));
+                }
+                Some(Meaning::Moment) => {
+                    said.iter().filter_map(|text| nexus::moment(text)).for_each(|at| finder.at(at));
+                }
+                None => {}
             }
             variables.push(describe(variable, &decoder, figures.as_ref()));
         }
@@ -78,33 +99,30 @@ fn parent<'a>(contents: &'a Contents, variable: &Variable) -> Option<&'a Variabl
     })
 }
 
-/// Global attributes that are text.
+/// Global attributes that are text, and numbers of the extent: ACDD's `geospatial_lat_min` and its
+/// like are numbers in most files and texts in some.
 fn texts(contents: &Contents) -> Vec<(String, String)> {
     contents
         .attributes
         .iter()
         .filter_map(|attribute| match &attribute.value {
             AttributeValue::Text(texts) => Some((attribute.name.clone(), texts.join(", "))),
+            value @ AttributeValue::Numbers(_) if attribute.name.starts_with("geospatial_") => {
+                Some((attribute.name.clone(), value.as_text()?))
+            }
             _ => None,
         })
         .collect()
 }
 
-/// Whether this is the formula of a sample, as NeXus has it: `entry/sample/chemical_formula`. Crystals and
-/// filters of an instrument have one too, and are not what is measured.
-fn is_formula(variable: &Variable) -> bool {
-    let mut path = variable.path.rsplit('/');
-    path.next() == Some(FORMULA) && path.next().is_some_and(|group| group.starts_with("sample"))
-}
-
 /// The texts of a small variable; none of one that is large or holds something else.
-fn formulas(
+fn small_texts(
     reader: &Arc<dyn Reader>,
     variable: &Variable,
     decoder: &Decoder,
 ) -> Result<Vec<String>, IngestError> {
     let region = Region::whole(&variable.shape());
-    if region.cells().is_none_or(|cells| cells > MOST_FORMULAS) {
+    if region.cells().is_none_or(|cells| cells > MOST_TEXTS) {
         return Ok(Vec::new());
     }
     let stored = match reader.read(&variable.path, &region) {
@@ -145,20 +163,28 @@ fn float(value: i128) -> f64 {
     value as f64
 }
 
-/// Figures of all decoded cells; `None` if the variable uses something that is not read yet.
+/// Figures of all decoded cells, and the places of longitudes; `None` if the variable uses something that is not read yet.
 fn figures(
     reader: &Arc<dyn Reader>,
     variable: &Variable,
     decoder: &Decoder,
+    mut longitudes: Option<&mut Circle>,
 ) -> Result<Option<Figures>, IngestError> {
     let mut figures = Figures::default();
+    let valid = Valid::of(variable, decoder);
     for region in slabs(&variable.shape(), variable.chunk_shape.as_deref()) {
         let stored = match reader.read(&variable.path, &region) {
             Err(FormatError::Unsupported { .. }) => return Ok(None),
             stored => stored?,
         };
-        let decoded = decoder.decode(&stored)?;
+        let mut decoded = decoder.decode(&stored)?;
+        if let Some(valid) = &valid {
+            decoded = valid.mask(&decoded).map_err(FormatError::from)?;
+        }
         figures.update(&decoded).map_err(FormatError::from)?;
+        if let Some(circle) = &mut longitudes {
+            circle.update(&decoded).map_err(FormatError::from)?;
+        }
     }
     Ok(Some(figures))
 }

@@ -70,7 +70,7 @@ impl ScalarUDFImpl for ConvertUnits {
 }
 
 fn conversion(from: &str, to: &str) -> Result<Conversion, QueryError> {
-    Conversion::parse(from, to)
+    Conversion::with_reciprocals(from, to)
         .map_err(|error| QueryError::Invalid(format!("convert_units: {error}")))
 }
 
@@ -119,6 +119,8 @@ mod tests {
             (12.0, "keV", "eV", 12_000.0),
             (2.5, "g", "kg", 0.0025),
             (7.0, "mm", "mm", 7.0),
+            (7.0, "10-3 kg m-3", "kg m-3", 0.007),
+            (5.0, "ms", "Hz", 200.0),
         ] {
             let got = convert(value, from, to);
             assert!((got - expected).abs() <= f64::EPSILON * expected.abs(), "{from}: {got}");

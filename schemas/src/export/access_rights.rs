@@ -18,9 +18,11 @@ pub(super) struct AccessRights {
     pub(super) free: bool,
 }
 
-/// The rights of a dataset; an embargo comes before the tier.
+/// The rights of a dataset on the day of the export; an embargo comes before the tier, and what was
+/// withdrawn has only its description.
 pub(super) fn of(source: &Source) -> AccessRights {
-    let (words, coar, eu, nara, free) = match (source.record.embargo.is_some(), source.tier) {
+    let tier = if source.withdrawn.is_some() { Tier::Restricted } else { source.tier };
+    let (words, coar, eu, nara, free) = match (source.is_embargoed(), tier) {
         (true, Tier::Public | Tier::Registered) => (
             "embargoed access",
             "http://purl.org/coar/access_right/c_f1cf",

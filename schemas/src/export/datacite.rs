@@ -163,6 +163,9 @@ fn dates(source: &Source) -> Vec<Value> {
     if let Some(day) = source.registered_at.get(..10) {
         dates.push(json!({"date": day, "dateType": "Updated"}));
     }
+    if let Some(day) = source.withdrawn.as_ref().and_then(|at| at.get(..10)) {
+        dates.push(json!({"date": day, "dateType": "Withdrawn"}));
+    }
     if let Some((first, last)) = source.times() {
         dates.push(json!({"date": format!("{first}/{last}"), "dateType": "Coverage"}));
     }

@@ -83,9 +83,17 @@ pub(super) fn json(source: &Source) -> Value {
         put("temporal", json!([{"@type": "PeriodOfTime", "startDate": first, "endDate": last}]));
     }
     if let Some([west, south, east, north]) = source.bounding_box() {
-        let polygon = format!(
-            "POLYGON(({west} {south}, {east} {south}, {east} {north}, {west} {north}, {west} {south}))"
-        );
+        let ring = |west: f64, east: f64| {
+            format!(
+                "(({west} {south}, {east} {south}, {east} {north}, {west} {north}, {west} {south}))"
+            )
+        };
+        // One that crosses the antimeridian is cut in two: WKT knows no circle.
+        let polygon = if west > east {
+            format!("MULTIPOLYGON({}, {})", ring(west, 180.0), ring(-180.0, east))
+        } else {
+            format!("POLYGON{}", ring(west, east))
+        };
         put("spatial", json!({"@type": "Location", "bbox": polygon}));
     }
     if let Some(provenance) = &record.provenance {
@@ -115,9 +123,12 @@ fn organisation(name: &str, ror: Option<&String>) -> Value {
     }
 }
 
-/// Files and tables; where neither is shown, the page.
+/// Files and tables; where neither is shown, the page. Nothing of what was withdrawn.
 fn distributions(source: &Source) -> Vec<Value> {
     let mut found: Vec<Value> = Vec::new();
+    if source.withdrawn.is_some() {
+        return found;
+    }
     for (place, file) in source.files.iter().enumerate() {
         found.push(with_rights(source, of_file(source, place, file)));
     }
@@ -140,11 +151,13 @@ fn distributions(source: &Source) -> Vec<Value> {
         });
         found.push(with_rights(source, page));
     }
-    found.push(json!({
-        "@type": "Distribution", "title": "Description for machine learning (Croissant)",
-        "downloadURL": source.export_url(Format::Croissant), "mediaType": "application/ld+json",
-        "format": "JSON-LD",
-    }));
+    if !source.redacted {
+        found.push(json!({
+            "@type": "Distribution", "title": "Description for machine learning (Croissant)",
+            "downloadURL": source.export_url(Format::Croissant),
+            "mediaType": "application/ld+json", "format": "JSON-LD",
+        }));
+    }
     found
 }
 

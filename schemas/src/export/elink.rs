@@ -19,6 +19,7 @@ const KINDS: [IdentifierKind; 6] = [
 pub(super) fn json(source: &Source) -> Value {
     let record = &source.record;
     let details = record.marking_details.clone().unwrap_or_default();
+    // What is not unlimited and has no codes is refused before.
     let markings =
         if record.markings.is_empty() { vec!["UNL".to_owned()] } else { record.markings.clone() };
     let marked = |code: &str| markings.iter().any(|marking| marking == code);

@@ -2,7 +2,7 @@
 //! (level 2, RFC 9264).
 
 use super::identifiers::{orcid_url, ror_url};
-use super::{Format, Source, schema_org};
+use super::{Format, Source, refused, schema_org};
 use serde_json::{Map, Value, json};
 
 /// Files that are named in a header; headers are short, the linkset names all.
@@ -23,6 +23,9 @@ pub struct Link {
 
 /// Links of a dataset's page.
 pub fn links(source: &Source) -> Vec<Link> {
+    let offered = Format::ALL.into_iter().map(|(_, format)| format);
+    let offered = offered.filter(|format| refused::check(source, *format).is_ok());
+    let offered: Vec<Format> = offered.collect();
     let source = &source.published();
     let plain = |rel, href: String| Link { rel, href, media_type: None, profile: None };
     let mut links = vec![plain("cite-as", source.identifier_url())];
@@ -39,7 +42,7 @@ pub fn links(source: &Source) -> Vec<Link> {
     links.extend(
         license.into_iter().find(|href| href.contains("://")).map(|href| plain("license", href)),
     );
-    for (_, format) in Format::ALL {
+    for format in offered {
         links.push(Link {
             rel: "describedby",
             href: source.export_url(format),

@@ -13,6 +13,7 @@ mod identifiers;
 mod links;
 mod oai_dc;
 pub mod oai_pmh;
+mod refused;
 mod ro_crate;
 mod schema_org;
 mod stac;
@@ -20,13 +21,18 @@ mod xml;
 
 pub use identifiers::{IdentifierKind, kind_of};
 pub use links::{Link, header, links, linkset};
+pub use refused::Refused;
 
 use crate::facts::{Extent, FileFacts};
 use crate::name::{DatasetName, LabName};
-use crate::record::Record;
+use crate::record::{AgentKind, Creator, Record};
 use crate::tier::Tier;
+use chrono::NaiveDate;
 use serde_json::Value;
 use std::str::FromStr;
+
+/// What stands for what is not told.
+const SUPPRESSED: &str = "(:unal)";
 
 /// A dataset as exports see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +63,12 @@ pub struct Source {
     pub base: String,
     /// The lab's site ownership code at OSTI.
     pub site_code: Option<String>,
+    /// The day of the export, `YYYY-MM-DD` in UTC: embargoes end by the clock.
+    pub today: String,
+    /// When it was withdrawn, RFC 3339: its data are then for nobody.
+    pub withdrawn: Option<String>,
+    /// Whether only identifier, title and whom to ask are told.
+    pub redacted: bool,
 }
 
 /// A table of a dataset.
@@ -170,10 +182,14 @@ impl FromStr for Format {
 }
 
 /// A dataset in a format, as text that ends in a line break.
-pub fn export(source: &Source, format: Format) -> String {
+///
+/// # Errors
+/// [`Refused`] where the format needs what may not be told, or would say what is not true.
+pub fn export(source: &Source, format: Format) -> Result<String, Refused> {
+    refused::check(source, format)?;
     let source = &source.published();
     let json = |value: Value| format!("{value:#}\n");
-    match format {
+    Ok(match format {
         Format::DataCiteXml => datacite_xml::document(source),
         Format::DataCiteJson => json(datacite::json(source)),
         Format::DcatUs => json(dcat_us::json(source)),
@@ -184,16 +200,34 @@ pub fn export(source: &Source, format: Format) -> String {
         Format::ELink => json(elink::json(source)),
         Format::OaiDc => oai_dc::document(source),
         Format::OaiDataCite => datacite_xml::oai(source),
-    }
+    })
 }
 
 impl Source {
     /// The dataset with only what its tier shows: of restricted data and of data from which only
     /// aggregates leave no files, extents to whole degrees and years, and of restricted data no
-    /// variables.
+    /// variables. Of what was withdrawn no data, and of a redacted record the standard's word for what
+    /// is not told.
     #[must_use]
     fn published(&self) -> Self {
         let mut source = self.clone();
+        if self.redacted {
+            // "Unallowed, suppressed intentionally": DataCite 4.6, appendix 3.
+            source.record.creators = vec![Creator {
+                kind: Some(AgentKind::Organization),
+                ..Creator::named(SUPPRESSED.to_owned())
+            }];
+            source.record.description = format!(
+                "{SUPPRESSED} The description of this dataset is told to those who may know more of it. \
+                 Ask its contact for access."
+            );
+        }
+        if self.withdrawn.is_some() {
+            source.files.clear();
+            source.record.files.clear();
+            source.record.checksums.clear();
+            source.tables.clear();
+        }
         if self.tier < Tier::Restricted {
             return source;
         }
@@ -206,6 +240,16 @@ impl Source {
             source.tables.clear();
         }
         source
+    }
+
+    /// Whether an embargo holds on the day of the export. One whose end cannot be read does not end.
+    fn is_embargoed(&self) -> bool {
+        let Some(embargo) = &self.record.embargo else { return false };
+        let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+        match (day(&embargo.until), day(&self.today)) {
+            (Some(until), Some(today)) => today < until,
+            _ => true,
+        }
     }
 
     /// The page of the dataset.
@@ -275,23 +319,10 @@ impl Source {
         Some((crate::time::rfc3339(first)?, crate::time::rfc3339(last)?))
     }
 
-    /// A bounding box of numbers within -180 to 180 and -90 to 90.
+    /// A bounding box of numbers within -180 to 180 and -90 to 90, west above east where it crosses
+    /// the antimeridian.
     fn bounding_box(&self) -> Option<[f64; 4]> {
-        let [west, south, east, north] = self.extent.bounding_box?;
-        let full = east - west >= 360.0;
-        let turn = |degrees: f64| {
-            let turned = (degrees + 180.0).rem_euclid(360.0) - 180.0;
-            // 180 is itself, and not -180.
-            if turned <= -180.0 && degrees > 0.0 { 180.0 } else { turned }
-        };
-        let within = (-180.0..=180.0).contains(&west) && (-180.0..=180.0).contains(&east);
-        let (west, east) = match (full, within) {
-            (true, _) => (-180.0, 180.0),
-            (_, true) => (west, east),
-            _ => (turn(west), turn(east)),
-        };
-        let whole = [west, south, east, north];
-        whole.iter().all(|degrees| degrees.is_finite()).then_some(whole)
+        self.extent.written_box()
     }
 
     /// Variables of all files, each name once.

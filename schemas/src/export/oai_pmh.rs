@@ -209,8 +209,8 @@ fn body(xml: &mut Xml, answer: &Answer) {
 fn record(xml: &mut Xml, item: &Item, format: Format) {
     xml.element("record", &[], |xml| {
         header(xml, item);
-        if let Some((source, _)) = &item.source {
-            let document = export(source, format);
+        let document = item.source.as_ref().and_then(|(source, _)| export(source, format).ok());
+        if let Some(document) = document {
             // Without the declaration: it is a part of another document here.
             let inside = document.split_once("?>\n").map_or(document.as_str(), |(_, rest)| rest);
             xml.element("metadata", &[], |xml| xml.raw(inside));

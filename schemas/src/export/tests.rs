@@ -1,6 +1,7 @@
 //! Exports of any record are well formed, say the same, and keep inside what the tier keeps inside.
 
 use super::*;
+use crate::code::Coded;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -45,11 +46,16 @@ fn source() -> Source {
         registered_at: "2026-11-22T10:00:00.000000Z".to_owned(),
         base: "https://tarn.lab.gov".to_owned(),
         site_code: Some("ORNL".to_owned()),
+        today: "2026-11-23".to_owned(),
+        withdrawn: None,
+        redacted: false,
     }
 }
 
 fn all(source: &Source) -> Vec<(&'static str, String)> {
-    let formats = Format::ALL.iter().map(|(name, format)| (*name, export(source, *format)));
+    let formats = Format::ALL
+        .iter()
+        .filter_map(|(name, format)| Some((*name, export(source, *format).ok()?)));
     formats.chain([("links", header(source)), ("linkset", linkset(source).to_string())]).collect()
 }
 
@@ -78,7 +84,7 @@ fn restricted_data_show_neither_files_nor_variables_nor_exact_places() {
 #[test]
 fn what_a_dataset_was_made_from_is_linked_where_it_can_be() {
     let source = source();
-    let text = export(&source, Format::DataCiteJson);
+    let text = export(&source, Format::DataCiteJson).unwrap();
     for wanted in ["https://tarn.lab.gov/datasets/ornl/other@2", "\"10.1/x\"", "10.1000/182"] {
         assert!(text.contains(wanted), "{wanted}\n{text}");
     }
@@ -89,7 +95,11 @@ fn what_a_dataset_was_made_from_is_linked_where_it_can_be() {
 fn a_doi_comes_before_the_ark() {
     let source = Source { doi: Some("10.5072/abc".to_owned()), ..source() };
     assert_eq!(source.identifier_url(), "https://doi.org/10.5072/abc");
-    assert!(export(&source, Format::DataCiteXml).contains("identifierType=\"DOI\">10.5072/abc<"));
+    assert!(
+        export(&source, Format::DataCiteXml)
+            .unwrap()
+            .contains("identifierType=\"DOI\">10.5072/abc<")
+    );
     assert!(header(&source).starts_with("<https://doi.org/10.5072/abc>; rel=\"cite-as\""));
 }
 
@@ -103,17 +113,132 @@ fn boxes_lie_within_the_earth_and_may_cross_the_antimeridian() {
     assert_eq!(of([-280.0, -90.0, 80.0, 90.0]), Some([-180.0, -90.0, 180.0, 90.0]));
     assert_eq!(of([170.0, 0.0, 190.0, 5.0]), Some([170.0, 0.0, -170.0, 5.0]));
     assert_eq!(of([0.0, 0.0, 360.0, 5.0]), Some([-180.0, 0.0, 180.0, 5.0]));
+    let extent = Extent { time: None, bounding_box: Some([170.0, 0.0, 190.0, 5.0]) };
+    let written = serde_json::to_value(extent).unwrap();
+    assert_eq!(written, json!({"bounding_box": [170.0, 0.0, -170.0, 5.0]}));
+    assert_eq!(serde_json::from_value::<Extent>(written).unwrap(), extent);
+    let dcat = export(&Source { extent, ..source() }, Format::DcatUs).unwrap();
+    assert!(dcat.contains(
+        "MULTIPOLYGON(((170 0, 180 0, 180 5, 170 5, 170 0)), ((-180 0, -170 0, -170 5, -180 5, -180 0)))"
+    ));
     let extent = Extent { time: Some((0.0, 0.0)), bounding_box: Some([170.0, 0.0, 190.0, 5.0]) };
     let item: Value =
-        serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac)).unwrap();
+        serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac).unwrap())
+            .unwrap();
     assert_eq!(item["geometry"]["type"], "MultiPolygon");
+}
+
+/// Every format of a dataset, and what its words of access are.
+fn access(source: &Source) -> (String, String, bool) {
+    let json =
+        |format| -> Value { serde_json::from_str(&export(source, format).unwrap()).unwrap() };
+    let rights = json(Format::DataCiteJson)["rightsList"].as_array().unwrap().clone();
+    (
+        rights.last().unwrap()["rights"].as_str().unwrap().to_owned(),
+        json(Format::DcatUs)["accessRights"].as_str().unwrap().to_owned(),
+        json(Format::SchemaOrg)["isAccessibleForFree"].as_bool().unwrap(),
+    )
+}
+
+#[test]
+fn an_embargo_ends_by_the_clock() {
+    let mut source = source();
+    let until = "2026-11-23".to_owned();
+    source.record.embargo = Some(crate::record::Embargo { until, reason: "paper".to_owned() });
+    for (today, words, free) in
+        [("2026-11-22", "embargoed access", false), ("2026-11-23", "open access", true)]
+    {
+        today.clone_into(&mut source.today);
+        assert_eq!(access(&source), (words.to_owned(), words.to_owned(), free));
+        let coar = if free { "c_abf2" } else { "c_f1cf" };
+        assert!(export(&source, Format::OaiDc).unwrap().contains(coar));
+    }
+    // One whose end cannot be read does not end.
+    source.record.embargo.as_mut().unwrap().until = "soon".to_owned();
+    assert_eq!(access(&source).0, "embargoed access");
+}
+
+#[test]
+fn what_was_withdrawn_offers_no_data_and_is_not_open() {
+    let withdrawn = Some("2026-11-23T08:00:00Z".to_owned());
+    let source = Source { withdrawn, ..source() };
+    for (name, text) in all(&source) {
+        for data in ["sst.nc", "tables/t.csv", "/files/", "abab"] {
+            assert!(!text.contains(data), "{name}: {data}\n{text}");
+        }
+    }
+    let words = "metadata only access".to_owned();
+    assert_eq!(access(&source), (words.clone(), words, false));
+    let datacite: Value =
+        serde_json::from_str(&export(&source, Format::DataCiteJson).unwrap()).unwrap();
+    let dates = datacite["dates"].as_array().unwrap();
+    assert!(dates.contains(&json!({"date": "2026-11-23", "dateType": "Withdrawn"})));
+    assert!(matches!(export(&source, Format::ELink), Err(Refused::Withdrawn { .. })));
+}
+
+#[test]
+fn elink_never_says_unlimited_of_what_is_limited() {
+    let limits = |tier, markings: &[&str]| {
+        let mut source = Source { tier, ..source() };
+        source.record.markings = markings.iter().map(|code| (*code).to_owned()).collect();
+        export(&source, Format::ELink).map(|text| {
+            let value: Value = serde_json::from_str(&text).unwrap();
+            value["access_limitations"].clone()
+        })
+    };
+    for tier in [Tier::Public, Tier::Registered] {
+        assert_eq!(limits(tier, &[]), Ok(json!(["UNL"])));
+    }
+    for tier in [Tier::Controlled, Tier::Restricted, Tier::AggregatesOnly] {
+        for markings in [&[] as &[&str], &["UNL"]] {
+            let refused = limits(tier, markings).unwrap_err();
+            assert!(refused.to_string().contains("markings"), "{refused}");
+        }
+        assert_eq!(limits(tier, &["OUO"]), Ok(json!(["OUO"])));
+    }
+    let mut exported = source();
+    exported.record.export_control =
+        Some(serde_json::from_value(json!({"regime": "EAR", "classification": "3A001"})).unwrap());
+    assert!(matches!(export(&exported, Format::ELink), Err(Refused::Limitation { .. })));
+    exported.record.markings = vec!["ECI".to_owned()];
+    assert!(export(&exported, Format::ELink).unwrap().contains("\"ECI\""));
+}
+
+#[test]
+fn a_redacted_record_is_exported_only_where_words_stand_for_what_is_not_told() {
+    let mut source = Source { tier: Tier::Restricted, redacted: true, ..source() };
+    source.record = Record {
+        title: source.record.title.clone(),
+        contact: source.record.contact.clone(),
+        ..Record::new(source.name.clone())
+    };
+    for (name, format) in Format::ALL {
+        match export(&source, format) {
+            Ok(text) => assert!(
+                matches!(
+                    format,
+                    Format::DataCiteXml
+                        | Format::DataCiteJson
+                        | Format::OaiDataCite
+                        | Format::OaiDc
+                        | Format::DcatUs
+                ) && text.contains("(:unal)"),
+                "{name}: {text}"
+            ),
+            Err(refused) => assert_eq!(refused.code(), crate::ErrorCode::PermissionDenied),
+        }
+    }
+    let offered = links(&source).into_iter().filter(|link| link.rel == "describedby").count();
+    assert_eq!(offered, 5);
+    assert!(!header(&source).contains("croissant"));
 }
 
 #[test]
 fn data_without_time_are_a_collection() {
     let extent = Extent::default();
     let value: Value =
-        serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac)).unwrap();
+        serde_json::from_str(&export(&Source { extent, ..source() }, Format::Stac).unwrap())
+            .unwrap();
     assert_eq!(
         (&value["type"], value["extent"]["temporal"]["interval"][0][0].as_str()),
         (&json!("Collection"), Some("2026-11-22T00:00:00Z"))
@@ -166,7 +291,7 @@ proptest! {
         };
         source.tier = [Tier::Public, Tier::Registered, Tier::Controlled, Tier::Restricted, Tier::AggregatesOnly][tier];
         for (name, format) in Format::ALL {
-            let text = export(&source, format);
+            let Ok(text) = export(&source, format) else { continue };
             if text.starts_with("<?xml") {
                 prop_assert!(well_formed(&text), "{name}: {text}");
             } else {

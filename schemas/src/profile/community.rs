@@ -26,6 +26,8 @@ const CHECKS: [(&str, fn(&[FileFacts], &mut Findings)); 2] =
 const MOST_SUGGESTIONS: usize = 50;
 /// Degrees that an attribute may differ from the coordinates: attributes are rounded by hand.
 const DEGREES: f64 = 0.01;
+/// Degrees of longitude from which on data go around the Earth.
+const AROUND: f64 = 350.0;
 
 /// A community profile.
 #[derive(Debug)]
@@ -144,6 +146,7 @@ fn check_acdd_extent(files: &[FileFacts], findings: &mut Findings) {
         };
         let latitudes =
             range(|variable| axis(variable) == Some(crate::facts::Horizontal::Latitude));
+        let longitudes = file.extent.bounding_box.map(|[west, _, east, _]| (west, east));
         let times = file.extent.time;
         let mut check = |name: &str, found: Option<f64>, kind: &Stated| {
             let Some(text) = attribute(name) else { return };
@@ -162,6 +165,11 @@ fn check_acdd_extent(files: &[FileFacts], findings: &mut Findings) {
                 format!("{}: {fix}", file.location),
             );
         };
+        // Of a grid around the Earth every longitude is west and east.
+        if !longitudes.is_some_and(|(west, east)| east - west >= AROUND) {
+            check("geospatial_lon_min", longitudes.map(|(west, _)| west), &LONGITUDE);
+            check("geospatial_lon_max", longitudes.map(|(_, east)| east), &LONGITUDE);
+        }
         check("geospatial_lat_min", latitudes.map(|(low, _)| low), &LATITUDE);
         check("geospatial_lat_max", latitudes.map(|(_, high)| high), &LATITUDE);
         check("time_coverage_start", times.map(|(first, _)| first), &TIME);
@@ -179,6 +187,16 @@ struct Stated {
 const LATITUDE: Stated = Stated {
     what: "latitudes",
     agrees: |text, found| text.parse::<f64>().is_ok_and(|stated| (stated - found).abs() <= DEGREES),
+    written: |found| found.to_string(),
+};
+
+/// By any turn: files write 0 to 360 and -180 to 180.
+const LONGITUDE: Stated = Stated {
+    what: "longitudes",
+    agrees: |text, found| {
+        let off = text.parse::<f64>().map(|stated| (stated - found).rem_euclid(360.0));
+        off.is_ok_and(|off| off <= DEGREES || 360.0 - off <= DEGREES)
+    },
     written: |found| found.to_string(),
 };
 

@@ -155,6 +155,9 @@ fn check_units(variable: &VariableFacts, strict: bool, pointer: &str, findings: 
     };
     let Some(standard_name) = &variable.standard_name else { return };
     let Some(canonical) = standard_names::canonical_unit(standard_name) else { return };
+    if is_scan_angle(standard_name, units) {
+        return;
+    }
     if strict && !Unit::parse(canonical).is_ok_and(|canonical| unit.converts_to(canonical)) {
         findings.add(
             format!("{pointer}/units"),
@@ -166,6 +169,16 @@ fn check_units(variable: &VariableFacts, strict: bool, pointer: &str, findings: 
             ),
         );
     }
+}
+
+/// Whether these are the coordinates of a geostationary projection as CF wrote them before it had
+/// names for angles (CF 1.7 and 1.8, appendix F): `projection_x_coordinate` in radians.
+pub(super) fn is_scan_angle(standard_name: &str, units: &str) -> bool {
+    const ANGLES: [&str; 8] =
+        ["rad", "radian", "radians", "microradian", "microradians", "degree", "degrees", "urad"];
+    let name = standard_names::without_modifier(standard_name);
+    matches!(name, "projection_x_coordinate" | "projection_y_coordinate")
+        && ANGLES.contains(&units.trim())
 }
 
 /// The axes of a file.

@@ -55,6 +55,73 @@ pub fn read_document(document: &Document) -> Result<Record, Vec<Violation>> {
     Err(twice.chain(read.err().unwrap_or_default()).collect())
 }
 
+/// What can be read of a document that [`read_document`] refuses: the record without the fields that
+/// are wrong, so that the others are checked as well. None where too little is left.
+pub fn salvage(document: &Document, violations: &[Violation]) -> Option<Salvaged> {
+    let mut value = filled(&document.value);
+    let mut left_out = Vec::new();
+    for violation in violations {
+        left_out.extend(take_out(&mut value, &violation.pointer));
+    }
+    let read = |value: &Value| serde_json::from_value::<Record>(named(value)).ok();
+    let record = read(&value).or_else(|| {
+        // A part cannot be without what was taken out of it: the whole field goes.
+        for violation in violations {
+            let field = violation.pointer.split('/').nth(1).unwrap_or_default();
+            left_out.extend(take_out(&mut value, &format!("/{field}")));
+        }
+        read(&value)
+    })?;
+    Some(Salvaged { record, left_out })
+}
+
+/// A record of which fields were left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Salvaged {
+    /// The rest of it.
+    pub record: Record,
+    /// JSON pointers of what was left out, lists as a whole.
+    left_out: Vec<String>,
+}
+
+impl Salvaged {
+    /// Of what is wrong with the rest, what is not so because something was left out.
+    pub fn others(&self, violations: Vec<Violation>) -> impl Iterator<Item = Violation> {
+        violations.into_iter().filter(|violation| {
+            !self.left_out.iter().any(|pointer| {
+                let inside = |outer: &str, inner: &str| {
+                    inner
+                        .strip_prefix(outer)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                inside(pointer, &violation.pointer) || inside(&violation.pointer, pointer)
+            })
+        })
+    }
+}
+
+/// Takes a field out, or the list that it is an item of: the places of others stay. Gives its pointer.
+fn take_out(value: &mut Value, pointer: &str) -> Option<String> {
+    let (parent, name) = pointer.rsplit_once('/')?;
+    match value.pointer_mut(parent) {
+        Some(Value::Object(fields)) => {
+            fields.remove(&name.replace("~1", "/").replace("~0", "~"));
+            Some(pointer.to_owned())
+        }
+        Some(Value::Array(_)) => take_out(value, parent),
+        _ => Some(pointer.to_owned()),
+    }
+}
+
+/// The document with a name that stands for one that is wrong or missing.
+fn named(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(fields) = value.as_object_mut() {
+        fields.entry("name").or_insert_with(|| Value::from("unnamed"));
+    }
+    value
+}
+
 /// Reads a record from JSON, or from YAML as JSON. What has the wrong shape (unknown fields, texts
 /// where lists belong, values outside closed lists) is found all at once.
 ///

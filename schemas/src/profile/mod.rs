@@ -26,7 +26,7 @@ mod violation;
 mod vocabulary;
 
 pub use date::parse_date;
-pub use document::{LAB_CORE, read, read_document};
+pub use document::{LAB_CORE, Salvaged, read, read_document, salvage};
 pub use links::review_months;
 pub use once::Document;
 pub use rights::is_identifier;

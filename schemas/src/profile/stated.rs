@@ -14,7 +14,7 @@ const DAY: f64 = 86_400.0;
 
 pub(super) fn check(record: &Record, files: &[FileFacts], findings: &mut Findings) {
     if let Some(stated) = &record.extent {
-        let found = files.iter().fold(Extent::default(), |all, file| all.union(file.extent));
+        let found = Extent::of(files.iter().map(|file| file.extent));
         time(stated, &found, findings);
         bounding_box(stated, &found, findings);
     }
@@ -79,15 +79,14 @@ fn bounding_box(stated: &StatedExtent, found: &Extent, findings: &mut Findings) 
     let words = |[west, south, east, north]: [f64; 4]| {
         format!("west {west}, south {south}, east {east}, north {north}")
     };
-    match found.bounding_box {
+    match found.written_box() {
         None => findings.add(
             "/extent/bounding_box",
             "extent.box_unknown",
             words(given),
             "no file has latitudes and longitudes: leave the box out, or mend the coordinates",
         ),
-        // Also false for NaN.
-        Some(box_) if given.iter().zip(box_).all(|(a, b)| (a - b).abs() <= DEGREES) => {}
+        Some(box_) if same(given, box_) => {}
         Some(box_) => findings.add(
             "/extent/bounding_box",
             "extent.box_differs",
@@ -95,6 +94,20 @@ fn bounding_box(stated: &StatedExtent, found: &Extent, findings: &mut Findings) 
             format!("the files say {}: leave the box out, it is taken from them", words(box_)),
         ),
     }
+}
+
+/// Whether two boxes are the same, whatever turns their longitudes are written with. Never of NaN.
+fn same(given: [f64; 4], found: [f64; 4]) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= DEGREES;
+    let width = |[west, _, east, _]: [f64; 4]| {
+        if east < west { east - west + 360.0 } else { east - west }
+    };
+    let west = (given[0] - found[0]).rem_euclid(360.0);
+    let around = width(given) >= 360.0 - DEGREES;
+    near(given[1], found[1])
+        && near(given[3], found[3])
+        && near(width(given), width(found))
+        && (around || west <= DEGREES || 360.0 - west <= DEGREES)
 }
 
 fn checksums(record: &Record, files: &[FileFacts], findings: &mut Findings) {

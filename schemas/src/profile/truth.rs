@@ -55,7 +55,11 @@ pub fn truth(record: &Record, files: &[FileFacts]) -> Vec<Truth> {
     let names = names.map(|(variable, name)| format!("{}: {name:?}", variable.name)).collect();
     let measured = || {
         with_units().filter_map(|(variable, units)| {
-            let canonical = standard_names::canonical_unit(variable.standard_name.as_deref()?)?;
+            let name = variable.standard_name.as_deref()?;
+            if contents::is_scan_angle(name, units) {
+                return None;
+            }
+            let canonical = standard_names::canonical_unit(name)?;
             Some((variable, Unit::parse(units).ok()?, Unit::parse(canonical).ok()?))
         })
     };

@@ -14,6 +14,11 @@ enum Way {
         from: Unit,
         to: Unit,
     },
+    /// Into the reciprocal, through base units.
+    Reciprocal {
+        from: Unit,
+        to: Unit,
+    },
 }
 
 /// `y = (x × multiply / divide) + shift`, with as few roundings as the factors allow.
@@ -70,10 +75,35 @@ impl Conversion {
     /// # Errors
     /// [`UnitError`] if one is no unit, or as [`between`](Self::between).
     pub fn parse(from: &str, to: &str) -> Result<Self, UnitError> {
+        Self::by_text(from, to, Self::between)
+    }
+
+    /// As [`parse`](Self::parse), and between reciprocals too, as UDUNITS-2 converts: of seconds to
+    /// hertz the period becomes the frequency. What was smaller is then larger.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn with_reciprocals(from: &str, to: &str) -> Result<Self, UnitError> {
+        Self::by_text(from, to, |from, to| {
+            let opposite = from.exponents.iter().zip(to.exponents).all(|(a, b)| *a == -b);
+            if from.exponents == to.exponents || !opposite {
+                return Self::between(from, to);
+            }
+            // What refuses the units themselves refuses their reciprocals.
+            Self::between(Unit { exponents: to.exponents, ..from }, to)?;
+            Ok(Self(Way::Reciprocal { from, to }))
+        })
+    }
+
+    fn by_text(
+        from: &str,
+        to: &str,
+        between: impl Fn(Unit, Unit) -> Result<Self, UnitError>,
+    ) -> Result<Self, UnitError> {
         let unit = |text: &str| {
             Unit::parse(text).map_err(|error| UnitError(format!("{text:?} is no unit: {error}")))
         };
-        Self::between(unit(from)?, unit(to)?)
+        between(unit(from)?, unit(to)?)
             .map_err(|error| UnitError(format!("{from:?} does not convert to {to:?}: {error}")))
     }
 
@@ -82,6 +112,7 @@ impl Conversion {
         match self.0 {
             Way::Linear(linear) => value * linear.multiply / linear.divide + linear.shift,
             Way::Through { from, to } => from_base(to, to_base(from, value)),
+            Way::Reciprocal { from, to } => from_base(to, 1.0 / to_base(from, value)),
         }
     }
 }

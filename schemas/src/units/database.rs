@@ -26,6 +26,9 @@ const WORDS: [&str; 9] = [
     "PSU",
 ];
 
+/// A word of weather stations for a unit that UDUNITS knows by others.
+const OTHER_NAMES: [(&str, &str); 1] = [("deg", "degree")];
+
 /// Measured constants that the database has by older measurements: the electronvolt is exact since
 /// the SI of 2019, the atomic mass unit is that of CODATA 2018.
 const NEWER: [(&str, &str); 2] =
@@ -46,7 +49,11 @@ static DATABASE: LazyLock<Database> = LazyLock::new(Database::load);
 
 /// The unit of a name or symbol, with or without a prefix.
 pub(super) fn find(name: &str) -> Option<Unit> {
-    DATABASE.find(name).or_else(|| WORDS.contains(&name).then_some(Unit::ONE))
+    let other = || OTHER_NAMES.iter().find(|(other, _)| *other == name);
+    DATABASE
+        .find(name)
+        .or_else(|| WORDS.contains(&name).then_some(Unit::ONE))
+        .or_else(|| other().and_then(|(_, name)| DATABASE.find(name)))
 }
 
 impl Database {

@@ -17,8 +17,8 @@ use thiserror::Error;
 const BASES: usize = 7;
 /// The second among them.
 const SECOND: usize = 2;
-/// Largest exponent; beyond it nobody measures anything.
-const LARGEST_EXPONENT: i32 = 99;
+/// Largest exponent, that of UDUNITS-2.
+const LARGEST_EXPONENT: i32 = 255;
 /// Longest text that is looked at, in bytes.
 const LONGEST: usize = 200;
 

@@ -1,23 +1,30 @@
-//! The grammar of units.
+//! The grammar of units, token by token that of UDUNITS-2.
 //!
 //! ```text
 //! shifted: product [("@" | "after" | "from" | "ref" | "since") (number | moment)]
-//! product: power {["." | "*" | "·" | "-" | "/" | "per"] power}
-//! power:   basic [exponent | ("^" | "**") integer]
-//! basic:   name | number | "(" product ")" | "lg(re" product ")"
+//! product: power {["." | "*" | "·" | "-" | blanks | "/" | "per"] power}
+//! power:   basic [integer | ("^" | "**") integer]
+//! basic:   name | number | "(" shifted ")" | "lg(re" product ")"
 //! ```
 //!
-//! A blank between two units multiplies them, and blanks may stand around operators.
+//! An integer with or without a sign directly behind a unit, a bracket or a number is its exponent:
+//! `10-3 kg` is a thousandth of a kilogram. A number with a point or an exponent of ten is a factor
+//! there, and behind a name nothing but an integer is a number: `m1.5` is `m1` times `.5`. Blanks
+//! stand around `/` and `per` and nowhere else beside an operator.
+//!
+//! Wider than UDUNITS: `⋅` (U+22C5) multiplies, and superscripts may have a sign.
 
 use super::moment::moment;
 use super::{Factor, SECOND, Scale, Unit, UnitError};
 
 /// Deepest brackets.
 const DEEPEST: usize = 20;
+/// What parts factors.
+const BLANKS: [char; 5] = [' ', '\t', '\r', '\u{b}', '\u{c}'];
 
 /// Reads text with the units that `find` knows by name.
 pub(super) fn unit(text: &str, find: &dyn Fn(&str) -> Option<Unit>) -> Result<Unit, UnitError> {
-    let mut parser = Parser { rest: text, find, depth: 0 };
+    let mut parser = Parser { rest: text, find, depth: 0, after_name: false };
     let unit = parser.shifted()?;
     match parser.rest.trim_start() {
         "" => Ok(unit),
@@ -29,6 +36,8 @@ struct Parser<'a> {
     rest: &'a str,
     find: &'a dyn Fn(&str) -> Option<Unit>,
     depth: usize,
+    /// Whether what was read last is a name, or a name with `^` and its exponent.
+    after_name: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -61,48 +70,85 @@ impl<'a> Parser<'a> {
     fn product(&mut self) -> Result<Unit, UnitError> {
         let mut unit = self.power()?;
         loop {
-            let rest = self.rest.trim_start();
-            let (sign, behind) = if let Some(behind) = rest.strip_prefix('/') {
-                (-1, behind)
-            } else if let Some(behind) = word(rest, "per") {
-                (-1, behind)
-            } else if let Some(behind) = rest.strip_prefix(['.', '*', '·', '⋅']) {
-                (1, behind)
-            } else if let Some(behind) = rest.strip_prefix('-').filter(|rest| !digit(rest)) {
-                (1, behind)
-            } else if rest.is_empty()
-                || rest.starts_with([')', '@'])
+            let rest = self.rest.trim_start_matches(BLANKS);
+            if self.rest.is_empty()
+                || self.rest.starts_with(')')
+                || rest.starts_with('@')
                 || rest.split_whitespace().next().is_some_and(is_shift)
             {
                 return Ok(unit);
+            }
+            let is_blank = rest.len() < self.rest.len();
+            let sign = if let Some(behind) = rest.strip_prefix('/') {
+                self.next_factor(behind.trim_start_matches(BLANKS));
+                -1
+            } else if let Some(behind) = word(rest, "per").filter(|_| is_blank) {
+                self.next_factor(behind.trim_start_matches(BLANKS));
+                -1
+            } else if is_blank {
+                self.next_factor(rest);
+                1
             } else {
-                (1, rest)
+                self.beside()?;
+                1
             };
-            self.rest = behind;
             let factor = self.power()?;
             unit = unit.times(factor, sign)?;
         }
     }
 
-    fn power(&mut self) -> Result<Unit, UnitError> {
-        let (unit, is_number) = self.basic()?;
-        let behind = self.rest.strip_prefix("**").or_else(|| self.rest.strip_prefix('^'));
-        let (exponent, rest) = match behind {
-            Some(behind) => integer(behind)
-                .ok_or_else(|| UnitError("an exponent is a whole number".to_owned()))?,
-            None => match superscript(self.rest).or_else(|| integer(self.rest)) {
-                // After a number comes the next factor, no exponent.
-                Some(found) if !is_number => found,
-                _ => return Ok(unit),
-            },
-        };
+    /// Goes on behind an operator.
+    fn next_factor(&mut self, rest: &'a str) {
         self.rest = rest;
+        self.after_name = false;
+    }
+
+    /// Goes on to a factor that no blank parts from the one before: a number, an operator and a
+    /// factor, a bracket, or a name where no name stands before.
+    fn beside(&mut self) -> Result<(), UnitError> {
+        if self.number().is_some() {
+            return Ok(());
+        }
+        if let Some(behind) = self.rest.strip_prefix(['.', '*', '·', '⋅', '-']) {
+            self.next_factor(behind);
+            return Ok(());
+        }
+        if self.after_name && !self.rest.starts_with('(') && logarithm(self.rest).is_none() {
+            return Err(UnitError(format!("{:?} is not expected there", self.rest)));
+        }
+        Ok(())
+    }
+
+    /// A number and what is behind it; behind a name only a whole one is a number.
+    fn number(&self) -> Option<(&'a str, &'a str)> {
+        if !self.after_name {
+            return number(self.rest);
+        }
+        let (_, behind) = integer(self.rest)?;
+        let end = self.rest.len().checked_sub(behind.len())?;
+        Some((self.rest.get(..end)?, behind))
+    }
+
+    fn power(&mut self) -> Result<Unit, UnitError> {
+        let unit = self.basic()?;
+        let behind = self.rest.strip_prefix("**").or_else(|| self.rest.strip_prefix('^'));
+        if let Some(behind) = behind {
+            let (exponent, rest) = integer(behind)
+                .ok_or_else(|| UnitError("an exponent is a whole number".to_owned()))?;
+            self.rest = rest;
+            return unit.power(exponent);
+        }
+        let whole = || self.number().and_then(|(text, rest)| Some((text.parse().ok()?, rest)));
+        let Some((exponent, rest)) = superscript(self.rest).or_else(whole) else {
+            return Ok(unit);
+        };
+        self.next_factor(rest);
         unit.power(exponent)
     }
 
-    /// A unit without exponent, and whether it is a plain number.
-    fn basic(&mut self) -> Result<(Unit, bool), UnitError> {
-        let rest = self.rest.trim_start();
+    /// A unit without exponent.
+    fn basic(&mut self) -> Result<Unit, UnitError> {
+        let rest = self.rest;
         if let Some((base, inner)) = logarithm(rest) {
             self.rest = inner;
             let reference = self.bracketed()?;
@@ -110,16 +156,15 @@ impl<'a> Parser<'a> {
                 return Err(UnitError("a logarithm of a logarithm".to_owned()));
             }
             let scale = Scale::Logarithmic { base, reference: Some(reference.factor.value()) };
-            let unit = Unit { factor: Factor::ONE, offset: 0.0, scale, ..reference };
-            return Ok((unit, false));
+            return Ok(Unit { factor: Factor::ONE, offset: 0.0, scale, ..reference });
         }
         if let Some(inner) = rest.strip_prefix('(') {
             self.rest = inner;
-            return Ok((self.bracketed()?, false));
+            return self.bracketed();
         }
-        if let Some((text, behind)) = number(rest) {
-            self.rest = behind;
-            return Ok((plain(text)?, true));
+        if let Some((text, behind)) = self.number() {
+            self.next_factor(behind);
+            return plain(text);
         }
         let (name, behind) = name(rest);
         if name.is_empty() {
@@ -129,8 +174,8 @@ impl<'a> Parser<'a> {
             }));
         }
         self.rest = behind;
-        let unit = (self.find)(name).ok_or_else(|| UnitError(format!("no unit {name:?}")))?;
-        Ok((unit, false))
+        self.after_name = true;
+        (self.find)(name).ok_or_else(|| UnitError(format!("no unit {name:?}")))
     }
 
     /// A product and the bracket that closes it.
@@ -139,6 +184,7 @@ impl<'a> Parser<'a> {
         if self.depth > DEEPEST {
             return Err(UnitError("too many brackets".to_owned()));
         }
+        self.after_name = false;
         let mut unit = self.product()?;
         self.depth -= 1;
         // `(K @ 273.15)`; a time since a moment stands alone.
@@ -146,10 +192,8 @@ impl<'a> Parser<'a> {
             unit = unit.shifted(offset);
             self.rest = behind;
         }
-        let rest = self.rest.trim_start();
-        self.rest = rest
-            .strip_prefix(')')
-            .ok_or_else(|| UnitError("a bracket is not closed".to_owned()))?;
+        let rest = self.rest.strip_prefix(')');
+        self.next_factor(rest.ok_or_else(|| UnitError("a bracket is not closed".to_owned()))?);
         Ok(unit)
     }
 }
@@ -181,21 +225,22 @@ fn word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     (head.eq_ignore_ascii_case(word) && ends).then_some(behind)
 }
 
-/// The base of `lg(re`, `ln(re` or `lb(re`, and what is behind that and a colon if there is one.
+/// The base of `lg(re`, `log(re`, `ln(re` or `lb(re`, and what is behind that and a colon with a
+/// blank if there is one.
 fn logarithm(text: &str) -> Option<(f64, &str)> {
     let (function, inner) = text.split_once('(')?;
-    let base = match function.trim_end().to_ascii_lowercase().as_str() {
-        "lg" => 10.0,
+    let base = match function.trim_end_matches(BLANKS) {
+        "lg" | "log" => 10.0,
         "ln" => std::f64::consts::E,
         "lb" => 2.0,
         _ => return None,
     };
-    let inner = inner.trim_start();
+    let inner = inner.trim_start_matches(BLANKS);
     let behind = inner
         .get(2..)
         .filter(|_| inner.get(..2).is_some_and(|re| re.eq_ignore_ascii_case("re")))?;
-    let behind = behind.trim_start();
-    Some((base, behind.strip_prefix(':').unwrap_or(behind)))
+    let colon = behind.strip_prefix(':').filter(|behind| behind.starts_with(BLANKS));
+    Some((base, colon.unwrap_or(behind).trim_start_matches(BLANKS)))
 }
 
 /// A number as a fraction of two whole ones where that is exact: `2.54e-2` is 254/10000.

@@ -96,7 +96,7 @@ fn print_dataset(dataset: &Dataset) {
         (
             "box",
             extent
-                .bounding_box
+                .written_box()
                 .map(|[w, s, e, n]| format!("west {w}, south {s}, east {e}, north {n}")),
         ),
         (

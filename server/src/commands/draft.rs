@@ -9,6 +9,7 @@ use crate::home::Home;
 use crate::output::text_table;
 use tarn_catalog::{CatalogError, Draft};
 use tarn_connectors::Location;
+use tarn_schemas::profile::read_document;
 use tarn_schemas::{DatasetName, ErrorCode, Principal};
 
 /// Shows and decides about records on their way. The owner of the home reviews all of them.
@@ -17,7 +18,7 @@ pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Out
     let (catalog, owner) = (&home.catalog, Principal::Owner);
     match args {
         DraftCommand::Save { record } => {
-            let record = match read(&record)? {
+            let record = match read_document(&read(&record)?) {
                 Ok(record) => record,
                 Err(violations) => {
                     say_violations(context, &record.display().to_string(), &violations);

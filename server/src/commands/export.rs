@@ -18,7 +18,7 @@ pub(crate) async fn run(context: &Context, args: &Export) -> Result<(), Outcome>
     }
     let dataset = home.catalog.dataset(&Principal::Owner, &wanted).await?;
     let source = dataset.source(&home.config.defaults, &home.config.public_http());
-    let text = export(&source, args.format);
+    let text = export(&source, args.format).map_err(Failure::from)?;
     match args.output.as_deref() {
         Some(path) if path != Path::new("-") => {
             std::fs::write(path, text).map_err(|error| io(path.display(), &error))?;

@@ -22,6 +22,7 @@ mod sql;
 mod stream;
 mod token;
 mod user;
+mod wrong;
 
 pub(crate) use audit::moment;
 pub(crate) use record::facts_of;

@@ -1,7 +1,7 @@
 //! `tarn register`
 
 use super::record::{extract, facts_of, say_left_out};
-use super::{Context, Outcome, inspect};
+use super::{Context, Outcome, inspect, wrong};
 use crate::cli::Register;
 use crate::failure::{Failure, io};
 use crate::home::Home;
@@ -10,10 +10,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use tarn_catalog::{Assessment, CatalogError, MissingPoint, Registered};
-use tarn_connectors::store::{FileStat, Found};
+use tarn_connectors::store::FileStat;
 use tarn_formats::Table;
 use tarn_ingest::{Cancel, IngestRequest, ingest};
-use tarn_schemas::profile::{Document, Truth, Violation};
+use tarn_schemas::profile::{Document, Truth, Violation, read_document};
 use tarn_schemas::{ErrorCode, Principal, Record};
 
 /// Validates, decides, mints, stores; says every violation, the FAIR score and what is left.
@@ -25,19 +25,14 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
     }
 }
 
-/// The files of a record, whose paths are relative to it.
-async fn files_of(home: &Home, path: &Path, record: &Record) -> Result<Vec<Found>, Failure> {
+/// A file of a record at a path: relative ones are relative to the record.
+pub(super) fn text_of_path(path: &Path, text: &str) -> String {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut files = Vec::new();
-    for text in &record.files {
-        let located = if text.contains("://") || Path::new(text).is_absolute() {
-            text.clone()
-        } else {
-            folder.join(text).display().to_string()
-        };
-        files.extend(home.stores.find(&located).await?);
+    if text.contains("://") || Path::new(text).is_absolute() {
+        text.to_owned()
+    } else {
+        folder.join(text).display().to_string()
     }
-    Ok(files)
 }
 
 /// Records that are stored together, in one transaction.
@@ -50,10 +45,11 @@ async fn many(context: &Context, home: &Home, args: &Register) -> Result<(), Out
     for paths in args.records.chunks(TOGETHER) {
         let (mut batch, mut places) = (Vec::new(), Vec::new());
         for path in paths {
-            let record = match read(path)? {
+            let document = read(path)?;
+            let record = match read_document(&document) {
                 Ok(record) => record,
                 Err(violations) => {
-                    say_violations(context, &path.display().to_string(), &violations);
+                    wrong::shape(context, home, path, &document, violations).await?;
                     refused = Some(ErrorCode::InvalidData);
                     continue;
                 }
@@ -67,7 +63,12 @@ async fn many(context: &Context, home: &Home, args: &Register) -> Result<(), Out
                 }
                 continue;
             }
-            let files = files_of(home, path, &record).await?;
+            let (files, missing) = wrong::find_files(home, path, &record).await?;
+            if !missing.is_empty() {
+                wrong::files(context, home, &record, &files, missing).await?;
+                refused = Some(ErrorCode::InvalidData);
+                continue;
+            }
             let (facts, unknown) = facts_of(&home.stores, &files, |_| {}).await?;
             say_left_out(context, &unknown);
             batch.push((record, facts));
@@ -98,14 +99,17 @@ async fn many(context: &Context, home: &Home, args: &Register) -> Result<(), Out
 }
 
 async fn one(context: &Context, home: &Home, path: &Path, args: &Register) -> Result<(), Outcome> {
-    let record = match read(path)? {
+    let document = read(path)?;
+    let record = match read_document(&document) {
         Ok(record) => record,
         Err(violations) => {
-            say_violations(context, &path.display().to_string(), &violations);
-            return Err(Outcome::Exit(ErrorCode::InvalidData.exit_code()));
+            return Err(wrong::shape(context, home, path, &document, violations).await?);
         }
     };
-    let files = files_of(home, path, &record).await?;
+    let (files, missing) = wrong::find_files(home, path, &record).await?;
+    if !missing.is_empty() {
+        return Err(wrong::files(context, home, &record, &files, missing).await?);
+    }
     let facts = extract(context, &home.stores, &files).await?;
     let files: Vec<FileStat> = files
         .into_iter()
@@ -206,8 +210,8 @@ fn nesting(text: &str) -> usize {
     deepest
 }
 
-/// The record of a file, or everything that has the wrong shape.
-pub(super) fn read(path: &Path) -> Result<Result<Record, Vec<Violation>>, Failure> {
+/// The document of a file.
+pub(super) fn read(path: &Path) -> Result<Document, Failure> {
     let no_record = |what: &str| {
         let problem = format!(
             "{}: this is {what} and no record, which is a text in YAML or JSON; make one with \
@@ -241,7 +245,7 @@ pub(super) fn read(path: &Path) -> Result<Result<Record, Vec<Violation>>, Failur
     if !document.value.is_object() {
         return Err(no_record("a text"));
     }
-    Ok(tarn_schemas::profile::read_document(&document))
+    Ok(document)
 }
 
 /// Options under `tables:` that do not fit the files stop the registration before anything is stored.

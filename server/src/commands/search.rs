@@ -7,7 +7,7 @@ use crate::home::Home;
 use crate::output::text_table;
 use tarn_catalog::{SavedSearch, SearchAnswer, SearchRequest};
 use tarn_query::federation;
-use tarn_schemas::{Principal, SiteReport, SiteStatus};
+use tarn_schemas::{Principal, SiteReport, SiteStatus, standard_names};
 
 /// Finds datasets in this lab and its peers; keeps searches.
 pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> {
@@ -38,6 +38,9 @@ pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> 
     let Some(name) = saved else {
         let (answer, sites) = federation::search(&engine, &owner, &request).await?;
         say_answer(context, &answer, &sites, None);
+        if answer.total == 0 {
+            say_misspelt(context, &request);
+        }
         return Ok(());
     };
     let run = catalog.begin_saved_search(&owner, &name, cursor).await?;
@@ -45,6 +48,15 @@ pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> 
     let new = catalog.end_saved_search(&owner, &run, &answer.hits).await?;
     say_answer(context, &answer, &sites, Some(new));
     Ok(())
+}
+
+/// Says which standard names that were asked for are none, where nothing was found: it may be misspelt.
+fn say_misspelt(context: &Context, request: &SearchRequest) {
+    for (_, value) in request.filters.iter().filter(|(key, _)| key == "standard_name") {
+        if let Some(problem) = standard_names::problem(value) {
+            context.note(format_args!("standard_name={value}: {problem}"));
+        }
+    }
 }
 
 /// Prints what was found; of a saved search also what is new.

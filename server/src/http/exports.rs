@@ -22,6 +22,9 @@ use tarn_schemas::profile::community::Community;
     params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version"), ("format" = String, Path, description = "Format")),
     responses((status = 200, description = "The dataset in the format, with its media type"),
         (status = 400, description = "No name of a dataset", body = super::problem::Problem),
+        (status = 403, description = "The format needs what may not be told", body = super::problem::Problem),
+        (status = 409, description = "Withdrawn, and the format announces what can be had", body = super::problem::Problem),
+        (status = 422, description = "The record does not say what the format needs", body = super::problem::Problem),
         (status = 404, description = "No such dataset or format", body = super::problem::Problem)))]
 pub(crate) async fn one(
     State(door): State<Door>,
@@ -31,7 +34,7 @@ pub(crate) async fn one(
     let format: Format =
         format.parse().map_err(|problem: String| Failure::new(ErrorCode::NotFound, problem))?;
     let dataset = find(&door, &who, &lab, &name).await?;
-    Ok(answer(&source(&door, &dataset).await?, format))
+    Ok(answer(&source(&door, &dataset).await?, format)?)
 }
 
 /// What exports of a dataset are made from.
@@ -40,12 +43,12 @@ pub(super) async fn source(door: &Door, dataset: &Dataset) -> Result<Source, Fai
 }
 
 /// A dataset in a format, with its media type.
-pub(super) fn answer(source: &Source, format: Format) -> Response {
+pub(super) fn answer(source: &Source, format: Format) -> Result<Response, Failure> {
     let kind = match format.profile() {
         Some(profile) => format!("{}; profile=\"{profile}\"", format.media_type()),
         None => format.media_type().to_owned(),
     };
-    ([(header::CONTENT_TYPE, kind)], export::export(source, format)).into_response()
+    Ok(([(header::CONTENT_TYPE, kind)], export::export(source, format)?).into_response())
 }
 
 /// Typed links of a dataset's page (FAIR Signposting, level 2).

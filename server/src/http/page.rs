@@ -26,7 +26,7 @@ pub(crate) async fn dataset(
     let mut response = match wanted(&headers)? {
         View::Page => Html(page(&dataset, &source)).into_response(),
         View::Links => exports::links(&source),
-        View::Export(format) => exports::answer(&source, format),
+        View::Export(format) => exports::answer(&source, format)?,
     };
     let headers = response.headers_mut();
     if let Ok(links) = HeaderValue::from_str(&export::header(&source)) {
@@ -131,10 +131,14 @@ fn page(dataset: &Dataset, source: &Source) -> String {
         .filter(|link| link.rel != "item" && link.rel != "describedby")
         .map(|link| format!("<link rel=\"{}\" href=\"{}\">\n", link.rel, escape(&link.href)))
         .collect();
-    let json = export::export(source, Format::SchemaOrg);
+    // A redacted record has none: there is nothing that others may find it by.
+    let json = export::export(source, Format::SchemaOrg).map_or_else(
+        |_| String::new(),
+        |json| format!("<script type=\"application/ld+json\">\n{}</script>", in_script(&json)),
+    );
     format!(
         "<!doctype html><html lang=\"{language}\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
-         {head}<script type=\"application/ld+json\">\n{json}</script></head><body>\n\
+         {head}{json}</head><body>\n\
          <h1>{title}</h1>\n{withdrawn}<p>{description}</p>\n\
          <dl><dt>Identifier</dt><dd>{ark}</dd><dt>Version</dt><dd>{version}</dd><dt>Creators</dt><dd>{creators}</dd>\
          <dt>Licence</dt><dd>{license}</dd><dt>Tier</dt><dd>{tier}</dd>\
@@ -143,7 +147,6 @@ fn page(dataset: &Dataset, source: &Source) -> String {
         language = escape(record.language.as_deref().unwrap_or("en")),
         title = escape(&record.title),
         head = head.concat(),
-        json = in_script(&json),
         description = escape(&record.description),
         ark = escape(&dataset.ark),
         version = dataset.version,

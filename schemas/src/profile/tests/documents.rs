@@ -162,6 +162,22 @@ fn cf_acdd_asks_for_attributes_names_and_true_extents() {
     let mut late = acdd();
     late.attributes[9].1 = "1971-01-01T00:00:00Z".to_owned();
     assert_eq!(pointers(late), ["/files/0/attributes/time_coverage_start"]);
+    // The file of the tests holds 0.5 to 359.5 degrees: around the Earth, where any west is right.
+    let sides = |west: &str, east: &str, bounds: Option<[f64; 4]>| {
+        let mut file = acdd();
+        file.extent.bounding_box = bounds;
+        for (name, text) in [("geospatial_lon_min", west), ("geospatial_lon_max", east)] {
+            file.attributes.push((name.to_owned(), text.to_owned()));
+        }
+        pointers(file)
+    };
+    let wrong = |side: &str| format!("/files/0/attributes/geospatial_lon_{side}");
+    assert_eq!(sides("-180.0", "180.0", acdd().extent.bounding_box), [] as [String; 0]);
+    let region = Some([170.0, -5.0, 190.0, 5.0]);
+    assert_eq!(sides("170", "190.0", region), [] as [String; 0]);
+    assert_eq!(sides("170.0", "-170.0", region), [] as [String; 0]);
+    assert_eq!(sides("-180.0", "180.0", region), [wrong("min"), wrong("max")]);
+    assert_eq!(sides("170.0", "east", region), [wrong("max")]);
     let mut misspelt = acdd();
     misspelt.variables[0].standard_name = Some("sea_surface_temprature".to_owned());
     let found = profile.check(&record(), &[misspelt]);
@@ -202,4 +218,37 @@ fn a_record_names_its_profiles_and_a_lab_asks_for_more() {
     assert_eq!((&*found[0].pointer, &*found[0].rule), ("/profiles/1", "profiles.unknown"));
     record.profiles.clear();
     assert!(!community::check(&known, &["nexus".to_owned()], &record, &[acdd()]).is_empty());
+}
+
+#[test]
+fn what_is_left_of_a_document_of_the_wrong_shape_is_checked_too() {
+    let text = r#"{"name": "x", "titel": "y", "title": "ab", "keywords": "one", "tier": "open",
+        "creators": [{"nam": "Ada"}], "issued": "yesterday", "license": "MIT-0-ish",
+        "contact": {"name": "Desk", "email": "nobody", "phone": 7}}"#;
+    let document: Document = serde_json::from_str(text).unwrap();
+    let shape = read_document(&document).unwrap_err();
+    let rest = salvage(&document, &shape).unwrap();
+    assert_eq!((rest.record.title.as_str(), rest.record.tier), ("ab", None));
+    let others: Vec<String> = rest
+        .others(validate(&rest.record, &[], &setting()))
+        .map(|violation| violation.pointer)
+        .collect();
+    for pointer in ["/title", "/license", "/description", "/publisher"] {
+        assert!(others.iter().any(|found| found == pointer), "{pointer}: {others:?}");
+    }
+    // What the shape tells is told once.
+    for pointer in ["/titel", "/tier", "/keywords", "/issued", "/contact/phone"] {
+        assert_eq!(shape.iter().filter(|found| found.pointer == pointer).count(), 1, "{pointer}");
+    }
+    // What was taken out is not missed.
+    for pointer in ["/tier", "/keywords", "/creators", "/titel"] {
+        assert!(!others.iter().any(|found| found == pointer), "{pointer}: {others:?}");
+    }
+    // A name that is wrong stops no check.
+    let document: Document =
+        serde_json::from_str(r#"{"name": "Not A Name", "title": "ab"}"#).unwrap();
+    let shape = read_document(&document).unwrap_err();
+    let rest = salvage(&document, &shape).unwrap();
+    let others = rest.others(validate(&rest.record, &[], &setting()));
+    assert!(others.count() > 3);
 }

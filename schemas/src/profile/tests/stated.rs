@@ -32,6 +32,21 @@ fn a_stated_box_is_that_of_the_files() {
     {
         breaks("/extent/bounding_box", "extent.box_differs", |r, _| r.extent = given(wrong));
     }
+    // Across the antimeridian, by any turn; not the Earth that would hold it too.
+    for right in
+        [[170.0, 0.0, -170.0, 10.0], [170.0, 0.0, 190.0, 10.0], [-190.0, 0.0, -170.0, 10.0]]
+    {
+        passes(|r, f| {
+            f.extent.bounding_box = Some([170.0, 0.0, 190.0, 10.0]);
+            r.extent = given(right);
+        });
+    }
+    for wrong in [[-180.0, 0.0, 180.0, 10.0], [-170.0, 0.0, 170.0, 10.0]] {
+        breaks("/extent/bounding_box", "extent.box_differs", |r, f| {
+            f.extent.bounding_box = Some([170.0, 0.0, 190.0, 10.0]);
+            r.extent = given(wrong);
+        });
+    }
     breaks("/extent/bounding_box", "extent.box_unknown", |r, f| {
         r.extent = given([0.5, -89.5, 359.5, 89.5]);
         f.extent.bounding_box = None;
