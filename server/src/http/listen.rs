@@ -1,5 +1,6 @@
 //! Serves the routes: HTTP/1.1, with limits on how long a client may take to say what it wants.
 
+use super::client::ClientAddress;
 use crate::doors::{Door, PATIENCE};
 use axum::Router;
 use axum::body::Body;
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 /// Longest pause within the body of a request.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -49,7 +51,8 @@ pub(crate) async fn serve(door: Door, routes: Router, stop: CancellationToken) {
         };
         let Ok(connection) = connection else { break };
         let (protocol, stop) = (protocol.clone(), stop.clone());
-        let service = TowerToHyperService::new(routes.clone());
+        let client = axum::Extension(ClientAddress::of(connection.peer()));
+        let service = TowerToHyperService::new(client.layer(routes.clone()));
         connections.spawn(async move {
             let serving = protocol.serve_connection(TokioIo::new(connection), service);
             let mut serving = std::pin::pin!(serving);
