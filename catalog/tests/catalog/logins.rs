@@ -2,7 +2,7 @@
 
 use super::support::*;
 use std::collections::BTreeSet;
-use tarn_catalog::CatalogError;
+use tarn_catalog::{CatalogError, SearchRequest};
 use tarn_catalog::audit::{Act, AuditFilter, Outcome};
 use tarn_connectors::oidc::{Assertion, OidcError, VisaGrants, subject_name};
 use tarn_schemas::code::{Coded, ErrorCode};
@@ -164,7 +164,8 @@ async fn who_is_locked_out_comes_back_by_nothing_that_was_said_before() {
     let logged = outcomes(&catalog, Act::Login).await;
     assert_eq!(logged.iter().filter(|(_, outcome)| *outcome == Outcome::Refused).count(), 3);
     // The operator still knows who it is.
-    let [ann] = &catalog.logins().await.unwrap()[..] else { panic!() };
+    let logins = catalog.logins().await.unwrap();
+    let [ann] = logins.as_slice() else { panic!("{logins:?}") };
     assert_eq!((ann.sub.as_str(), ann.called.as_str()), ("ann", "Dr ann"));
     assert!(ann.attributes.groups.is_empty() && ann.not_before > taken.issued);
     // What is said later counts, and opens nothing to what was said before.
@@ -341,7 +342,7 @@ async fn a_login_that_limits_itself_decides_nothing() {
         catalog.revoke_access(&limited, "x").await,
         catalog.become_administrator(&limited, &once).await,
         catalog.request_access(&limited, None, &named("a"), &ask).await.map(drop),
-        catalog.save_search(&limited, "x", &Default::default()).await.map(drop),
+        catalog.save_search(&limited, "x", &SearchRequest::default()).await.map(drop),
         catalog.forget_search(&limited, "x").await,
     ] {
         let error = refused.unwrap_err();
