@@ -2,8 +2,8 @@
 
 use super::support::*;
 use std::collections::BTreeSet;
-use tarn_catalog::{CatalogError, SearchRequest};
 use tarn_catalog::audit::{Act, AuditFilter, Outcome};
+use tarn_catalog::{CatalogError, SearchRequest};
 use tarn_connectors::oidc::{Assertion, OidcError, VisaGrants, subject_name};
 use tarn_schemas::code::{Coded, ErrorCode};
 
