@@ -125,18 +125,20 @@ def pretender(doors, session=None):
         server.server_close()
 
 
-def terminal_login(lab, person, *flags):
+def terminal_login(lab, person, *flags, given=""):
     """`tarn login` in a terminal while the person confirms in a browser; the command when it has ended."""
     process = subprocess.Popen(
         lab.command("login", "--json", *flags),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=die_with_parent,
         env=lab.environment(),
     )
-    said = ""
+    process.stdin.write(given)
+    process.stdin.close()
+    process.stdin, said = None, ""
     for line in process.stderr:
         said += line
         if "user_code=" in line:

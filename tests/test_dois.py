@@ -284,3 +284,60 @@ def test_what_a_registrar_says_is_read_with_care(new_lab, tmp_path, kind):
             known = doi_of(lab, "sst")
             assert known["state"] == "waiting" and known["attempts"] > 0 and "gives the DOI later" in known["problem"]
             assert "doi" not in known and "registrar_id" not in known
+
+
+def test_a_hide_that_was_refused_once_is_asked_for_again(new_lab, tmp_path):
+    with registrar(DataCite) as datacite:
+        lab = new_lab("ornl", settings=settings(datacite), env=SECRET)
+        register(lab, tmp_path, "sst")
+        doi = lab.run("doi", "request", "sst", "--quiet").out.strip()
+        lab.run("doi", "sync")
+        register(lab, tmp_path, "sst", **RESTRICTED)
+        datacite.failing = (401, {}, {"errors": [{"title": "password rotated"}]})
+        lab.start()
+        wait_for(lambda: doi_of(lab, "sst")["state"] == "refused")
+        assert datacite.records[doi]["state"] == "findable"
+        lab.stop()
+        # The password is right again, and nobody has to know that something was refused.
+        datacite.failing = None
+        lab.start()
+        wait_for(lambda: datacite.records[doi]["state"] == "registered")
+        wait_for(lambda: doi_of(lab, "sst")["state"] == "hidden")
+        lab.stop()
+
+
+def test_a_success_counts_if_it_says_what_became_of_the_doi(new_lab, tmp_path):
+    with registrar(DataCite) as datacite:
+        lab = new_lab("ornl", settings=settings(datacite), env=SECRET)
+        register(lab, tmp_path, "sst")
+        doi = lab.run("doi", "request", "sst", "--quiet").out.strip()
+        for attributes in ({"id": "10.5072/other", "attributes": {"state": "findable"}}, {"id": doi}, "<html>"):
+            datacite.failing = (200, {}, {"data": attributes})
+            lab.run("doi", "sync", code=None)
+            assert doi_of(lab, "sst")["state"] == "waiting", attributes
+        datacite.failing = (200, {}, {"data": {"id": doi, "attributes": {"state": "draft"}}})
+        lab.run("doi", "sync", code=None)
+        assert "findable" in doi_of(lab, "sst")["problem"] and datacite.records == {}
+        datacite.failing = (200, {}, {"data": {"id": doi.upper(), "attributes": {"state": "findable"}}})
+        lab.run("doi", "sync")
+        assert doi_of(lab, "sst")["state"] == "registered"
+
+
+def test_what_a_registrar_repeats_of_the_request_is_not_kept(new_lab, tmp_path):
+    for kind, service in ((DataCite, "datacite"), (ELink, "osti")):
+        with registrar(kind) as server:
+            lab = new_lab("ornl" if kind is DataCite else "anl", settings=settings(server, service), env=SECRET)
+            register(lab, tmp_path, "sst", **FUNDED)
+            lab.run("doi", "request", "sst")
+
+            def echo(self, body, usual):
+                header = self.headers.get("Authorization", "")
+                pair = "LAB.TARN:s3cr3t" if "Basic" in header else "s3cr3t"
+                return 401, {}, {"errors": [{"detail": f"bad credentials in {header} ({pair})"}]}
+
+            with answering(kind, echo):
+                told = lab.run("doi", "sync", code=None)
+            said = told.out + told.err + str(doi_of(lab, "sst"))
+            assert "bad credentials" in said
+            for secret in ("s3cr3t", "TEFCLlRBUk46czNjcjN0"):
+                assert secret not in said

@@ -51,16 +51,95 @@ def test_a_grant_is_a_visa_that_others_can_check(lab_at_provider):
     assert inside["value"] == f"{lab.http_url}/datasets/ornl/trial" and inside["source"] == lab.http_url
     assert stat.S_IMODE((lab.home / "visa.key").stat().st_mode) == 0o600
 
+    # The log has it once, however often it is asked for.
+    entries = len(log(lab, "issue-visas"))
+    for _ in range(3):
+        assert len(call(lab, "GET", "/api/v1/access/visas", bob).json()["ga4gh_passport_v1"]) == 1
+    assert len(log(lab, "issue-visas")) == entries == 1
+
     # Revoked, there is no visa any more.
     call(lab, "POST", f"/api/v1/access/grants/{granted.json()['id']}/revoke", dan)
     assert call(lab, "GET", "/api/v1/access/visas", bob).json() == {"ga4gh_passport_v1": []}
     assert log(lab, "issue-visas")
 
 
+def test_no_visa_is_given_for_what_the_lab_itself_refuses(new_lab, tmp_path):
+    with oidc_provider(tmp_path) as provider:
+        lab = new_lab("ornl", env=ENV, settings=issuer_settings(provider, group_prefix='""'))
+        tier = {**TIER, "conditions": {"assurance": "high"}}
+        register(lab, tmp_path, "trial", tier="controlled", exposure="full", **tier)
+        lab.start()
+        now, path = int(time.time()), "/api/v1/access/requests"
+        high = {"eduperson_assurance": "https://refeds.org/assurance/IAP/high"}
+        asker = provider.sign(sub="asker", iat=now - 50, **high)
+        ask = {"purpose": "research", "justification": "mortality", "agreement": AGREEMENT}
+        asked = call(lab, "POST", path, asker, dataset="trial", ask=ask)
+        assert asked.status_code == 201, asked.text
+        chair = provider.sign(sub="chair", groups=["dac"], **high)
+        done = call(lab, "POST", f"{path}/{asked.json()['id']}/approve", chair, months=1)
+        assert done.status_code == 200, done.text
+
+        def visas_and_rows(text):
+            visas = call(lab, "GET", "/api/v1/access/visas", text).json()["ga4gh_passport_v1"]
+            return len(visas), sql(lab, "SELECT count(*) FROM trial.trial_cells", text).status_code
+
+        assert visas_and_rows(asker) == (1, 200)
+        # The issuer knows them less well now: they read nothing here, and nowhere by this lab's word.
+        assert visas_and_rows(provider.sign(sub="asker", iat=now - 5)) == (0, 403)
+        assert visas_and_rows(provider.sign(sub="asker", **high)) == (1, 200)
+        lab.run("retract", "trial", "--reason", "a wrong sensor")
+        assert visas_and_rows(provider.sign(sub="asker", **high))[0] == 0
+
+
+def test_an_issuer_brings_visas_only_where_the_operator_says_so(new_lab, tmp_path):
+    with oidc_provider(tmp_path) as provider, oidc_provider(tmp_path) as guest:
+        value = "https://ega.example/datasets/EGAD1"
+        visas = (
+            f'\n[[visa_issuers]]\nurl = "{guest.url}"\njwks_url = "{guest.url}/jwks"\n'
+            f'datasets = {{ "{value}" = "trial" }}\naffiliations = ["anl.gov"]\n'
+        )
+        lab = new_lab("ornl", env=ENV, settings=issuer_settings(provider, guest) + visas)
+        assert "visas = true" in lab.run("serve", code=2).err
+        config = lab.home / "tarn.toml"
+        limits = 'visas = true\naffiliations = ["ornl.gov"]\nhighest_assurance = "medium"\n'
+        text = config.read_text()
+        # The first issuer may, the second may not.
+        config.write_text(text.replace("\n[[issuers]]\n", f"\n[[issuers]]\n{limits}", 1))
+        lab.start()
+        now = int(time.time())
+
+        def visa(**said):
+            base = {"asserted": now - 60, "source": guest.url, "by": "dac", "type": "ControlledAccessGrants"}
+            return guest.sign(sub="v1", aud=None, ga4gh_visa_v1={**base, "value": value, **said})
+
+        roles = [visa(type="AffiliationAndRole", value=f"x@{place}") for place in ("anl.gov", "evil.gov")]
+        claims = {
+            "ga4gh_passport_v1": [visa(), *roles],
+            "groups": ["ga4gh:registered-access", "dac"],
+            "eduperson_scoped_affiliation": ["x@ornl.gov", "x@nasa.gov"],
+            "eduperson_assurance": "https://refeds.org/assurance/IAP/high",
+        }
+        first, second = (me(lab, issuer.sign(**claims)).json() for issuer in (provider, guest))
+        assert first["grants"] == ["ornl.trial"] and first["affiliations"] == ["anl.gov", "ornl.gov"]
+        assert first["assurance"] == "medium" and first["groups"] == ["lab:dac", "lab:ga4gh:registered-access"]
+        assert second["grants"] == [] and second["affiliations"] == ["nasa.gov", "ornl.gov"]
+        assert second["assurance"] == "high"
+
+        # Sessions that were begun by other rules count no more.
+        given = call(lab, "POST", "/api/v1/login", None, issuer="lab", id_token=provider.sign(aud="cli", **claims))
+        session = given.json()["token"]
+        assert me(lab, session).json()["grants"] == ["ornl.trial"]
+        config.write_text(text.replace(visas, "") + "# no visas\n")
+        lab.stop()
+        lab.start()
+        assert me(lab, session).status_code == 401
+        assert me(lab, provider.sign(**claims)).json()["grants"] == []
+
+
 def test_visas_of_trusted_issuers_open_what_the_operator_mapped(new_lab, tmp_path):
     with oidc_provider(tmp_path) as provider, oidc_provider(tmp_path) as dac, oidc_provider(tmp_path) as stranger:
         value = "https://ega.example/datasets/EGAD1"
-        settings = issuer_settings(provider) + (
+        settings = issuer_settings(provider, visas="true") + (
             f'\n[[visa_issuers]]\nurl = "{dac.url}"\njwks_url = "{dac.url}/jwks"\nmax_days = 30\n'
             f'datasets = {{ "{value}" = "trial" }}\n'
         )

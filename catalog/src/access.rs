@@ -3,7 +3,7 @@
 use crate::audit::{Act, Said};
 use crate::data_use::{fits, longest_grant};
 use crate::datasets::{load, no_dataset};
-use crate::decision::{Action, may_decide_here};
+use crate::decision::{Action, may_be_kept_for, may_decide_here};
 use crate::model::{AccessRequest, Dataset, Grant, IntendedUse, RequestState};
 use crate::people::{check_subject, granted, insert_grant};
 use crate::policy::{Rights, subject};
@@ -34,6 +34,7 @@ impl Catalog {
         dataset: &DatasetRef,
         ask: &IntendedUse,
     ) -> Result<AccessRequest, CatalogError> {
+        may_be_kept_for(who)?;
         let (database, rights) = (&self.inner.database, self.rights(who).await?);
         let subject = match (whom, who) {
             (Some(whom), Principal::Owner) => whom.to_owned(),

@@ -128,6 +128,20 @@ pub(crate) fn may_write_here(who: &Principal) -> Result<(), CatalogError> {
     }
 }
 
+/// Whether this principal may have something kept here: a request for access, a search of their own. API
+/// tokens with scope `read` may, because people have no others; but an access token that limits itself to
+/// reading was asked for to read with, and agrees to nothing in its person's name.
+pub(crate) fn may_be_kept_for(who: &Principal) -> Result<(), CatalogError> {
+    if who.is_limited_below(Scope::Write) {
+        return Err(CatalogError::Denied(
+            "this access token may be used for reading alone: it says so itself (scope `tarn:read`); \
+             asking for access and keeping searches need one with `tarn:write`, or without such scopes"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// Whether this principal may decide about others at all. Members of committees often have API tokens
 /// with scope `read`, because what they may decide comes of their groups and not of what they may write;
 /// but an access token that limits itself to reading was asked for to read with.

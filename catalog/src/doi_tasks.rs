@@ -200,7 +200,7 @@ impl Catalog {
 
     /// Notes that the registrar did not do it, and why. It is asked again after a while, which grows with
     /// every attempt and is at least `wait`; without one it refused, and is asked again after the next
-    /// change.
+    /// change. One that refused to hide a dataset shows it: [`Catalog::compare_dois`] has it asked again.
     pub async fn doi_failed(
         &self,
         task: &DoiTask,
@@ -211,14 +211,13 @@ impl Catalog {
         let now = Utc::now();
         let least = wait.and_then(|wait| TimeDelta::from_std(wait).ok()).unwrap_or_default();
         let next = wait_after(now, task.attempts).max(now + least.min(TimeDelta::days(1)));
-        let told = if task.shown { SHOWN } else { HIDDEN };
         let mut write = database.write().await?;
         sqlx::query(
             "UPDATE doi SET problem = $2,
                  attempts = CASE WHEN revision = $3 THEN attempts + 1 ELSE attempts END,
                  next_at = CASE WHEN revision = $3 THEN $4 ELSE next_at END,
                  state = CASE WHEN revision = $3 THEN $5 ELSE 'waiting' END,
-                 told = coalesce($6, told),
+                 told = CASE WHEN $5 = 'waiting' THEN told ELSE $6 END,
                  leased_until = CASE WHEN leased_until = $7 THEN NULL ELSE leased_until END
              WHERE dataset = $1",
         )
@@ -227,7 +226,7 @@ impl Catalog {
         .bind(task.revision)
         .bind(timestamp(next))
         .bind(if wait.is_some() { DoiState::Waiting } else { DoiState::Refused }.as_str())
-        .bind(wait.is_none().then(|| told.to_owned()))
+        .bind(task.shown.then(|| SHOWN.to_owned()))
         .bind(&task.lease)
         .execute(&mut *write.transaction)
         .await

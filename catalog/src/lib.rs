@@ -221,13 +221,6 @@ impl Catalog {
         // A new id: an index that was made after the backup knows changes that are not in it.
         let id = uuid::Uuid::new_v4().simple().to_string();
         database.fill(open_backup(backup)?, &id).await?;
-        // Who logged out after the backup was made is not to be let in again by it.
-        for statement in ["DELETE FROM login_session", "DELETE FROM login_said"] {
-            sqlx::query(statement)
-                .execute(database.pool())
-                .await
-                .map_err(|error| database.error(&error))?;
-        }
         Self::with_database(folder, database).await
     }
 

@@ -1,13 +1,14 @@
 //! People who logged in at an issuer: what it said of them last.
 
 use crate::policy::assurance;
+use crate::register::timestamp;
 use crate::store::{Database, Write};
 use crate::{Catalog, CatalogError, PersonAttributes};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use std::collections::BTreeSet;
-use tarn_connectors::oidc::{Assertion, Issuers, VisaGrants};
+use tarn_connectors::oidc::{Assertion, Issuers, OidcError, SKEW, VisaGrants};
 use tarn_schemas::{DatasetName, Scope};
 
 /// How names of people begin who logged in at an issuer.
@@ -34,6 +35,12 @@ pub struct LoginPerson {
     pub issued_at: i64,
     /// Until when anything that was said of them counts, RFC 3339.
     pub valid_until: String,
+    /// Nothing counts that the issuer said up to this moment, in seconds: until then they were locked
+    /// out. 0 if they never were.
+    pub not_before: i64,
+    /// By what rules of the configuration it was read.
+    #[serde(skip)]
+    pub(crate) rules: String,
 }
 
 impl LoginPerson {
@@ -55,6 +62,8 @@ impl LoginPerson {
             scope: assertion.scope,
             issued_at: assertion.issued,
             valid_until: until,
+            not_before: 0,
+            rules: assertion.rules.clone(),
         }
     }
 
@@ -90,6 +99,8 @@ impl LoginPerson {
         let still = |person: &Self| Self {
             issued_at: 0,
             valid_until: String::new(),
+            not_before: 0,
+            rules: String::new(),
             visas: VisaGrants { until: 0, ..person.visas.clone() },
             ..person.clone()
         };
@@ -152,9 +163,11 @@ impl Catalog {
         row.map(|row| from_row(database, &row)).transpose()
     }
 
-    /// Whether logins of an issuer count. A process that takes none leaves that to the one that does.
-    pub(crate) fn accepts(&self, issuer: &str) -> bool {
-        self.inner.issuers.get().is_none_or(|issuers| issuers.of(issuer).is_some())
+    /// Whether what an issuer said of somebody counts: if its logins are accepted, and read by the same
+    /// rules today. A process that takes none leaves that to the one that does.
+    pub(crate) fn accepts(&self, said: &LoginPerson) -> bool {
+        let Some(issuers) = self.inner.issuers.get() else { return true };
+        issuers.of(&said.issuer).is_some_and(|issuer| issuer.rules() == said.rules)
     }
 
     /// The widest thing that a person may do here, by the groups that count: they are looked at each
@@ -171,6 +184,9 @@ impl Catalog {
 
 /// Keeps what is said of a person if it is said later than what was known, or `again` by the same
 /// credential. Returns the person as described if that is news: something but the times is another.
+///
+/// # Errors
+/// [`OidcError::LockedOut`] for what was said before its person was locked out.
 pub(crate) async fn put_newest(
     database: &Database,
     write: &mut Write<'_>,
@@ -183,6 +199,9 @@ pub(crate) async fn put_newest(
         .await
         .map_err(|error| database.error(&error))?;
     let known = row.map(|row| from_row(database, &row)).transpose()?;
+    if known.as_ref().is_some_and(|known| said.issued_at <= known.not_before) {
+        return Err(OidcError::LockedOut.into());
+    }
     // A group that somebody left does not come back by a token that is older; and of two tokens of one
     // moment the first stays, so that they do not take turns.
     let later = known.as_ref().is_none_or(|known| {
@@ -220,9 +239,10 @@ pub(crate) async fn put_newest(
     Ok(news.then(|| said.clone()))
 }
 
-/// Forgets what the login of a person said, with their sessions and the right of an administrator.
-/// Whether there was any of it.
-pub(crate) async fn forget_login(
+/// Locks out somebody who logged in: their sessions end, they are no administrator, and nothing counts
+/// that their issuer said of them so far. What counts again is what it says from two minutes later on,
+/// because clocks may differ by one. Whether they are known.
+pub(crate) async fn lock_out(
     database: &Database,
     write: &mut Write<'_>,
     subject: &str,
@@ -230,21 +250,38 @@ pub(crate) async fn forget_login(
     let Some(name) = subject.strip_prefix("person:").filter(|name| name.starts_with(PREFIX)) else {
         return Ok(false);
     };
-    let mut forgotten = false;
     for statement in [
         "DELETE FROM login_session WHERE name = $1",
         "DELETE FROM login_said WHERE name = $1",
         "DELETE FROM administrator WHERE name = $1",
-        "DELETE FROM login WHERE name = $1",
     ] {
-        let done = sqlx::query(statement)
+        sqlx::query(statement)
             .bind(name)
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
-        forgotten |= done.rows_affected() > 0;
     }
-    Ok(forgotten)
+    let json = |text: Result<String, serde_json::Error>| {
+        text.map_err(|error| database.unreadable("what is left of a login", &error))
+    };
+    let now = Utc::now();
+    // Their name at the issuer stays, and what they are called: the operator has to know who it is.
+    let known = sqlx::query(
+        "UPDATE login SET attributes = $2, visas = $3, scope = $4, valid_until = $5,
+             not_before = CASE WHEN issued_at > $6 THEN issued_at ELSE $6 END,
+             issued_at = CASE WHEN issued_at > $6 THEN issued_at ELSE $6 END
+         WHERE name = $1",
+    )
+    .bind(name)
+    .bind(json(serde_json::to_string(&PersonAttributes::default()))?)
+    .bind(json(serde_json::to_string(&VisaGrants::default()))?)
+    .bind(json(serde_json::to_string(&Scope::Read))?)
+    .bind(timestamp(now))
+    .bind(now.timestamp().saturating_add(SKEW))
+    .execute(&mut *write.transaction)
+    .await
+    .map_err(|error| database.error(&error))?;
+    Ok(known.rows_affected() > 0)
 }
 
 pub(crate) fn from_row(database: &Database, row: &AnyRow) -> Result<LoginPerson, CatalogError> {
@@ -260,5 +297,8 @@ pub(crate) fn from_row(database: &Database, row: &AnyRow) -> Result<LoginPerson,
         scope: serde_json::from_str(&text("scope")?).map_err(unreadable)?,
         issued_at: database.number(row, "issued_at")?,
         valid_until: text("valid_until")?,
+        not_before: database.number(row, "not_before")?,
+        // What is left of others depends on what each of them said, and by what rules that was read.
+        rules: String::new(),
     })
 }

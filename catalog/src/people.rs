@@ -1,7 +1,7 @@
 //! People: what decisions know of them, and what they were granted.
 
 use crate::audit::{Act, Said};
-use crate::logins::forget_login;
+use crate::logins::lock_out;
 use crate::policy::assurance;
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError, Grant, OWNER, PersonAttributes};
@@ -76,9 +76,9 @@ impl Catalog {
         write.commit().await
     }
 
-    /// Forgets what is known of a person: they are of no group any more, and cleared for nothing. Their
-    /// sessions end, and they are no administrator; what their issuer says of them counts again when
-    /// they log in again. False if nothing was known.
+    /// Forgets what is known of a person: they are of no group any more, and cleared for nothing. Who
+    /// logged in is locked out: their sessions end, they are no administrator, and nothing that their
+    /// issuer has said of them until now counts any more. False if nothing was known.
     pub async fn remove_person(&self, subject: &str) -> Result<bool, CatalogError> {
         let database = &self.inner.database;
         let mut write = database.write().await?;
@@ -87,8 +87,8 @@ impl Catalog {
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
-        let forgotten = forget_login(database, &mut write, subject).await?;
-        let removed = removed.rows_affected() > 0 || forgotten;
+        let locked_out = lock_out(database, &mut write, subject).await?;
+        let removed = removed.rows_affected() > 0 || locked_out;
         if removed {
             write.note(Said::new(Act::RemovePerson, OWNER).with("who", subject)).await?;
         }

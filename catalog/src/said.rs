@@ -8,7 +8,7 @@ use crate::store::{Database, Write};
 use crate::{Catalog, CatalogError};
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::any::AnyRow;
-use tarn_connectors::oidc::{Assertion, SKEW};
+use tarn_connectors::oidc::{Assertion, OidcError, SKEW};
 use tarn_schemas::{Credential, DatasetName, Principal, Scope};
 
 /// What a credential said, until it ends.
@@ -55,7 +55,7 @@ impl Catalog {
         let statement = format!(
             "SELECT login.*, s.id AS said_id, s.attributes AS said_attributes, s.visas AS said_visas,
                     s.scope AS said_scope, s.most AS said_most, s.issued_at AS said_at,
-                    s.valid_until AS said_until
+                    s.valid_until AS said_until, s.rules AS said_rules
              FROM login JOIN login_said AS s ON s.name = login.name
              WHERE login.name = $1 AND s.valid_until > $2
              ORDER BY CASE WHEN s.id = $3 THEN 0 ELSE 1 END, s.issued_at DESC, s.id LIMIT {most}"
@@ -70,8 +70,8 @@ impl Catalog {
         let mut living = Vec::with_capacity(rows.len());
         for row in &rows {
             let newest = from_row(database, row)?;
-            if self.accepts(&newest.issuer) {
-                let said = said_from_row(database, row, &newest)?;
+            let said = said_from_row(database, row, &newest)?;
+            if self.accepts(&said.person) {
                 let later = newest.issued_at > said.person.issued_at;
                 let person = if later { said.person.cut_by(&newest) } else { said.person };
                 living.push(Said { person, ..said });
@@ -127,8 +127,12 @@ impl Catalog {
         let said = Said::of(assertion.token.clone(), &assertion, until);
         let database = &self.inner.database;
         let known = said_before(database, &said).await?;
-        // Most calls tell nothing new, and write nothing.
+        // Most calls tell nothing new, and write nothing; nor does who was locked out.
         if known.as_ref() != Some(&said) {
+            let login = self.login(&said.person.name).await?;
+            if login.is_some_and(|login| said.person.issued_at <= login.not_before) {
+                return Err(OidcError::LockedOut.into());
+            }
             let mut write = database.write().await?;
             if let Some(person) = put_said(database, &mut write, &said).await? {
                 write.note(told(&person, "bearer")).await?;
@@ -146,7 +150,7 @@ async fn said_before(database: &Database, said: &Said) -> Result<Option<Said>, C
     let row = sqlx::query(
         "SELECT s.id AS said_id, s.attributes AS said_attributes, s.visas AS said_visas,
                 s.scope AS said_scope, s.most AS said_most, s.issued_at AS said_at,
-                s.valid_until AS said_until
+                s.valid_until AS said_until, s.rules AS said_rules
          FROM login_said AS s WHERE s.id = $1 AND s.name = $2",
     )
     .bind(&said.id)
@@ -175,6 +179,7 @@ fn said_from_row(
             scope: serde_json::from_str(&text("said_scope")?).map_err(unreadable)?,
             issued_at: database.number(row, "said_at")?,
             valid_until: text("said_until")?,
+            rules: text("said_rules")?,
             ..of.clone()
         },
     })
@@ -182,6 +187,9 @@ fn said_from_row(
 
 /// Keeps what an accepted credential says. Returns the person if that is news of them; what is older than
 /// what was said last is none.
+///
+/// # Errors
+/// [`OidcError::LockedOut`] for what was said before its person was locked out.
 pub(crate) async fn put_said(
     database: &Database,
     write: &mut Write<'_>,
@@ -206,11 +214,12 @@ pub(crate) async fn put_said(
     let most =
         said.limit.map(|limit| json("a limit", serde_json::to_string(&limit))).transpose()?;
     sqlx::query(
-        "INSERT INTO login_said (id, name, attributes, visas, scope, most, issued_at, valid_until)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        "INSERT INTO login_said (id, name, attributes, visas, scope, most, issued_at, valid_until,
+                                 rules)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (id) DO UPDATE SET attributes = excluded.attributes, visas = excluded.visas,
              scope = excluded.scope, most = excluded.most, issued_at = excluded.issued_at,
-             valid_until = excluded.valid_until",
+             valid_until = excluded.valid_until, rules = excluded.rules",
     )
     .bind(&said.id)
     .bind(&said.person.name)
@@ -220,6 +229,7 @@ pub(crate) async fn put_said(
     .bind(most)
     .bind(said.person.issued_at)
     .bind(&said.person.valid_until)
+    .bind(&said.person.rules)
     .execute(&mut *write.transaction)
     .await
     .map_err(|error| database.error(&error))?;

@@ -1,6 +1,7 @@
 //! Searches that people keep under a name. Each is its owner's alone, and holds what is asked, never what
 //! was found: running one decides anew, as its owner is then.
 
+use crate::decision::may_be_kept_for;
 use crate::model::{SavedSearch, SearchHit, SearchRequest};
 use crate::policy::subject;
 use crate::register::timestamp;
@@ -39,6 +40,7 @@ impl Catalog {
         name: &str,
         request: &SearchRequest,
     ) -> Result<SavedSearch, CatalogError> {
+        may_be_kept_for(who)?;
         let subject = owner(who)?;
         check_name("search", name)?;
         if request.cursor.is_some() {
@@ -106,6 +108,7 @@ impl Catalog {
 
     /// Forgets one.
     pub async fn forget_search(&self, who: &Principal, name: &str) -> Result<(), CatalogError> {
+        may_be_kept_for(who)?;
         let (database, subject) = (&self.inner.database, owner(who)?);
         let mut write = database.write().await?;
         let gone = sqlx::query("DELETE FROM saved_search WHERE subject = $1 AND name = $2")

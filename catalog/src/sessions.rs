@@ -6,7 +6,7 @@ use crate::said::{Said as Claims, put_said, told};
 use crate::{Catalog, CatalogError, LoginPerson, secret};
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use sqlx::Row;
-use tarn_connectors::oidc::{Assertion, OidcError, SKEW};
+use tarn_connectors::oidc::{Assertion, OidcError, SKEW, fingerprint_of};
 use tarn_schemas::Principal;
 
 /// A session that has just begun. Its token is stored nowhere.
@@ -32,8 +32,49 @@ impl Catalog {
     /// some hours. A token logs in once.
     ///
     /// # Errors
-    /// [`OidcError::Replayed`] for a token that somebody logged in with before.
+    /// [`OidcError::Replayed`] for a token that somebody logged in with before; [`OidcError::LockedOut`]
+    /// for one that was issued before its person was locked out. Both are in the log once.
     pub async fn begin_session(
+        &self,
+        assertion: &Assertion,
+        door: &str,
+        hours: u32,
+    ) -> Result<Session, CatalogError> {
+        // Looked up first: nobody waits for the turn to write who shows the same token again and again.
+        let begun = if self.is_used(&assertion.token).await? {
+            Err(OidcError::Replayed.into())
+        } else {
+            self.begin(assertion, door, hours).await
+        };
+        if let Err(CatalogError::Login(why)) = &begun {
+            let named = (assertion.name.as_str(), assertion.token.as_str());
+            self.note_refused_login(named, &assertion.issuer, door, why).await?;
+        }
+        begun
+    }
+
+    /// Whether somebody logged in with a token, by its SHA-256.
+    async fn is_used(&self, token: &str) -> Result<bool, CatalogError> {
+        let database = &self.inner.database;
+        let row = sqlx::query("SELECT 1 FROM login_used WHERE token_hash = $1 AND expires_at > $2")
+            .bind(token)
+            .bind(timestamp(Utc::now()))
+            .fetch_optional(database.pool())
+            .await
+            .map_err(|error| database.error(&error))?;
+        Ok(row.is_some())
+    }
+
+    /// Whether somebody logged in with a token before, which does not say that it is a good one: what
+    /// need not be asked of an issuer once more.
+    pub async fn logged_in_with(&self, token: &str) -> Result<bool, CatalogError> {
+        match fingerprint_of(token) {
+            Some(fingerprint) => self.is_used(&fingerprint).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn begin(
         &self,
         assertion: &Assertion,
         door: &str,
@@ -66,9 +107,6 @@ impl Catalog {
         .await
         .map_err(|error| database.error(&error))?;
         if first.rows_affected() == 0 {
-            let said = refused(&assertion.name, &assertion.issuer, door, &OidcError::Replayed);
-            write.note(said).await?;
-            write.commit().await?;
             return Err(OidcError::Replayed.into());
         }
         let token = secret::new_session();
@@ -103,12 +141,16 @@ impl Catalog {
         why: &OidcError,
     ) -> Result<(), CatalogError> {
         let database = &self.inner.database;
+        let mark = format!("refused {token}");
+        if self.is_used(&mark).await? {
+            return Ok(());
+        }
         let until = timestamp(Utc::now() + TimeDelta::days(1));
         let mut write = database.write().await?;
         let first = sqlx::query(
             "INSERT INTO login_used (token_hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         )
-        .bind(format!("refused {token}"))
+        .bind(mark)
         .bind(until)
         .execute(&mut *write.transaction)
         .await
@@ -148,7 +190,8 @@ impl Catalog {
         }
         let name = database.text(&row, "name")?;
         self.principal_by(&name, &secret::hash(token)).await?.ok_or(CatalogError::Unauthenticated(
-            "logins of its issuer do not count here any more; log in again (`tarn login`)",
+            "logins of its issuer do not count here any more, or what they say is read otherwise now; \
+             log in again (`tarn login`)",
         ))
     }
 

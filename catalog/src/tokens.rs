@@ -1,6 +1,7 @@
 //! API tokens: made, listed, revoked, checked.
 
 use crate::audit::{Act, Said};
+use crate::logins::PREFIX;
 use crate::model::TokenInfo;
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError, OWNER, secret};
@@ -32,6 +33,12 @@ impl Catalog {
         if !fits {
             return Err(CatalogError::Argument(format!(
                 "{name:?} is no name for a token: say in 1 to 128 characters whose it is"
+            )));
+        }
+        if name.starts_with(PREFIX) {
+            return Err(CatalogError::Argument(format!(
+                "{name:?} is somebody who logs in at an issuer, and what their logins say is for those \
+                 alone: make a token in a name of its own, and grant that what it needs"
             )));
         }
         if !(1..=LONGEST).contains(&valid_days) {
@@ -126,6 +133,7 @@ impl Catalog {
                 self.login_is_current(name, *scope).await?
                     || tokens
                         .iter()
+                        .filter(|info| !info.name.starts_with(PREFIX))
                         .any(|info| info.name == *name && info.scope >= *scope && alive(info))
             }
         };
@@ -163,6 +171,12 @@ impl Catalog {
             .is_ok_and(|expires| Utc::now() < expires);
         if !alive {
             return Err(CatalogError::Unauthenticated("it has expired; ask for a new one"));
+        }
+        // One of an older version, which would be taken for that person's newest login.
+        if info.name.starts_with(PREFIX) {
+            return Err(CatalogError::Unauthenticated(
+                "API tokens in the name of somebody who logs in do not count; ask for one in another name",
+            ));
         }
         Ok(Principal::person(info.name, info.scope))
     }

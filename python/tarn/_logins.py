@@ -1,23 +1,52 @@
 """Logins that `tarn login` stored for this user."""
 
+import datetime
 import json
 import os
 import pathlib
 from urllib.parse import urlsplit
 
+from .errors import Unauthenticated
+
 
 def stored_token(address):
     """The token of a login at the node with this Flight address, or None.
 
-    A login that came by TLS is not sent without it.
+    A login counts for the host alone where the user logged in: what a node says of its Flight address may
+    name another's. A login that came by TLS is not sent without it.
     """
     wanted = urlsplit(address)
-    for login in _logins():
+    plain = wanted.scheme in ("grpc", "grpc+tcp")
+    fitting = {}
+    for node, login in _logins():
         known = urlsplit(str(login.get("flight", "")))
-        plain = wanted.scheme in ("grpc", "grpc+tcp")
-        if known.netloc.lower() == wanted.netloc.lower() and not (plain and known.scheme == "https"):
-            return login.get("token")
-    return None
+        same = _place(known) == _place(wanted) and _place(urlsplit(node))[0] == _place(wanted)[0]
+        if same and _lasts(login) and not (plain and known.scheme == "https"):
+            fitting[node] = login.get("token")
+    if len(fitting) > 1:
+        raise Unauthenticated(
+            f"there are several logins for {address}, at {' and '.join(sorted(fitting))}: "
+            "run `tarn logout --server` for those that are not meant, or give a token"
+        )
+    return next(iter(fitting.values()), None)
+
+
+def _lasts(login):
+    try:
+        until = datetime.datetime.fromisoformat(str(login.get("expires_at", "")).replace("Z", "+00:00"))
+        return until > datetime.datetime.now(datetime.timezone.utc)
+    except (ValueError, TypeError):
+        return False
+
+
+def _place(address):
+    """Host and port; all names of this machine are one."""
+    host = (address.hostname or "").lower()
+    try:
+        port = address.port
+    except ValueError:
+        port = None
+    return ("localhost" if host in ("127.0.0.1", "::1") else host), port
 
 
 def _logins():
@@ -25,6 +54,6 @@ def _logins():
     folder = pathlib.Path(folder) if os.path.isabs(folder) else pathlib.Path.home() / ".config"
     try:
         found = json.loads((folder / "tarn" / "logins.json").read_text(encoding="utf-8"))
-        return [login for login in found["logins"].values() if isinstance(login, dict)]
+        return [(node, login) for node, login in found["logins"].items() if isinstance(login, dict)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

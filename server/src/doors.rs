@@ -2,6 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -86,6 +87,13 @@ pub(crate) struct Connection {
     /// Bytes that have still to come, and until when.
     silent: Option<(usize, Pin<Box<Sleep>>)>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Who is at the other end. None once they are gone.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.stream.peer_addr().ok().map(|address| address.ip())
+    }
 }
 
 impl AsyncRead for Connection {

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use tarn_schemas::ErrorCode;
+use url::Url;
 
 /// A login at one node.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Login {
     /// The lab.
     pub lab: String,
-    /// Flight address of the node.
+    /// Flight address of the node; empty where that is of another host.
     pub flight: String,
     /// The token.
     pub token: String,
@@ -39,6 +40,20 @@ pub(crate) struct Logins {
 /// How a client at an issuer is called in `clients`.
 fn client_key(issuer: &str, client: &str) -> String {
     format!("{client} at {issuer}")
+}
+
+/// Whether a login is kept for the Flight address that its node says, by which programs find it: not for one
+/// of another host. A node that names that of another would have them work there under a login of its choice.
+pub(crate) fn keeps_flight(node: &str, flight: &str) -> bool {
+    host(node).is_some_and(|own| host(flight) == Some(own))
+}
+
+/// The host of an address. All names of this machine are one.
+fn host(address: &str) -> Option<String> {
+    let url = Url::parse(address).ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty())?.to_ascii_lowercase();
+    let local = ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str());
+    Some(if local { "localhost".to_owned() } else { host })
 }
 
 fn path() -> Result<PathBuf, Failure> {
@@ -133,6 +148,23 @@ impl Logins {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_is_kept_for_the_host_where_it_was_given() {
+        let (lab, flight) = ("https://lake.lab.gov", "https://lake.lab.gov:8815");
+        assert!(keeps_flight(lab, flight) && keeps_flight(lab, "grpc+tls://LAKE.lab.gov:1"));
+        assert!(keeps_flight("http://localhost:8080", "http://127.0.0.1:8815"));
+        for (node, wrong) in [
+            ("https://lake.1ab.gov", flight),
+            (lab, "https://flight.lab.gov:8815"),
+            (lab, "https://lake.lab.gov.evil.org:8815"),
+            (lab, "https://evil.org/lake.lab.gov"),
+            (lab, "junk"),
+            (lab, ""),
+        ] {
+            assert!(!keeps_flight(node, wrong), "{node} {wrong}");
+        }
+    }
 
     #[test]
     fn a_client_belongs_to_the_node_that_had_it_first() {

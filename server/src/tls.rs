@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io as stdio;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -217,6 +218,11 @@ impl fmt::Debug for Guest {
 }
 
 impl Guest {
+    /// Who is at the other end. None once they are gone.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.connection.peer()
+    }
+
     /// Shakes hands, if the door has TLS.
     pub(crate) async fn secured(self) -> stdio::Result<Secured> {
         let Some(acceptor) = self.acceptor else {

@@ -185,6 +185,7 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("scope", Text),
             ("issued_at", Integer),
             ("valid_until", Text),
+            ("not_before", Integer),
         ],
     ),
     (
@@ -209,6 +210,7 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("most", Text),
             ("issued_at", Integer),
             ("valid_until", Text),
+            ("rules", Text),
         ],
     ),
     ("login_used", &[("token_hash", Text), ("expires_at", Text)]),
@@ -277,6 +279,17 @@ struct End {
 }
 
 const FORMAT: u32 = 1;
+
+/// What a backup holds and does not bring back.
+const FORGOTTEN: [&str; 4] = [
+    // They were signed by the key of another home. Who kept them somewhere else still can compare.
+    "DELETE FROM audit_head",
+    // Who logged out after the backup was made is not to be let in again by it.
+    "DELETE FROM login_session",
+    "DELETE FROM login_said",
+    // A one-time token that was used after the backup was made is not to work again.
+    "DELETE FROM administrator_token",
+];
 
 fn broken(problem: impl std::fmt::Display) -> CatalogError {
     CatalogError::Backup(problem.to_string())
@@ -373,11 +386,12 @@ impl Database {
                 into = Some(insert_into(&table)?);
             }
         }
-        // They were signed by the key of another home. Who kept them somewhere else still can compare.
-        sqlx::query("DELETE FROM audit_head")
-            .execute(&mut *write.transaction)
-            .await
-            .map_err(|error| self.error(&error))?;
+        for statement in FORGOTTEN {
+            sqlx::query(statement)
+                .execute(&mut *write.transaction)
+                .await
+                .map_err(|error| self.error(&error))?;
+        }
         sqlx::query("UPDATE lab SET catalog_id = $1")
             .bind(catalog_id)
             .execute(&mut *write.transaction)

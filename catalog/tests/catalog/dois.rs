@@ -96,6 +96,30 @@ async fn a_doi_that_comes_later_is_asked_for_less_and_less_often() {
 }
 
 #[tokio::test]
+async fn a_refusal_to_hide_is_asked_again_and_one_to_publish_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = with_doi(folder.path(), &["a"]).await;
+    let task = take(&catalog, Pick::Due).await.unwrap();
+    catalog.doi_failed(&task, "no such prefix", None).await.unwrap();
+    assert_eq!(catalog.compare_dois().await.unwrap(), 0);
+    let task = take(&catalog, Pick::Of(&name("a"))).await.unwrap();
+    catalog.doi_done(&task, task.doi.as_deref(), None).await.unwrap();
+    catalog.withdraw(&Principal::Owner, &name("a"), "wrong", None).await.unwrap();
+    for _ in 0..2 {
+        let task = take(&catalog, Pick::Due).await.unwrap();
+        assert!(!task.shown);
+        catalog.doi_failed(&task, "password rotated", None).await.unwrap();
+        assert_eq!(state(&catalog, "a").await.state, DoiState::Refused);
+        assert!(take(&catalog, Pick::Due).await.is_none());
+        assert_eq!(catalog.compare_dois().await.unwrap(), 1);
+    }
+    let task = take(&catalog, Pick::Due).await.unwrap();
+    catalog.doi_done(&task, task.doi.as_deref(), None).await.unwrap();
+    assert_eq!(state(&catalog, "a").await.state, DoiState::Hidden);
+    assert_eq!(catalog.compare_dois().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_policy_of_the_lab_that_closes_a_dataset_reaches_the_registrar() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = with_doi(folder.path(), &["a", "b"]).await;

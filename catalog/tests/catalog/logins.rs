@@ -2,8 +2,8 @@
 
 use super::support::*;
 use std::collections::BTreeSet;
-use tarn_catalog::CatalogError;
 use tarn_catalog::audit::{Act, AuditFilter, Outcome};
+use tarn_catalog::{CatalogError, SearchRequest};
 use tarn_connectors::oidc::{Assertion, OidcError, VisaGrants, subject_name};
 use tarn_schemas::code::{Coded, ErrorCode};
 
@@ -26,6 +26,7 @@ fn said(sub: &str, issued: i64, groups: &[&str]) -> Assertion {
         issued: now + issued,
         expires: now + 600,
         visas: VisaGrants::default(),
+        rules: String::new(),
         token: format!("{sub} {issued} {groups:?}"),
     }
 }
@@ -138,7 +139,44 @@ async fn the_newest_word_of_the_issuer_counts_beside_that_of_the_operator() {
     // Somebody else has none of it.
     assert!(groups(&catalog, "bob").await.is_empty());
     catalog.remove_person(&subject).await.unwrap();
-    assert!(groups(&catalog, "ann").await.is_empty() && catalog.logins().await.unwrap().is_empty());
+    assert!(groups(&catalog, "ann").await.is_empty());
+}
+
+#[tokio::test]
+async fn who_is_locked_out_comes_back_by_nothing_that_was_said_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let (old, taken) = (said("ann", -3000, &["dac"]), said("ann", -10, &["staff"]));
+    let session = catalog.begin_session(&taken, "browser", 12).await.unwrap();
+    let who = catalog.authenticate(&session.token).await.unwrap();
+    let subject = format!("person:{}", subject_name(ISSUER, "ann"));
+    assert!(catalog.remove_person(&subject).await.unwrap());
+    assert!(catalog.authenticate(&session.token).await.is_err());
+    assert!(catalog.check_current(&who).await.is_err());
+    // Neither what was never shown, nor what an issuer said whose clock is fast.
+    for late in [old.clone(), said("ann", 0, &["dac"]), said("ann", 55, &["dac"])] {
+        for _ in 0..2 {
+            let error = catalog.begin_session(&late, "terminal", 12).await.unwrap_err();
+            assert!(matches!(error, CatalogError::Login(OidcError::LockedOut)), "{error}");
+        }
+    }
+    assert!(groups(&catalog, "ann").await.is_empty());
+    let logged = outcomes(&catalog, Act::Login).await;
+    assert_eq!(logged.iter().filter(|(_, outcome)| *outcome == Outcome::Refused).count(), 3);
+    // The operator still knows who it is.
+    let logins = catalog.logins().await.unwrap();
+    let [ann] = logins.as_slice() else { panic!("{logins:?}") };
+    assert_eq!((ann.sub.as_str(), ann.called.as_str()), ("ann", "Dr ann"));
+    assert!(ann.attributes.groups.is_empty() && ann.not_before > taken.issued);
+    // What is said later counts, and opens nothing to what was said before.
+    let new = catalog.begin_session(&said("ann", 70, &["dac"]), "browser", 12).await.unwrap();
+    assert_eq!(groups_by(&catalog, &new.token).await, ["dac"]);
+    let old = Assertion { token: "another".to_owned(), ..old };
+    assert!(catalog.begin_session(&old, "browser", 12).await.is_err());
+    assert_eq!(
+        catalog.authenticate(&session.token).await.unwrap_err().code(),
+        ErrorCode::Unauthenticated
+    );
 }
 
 #[tokio::test]
@@ -211,6 +249,35 @@ async fn an_administrator_comes_by_a_token_that_works_once() {
     let name = subject_name(ISSUER, "ann");
     assert!(again.is_administrator(&name).await.unwrap());
     assert!(again.authenticate(&session.token).await.is_err());
+    // Nor does a one-time token work again that was used since.
+    let once = catalog.invite_administrator().await.unwrap();
+    catalog.backup(std::fs::File::create(&path).unwrap(), "").await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let again = Catalog::restore(other.path(), &path).await.unwrap();
+    let mallory = again.begin_session(&said("mallory", 0, &[]), "browser", 12).await.unwrap();
+    let mallory = again.authenticate(&mallory.token).await.unwrap();
+    assert!(again.become_administrator(&mallory, &once).await.is_err());
+    let session = catalog.begin_session(&said("eve", 0, &[]), "browser", 12).await.unwrap();
+    let eve = catalog.authenticate(&session.token).await.unwrap();
+    catalog.become_administrator(&eve, &once).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_api_token_is_of_nobody_who_logs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    let session = catalog.begin_session(&said("ann", 0, &["dac"]), "browser", 12).await.unwrap();
+    let error = catalog.create_token(&session.person.name, Scope::Read, 1).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument);
+    // One of before that was refused.
+    let token = catalog.create_token("robot", Scope::Read, 1).await.unwrap();
+    catalog.authenticate(&token).await.unwrap();
+    let statement = format!("UPDATE token SET name = '{}'", session.person.name);
+    super::tamper(folder.path(), &[statement.as_str()]).await;
+    let error = catalog.authenticate(&token).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unauthenticated);
+    assert!(catalog.end_session(&session.token).await.unwrap());
+    assert!(catalog.check_current(&principal("ann", Scope::Read)).await.is_err());
 }
 
 #[tokio::test]
@@ -274,6 +341,9 @@ async fn a_login_that_limits_itself_decides_nothing() {
         catalog.deny_access(&limited, &request.id, "no").await,
         catalog.revoke_access(&limited, "x").await,
         catalog.become_administrator(&limited, &once).await,
+        catalog.request_access(&limited, None, &named("a"), &ask).await.map(drop),
+        catalog.save_search(&limited, "x", &SearchRequest::default()).await.map(drop),
+        catalog.forget_search(&limited, "x").await,
     ] {
         let error = refused.unwrap_err();
         assert_eq!(error.code(), ErrorCode::PermissionDenied);
@@ -294,6 +364,14 @@ async fn a_session_ends_with_its_issuer_and_groups_are_read_by_todays_configurat
     let folder = tempfile::tempdir().unwrap();
     let first = catalog(folder.path()).await;
     let begun = Assertion { scope: Scope::Write, ..said("ann", 0, &["stewards"]) };
+    let rules_of = |config: &serde_json::Value| {
+        let config: IssuerConfig = serde_json::from_value(config.clone()).unwrap();
+        let issuers = Issuers::new(folder.path(), &[config], &[]).unwrap();
+        issuers.of(ISSUER).unwrap().rules().to_owned()
+    };
+    let config = serde_json::json!({"name": "lab", "url": ISSUER, "client_id": "t", "group_prefix": "",
+        "write_group": "stewards"});
+    let begun = Assertion { rules: rules_of(&config), ..begun };
     let token = first.begin_session(&begun, "browser", 12).await.unwrap().token;
     let serving = async |configured: &[serde_json::Value]| {
         let configured: Vec<IssuerConfig> =
@@ -302,8 +380,6 @@ async fn a_session_ends_with_its_issuer_and_groups_are_read_by_todays_configurat
         catalog.accept_logins_of(Issuers::new(folder.path(), &configured, &[]).unwrap());
         catalog
     };
-    let config = serde_json::json!({"name": "lab", "url": ISSUER, "client_id": "t", "group_prefix": "",
-        "write_group": "stewards"});
     let who = serving(std::slice::from_ref(&config)).await.authenticate(&token).await.unwrap();
     assert!(who.has_scope(Scope::Write));
     let mut other = config.clone();
@@ -314,6 +390,14 @@ async fn a_session_ends_with_its_issuer_and_groups_are_read_by_todays_configurat
     // What runs since before the change may not write any more either.
     assert!(catalog.check_current(&who).await.is_err());
     catalog.check_current(&now).await.unwrap();
+    // What was said by other rules counts no more: here of a prefix that was corrected.
+    let mut corrected = config.clone();
+    corrected["group_prefix"] = "lab:".into();
+    let catalog = serving(&[corrected]).await;
+    let error = catalog.authenticate(&token).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unauthenticated);
+    assert!(catalog.about(&who).await.unwrap().attributes.groups.is_empty());
+    assert!(catalog.check_current(&now).await.is_err());
     other["url"] = "https://elsewhere.gov".into();
     for catalog in [serving(&[]).await, serving(&[other]).await] {
         let error = catalog.authenticate(&token).await.unwrap_err();

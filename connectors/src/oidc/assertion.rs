@@ -1,6 +1,7 @@
 //! What a login says of a person, in the words of the lab.
 
 use super::claims::{Checked, text, texts};
+use super::config::RESERVED;
 use super::{IssuerConfig, VisaGrants};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -41,6 +42,8 @@ pub struct Assertion {
     pub expires: i64,
     /// What GA4GH visas in it grant.
     pub visas: VisaGrants,
+    /// By what rules of the configuration it was read: see [`super::Issuer::rules`].
+    pub rules: String,
     /// SHA-256 of what of the token is signed, in hexadecimal, to know it again. The signature itself
     /// is no part of it: of the same text there are two by ECDSA.
     pub token: String,
@@ -68,6 +71,7 @@ impl Assertion {
     /// What claims that were checked say.
     pub(super) fn new(
         config: &IssuerConfig,
+        rules: &str,
         signed: &str,
         checked: Checked,
         claims: &Map<String, Value>,
@@ -78,6 +82,8 @@ impl Assertion {
         let prefix = config.prefix();
         let groups: BTreeSet<String> =
             plain(&own, config).iter().map(|group| format!("{prefix}{group}")).collect();
+        // Those visas give, and nobody's own groups.
+        let groups = groups.into_iter().filter(|group| !group.starts_with(RESERVED)).collect();
         let affiliations = texts(claims.get(&config.claims.affiliations));
         let domain = |value: &String| {
             value.rsplit_once('@').map_or(value.as_str(), |(_, domain)| domain).to_owned()
@@ -95,7 +101,7 @@ impl Assertion {
             affiliations: affiliations
                 .iter()
                 .map(domain)
-                .filter(|value| fits(value))
+                .filter(|value| fits(value) && config.may_say(value))
                 .take(MOST)
                 .collect(),
             assurance: config.level(texts(claims.get(&config.claims.assurance))),
@@ -104,6 +110,7 @@ impl Assertion {
             expires: checked.expires,
             sub: checked.sub,
             visas,
+            rules: rules.to_owned(),
             token: fingerprint(signed),
         }
     }
@@ -146,7 +153,7 @@ mod tests {
         let config: IssuerConfig = serde_json::from_value(base).unwrap();
         let checked = Checked { sub: "u1".to_owned(), issued: 1, expires: 2 };
         let claims = claims.as_object().unwrap().clone();
-        Assertion::new(&config, "token", checked, &claims, VisaGrants::default())
+        Assertion::new(&config, "rules", "token", checked, &claims, VisaGrants::default())
     }
 
     #[test]
@@ -176,6 +183,23 @@ mod tests {
         let ann = said(own, claims);
         assert!(ann.groups.contains("dac") && ann.groups.contains("urn:x"));
         assert_eq!(ann.scope, Scope::Write);
+    }
+
+    #[test]
+    fn an_issuer_says_no_more_than_it_may() {
+        let claims = json!({"groups": ["ga4gh:registered-access", "gh:x", "dac"],
+            "eduperson_scoped_affiliation": ["member@ornl.gov", "faculty@ANL.gov", "x@evil.gov"]});
+        let own = said(json!({"group_prefix": ""}), claims.clone());
+        assert_eq!(own.groups, ["dac", "gh:x"].map(str::to_owned).into());
+        assert_eq!(own.affiliations.len(), 3);
+        let guest = json!({"group_prefix": "ga4", "affiliations": ["ornl.gov", "anl.gov"]});
+        let guest = said(guest, claims.clone());
+        assert_eq!(
+            guest.groups,
+            ["ga4dac", "ga4ga4gh:registered-access"].map(str::to_owned).into()
+        );
+        assert_eq!(guest.affiliations, ["ANL.gov", "ornl.gov"].map(str::to_owned).into());
+        assert!(said(json!({"affiliations": []}), claims).affiliations.is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an operator says of an issuer.
 
 use super::OidcError;
+use super::assertion::fingerprint;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,16 @@ pub struct IssuerConfig {
     /// What levels of assurance mean here (`low`, `medium`, `high`), besides those of REFEDS.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub assurance: BTreeMap<String, String>,
+    /// The highest level that it may say of anybody; any unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_assurance: Option<String>,
+    /// Affiliations that it may say of people (`ornl.gov`); any unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affiliations: Option<BTreeSet<String>>,
+    /// Whether GA4GH visas that come with its logins count. A visa names its person by the words of its
+    /// own issuer: that it is about who logs in is this issuer's word alone.
+    #[serde(default)]
+    pub visas: bool,
     /// Stands before the issuer's groups; `NAME:` unless said, so that issuers share no group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_prefix: Option<String>,
@@ -88,6 +99,9 @@ pub struct VisaIssuerConfig {
     /// Datasets of this lab by the `value` of a `ControlledAccessGrants` visa.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub datasets: BTreeMap<String, DatasetName>,
+    /// Affiliations that its visas may say (`ornl.gov`); any unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affiliations: Option<BTreeSet<String>>,
     /// Days after `asserted` for which a visa counts, if it does not end before.
     #[serde(default = "default_days")]
     pub max_days: u32,
@@ -100,6 +114,9 @@ fn default_scopes() -> Vec<String> {
 fn default_days() -> u32 {
     365
 }
+
+/// How groups begin that visas give, and no issuer's own groups do.
+pub(super) const RESERVED: &str = "ga4gh:";
 
 /// How identities are assured by the REFEDS assurance framework.
 const REFEDS: [(&str, &str); 3] = [
@@ -144,7 +161,39 @@ impl IssuerConfig {
             let problem = format!("gives {value:?} the level {level:?}: write low, medium or high");
             return Err(self.wrong("assurance", problem));
         }
+        if let Some(level) = self.highest_assurance.as_ref().filter(|level| rank(level).is_none()) {
+            let problem = format!("is {level:?}: write low, medium or high");
+            return Err(self.wrong("highest_assurance", problem));
+        }
+        if self.prefix().starts_with(RESERVED) {
+            let key = if self.group_prefix.is_some() { "group_prefix" } else { "name" };
+            let problem =
+                format!("makes groups {RESERVED}…, which visas alone give: write another");
+            return Err(self.wrong(key, problem));
+        }
         Ok(())
+    }
+
+    /// By what rules its tokens are read, as a hash: what they said by other rules counts no more. Not
+    /// part of it is what is looked at each time anew (who may write, whose tokens are accepted), and
+    /// how this node shows itself to the issuer.
+    pub(super) fn rules(&self, visas: &[VisaIssuerConfig]) -> String {
+        let read = Self {
+            client_secret_env: None,
+            client_secret_file: None,
+            audience: Vec::new(),
+            scopes: Vec::new(),
+            write_group: None,
+            admin_group: None,
+            ..self.clone()
+        };
+        let visas = if self.visas { visas } else { &[] };
+        fingerprint(&serde_json::json!([read, visas]).to_string())
+    }
+
+    /// Whether it may say that somebody is of a place.
+    pub(super) fn may_say(&self, affiliation: &str) -> bool {
+        is_listed(self.affiliations.as_ref(), affiliation)
     }
 
     /// The secret of the client, if it has one.
@@ -198,7 +247,13 @@ impl IssuerConfig {
             own.or(refeds).and_then(|level| rank(level).map(|rank| (rank, level.to_owned())))
         };
         let best = values.into_iter().filter_map(|value| known(&value)).max();
-        best.map(|(_, level)| level)
+        let most = self.highest_assurance.iter();
+        let most = most.filter_map(|level| rank(level).map(|rank| (rank, level.clone()))).min();
+        let level = match (best, most) {
+            (Some(best), Some(most)) => Some(best.min(most)),
+            (best, _) => best,
+        };
+        level.map(|(_, level)| level)
     }
 }
 
@@ -213,6 +268,11 @@ fn warn_of_readers(path: &Path) {
             tracing::warn!(%path, "others than its owner may read this secret: chmod 600");
         }
     }
+}
+
+/// Whether an affiliation is among those that may be said. Names of the network have no case.
+pub(super) fn is_listed(listed: Option<&BTreeSet<String>>, affiliation: &str) -> bool {
+    listed.is_none_or(|listed| listed.iter().any(|one| one.eq_ignore_ascii_case(affiliation)))
 }
 
 fn rank(level: &str) -> Option<u8> {
@@ -275,6 +335,9 @@ mod tests {
             (r#"{"audience": ["urn:api", "tarn"]}"#, "audience"),
             (r#"{"device_client_id": "cli", "audience": ["cli"]}"#, "audience"),
             (r#"{"assurance": {"gold": "best"}}"#, "assurance"),
+            (r#"{"highest_assurance": "best"}"#, "highest_assurance"),
+            (r#"{"name": "ga4gh"}"#, "name"),
+            (r#"{"group_prefix": "ga4gh:x"}"#, "group_prefix"),
         ] {
             let error = config(wrong).check().unwrap_err();
             assert!(
@@ -303,5 +366,38 @@ mod tests {
         assert_eq!(level(&["bronze", "gold"]).as_deref(), Some("high"));
         assert_eq!(level(&["https://refeds.org/assurance/IAP/medium"]).as_deref(), Some("medium"));
         assert_eq!(level(&["high", "platinum"]), None);
+        // An issuer that is trusted with less than it says.
+        let issuer = config(r#"{"assurance": {"gold": "high"}, "highest_assurance": "medium"}"#);
+        let level = |values: &[&str]| issuer.level(values.iter().map(|v| (*v).to_owned()));
+        assert_eq!(level(&["gold"]).as_deref(), Some("medium"));
+        assert_eq!(level(&["https://refeds.org/assurance/IAP/low"]).as_deref(), Some("low"));
+        assert_eq!(level(&["platinum"]), None);
+    }
+
+    #[test]
+    fn rules_are_others_where_tokens_are_read_otherwise() {
+        let (first, visa) = (config("{}"), |days: u32| -> VisaIssuerConfig {
+            serde_json::from_value(serde_json::json!({
+                "url": "https://dac.example", "jwks_url": "https://dac.example/jwks",
+                "max_days": days,
+            }))
+            .unwrap()
+        });
+        for same in [r#"{"write_group": "x"}"#, r#"{"audience": ["urn:api"]}"#] {
+            assert_eq!(first.rules(&[]), config(same).rules(&[visa(1)]), "{same}");
+        }
+        for other in [
+            r#"{"group_prefix": ""}"#,
+            r#"{"claims": {"assurance": "acr"}}"#,
+            r#"{"assurance": {"gold": "high"}}"#,
+            r#"{"highest_assurance": "low"}"#,
+            r#"{"affiliations": []}"#,
+            r#"{"visas": true}"#,
+        ] {
+            assert_ne!(first.rules(&[]), config(other).rules(&[]), "{other}");
+        }
+        let visas = config(r#"{"visas": true}"#);
+        assert_ne!(visas.rules(&[visa(1)]), visas.rules(&[visa(2)]));
+        assert_ne!(visas.rules(&[visa(1)]), visas.rules(&[]));
     }
 }

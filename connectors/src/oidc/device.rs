@@ -7,6 +7,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 use tarn_schemas::shown::is_obeyed;
+use url::Url;
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Seconds between two questions where the issuer does not say, and by how much to slow down.
@@ -43,6 +44,9 @@ pub struct DeviceLogin {
     metadata: Metadata,
     /// What the person is told.
     pub code: DeviceCode,
+    /// The host of the page that they are sent to, where it is not the issuer's: some issuers have such
+    /// pages, and whoever pretends to be one has.
+    pub elsewhere: Option<String>,
 }
 
 impl DeviceLogin {
@@ -91,9 +95,17 @@ impl DeviceLogin {
         if shown.into_iter().any(|text| text.chars().any(is_obeyed)) {
             return Err(OidcError::unreachable(issuer, "its code cannot be shown"));
         }
+        let pages = [Some(&code.verification_uri), code.verification_uri_complete.as_ref()];
+        let mut elsewhere = None;
+        for page in pages.into_iter().flatten() {
+            let page = super::config::check_url(page).map_err(|problem| {
+                OidcError::unreachable(issuer, format!("the page for its code {problem}"))
+            })?;
+            elsewhere = elsewhere.or_else(|| foreign_host(issuer, &page));
+        }
         let (issuer, client_id) = (issuer.to_owned(), client_id.to_owned());
         let resource = resource.map(str::to_owned);
-        Ok(Self { client, issuer, client_id, resource, metadata, code })
+        Ok(Self { client, issuer, client_id, resource, metadata, code, elsewhere })
     }
 
     /// Waits until the person has confirmed; what the issuer gives then.
@@ -142,6 +154,13 @@ impl DeviceLogin {
     }
 }
 
+/// The host of a page, where it is another than the issuer's.
+fn foreign_host(issuer: &str, page: &Url) -> Option<String> {
+    let own = Url::parse(issuer).ok();
+    let own = own.as_ref().and_then(Url::host_str);
+    page.host_str().filter(|host| own != Some(*host)).map(str::to_owned)
+}
+
 /// What an answer that is no token means.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
@@ -187,6 +206,16 @@ mod tests {
         );
         assert_eq!(next(b"<html>", 5), Next::Ask(10));
         assert_eq!(next(b"<html>", 60), Next::Ask(60));
+    }
+
+    #[test]
+    fn a_page_of_another_host_is_known() {
+        let elsewhere = |page: &str| foreign_host("https://sso.lab.gov/r", &page.parse().unwrap());
+        assert_eq!(elsewhere("https://sso.lab.gov:8443/device"), None);
+        assert_eq!(elsewhere("https://SSO.lab.gov/device"), None);
+        for host in ["sso.lab.gov.evil.org", "sso.1ab.gov", "lab.gov"] {
+            assert_eq!(elsewhere(&format!("https://{host}/device")).as_deref(), Some(host));
+        }
     }
 
     #[test]

@@ -61,6 +61,12 @@ pub enum OidcError {
     /// It was used before.
     #[error("it was used before, and a login counts once; log in again")]
     Replayed,
+    /// The lab locked its person out after it was issued.
+    #[error(
+        "its person was locked out here after it was issued; log in again, not before two minutes \
+         after that, or ask the lab"
+    )]
+    LockedOut,
     /// The answer does not belong to a login that began here.
     #[error("this login {0}; begin again at /login")]
     State(&'static str),
@@ -119,6 +125,7 @@ impl Coded for OidcError {
             | Self::NotYet
             | Self::Claim(_)
             | Self::Replayed
+            | Self::LockedOut
             | Self::State(_)
             | Self::Refused(_) => ErrorCode::Unauthenticated,
         }

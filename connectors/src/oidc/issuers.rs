@@ -25,6 +25,7 @@ pub struct Issuer {
     pub(super) secret: Option<String>,
     pub(super) provider: Provider,
     visas: Arc<[VisaIssuer]>,
+    rules: String,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -32,6 +33,12 @@ impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Issuer").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// SHA-256 of what of a token is signed, whoever signed it: to know again one that was accepted before,
+/// as [`Assertion::token`] has it.
+pub fn fingerprint_of(token: &str) -> Option<String> {
+    parse(token).ok().map(|parsed| fingerprint(parsed.signed()))
 }
 
 fn now() -> i64 {
@@ -53,7 +60,19 @@ impl Issuers {
             return Ok(Self::default());
         }
         let client = transport::client()?;
-        let visas: Arc<[VisaIssuer]> = visas
+        if let Some(first) = visas.first()
+            && !issuers.iter().any(|issuer| issuer.visas)
+        {
+            return Err(OidcError::Config {
+                issuer: first.url.clone(),
+                key: "visa_issuers",
+                problem:
+                    "is there, and no issuer may bring visas: write `visas = true` for the one \
+                          whose logins carry them"
+                        .to_owned(),
+            });
+        }
+        let trusted: Arc<[VisaIssuer]> = visas
             .iter()
             .map(|config| VisaIssuer::new(config.clone(), client.clone()))
             .collect::<Result<_, _>>()?;
@@ -71,7 +90,8 @@ impl Issuers {
                 secret: config.secret(home)?,
                 provider: Provider::discovered(client.clone(), config.url.clone()),
                 config: config.clone(),
-                visas: visas.clone(),
+                visas: if config.visas { trusted.clone() } else { Arc::default() },
+                rules: config.rules(visas),
             });
         }
         Ok(Self { all: all.into() })
@@ -123,6 +143,12 @@ impl Issuer {
         &self.config
     }
 
+    /// By what rules its tokens are read now: those of its configuration, as a hash. What a token said
+    /// by other rules counts no more.
+    pub fn rules(&self) -> &str {
+        &self.rules
+    }
+
     /// Its client for terminals.
     pub fn device_client(&self) -> &str {
         self.config.device_client_id.as_deref().unwrap_or(&self.config.client_id)
@@ -166,7 +192,7 @@ impl Issuer {
         let checked = check(claims, &self.config.url, Some(audience), now)?;
         check_access(claims)?;
         let visas = grants(&self.visas, claims, now).await;
-        Ok(Assertion::new(&self.config, parsed.signed(), checked, claims, visas))
+        Ok(Assertion::new(&self.config, &self.rules, parsed.signed(), checked, claims, visas))
     }
 
     /// What an ID token says that was made for this node, in a login that began with this nonce.
@@ -212,6 +238,6 @@ impl Issuer {
             }
         }
         let visas = grants(&self.visas, &all, now).await;
-        Ok(Assertion::new(&self.config, parsed.signed(), checked, &all, visas))
+        Ok(Assertion::new(&self.config, &self.rules, parsed.signed(), checked, &all, visas))
     }
 }

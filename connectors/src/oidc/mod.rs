@@ -36,7 +36,7 @@ pub use assertion::{Assertion, subject_name};
 pub use code::{Flow, Pkce, Tokens};
 pub use config::{ClaimNames, IssuerConfig, VisaIssuerConfig};
 pub use error::OidcError;
-pub use issuers::{Issuer, Issuers};
+pub use issuers::{Issuer, Issuers, fingerprint_of};
 pub use visa::VisaGrants;
 
 /// How far the clocks of a lab and an issuer may differ, in seconds.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{Mutex, OwnedMutexGuard, RwLock};
 
 /// After this time keys are asked for again.
 const FRESH: Duration = Duration::from_secs(3600);
@@ -81,6 +81,9 @@ async fn bytes(client: &Client, url: &str, whom: &str) -> Result<Vec<u8>, OidcEr
     }
 }
 
+/// When something was asked last, held while it is asked again.
+type Mark = OwnedMutexGuard<Option<Instant>>;
+
 /// Where keys are found.
 #[derive(Debug, Clone)]
 enum Place {
@@ -97,10 +100,11 @@ pub(super) struct Provider {
     issuer: String,
     place: Place,
     metadata: Arc<RwLock<Option<(Instant, Arc<Metadata>)>>>,
-    /// When they could not be had last. Held while asking.
+    /// When they could not be had last; held while asking.
     failed: Arc<Mutex<Option<Instant>>>,
     keys: Arc<RwLock<Option<(Instant, Arc<Keys>)>>>,
-    /// When keys were last asked for. Held while asking, so that many tokens are one question.
+    /// When keys were last asked for, whatever came of it; held while asking, so that many tokens are
+    /// one question.
     asked: Arc<Mutex<Option<Instant>>>,
     /// How long it is not asked for keys again.
     pause: Duration,
@@ -151,18 +155,25 @@ impl Provider {
         &self.issuer
     }
 
-    /// The issuer's metadata, at most an hour old.
+    /// The issuer's metadata, at most an hour old. Who asks for them may go: the question is a task of its
+    /// own, whose answer the next one has.
     pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, OidcError> {
         if let Some(found) = self.known().await {
             return Ok(found);
         }
-        let mut failed = self.failed.lock().await;
+        let failed = self.failed.clone().lock_owned().await;
         if let Some(found) = self.known().await {
             return Ok(found);
         }
         if failed.is_some_and(|at| at.elapsed() < RESPITE) {
             return Err(OidcError::unreachable(&self.issuer, "it did not answer a moment ago"));
         }
+        let provider = self.clone();
+        let asking = tokio::spawn(async move { provider.ask_metadata(failed).await });
+        asking.await.unwrap_or_else(|error| Err(OidcError::unreachable(&self.issuer, error)))
+    }
+
+    async fn ask_metadata(&self, mut failed: Mark) -> Result<Arc<Metadata>, OidcError> {
         match discover(&self.client, &self.issuer).await {
             Ok(found) => {
                 let found = Arc::new(found);
@@ -202,7 +213,7 @@ impl Provider {
             }
             return Ok(keys);
         }
-        let mut asked = self.asked.lock().await;
+        let asked = self.asked.clone().lock_owned().await;
         // Somebody else may have asked meanwhile.
         let kept = self.kept().await;
         let soon = asked.is_some_and(|at| at.elapsed() < self.pause);
@@ -216,14 +227,14 @@ impl Provider {
             let problem = "it did not answer a moment ago";
             return Err(OidcError::unreachable(&self.issuer, problem));
         }
-        *asked = Some(Instant::now());
-        match self.ask().await {
-            Ok(keys) => Ok(self.keep(keys).await),
+        let provider = self.clone();
+        let asking = tokio::spawn(async move { provider.ask_keys(asked).await });
+        let answer =
+            asking.await.unwrap_or_else(|error| Err(OidcError::unreachable(&self.issuer, error)));
+        match answer {
+            Ok(keys) => Ok(keys),
             Err(error) => match self.kept().await {
-                Some((age, keys)) if age < STALE => {
-                    tracing::warn!(%error, "keys of an issuer are older than they should be");
-                    Ok(keys)
-                }
+                Some((age, keys)) if age < STALE => Ok(keys),
                 _ => Err(error),
             },
         }
@@ -231,15 +242,24 @@ impl Provider {
 
     /// Asks for the keys again, unless somebody does or did a moment ago.
     async fn refresh(&self) {
-        let Ok(mut asked) = self.asked.try_lock() else { return };
-        if asked.is_some_and(|at| at.elapsed() < self.pause) {
-            return;
+        let Ok(asked) = self.asked.clone().try_lock_owned() else { return };
+        if !asked.is_some_and(|at| at.elapsed() < self.pause) {
+            // Whatever came of it is in the log.
+            let _ = self.ask_keys(asked).await;
         }
+    }
+
+    /// Asks for the keys, and keeps them. That they were asked for is noted when there is an answer, or
+    /// none in time; a stranger whose token made this node ask, and who hangs up, ends no question: this
+    /// has to run in a task of its own.
+    async fn ask_keys(&self, mut asked: Mark) -> Result<Arc<Keys>, OidcError> {
+        let answer = self.ask().await;
         *asked = Some(Instant::now());
-        match self.ask().await {
-            Ok(keys) => drop(self.keep(keys).await),
+        match answer {
+            Ok(keys) => Ok(self.keep(keys).await),
             Err(error) => {
-                tracing::warn!(%error, "keys of an issuer are older than they should be");
+                tracing::warn!(%error, "keys of an issuer cannot be had");
+                Err(error)
             }
         }
     }

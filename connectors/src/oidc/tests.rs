@@ -322,6 +322,44 @@ async fn old_keys_are_asked_for_beside() {
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
+/// A stranger whose token makes this node ask, and who hangs up before the issuer has answered.
+#[tokio::test]
+async fn who_hangs_up_keeps_no_keys_from_others() {
+    let key = Key::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let metadata = json!({"issuer": url, "jwks_uri": format!("{url}/jwks")});
+    let published = json!({"keys": [key.published("a")]});
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.unwrap();
+            counter.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            let keys = String::from_utf8_lossy(&request[..read]).starts_with("GET /jwks");
+            let body = if keys { published.to_string() } else { metadata.to_string() };
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", body.len());
+            let answer = format!("{head}connection: close\r\n\r\n{body}");
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let brief = std::time::Duration::from_millis(50);
+    for provider in [
+        Provider::discovered(transport::client().unwrap(), url.clone()),
+        Provider::pinned(transport::client().unwrap(), url.clone(), format!("{url}/jwks")),
+    ] {
+        let dropped = tokio::time::timeout(brief, provider.keys(Algorithm::ES256, Some("z"))).await;
+        assert!(dropped.is_err());
+        let keys = provider.keys(Algorithm::ES256, Some("a")).await.unwrap();
+        assert!(keys.has(Algorithm::ES256, Some("a")));
+    }
+    // Nor is anything asked twice: metadata and keys, and keys.
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
 #[tokio::test]
 async fn an_issuer_that_does_not_answer_is_not_asked_again_at_once() {
     let client = transport::client().unwrap();

@@ -6,7 +6,7 @@
 //! first of them that ends.
 
 use super::claims::{check, text, texts, time};
-use super::config::check_url;
+use super::config::{check_url, is_listed};
 use super::jws::{Kind, Unverified, parse};
 use super::keys::Keys;
 use super::provider::Provider;
@@ -157,7 +157,10 @@ impl VisaGrants {
             }
             "AffiliationAndRole" => {
                 let Some((_, domain)) = visa.value.rsplit_once('@') else { return };
-                if domain.is_empty() || domain.len() > 160 || domain.chars().any(char::is_control) {
+                let fits = (1..=160).contains(&domain.len())
+                    && !domain.chars().any(char::is_control)
+                    && is_listed(config.affiliations.as_ref(), domain);
+                if !fits {
                     return;
                 }
                 self.affiliations.insert(domain.to_owned());

@@ -1,6 +1,7 @@
 //! DataCite's REST API, version 2 (<https://support.datacite.org/docs/api>): JSON:API documents of type
 //! `dois`, basic authentication, states by `event`.
 
+use super::answer::json as read_json;
 use super::{Publication, Registrar, RegistrarError, Registration};
 use crate::authorities::trusted;
 use async_trait::async_trait;
@@ -55,6 +56,12 @@ impl DataCite {
         Ok(Self { url, prefix, user, secret, client: client()? })
     }
 
+    /// What an answer says that is no success, without what was sent to prove who asks.
+    async fn refusal(&self, answer: reqwest::Response) -> RegistrarError {
+        let pair = format!("{}:{}", self.user, self.secret);
+        RegistrarError::of("DataCite", answer, &[&pair, &self.secret]).await
+    }
+
     /// Puts what is said of a DOI in place of what was said, or makes it.
     async fn put(&self, doi: &str, attributes: Value) -> Result<reqwest::Response, RegistrarError> {
         let address = format!("{}/dois/{doi}", self.url.as_str().trim_end_matches('/'));
@@ -69,6 +76,22 @@ impl DataCite {
             .await
             .map_err(|error| RegistrarError::unreachable("DataCite", &error))
     }
+}
+
+/// Checks that an answer is about a DOI, and that it is now in this state: something between here and
+/// DataCite may answer anything with success.
+async fn confirm(answer: reqwest::Response, doi: &str, state: &str) -> Result<(), RegistrarError> {
+    let answer = read_json("DataCite", answer).await?;
+    let text = |path: &str| answer.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    // DOIs have no case.
+    if !text("/data/id").eq_ignore_ascii_case(doi) {
+        return Err(RegistrarError::unreadable("DataCite", "its answer is about another DOI"));
+    }
+    if text("/data/attributes/state") != state {
+        let problem = format!("the DOI is not in the state {state:?} after that");
+        return Err(RegistrarError::unreadable("DataCite", &problem));
+    }
+    Ok(())
 }
 
 /// The DOI, which is chosen here.
@@ -101,9 +124,10 @@ impl Registrar for DataCite {
         }
         let answer = self.put(doi, attributes).await?;
         if answer.status().is_success() {
+            confirm(answer, doi, "findable").await?;
             return Ok(Registration { doi: Some(doi.to_owned()), id: None });
         }
-        Err(RegistrarError::of("DataCite", answer).await)
+        Err(self.refusal(answer).await)
     }
 
     async fn hide(&self, publication: &Publication) -> Result<(), RegistrarError> {
@@ -117,12 +141,12 @@ impl Registrar for DataCite {
             return Ok(());
         }
         if !known.status().is_success() {
-            return Err(RegistrarError::of("DataCite", known).await);
+            return Err(self.refusal(known).await);
         }
         let answer = self.put(doi, json!({"event": "hide"})).await?;
         if answer.status().is_success() {
-            return Ok(());
+            return confirm(answer, doi, "registered").await;
         }
-        Err(RegistrarError::of("DataCite", answer).await)
+        Err(self.refusal(answer).await)
     }
 }

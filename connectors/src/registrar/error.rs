@@ -1,6 +1,8 @@
 //! What a registrar may answer instead.
 
 use super::answer::body;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::time::Duration;
 use tarn_schemas::shown::harmless;
 
@@ -39,8 +41,9 @@ pub enum RegistrarError {
 }
 
 impl RegistrarError {
-    /// What an answer says that is no success.
-    pub(super) async fn of(service: &str, answer: reqwest::Response) -> Self {
+    /// What an answer says that is no success. It is kept and shown, so that `secrets` are taken out of
+    /// it, in every form in which they were sent: something on the way may repeat a request.
+    pub(super) async fn of(service: &str, answer: reqwest::Response, secrets: &[&str]) -> Self {
         let status = answer.status();
         let wait = answer
             .headers()
@@ -51,9 +54,11 @@ impl RegistrarError {
         let text = body(service, answer).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let said = errors_in(&text).unwrap_or(text);
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = without(&said, secrets).split_whitespace().collect::<Vec<_>>().join(" ");
+        // Once more, for what became one of them by being made harmless.
+        let said = without(&harmless(&said), secrets);
         let said: String = said.chars().take(LONGEST).collect();
-        let problem = format!("{status}: {}", harmless(&said));
+        let problem = format!("{status}: {said}");
         let service = service.to_owned();
         match status.as_u16() {
             408 | 425 | 429 | 500..=599 => Self::Unavailable { service, problem, wait },
@@ -92,6 +97,25 @@ impl RegistrarError {
     }
 }
 
+/// A text without secrets: as they are, in base64 and in base64 for addresses, with what addresses and
+/// JSON make of them.
+fn without(text: &str, secrets: &[&str]) -> String {
+    let mut forms = Vec::new();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        let json = serde_json::Value::from(*secret).to_string();
+        forms.extend([
+            (*secret).to_owned(),
+            STANDARD_NO_PAD.encode(secret),
+            URL_SAFE_NO_PAD.encode(secret),
+            url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+            json.trim_matches('"').to_owned(),
+        ]);
+    }
+    // A longer one may hold a shorter one.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms.iter().fold(text.to_owned(), |text, form| text.replace(form.as_str(), "[secret]"))
+}
+
 /// What stands in the `errors` of an answer of either service.
 fn errors_in(text: &str) -> Option<String> {
     let answer: serde_json::Value = serde_json::from_str(text).ok()?;
@@ -106,7 +130,26 @@ fn errors_in(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::errors_in;
+    use super::{errors_in, without};
+
+    #[test]
+    fn what_was_sent_is_not_repeated() {
+        // `printf 'LAB:p"w?>' | base64`, and of `p"w?>` alone.
+        let (pair, secret) = ("LAB:p\"w?>", "p\"w?>");
+        for (said, left) in [
+            ("bad LAB:p\"w?>.", "bad [secret]."),
+            ("bad p\"w?>.", "bad [secret]."),
+            ("Basic TEFCOnAidz8+", "Basic [secret]"),
+            ("Basic TEFCOnAidz8-", "Basic [secret]"),
+            ("cCJ3Pz4=", "[secret]="),
+            (r#"{"password": "p\"w?>"}"#, r#"{"password": "[secret]"}"#),
+            ("?password=p%22w%3F%3E", "?password=[secret]"),
+            ("nothing of it", "nothing of it"),
+        ] {
+            assert_eq!(without(said, &[pair, secret]), left, "{said}");
+        }
+        assert_eq!(without("a b", &[""]), "a b");
+    }
 
     #[test]
     fn errors_are_shown_in_words() {

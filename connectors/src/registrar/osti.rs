@@ -42,7 +42,7 @@ impl Osti {
         let sent = request.bearer_auth(&self.token).send().await;
         let answer = sent.map_err(|error| RegistrarError::unreachable("OSTI", &error))?;
         if !answer.status().is_success() {
-            return Err(RegistrarError::of("OSTI", answer).await);
+            return Err(RegistrarError::of("OSTI", answer, &[&self.token]).await);
         }
         json("OSTI", answer).await
     }

@@ -3,19 +3,25 @@
 use super::{Context, Outcome};
 use crate::cli::{Login, Logout};
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, io};
 use crate::home::{folder, is_home};
 use crate::logins::{self, Logins};
+use std::io::{BufRead, IsTerminal, Read};
 use tarn_connectors::oidc::OidcError;
 use tarn_connectors::oidc::device::DeviceLogin;
 use tarn_connectors::oidc::node::{Doors, IssuerDoor, Node, Proof};
 use tarn_schemas::ErrorCode;
+
+/// Longest one-time token that is read.
+const LONGEST_TOKEN: u64 = 1024;
 
 /// Logs in at a node by device code, and keeps what it gives.
 pub(crate) async fn login(context: &Context, args: &Login) -> Result<(), Outcome> {
     let mut stored = Logins::load()?;
     let server = server(context, args.server.as_deref(), &stored)?;
     let node = Node::new(&server)?;
+    // Asked for before anybody has to wait.
+    let once = args.administrator.as_deref().map(one_time).transpose()?;
     if args.print_token {
         let login = kept(&stored, node.url())?;
         say!("{}", login.token);
@@ -23,6 +29,7 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Result<(), Outcome
     }
     let doors = node.doors().await?;
     let issuer = choose(&doors, args.issuer.as_deref())?;
+    let keeps_flight = logins::keeps_flight(node.url(), &doors.flight);
     let (client, scopes) = (&issuer.device_client_id, &issuer.scopes);
     stored.check_client(node.url(), &issuer.url, client)?;
     // Everything that is asked for is said by the node: only its own address is this user's word, and
@@ -40,6 +47,12 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Result<(), Outcome
     );
     if let Some(complete) = &code.verification_uri_complete {
         tell!("or open\n  {complete}");
+    }
+    if let Some(host) = &device.elsewhere {
+        tell!(
+            "Take care: this page is at {host}, and not at the issuer itself. Enter nothing there unless \
+             you know it as a page of your issuer."
+        );
     }
     context.note(format_args!("It is good for {} minutes.", code.expires_in.div_ceil(60)));
     let proof = Proof::of(device.wait().await?, node.url(), client)?;
@@ -62,7 +75,7 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Result<(), Outcome
     })?;
     let login = logins::Login {
         lab: doors.lab.to_string(),
-        flight: doors.flight,
+        flight: if keeps_flight { doors.flight } else { String::new() },
         token: session.token.clone(),
         expires_at: session.expires_at.clone(),
         name: session.name.clone(),
@@ -70,8 +83,15 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Result<(), Outcome
     };
     stored.logins.insert(node.url().to_owned(), login);
     let place = stored.store()?;
-    if let Some(once) = &args.administrator {
+    if let Some(once) = &once {
         node.become_administrator(&session.token, once).await?;
+    }
+    if !keeps_flight {
+        tell!(
+            "The node says that its Flight address is on another host than {}: programs do not find this \
+             login by it. Give them the token (`tarn login --print-token`).",
+            node.url()
+        );
     }
     if context.json {
         let done = serde_json::json!({
@@ -112,6 +132,26 @@ pub(crate) async fn logout(context: &Context, args: &Logout) -> Result<(), Outco
     stored.store()?;
     context.note(format_args!("Logged out of {}.", node.url()));
     Ok(())
+}
+
+/// A one-time token: as given, or from standard input.
+fn one_time(given: &str) -> Result<String, Failure> {
+    if given != "-" {
+        return Ok(given.to_owned());
+    }
+    if std::io::stdin().is_terminal() {
+        tell!("The one-time token, as `tarn init` or `tarn user invite` printed it:");
+    }
+    let mut line = String::new();
+    let mut input = std::io::stdin().lock().take(LONGEST_TOKEN);
+    input.read_line(&mut line).map_err(|error| io("standard input", &error))?;
+    match line.trim() {
+        "" => Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            "there is no one-time token on standard input: `tarn user invite` prints one",
+        )),
+        token => Ok(token.to_owned()),
+    }
 }
 
 /// The node that is meant: the one that was named, that of the home, or the only one of a login.

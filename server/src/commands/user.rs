@@ -86,7 +86,7 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
             }
             context.note(
                 "Whoever logs in and shows it within seven days becomes an administrator: \
-                 tarn login --administrator TOKEN",
+                 tarn login --administrator -",
             );
         }
         User::Revoke { name } => {
@@ -97,6 +97,14 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
                     format!("nothing is known of {name}; see `tarn user list`"),
                 )
                 .into());
+            }
+            if name.starts_with("login:") {
+                context.note(format_args!(
+                    "{name} is locked out: whatever their issuer said until now counts no more. What it \
+                     says from two minutes on does, so disable them there too; grants stay until \
+                     `tarn access revoke`."
+                ));
+                return Ok(());
             }
             context.note(format_args!(
                 "{name} is of no group and cleared for nothing now; tokens in their name stay valid \

@@ -1,5 +1,6 @@
 //! Serves the routes: HTTP/1.1, with limits on how long a client may take to say what it wants.
 
+use super::client::ClientAddress;
 use crate::doors::PATIENCE;
 use crate::tls::SecureDoor;
 use axum::Router;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 /// Longest pause within the body of a request.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -50,7 +52,8 @@ pub(crate) async fn serve(door: SecureDoor, routes: Router, stop: CancellationTo
         };
         let Ok(guest) = connection else { break };
         let (protocol, stop) = (protocol.clone(), stop.clone());
-        let service = TowerToHyperService::new(routes.clone());
+        let client = axum::Extension(ClientAddress::of(guest.peer()));
+        let service = TowerToHyperService::new(client.layer(routes.clone()));
         connections.spawn(async move {
             let connection = match guest.secured().await {
                 Ok(connection) => connection,

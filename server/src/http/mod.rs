@@ -3,12 +3,14 @@
 mod access;
 mod audit;
 mod auth;
+mod client;
 mod data;
 mod datasets;
 mod dois;
 mod drafts;
 mod exports;
 mod health;
+mod keeping;
 mod listen;
 mod login;
 mod oai;
@@ -23,6 +25,7 @@ mod searches;
 mod sql;
 mod visas;
 
+use client::ClientAddress;
 pub(crate) use listen::serve;
 
 use axum::Router;
@@ -149,6 +152,7 @@ pub(crate) fn router(
         .fallback(problem::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(listen::patient))
+        .layer(middleware::from_fn(keeping::mind))
         .layer(middleware::from_fn_with_state(door.clone(), about_request))
         .with_state(door)
 }

@@ -2,10 +2,11 @@
 
 use super::{Cookie, PATIENCE, cookie, refused};
 use crate::failure::Failure;
-use crate::http::Door;
 use crate::http::auth::{bearer, check_origin};
 use crate::http::page::escape;
 use crate::http::problem::{Problem, Refusal};
+use crate::http::{ClientAddress, Door};
+use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -85,9 +86,10 @@ pub(in crate::http) async fn begin(
         let problem = "this node accepts no logins: its operator adds [[issuers]] to tarn.toml";
         return Err(Failure::new(ErrorCode::NotFound, problem).into());
     }
+    let unkept = [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     if issuer.is_none() && issuers.all().len() > 1 {
         let names = issuers.all().iter().map(|issuer| issuer.config().name.as_str());
-        return Ok(Html(choice(names, &next)).into_response());
+        return Ok((unkept, Html(choice(names, &next))).into_response());
     }
     let issuer = issuers.named(issuer.as_deref())?;
     let logins = &door.logins;
@@ -105,7 +107,7 @@ pub(in crate::http) async fn begin(
     let cookie = sealed
         .and_then(|sealed| logins.set_cookie(Cookie::Login, &sealed, PATIENCE.as_secs()))
         .ok_or_else(|| Failure::new(ErrorCode::Internal, "the login cannot be kept"))?;
-    let mut response = Redirect::to(&url).into_response();
+    let mut response = (unkept, Redirect::to(&url)).into_response();
     response.headers_mut().append(SET_COOKIE, cookie);
     Ok(response)
 }
@@ -131,10 +133,11 @@ fn choice<'a>(names: impl Iterator<Item = &'a str>, next: &str) -> String {
         (status = 404, description = "The issuer is not configured any more", body = Problem), (status = 503, description = "The issuer does not answer", body = Problem)))]
 pub(in crate::http) async fn finish(
     State(door): State<Door>,
+    Extension(client): Extension<ClientAddress>,
     headers: HeaderMap,
     Query(answer): Query<Answer>,
 ) -> Response {
-    let finished = session(&door, &headers, answer).await;
+    let finished = session(&door, client, &headers, answer).await;
     let mut response = match finished {
         Ok((next, token)) => {
             let mut response = Redirect::to(&next).into_response();
@@ -155,11 +158,12 @@ pub(in crate::http) async fn finish(
 }
 
 /// A login that came back twice.
-const AGAIN: OidcError = OidcError::State("was finished before");
+const AGAIN: OidcError = OidcError::State("came back before");
 
 /// Where to go, and the token of the session.
 async fn session(
     door: &Door,
+    client: ClientAddress,
     headers: &HeaderMap,
     answer: Answer,
 ) -> Result<(String, String), Refusal> {
@@ -173,9 +177,6 @@ async fn session(
         .ok_or_else(|| foreign.clone())?;
     if answer.state.as_deref() != Some(kept.state.as_str()) {
         return Err(foreign.into());
-    }
-    if logins.pace.is_finished(&kept.state) {
-        return Err(AGAIN.into());
     }
     let issuers = door.catalog.issuers();
     let issuer = issuers.named(Some(&kept.issuer))?;
@@ -197,13 +198,14 @@ async fn session(
         pkce: Pkce { verifier: kept.verifier },
         redirect: format!("{}/login/callback", logins.base),
     };
-    let tokens = {
-        let _turn = logins.pace.turn().await?;
-        issuer.redeem(&flow, &code).await?
-    };
-    if !logins.pace.finish(&flow.state) {
+    // Before anybody waits: a stranger's state takes one place, whatever codes come with it.
+    if !logins.pace.begin(&flow.state) {
         return Err(AGAIN.into());
     }
+    let tokens = {
+        let _turn = logins.pace.turn(&kept.issuer, client).await?;
+        issuer.redeem(&flow, &code).await?
+    };
     let assertion = match issuer.browser(&flow, &tokens).await {
         Ok(assertion) => assertion,
         Err(error) => return Err(refused(door, issuer, &tokens, "browser", error).await),

@@ -1,15 +1,15 @@
 //! Login in a terminal: the terminal goes to the issuer by itself and brings what it was given.
 
 use super::refused;
-use crate::http::Door;
 use crate::http::problem::{Problem, Refusal};
-use axum::Json;
+use crate::http::{ClientAddress, Door};
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde::Deserialize;
-use tarn_connectors::oidc::Tokens;
 use tarn_connectors::oidc::node::{Doors, IssuerDoor, Session};
+use tarn_connectors::oidc::{OidcError, Tokens};
 use utoipa::ToSchema;
 
 /// What an issuer gave to a terminal.
@@ -53,12 +53,24 @@ pub(in crate::http) async fn doors(State(door): State<Door>) -> Json<Doors> {
         (status = 503, description = "The issuer does not answer", body = Problem)))]
 pub(in crate::http) async fn terminal(
     State(door): State<Door>,
+    Extension(client): Extension<ClientAddress>,
     Json(TerminalLogin { issuer, id_token, access_token }): Json<TerminalLogin>,
 ) -> Result<impl IntoResponse, Refusal> {
     let issuers = door.catalog.issuers();
     let issuer = issuers.named(Some(&issuer))?;
     let tokens = Tokens { id_token, access_token };
-    let assertion = match issuer.terminal(&tokens, &door.logins.base).await {
+    let told = match &tokens {
+        // Of a token that counts no more nothing is asked.
+        Tokens { id_token: Some(token), .. } if door.catalog.logged_in_with(token).await? => {
+            Err(OidcError::Replayed)
+        }
+        Tokens { id_token: Some(_), access_token: Some(_) } if issuer.config().userinfo => {
+            let _turn = door.logins.pace.turn(&issuer.config().name, client).await?;
+            issuer.terminal(&tokens, &door.logins.base).await
+        }
+        _ => issuer.terminal(&tokens, &door.logins.base).await,
+    };
+    let assertion = match told {
         Ok(assertion) => assertion,
         Err(error) => return Err(refused(&door, issuer, &tokens, "terminal", error).await),
     };
