@@ -1,10 +1,10 @@
 //! Requests for access: asked by a person, decided by the dataset's committee, ended by the clock.
 
 use crate::audit::{Act, Said};
-use crate::data_use::{fits, longest_grant};
+use crate::data_use::{IntendedUse, fits, longest_grant};
 use crate::datasets::{load, no_dataset};
 use crate::decision::{Action, may_be_kept_for, may_decide_here};
-use crate::model::{AccessRequest, Dataset, Grant, IntendedUse, RequestState};
+use crate::model::{AccessRequest, Dataset, Grant, RequestState};
 use crate::people::{check_subject, granted, insert_grant};
 use crate::policy::{Rights, subject};
 use crate::register::timestamp;

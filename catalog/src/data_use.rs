@@ -1,7 +1,41 @@
 //! What data about people may be used for, in terms of the Data Use Ontology (DUO).
 
-use crate::model::IntendedUse;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use tarn_schemas::record::DataUse;
+
+/// What somebody asks for access for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntendedUse {
+    /// One of the purposes of the dataset's agreement.
+    pub purpose: String,
+    /// What is to be done with the data, in words for the committee.
+    pub justification: String,
+    /// SHA-256 of the text of the agreement that is accepted.
+    pub agreement: String,
+    /// Use in terms of DUO: `GRU`, `HMB`, `DS` or `POA`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_use: Option<String>,
+    /// The disease that `DS` is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disease: Option<String>,
+    /// Where, as an ISO 3166-1 alpha-2 code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Whether the use is commercial.
+    pub commercial: bool,
+    /// Whether it is about methods alone.
+    pub methods_only: bool,
+    /// Whether an ethics board approved it.
+    pub ethics_approval: bool,
+    /// Whether it is done together with those who made the data.
+    pub collaboration: bool,
+    /// Modifiers of DUO that whoever asks says they keep to, such as `MOR` and `PS`: those that no program
+    /// can see to.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub accepts: BTreeSet<String>,
+}
 
 /// Months of the longest grant: what the agreement allows, and `TS` (a limit of time on use, DUO:0000025).
 pub(crate) fn longest_grant(agreement: u32, allowed: Option<&DataUse>) -> u32 {

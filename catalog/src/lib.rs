@@ -54,6 +54,7 @@ mod withdrawal;
 
 pub use about::About;
 pub use chunk_index::ChunkIndex;
+pub use data_use::IntendedUse;
 pub use decision::{Action, Decision, Door};
 pub use derived::Making;
 pub use doi::{Doi, DoiState};

@@ -1,5 +1,6 @@
 //! What the catalog holds, as plain data.
 
+use crate::data_use::IntendedUse;
 use crate::derived::Source;
 use crate::policy::Resource;
 use serde::{Deserialize, Serialize};
@@ -317,39 +318,6 @@ pub struct Grant {
     /// When it was revoked, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<String>,
-}
-
-/// What somebody asks for access for.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct IntendedUse {
-    /// One of the purposes of the dataset's agreement.
-    pub purpose: String,
-    /// What is to be done with the data, in words for the committee.
-    pub justification: String,
-    /// SHA-256 of the text of the agreement that is accepted.
-    pub agreement: String,
-    /// Use in terms of DUO: `GRU`, `HMB`, `DS` or `POA`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_use: Option<String>,
-    /// The disease that `DS` is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disease: Option<String>,
-    /// Where, as an ISO 3166-1 alpha-2 code.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub place: Option<String>,
-    /// Whether the use is commercial.
-    pub commercial: bool,
-    /// Whether it is about methods alone.
-    pub methods_only: bool,
-    /// Whether an ethics board approved it.
-    pub ethics_approval: bool,
-    /// Whether it is done together with those who made the data.
-    pub collaboration: bool,
-    /// Modifiers of DUO that whoever asks says they keep to, such as `MOR` and `PS`: those that no program
-    /// can see to.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub accepts: BTreeSet<String>,
 }
 
 /// Where a request is.

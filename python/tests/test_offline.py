@@ -67,15 +67,26 @@ def test_a_stored_login_is_for_its_own_node(tmp_path, monkeypatch):
     assert tarn.connect("grpc://127.0.0.1:8815")._token is None
     (tmp_path / "tarn").mkdir()
     stored = tmp_path / "tarn" / "logins.json"
-    logins = {"a": {"flight": "http://127.0.0.1:8815", "token": "t1"}, "b": {"flight": "https://lab:1", "token": "t2"}}
+    late, ended = "2999-01-01T00:00:00Z", "2020-01-01T00:00:00Z"
+    logins = {
+        "http://127.0.0.1:8080": {"flight": "http://127.0.0.1:8815", "token": "t1", "expires_at": late},
+        "https://lab:443": {"flight": "https://lab:1", "token": "t2", "expires_at": late},
+        "https://lab:444": {"flight": "https://lab:2", "token": "t3", "expires_at": ended},
+        # A node that names the Flight address of another.
+        "https://evil:443": {"flight": "https://lab:3", "token": "t4", "expires_at": late},
+    }
     stored.write_text(json.dumps({"logins": logins}))
     assert tarn.connect("grpc://127.0.0.1:8815")._token == "t1"
     assert tarn.connect("grpc+tls://LAB:1")._token == "t2"
     # What came by TLS does not leave without it; what was said counts more.
-    for url in ("grpc://lab:1", "grpc+tcp://lab:1", "grpc://127.0.0.1:8816"):
+    for url in ("grpc://lab:1", "grpc+tcp://lab:1", "grpc://127.0.0.1:8816", "grpc+tls://lab:2", "grpc+tls://lab:3"):
         assert tarn.connect(url)._token is None, url
     assert tarn.connect("grpc://127.0.0.1:8815", token="own")._token == "own"
     assert tarn.connect("grpc://127.0.0.1:8815", token="")._token is None
+    again = {**logins, "https://lab:445": {"flight": "https://lab:1", "token": "t5", "expires_at": late}}
+    stored.write_text(json.dumps({"logins": again}))
+    with pytest.raises(tarn.errors.Unauthenticated, match="several logins"):
+        tarn.connect("grpc+tls://lab:1")
     for broken in ("", "[]", "{}", '{"logins": 7}', '{"logins": {"a": 7}}'):
         stored.write_text(broken)
         assert tarn.connect("grpc://127.0.0.1:8815")._token is None, broken

@@ -227,7 +227,7 @@ fn call_text(text: &str) -> Option<String> {
     let name = call.split('(').next()?;
     let known: Vec<&str> = more
         .lines()
-        .map(str::trim)
+        .map(|line| line.trim().trim_end_matches('.'))
         .filter(|line| line.starts_with(name) && line.ends_with(')'))
         .collect();
     let known = match known.as_slice() {

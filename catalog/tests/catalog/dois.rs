@@ -136,9 +136,12 @@ async fn a_policy_of_the_lab_that_closes_a_dataset_reaches_the_registrar() {
     assert_eq!(reopened.compare_dois().await.unwrap(), 1);
     let task = take(&reopened, Pick::Due).await.unwrap();
     assert!(task.dataset.name == name("a") && !task.shown);
-    // OSTI does not withdraw: that was asked for, and is not asked for again by itself.
+    // Who refuses to hide it shows it still: it is asked again, until it is hidden.
     reopened.doi_failed(&task, "write to them", None).await.unwrap();
-    assert_eq!(reopened.compare_dois().await.unwrap(), 0);
+    assert_eq!(reopened.compare_dois().await.unwrap(), 1);
+    let again = take(&reopened, Pick::Due).await.unwrap();
+    assert!(again.dataset.name == name("a") && !again.shown);
+    reopened.doi_failed(&again, "write to them", None).await.unwrap();
     // The policy goes, and the dataset is shown again.
     std::fs::remove_file(policies.join("close.cedar")).unwrap();
     let reopened = Catalog::open(folder.path()).await.unwrap();

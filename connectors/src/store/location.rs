@@ -94,7 +94,10 @@ impl Location {
     /// no path from the root, nothing upwards.
     #[must_use]
     pub fn stays_inside(path: &str) -> bool {
-        let is_url = path.split('/').next().is_some_and(|first| first.contains(':'));
+        // RFC 3986, section 3.1: what stands before the first colon, if it is made of these.
+        let scheme = path.split_once(':').map(|(scheme, _)| scheme);
+        let may_be = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let is_url = scheme.is_some_and(|scheme| !scheme.is_empty() && scheme.chars().all(may_be));
         !is_url
             && !path.starts_with('/')
             && !path.contains('\\')

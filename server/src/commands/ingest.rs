@@ -9,7 +9,7 @@ use crate::output::IngestBar;
 use std::sync::Arc;
 use std::time::Instant;
 use tarn_catalog::TableStorage;
-use tarn_ingest::{Cancel, IngestRequest, ingest};
+use tarn_ingest::{Cancel, IngestError, IngestRequest, ingest};
 use tarn_schemas::{DatasetRef, ErrorCode, Principal, TableName, TableOptions};
 
 /// Makes tables of files.
@@ -71,26 +71,7 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
         Arc::new(move |progress| shown.show(&progress)),
         &cancel,
     );
-    tokio::pin!(work);
-    let report = tokio::select! {
-        done = &mut work => done,
-        // What was written is taken away again before the process ends; a second one ends it at once.
-        _ = tokio::signal::ctrl_c() => {
-            cancel.cancel();
-            tokio::select! {
-                done = work => done,
-                _ = tokio::signal::ctrl_c() => {
-                    bar.finish();
-                    return Err(Failure::new(
-                        ErrorCode::Cancelled,
-                        "ended at once; data files that no table names may stay behind in the \
-                         store. Run the same command again to go on",
-                    )
-                    .into());
-                }
-            }
-        }
-    };
+    let report = or_ctrl_c(work, &cancel, &bar).await;
     bar.finish();
     let report = report?;
     say_left_out(context, &report.unknown);
@@ -127,4 +108,34 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
         report.dataset_version
     ));
     Ok(())
+}
+
+/// Work on data files, until it is done or Ctrl-C ends it.
+///
+/// # Errors
+/// Those of the work, and [`ErrorCode::Cancelled`] after a second Ctrl-C.
+pub(super) async fn or_ctrl_c<T>(
+    work: impl Future<Output = Result<T, IngestError>>,
+    cancel: &Cancel,
+    bar: &IngestBar,
+) -> Result<T, Failure> {
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => Ok(done?),
+        // What was written is taken away again before the process ends; a second one ends it at once.
+        _ = tokio::signal::ctrl_c() => {
+            cancel.cancel();
+            tokio::select! {
+                done = work => Ok(done?),
+                _ = tokio::signal::ctrl_c() => {
+                    bar.finish();
+                    Err(Failure::new(
+                        ErrorCode::Cancelled,
+                        "ended at once; data files that no table names may stay behind in the \
+                         store. Run the same command again to go on",
+                    ))
+                }
+            }
+        }
+    }
 }

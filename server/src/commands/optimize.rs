@@ -1,5 +1,6 @@
 //! `tarn optimize`
 
+use super::ingest::or_ctrl_c;
 use super::{Context, Outcome};
 use crate::cli::Optimize;
 use crate::failure::Failure;
@@ -32,15 +33,7 @@ pub(crate) async fn run(context: &Context, args: Optimize) -> Result<(), Outcome
         Arc::new(move |progress| shown.show(&progress)),
         &cancel,
     );
-    tokio::pin!(work);
-    let report = tokio::select! {
-        done = &mut work => done,
-        // What was written is taken away again before the process ends.
-        _ = tokio::signal::ctrl_c() => {
-            cancel.cancel();
-            work.await
-        }
-    };
+    let report = or_ctrl_c(work, &cancel, &bar).await;
     bar.finish();
     let report = report?;
     let json = |table: &OptimizedTable| {
