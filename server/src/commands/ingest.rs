@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context, args: Ingest) -> Result<(), Outcome> 
         Arc::new(move |progress| shown.show(&progress)),
         &cancel,
     );
-    let report = or_ctrl_c(work, &cancel, &bar).await;
+    let report = Box::pin(or_ctrl_c(work, &cancel, &bar)).await;
     bar.finish();
     let report = report?;
     say_left_out(context, &report.unknown);

@@ -169,9 +169,8 @@ impl Known {
         found.extend(functions.map(|name| format!("{name}(")));
         let lower = word.chars().all(|character| !character.is_ascii_uppercase());
         let words = KEYWORDS.iter().filter(|keyword| begins(keyword, word));
-        found.extend(words.map(|keyword| match lower {
-            true => keyword.to_ascii_lowercase(),
-            false => (*keyword).to_owned(),
+        found.extend(words.map(|keyword| {
+            if lower { keyword.to_ascii_lowercase() } else { (*keyword).to_owned() }
         }));
         found
     }
@@ -228,7 +227,7 @@ fn stands_table(before: &str) -> bool {
 /// Where the text in quotes begins that the text ends in.
 fn open_quote(text: &str) -> Option<usize> {
     let quotes = text.matches('\'').count();
-    if quotes % 2 == 0 { None } else { text.rfind('\'').map(|at| at.saturating_add(1)) }
+    if quotes.is_multiple_of(2) { None } else { text.rfind('\'').map(|at| at.saturating_add(1)) }
 }
 
 /// Files and folders that begin like this path.
