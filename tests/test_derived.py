@@ -61,7 +61,12 @@ def test_the_table_holds_the_answer_and_the_record_says_of_what(lab, tmp_path):
     assert "has a table means" in refused.err
     refused = lab.run("ingest", lab.script, "--dataset", "made", "--table", "means", code=1)
     assert "made by a query" in refused.err
-    lab.run("sql", "CREATE TABLE ornl.made.nothing AS SELECT * FROM made.means WHERE n < 0")
+    lab.run("sql", "CREATE TABLE ornl.made.nothing AS SELECT * FROM open.t WHERE dose < -1e9")
+    # Not in the dataset that it is made of, and not by a detour.
+    refused = lab.run("sql", "CREATE TABLE made.again AS SELECT * FROM made.means", code=3)
+    assert "another dataset" in refused.err
+    refused = lab.run("sql", "CREATE TABLE open.back AS SELECT * FROM made.means", code=3)
+    assert "another dataset" in refused.err
     assert lab.run("sql", "SELECT count(*) AS n FROM made.nothing", "--json").json()["rows"] == [{"n": 0}]
     # A backup takes it along.
     lab.run("backup", tmp_path / "x.tarn")

@@ -1,5 +1,6 @@
 """`tarn optimize`: the same rows in fewer or better files, and older versions as they were."""
 
+import json
 import signal
 import subprocess
 import time
@@ -76,6 +77,26 @@ def test_small_files_become_one_and_the_older_version_keeps_its_own(parts):
     assert repeated["rows_added"] == 0
     assert "optimize" in str(DeltaTable(str(folder)).history()).lower()
     assert lab.run("audit", "verify").code == 0
+
+
+def test_of_two_at_once_one_is_told_and_no_row_is_doubled(parts):
+    lab, folder = parts
+    before = sums(lab, folder)
+    for _ in range(3):
+        commands = [lab.command("optimize", "data.t", "--z-order", column) for column in ("site", "run", "energy")]
+        both = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=lab.environment(), text=True)
+            for command in commands
+        ]
+        told = [one.communicate(timeout=300)[1] for one in both]
+        codes = [one.returncode for one in both]
+        assert 0 in codes, told
+        for code, text in zip(codes, told, strict=True):
+            assert code == 0 or "another writer" in text or "at once" in text or "version" in text, text
+        assert sums(lab, folder) == before
+        removed = [add for log in sorted((folder / "_delta_log").glob("*.json")) for add in log.read_text().splitlines()]
+        paths = [json.loads(line)["remove"]["path"] for line in removed if '"remove"' in line]
+        assert len(paths) == len(set(paths)), "no file is taken away twice"
 
 
 def test_rows_in_order_of_two_columns_leave_out_row_groups_for_either(parts):

@@ -114,10 +114,8 @@ impl Catalog {
         let (mut limits, mut here) = (nothing(), self.inputs_of(&mut write, dataset).await?);
         let mut further = Vec::new();
         for table in &making.tables {
-            if table.dataset == *dataset {
-                continue;
-            }
             let found = self.input(&rights, &mut write.transaction, table).await?;
+            self.is_as_open(&found, &newest)?;
             limits = join(limits, &passed_on(&found));
             here.insert(table.dataset.clone());
             for content in self.makings(&mut write.transaction, &table.dataset).await? {
@@ -125,7 +123,13 @@ impl Catalog {
                 further.extend(content.further);
             }
         }
-        further.retain(|table| table.dataset != *dataset);
+        // What holds for the rows of one table of a dataset would not hold for one that was made of it.
+        if making.tables.iter().chain(&further).any(|table| table.dataset == *dataset) {
+            return Err(CatalogError::Denied(format!(
+                "a table is made in another dataset than those that it is made of, and {dataset} is one of \
+                 these: nothing was made"
+            )));
+        }
         let name = entry.name.clone();
         newest.tables.push(entry);
         newest.tables.sort_by(|one, other| one.name.cmp(&other.name));
@@ -234,6 +238,23 @@ impl Catalog {
             ));
         }
         Ok(found)
+    }
+
+    /// Refuses to make a table of an input that not everyone may know of in a dataset that everyone sees:
+    /// its columns, and the name of the input, would stand there for all.
+    fn is_as_open(&self, input: &Dataset, target: &Dataset) -> Result<(), CatalogError> {
+        let everyone = Rights::bare(&Principal::Anonymous, self.lab().as_str());
+        let shown = |dataset| -> Result<bool, CatalogError> {
+            Ok(self.decide_as(&everyone, Action::Describe, dataset)?.allowed)
+        };
+        if shown(target)? && !shown(input)? {
+            return Err(CatalogError::Denied(format!(
+                "everyone sees {}.{}, and not what this table is made of: make it in a dataset with an \
+                 exposure as strict as that of {}.{}; nothing was made",
+                target.lab, target.name, input.lab, input.name
+            )));
+        }
+        Ok(())
     }
 
     /// What a dataset with tables that were made by queries was made from, as policies see it now.

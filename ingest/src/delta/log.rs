@@ -175,7 +175,9 @@ impl Log {
                 name: file.path().into_owned(),
                 bytes: u64::try_from(file.size()).unwrap_or(0),
                 rows: rows.unwrap_or(0),
-                remove: file.remove_action(false),
+                // delta-rs overlooks that two writers remove the same files where that is said to change
+                // no data, and both would add the rows again.
+                remove: file.remove_action(true),
             });
         }
         if foreign {

@@ -2,6 +2,7 @@
 //! wrongly or not at all.
 
 mod coarse;
+mod decimals;
 mod instants;
 mod lists;
 mod widths;
@@ -47,6 +48,7 @@ fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr
     coarse::of_expression(expression, schema)
         .transform_data(|expression| instants::of_expression(expression, schema))?
         .transform_data(|expression| zeros::of_expression(expression, schema))?
+        .transform_data(|expression| decimals::of_expression(expression, schema))?
         .transform_data(|expression| widths::of_expression(expression, schema))
 }
 
