@@ -38,9 +38,13 @@ async fn what_was_made_is_for_those_who_may_read_every_input() {
         named_person("bob", Scope::Admin),
         named_person("cat", Scope::Read),
     );
-    for name in ["open", "made", "again"] {
+    for name in ["open", "made"] {
         catalog.register(&owner, record(name), data()).await.unwrap();
     }
+    let again = tiered("again", Tier::Controlled, Exposure::Redacted);
+    put(folder.path(), &catalog, &owner, again).await;
+    let everyone = tiered("everyone", Tier::Public, Exposure::Full);
+    put(folder.path(), &catalog, &owner, everyone).await;
     for name in ["closed", "other"] {
         let closed = tiered(name, Tier::Controlled, Exposure::Full);
         put(folder.path(), &catalog, &owner, closed).await;
@@ -85,7 +89,14 @@ async fn what_was_made_is_for_those_who_may_read_every_input() {
     let at = ("made".parse().unwrap(), 2);
     second.tables =
         vec![PinnedTable::new("made.t".to_owned(), at, "t".parse().unwrap(), &BTreeSet::new())];
-    put_table(&ann, "again", "t", second).await.unwrap();
+    // Not where everyone would see its columns, and not in the dataset that it is made of.
+    for (dataset, making) in
+        [("everyone", second.clone()), ("made", second.clone()), ("open", making(&["made"], &[]))]
+    {
+        let refused = put_table(&owner, dataset, "x", making).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::PermissionDenied, "{dataset}");
+    }
+    put_table(&owner, "again", "t", second).await.unwrap();
     grant(&catalog, "again", "person:bob", 1).await;
     grant(&catalog, "again", "person:ann", 1).await;
     let retitled = Record { title: "Another title".to_owned(), ..record("again") };
