@@ -4,7 +4,7 @@
 use super::layout::{Ranks, Sample};
 use super::stats::stats_json;
 use super::verify::StoredFile;
-use super::write::{DataFile, Open, Target};
+use super::write::{DataFile, Files, Target};
 use crate::{Cancel, IngestError};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -295,31 +295,19 @@ async fn write(
     (bytes, properties): (u64, WriterProperties),
     files: &mut Vec<DataFile>,
 ) -> Result<(), IngestError> {
-    let mut open: Option<Open> = None;
+    let mut filled = Files::new(target, columns, properties, bytes);
     let outcome = async {
         while let Some(batch) = rows.try_next().await? {
-            let file = match &mut open {
-                Some(file) => file,
-                None => open.insert(Open::new(target, columns, properties.clone())?),
-            };
-            file.write(target, &batch, columns).await?;
-            if file.bytes() >= bytes
-                && let Some(file) = open.take()
-            {
-                files.push(file.close(target).await?);
-            }
+            filled.write(&batch).await?;
         }
-        if let Some(file) = open.take() {
-            files.push(file.close(target).await?);
-        }
-        Ok(())
+        filled.end().await
     }
     .await;
-    if outcome.is_err()
-        && let Some(file) = open.take()
-    {
-        file.abort().await;
+    if outcome.is_err() {
+        filled.abort().await;
     }
+    // Those of a failure, too: whoever asked takes them away.
+    files.append(&mut filled.written);
     outcome
 }
 

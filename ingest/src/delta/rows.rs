@@ -4,7 +4,7 @@ use super::log::{self, NotCommitted, Pending};
 use super::merge::merge;
 use super::types::delta_schema;
 use super::verify::verify;
-use super::write::{DataFile, FILE_BYTES, Open, Target, plain};
+use super::write::{DataFile, FILE_BYTES, Files, Target, plain};
 use crate::{Cancel, IngestError, place};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -87,33 +87,17 @@ async fn write<E: From<IngestError>>(
     columns: &SchemaRef,
     mut rows: impl Stream<Item = Result<RecordBatch, E>> + Unpin,
 ) -> Result<Vec<DataFile>, E> {
-    let (mut written, mut open) = (Vec::new(), None::<Open>);
+    let mut files = Files::new(target, columns, plain(), FILE_BYTES);
     let done: Result<(), E> = async {
         while let Some(batch) = rows.next().await {
-            let batch = batch?;
-            let file = match &mut open {
-                Some(file) => file,
-                None => open.insert(Open::new(target, columns, plain())?),
-            };
-            file.write(target, &batch, columns).await?;
-            if file.bytes() >= FILE_BYTES
-                && let Some(file) = open.take()
-            {
-                written.push(file.close(target).await?);
-            }
+            files.write(&batch?).await?;
         }
-        if let Some(file) = open.take() {
-            written.push(file.close(target).await?);
-        }
-        Ok(())
+        Ok(files.end().await?)
     }
     .await;
     if let Err(error) = done {
-        if let Some(file) = open.take() {
-            file.abort().await;
-        }
-        target.discard(written.into_iter().map(|file| file.name)).await;
+        files.discard().await;
         return Err(error);
     }
-    Ok(written)
+    Ok(files.written)
 }

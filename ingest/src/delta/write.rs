@@ -80,8 +80,7 @@ pub(crate) fn write_part(
     stop: &Cancel,
 ) -> Result<Vec<DataFile>, IngestError> {
     let runtime = tokio::runtime::Handle::current();
-    let mut written = Vec::new();
-    let mut open: Option<Open> = None;
+    let mut files = Files::new(target, columns, properties(part, columns), FILE_BYTES);
     let outcome = runtime.block_on(async {
         let all: Vec<usize> = (0..columns.fields().len()).collect();
         for region in part.regions(&Selection::all(part.shape()), ROW_GROUP as u64) {
@@ -89,21 +88,10 @@ pub(crate) fn write_part(
                 return Err(IngestError::Cancelled);
             }
             let batch = part.read(&region, &all)?;
-            let file = match &mut open {
-                Some(file) => file,
-                None => open.insert(Open::new(target, columns, properties(part, columns))?),
-            };
-            file.write(target, &batch, columns).await?;
-            if file.bytes() >= FILE_BYTES
-                && let Some(file) = open.take()
-            {
-                written.push(file.close(target).await?);
-            }
+            files.write(&batch).await?;
         }
-        if let Some(file) = open.take() {
-            written.push(file.close(target).await?);
-        }
-        let rows: u64 = written.iter().map(|file| file.rows).sum();
+        files.end().await?;
+        let rows: u64 = files.written.iter().map(|file| file.rows).sum();
         let expected = part.rows().unwrap_or(u64::MAX);
         if rows != expected {
             return Err(IngestError::Verification {
@@ -116,19 +104,71 @@ pub(crate) fn write_part(
     });
     if let Err(error) = outcome {
         stop.cancel();
-        runtime.block_on(async {
-            if let Some(file) = open.take() {
-                file.abort().await;
-            }
-            target.discard(written.into_iter().map(|file| file.name)).await;
-        });
+        runtime.block_on(files.discard());
         return Err(error);
     }
-    Ok(written)
+    Ok(files.written)
+}
+
+/// Data files of one table that are filled one after the other.
+pub(super) struct Files<'a> {
+    target: &'a Target,
+    columns: &'a SchemaRef,
+    properties: WriterProperties,
+    most_bytes: u64,
+    open: Option<Open>,
+    /// Those that are complete.
+    pub(super) written: Vec<DataFile>,
+}
+
+impl<'a> Files<'a> {
+    /// None yet; each is to have about so many bytes.
+    pub(super) fn new(
+        target: &'a Target,
+        columns: &'a SchemaRef,
+        properties: WriterProperties,
+        most_bytes: u64,
+    ) -> Self {
+        Self { target, columns, properties, most_bytes, open: None, written: Vec::new() }
+    }
+
+    /// Adds rows.
+    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<(), IngestError> {
+        let file = match &mut self.open {
+            Some(file) => file,
+            None => {
+                let new = Open::new(self.target, self.columns, self.properties.clone())?;
+                self.open.insert(new)
+            }
+        };
+        file.write(self.target, batch, self.columns).await?;
+        if file.bytes() >= self.most_bytes { self.end().await } else { Ok(()) }
+    }
+
+    /// Completes the file that is being written.
+    pub(super) async fn end(&mut self) -> Result<(), IngestError> {
+        if let Some(file) = self.open.take() {
+            self.written.push(file.close(self.target).await?);
+        }
+        Ok(())
+    }
+
+    /// Gives up the file that is being written.
+    pub(super) async fn abort(&mut self) {
+        if let Some(file) = self.open.take() {
+            file.abort().await;
+        }
+    }
+
+    /// Takes all of them away again.
+    pub(super) async fn discard(mut self) {
+        self.abort().await;
+        self.target.discard(self.written.into_iter().map(|file| file.name)).await;
+    }
 }
 
 /// A Parquet file that is being written.
-pub(super) struct Open {
+struct Open {
     name: String,
     rows: u64,
     figures: Vec<Figures>,
@@ -137,7 +177,7 @@ pub(super) struct Open {
 
 impl Open {
     /// A new file of these columns.
-    pub(super) fn new(
+    fn new(
         target: &Target,
         columns: &SchemaRef,
         properties: WriterProperties,
@@ -151,7 +191,7 @@ impl Open {
     }
 
     /// Adds rows, in the types that the table stores them in.
-    pub(super) async fn write(
+    async fn write(
         &mut self,
         target: &Target,
         batch: &RecordBatch,
@@ -171,12 +211,12 @@ impl Open {
     }
 
     /// Bytes so far.
-    pub(super) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.writer.bytes_written() as u64
     }
 
     /// Ends the file.
-    pub(super) async fn close(mut self, target: &Target) -> Result<DataFile, IngestError> {
+    async fn close(mut self, target: &Target) -> Result<DataFile, IngestError> {
         if let Err(error) = self.writer.finish().await {
             // The upload was ended by the failure; what it may have left is an object.
             target.discard([self.name]).await;
@@ -191,7 +231,7 @@ impl Open {
     }
 
     /// Ends the upload so that the store keeps none of it.
-    pub(super) async fn abort(self) {
+    async fn abort(self) {
         if let Err(error) = self.writer.into_inner().abort().await {
             tracing::warn!(file = %self.name, %error, "an unfinished upload could not be ended");
         }
