@@ -1,6 +1,7 @@
 """OAI-PMH: harvests by an independent client, answers under the protocol's schema, nothing skipped."""
 
 import datetime
+import sqlite3
 import threading
 import time
 
@@ -100,6 +101,58 @@ def test_a_record_that_goes_stays_as_deleted(lab):
     with pytest.raises(IdDoesNotExist):
         Sickle(f"{lab.http_url}/oai").GetRecord(identifier=never, metadataPrefix="oai_dc")
     assert Sickle(f"{lab.http_url}/oai").GetRecord(identifier=gone, metadataPrefix="oai_dc").header.deleted
+
+
+def test_an_embargo_that_ends_is_a_change_at_that_moment(lab):
+    ark = lab.register("a", embargo={"until": "2027-06-01", "reason": "in review"})
+    first = harvest(lab)
+    assert not first[ark][1]
+    place = next(lab.home.rglob("catalog.sqlite"))
+    with sqlite3.connect(place) as database:
+        assert database.execute("SELECT opens_at FROM dataset").fetchone() == ("2027-06-01T00:00:00.000000Z",)
+    time.sleep(2)
+    since = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert harvest(lab, **{"from": since}) == {}
+    # The clock cannot be turned here, so the end comes to the clock.
+    ends = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
+    with sqlite3.connect(place) as database:
+        database.execute("UPDATE dataset SET opens_at = ?", (ends.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),))
+    assert harvest(lab, **{"from": since}) == {}
+    time.sleep(2.1)
+    moment = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert harvest(lab, **{"from": since}) == {ark: (moment, False)}
+    record = Sickle(f"{lab.http_url}/oai").GetRecord(identifier=ark, metadataPrefix="oai_dc")
+    assert record.header.datestamp == moment
+
+
+def test_what_new_policies_hide_and_show_is_a_change(lab):
+    kept, other = lab.register("a"), lab.register("b")
+    first = harvest(lab)
+    assert {one: deleted for one, (_, deleted) in first.items()} == {kept: False, other: False}
+    policies = lab.home / "policies"
+    policies.mkdir(exist_ok=True)
+
+    def after(text):
+        """What changed for a harvester when the node was started with these policies."""
+        time.sleep(1.1)
+        since = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        lab.stop()
+        (policies / "lab.cedar").write_text(text)
+        lab.start()
+        deadline = time.monotonic() + 20
+        while not (found := harvest(lab, **{"from": since})) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return {one: deleted for one, (_, deleted) in found.items()}
+
+    forbid = (
+        '@id("closed") forbid (principal, action in [Action::"discover", Action::"describe"], resource)\n'
+        'when { resource == Dataset::"ornl.b" } unless { principal.kind == "owner" };\n'
+    )
+    assert after(forbid) == {other: True}
+    assert after("") == {other: False}
+    lab.stop()
+    lab.start()
+    assert harvest(lab)[kept] == first[kept]
 
 
 def sets(lab):

@@ -4,7 +4,7 @@ use crate::audit::{Act, Said};
 use crate::logins::PREFIX;
 use crate::policy::subject;
 use crate::register::timestamp;
-use crate::{Catalog, CatalogError, OWNER, secret};
+use crate::{Catalog, CatalogError, secret};
 use chrono::{Days, TimeDelta, Utc};
 use tarn_schemas::{Principal, Scope};
 
@@ -13,10 +13,26 @@ const MOST_REFUSALS: i64 = 10;
 /// Days for which a one-time token works.
 const DAYS: u64 = 7;
 
+/// Refuses whoever is no administrator of this node.
+pub(crate) fn may_administer(who: &Principal) -> Result<(), CatalogError> {
+    if who.has_scope(Scope::Admin) {
+        return Ok(());
+    }
+    Err(CatalogError::Denied(
+        "people and tokens are for administrators: it takes a token with scope admin, or the login of an \
+         administrator"
+            .to_owned(),
+    ))
+}
+
 impl Catalog {
     /// Makes a one-time token for an administrator, which works for seven days. Only its hash is
     /// stored.
-    pub async fn invite_administrator(&self) -> Result<String, CatalogError> {
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is no administrator.
+    pub async fn invite_administrator(&self, who: &Principal) -> Result<String, CatalogError> {
+        may_administer(who)?;
         let database = &self.inner.database;
         let now = Utc::now();
         let until = timestamp(now.checked_add_days(Days::new(DAYS)).unwrap_or(now));
@@ -28,7 +44,7 @@ impl Catalog {
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
-        write.note(Said::new(Act::InviteAdministrator, OWNER).with("until", until)).await?;
+        write.note(Said::new(Act::InviteAdministrator, subject(who)).with("until", until)).await?;
         write.commit().await?;
         Ok(token)
     }

@@ -3,9 +3,7 @@
 use crate::datasets::{Stored, load_all};
 use crate::decision::Seen;
 use crate::model::{Dataset, Harvested};
-use crate::policy::Rights;
 use crate::register::timestamp;
-use crate::store::Write;
 use crate::{Catalog, CatalogError};
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
@@ -36,6 +34,7 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<Harvested>, Option<Place>), CatalogError> {
         let database = &self.inner.database;
+        self.note_openings().await?;
         if after.is_none() {
             // Whoever asks next time for what changed since now has to meet what is being written.
             database.settle().await?;
@@ -100,17 +99,6 @@ impl Catalog {
         Ok(visible)
     }
 
-    /// Whether everyone may see a record. Policies that fail show nothing to anybody; they stop no
-    /// registration.
-    pub(crate) fn is_for_all(&self, dataset: &Dataset) -> bool {
-        dataset.withdrawn.is_none()
-            && matches!(self.seen(&self.everyone(), dataset), Ok(Seen::Whole))
-    }
-
-    fn everyone(&self) -> Rights {
-        Rights::bare(&Principal::Anonymous, self.lab().as_str())
-    }
-
     /// The first day on which a record was for everyone; today if none was.
     pub async fn first_published(&self) -> Result<String, CatalogError> {
         let database = &self.inner.database;
@@ -127,6 +115,7 @@ impl Catalog {
     /// everyone.
     pub async fn harvest_one(&self, ark: &str) -> Result<Option<Harvested>, CatalogError> {
         let database = &self.inner.database;
+        self.note_openings().await?;
         let row = sqlx::query("SELECT name, harvest_at, gone FROM dataset WHERE ark = $1")
             .bind(ark)
             .fetch_optional(database.pool())
@@ -161,30 +150,5 @@ impl Catalog {
             Err(CatalogError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Remembers whether everyone may see a record, and when that was changed last. What happens to it
-    /// while they may not leaves no trace here. Call it after the change was noted.
-    pub(crate) async fn note_published(
-        &self,
-        write: &mut Write<'_>,
-        dataset: &Dataset,
-    ) -> Result<(), CatalogError> {
-        let database = &self.inner.database;
-        let statement = if self.is_for_all(dataset) {
-            "UPDATE dataset SET harvest_at = (SELECT max(at) FROM change WHERE dataset = $1),
-                 published = coalesce(published, (SELECT max(at) FROM change WHERE dataset = $1)),
-                 gone = 0
-             WHERE name = $1"
-        } else {
-            "UPDATE dataset SET harvest_at = (SELECT max(at) FROM change WHERE dataset = $1), gone = 1
-             WHERE name = $1 AND published IS NOT NULL AND gone = 0"
-        };
-        sqlx::query(statement)
-            .bind(dataset.name.as_str())
-            .execute(&mut *write.transaction)
-            .await
-            .map(drop)
-            .map_err(|error| database.error(&error))
     }
 }

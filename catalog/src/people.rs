@@ -1,18 +1,32 @@
 //! People: what decisions know of them, and what they were granted.
 
 use crate::audit::{Act, Said};
-use crate::logins::lock_out;
+use crate::administrators::may_administer;
+use crate::logins::{LoginPerson, lock_out};
 use crate::policy::assurance;
 use crate::register::timestamp;
-use crate::{Catalog, CatalogError, Grant, OWNER, PersonAttributes};
+use crate::{Catalog, CatalogError, Grant, PersonAttributes};
 use chrono::Utc;
 use sqlx::any::AnyRow;
-use std::collections::BTreeSet;
-use tarn_schemas::{DatasetName, LabName};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use tarn_schemas::{DatasetName, LabName, Principal};
 
 /// Longest text of an attribute, and most values of one.
 const LONGEST: usize = 200;
 const MOST: usize = 200;
+
+/// What is known of somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KnownPerson {
+    /// Who it is: `person:ann`, `visitor:anl:bob`.
+    pub subject: String,
+    /// What an administrator said.
+    pub attributes: PersonAttributes,
+    /// What an issuer said, of somebody who logs in at one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<LoginPerson>,
+}
 
 impl Catalog {
     /// What is known of a person (`person:ann`, `visitor:anl:bob`).
@@ -32,8 +46,39 @@ impl Catalog {
             .map_err(|error| database.unreadable("the attributes of a person", &error))
     }
 
-    /// Everybody of whom something is known.
-    pub async fn people(&self) -> Result<Vec<(String, PersonAttributes)>, CatalogError> {
+    /// Everybody of whom an administrator or an issuer said something, by subject.
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is no administrator.
+    pub async fn people(&self, who: &Principal) -> Result<Vec<KnownPerson>, CatalogError> {
+        may_administer(who)?;
+        let mut known: BTreeMap<String, (PersonAttributes, Option<LoginPerson>)> = BTreeMap::new();
+        for (subject, attributes) in self.attributed_people().await? {
+            known.entry(subject).or_default().0 = attributes;
+        }
+        for login in self.logins().await? {
+            let subject = format!("person:{}", login.name);
+            known.entry(subject).or_default().1 = Some(login);
+        }
+        let known = known.into_iter();
+        Ok(known
+            .map(|(subject, (attributes, login))| KnownPerson { subject, attributes, login })
+            .collect())
+    }
+
+    /// One of them; none of whom nothing is known.
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is no administrator.
+    pub async fn person(
+        &self,
+        who: &Principal,
+        person: &str,
+    ) -> Result<Option<KnownPerson>, CatalogError> {
+        Ok(self.people(who).await?.into_iter().find(|known| known.subject == person))
+    }
+
+    async fn attributed_people(&self) -> Result<Vec<(String, PersonAttributes)>, CatalogError> {
         let database = &self.inner.database;
         let rows = sqlx::query("SELECT subject, attributes FROM person ORDER BY subject")
             .fetch_all(database.pool())
@@ -49,11 +94,22 @@ impl Catalog {
     }
 
     /// Says what is known of a person, in place of what was known.
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is no administrator, and for what somebody says of themselves:
+    /// nobody clears themselves. [`CatalogError::Argument`] for a person or attributes that are none.
     pub async fn put_person(
         &self,
+        who: &Principal,
         subject: &str,
         attributes: &PersonAttributes,
     ) -> Result<(), CatalogError> {
+        may_administer(who)?;
+        if *subject == crate::policy::subject(who) {
+            return Err(CatalogError::Denied(
+                "nobody says of themselves what they are cleared for: ask another administrator".to_owned(),
+            ));
+        }
         check_subject(subject)?;
         check_attributes(attributes)?;
         let database = &self.inner.database;
@@ -71,7 +127,7 @@ impl Catalog {
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
-        let said = Said::new(Act::ChangePerson, OWNER).with("who", subject);
+        let said = Said::new(Act::ChangePerson, crate::policy::subject(who)).with("who", subject);
         write.note(said.with("attributes", text)).await?;
         write.commit().await
     }
@@ -79,7 +135,15 @@ impl Catalog {
     /// Forgets what is known of a person: they are of no group any more, and cleared for nothing. Who
     /// logged in is locked out: their sessions end, they are no administrator, and nothing that their
     /// issuer has said of them until now counts any more. False if nothing was known.
-    pub async fn remove_person(&self, subject: &str) -> Result<bool, CatalogError> {
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is no administrator.
+    pub async fn remove_person(
+        &self,
+        who: &Principal,
+        subject: &str,
+    ) -> Result<bool, CatalogError> {
+        may_administer(who)?;
         let database = &self.inner.database;
         let mut write = database.write().await?;
         let removed = sqlx::query("DELETE FROM person WHERE subject = $1")
@@ -90,7 +154,8 @@ impl Catalog {
         let locked_out = lock_out(database, &mut write, subject).await?;
         let removed = removed.rows_affected() > 0 || locked_out;
         if removed {
-            write.note(Said::new(Act::RemovePerson, OWNER).with("who", subject)).await?;
+            let said = Said::new(Act::RemovePerson, crate::policy::subject(who));
+            write.note(said.with("who", subject)).await?;
         }
         write.commit().await?;
         Ok(removed)

@@ -131,6 +131,7 @@ impl Catalog {
             let (name, version) = (dataset.name.as_str(), i64::from(dataset.version));
             let resource = self.inner.policies.resource(dataset);
             let published = *shown.entry(resource).or_insert_with(|| self.is_for_all(dataset));
+            let opens = self.opens_at(dataset).filter(|_| published);
             let published = published.then(|| at.clone());
             let inherited = dataset.inherited.as_ref().map(serde_json::to_string);
             datasets.push([
@@ -142,6 +143,7 @@ impl Catalog {
                 inherited.transpose().map_err(wrong)?.into(),
                 published.clone().into(),
                 published.into(),
+                opens.into(),
             ]);
             rows.push([
                 name.into(),
@@ -170,7 +172,8 @@ impl Catalog {
         datasets
             .insert(
                 write,
-                "INTO dataset (name, ark, newest, created_at, registrant, inherited, published, harvest_at)",
+                "INTO dataset (name, ark, newest, created_at, registrant, inherited, published, \
+                 harvest_at, opens_at)",
             )
             .await?;
         rows.insert(

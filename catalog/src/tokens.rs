@@ -1,10 +1,12 @@
 //! API tokens: made, listed, revoked, checked.
 
 use crate::audit::{Act, Said};
+use crate::administrators::may_administer;
 use crate::logins::PREFIX;
 use crate::model::TokenInfo;
+use crate::policy::subject;
 use crate::register::timestamp;
-use crate::{Catalog, CatalogError, OWNER, secret};
+use crate::{Catalog, CatalogError, secret};
 use chrono::{DateTime, Days, Utc};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -21,12 +23,18 @@ struct Stored {
 
 impl Catalog {
     /// Makes a token and returns its secret, which is not stored. `valid_days` from now, 1 to 3660.
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is no administrator; [`CatalogError::Argument`] for a name or a
+    /// time that is none.
     pub async fn create_token(
         &self,
+        who: &Principal,
         name: &str,
         scope: Scope,
         valid_days: u32,
     ) -> Result<String, CatalogError> {
+        may_administer(who)?;
         let fits = (1..=128).contains(&name.chars().count())
             && !name.trim().is_empty()
             && !name.chars().any(char::is_control);
@@ -71,7 +79,7 @@ impl Catalog {
             .await
             .map_err(|error| database.error(&error))?;
             if made.rows_affected() == 1 {
-                let said = Said::new(Act::CreateToken, OWNER)
+                let said = Said::new(Act::CreateToken, subject(who))
                     .with("token", id)
                     .with("name", name)
                     .with("scope", scope.trim_matches('"'))
@@ -84,8 +92,16 @@ impl Catalog {
         Err(CatalogError::Conflict("no free token id was found; try again".to_owned()))
     }
 
-    /// All tokens, without secrets, newest first.
-    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, CatalogError> {
+    /// All tokens, without secrets, newest first, as an administrator sees them.
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is none.
+    pub async fn tokens(&self, who: &Principal) -> Result<Vec<TokenInfo>, CatalogError> {
+        may_administer(who)?;
+        self.all_tokens().await
+    }
+
+    async fn all_tokens(&self) -> Result<Vec<TokenInfo>, CatalogError> {
         let rows = sqlx::query("SELECT * FROM token ORDER BY created_at DESC, id")
             .fetch_all(self.inner.database.pool())
             .await
@@ -94,7 +110,15 @@ impl Catalog {
     }
 
     /// Revokes the tokens of this name or id; says how many.
-    pub async fn revoke_token(&self, name_or_id: &str) -> Result<u64, CatalogError> {
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is no administrator.
+    pub async fn revoke_token(
+        &self,
+        who: &Principal,
+        name_or_id: &str,
+    ) -> Result<u64, CatalogError> {
+        may_administer(who)?;
         let database = &self.inner.database;
         let mut write = database.write().await?;
         let revoked = sqlx::query(
@@ -107,7 +131,7 @@ impl Catalog {
         .await
         .map_err(|error| database.error(&error))?;
         if revoked.rows_affected() > 0 {
-            write.note(Said::new(Act::RevokeToken, OWNER).with("token", name_or_id)).await?;
+            write.note(Said::new(Act::RevokeToken, subject(who)).with("token", name_or_id)).await?;
         }
         write.commit().await?;
         Ok(revoked.rows_affected())
@@ -129,7 +153,7 @@ impl Catalog {
                         && DateTime::parse_from_rfc3339(&info.expires_at)
                             .is_ok_and(|expires| Utc::now() < expires)
                 };
-                let tokens = self.tokens().await?;
+                let tokens = self.all_tokens().await?;
                 self.login_is_current(name, *scope).await?
                     || tokens
                         .iter()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tarn_catalog::Catalog;
 use tarn_connectors::{Location, Stores};
 use tarn_query::{Engine, EngineConfig};
-use tarn_schemas::ErrorCode;
+use tarn_schemas::{ErrorCode, Principal};
 
 /// An open home.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Home {
         let database = config.database.as_deref();
         let (lab, defaults) = (config.lab.clone(), config.defaults.clone());
         let catalog = Catalog::create_in(folder, database, lab, defaults).await?;
-        let token = catalog.invite_administrator().await?;
+        let token = catalog.invite_administrator(&Principal::Owner).await?;
         std::fs::write(&path, config.template()).map_err(|e| io(path.display(), &e))?;
         Ok(token)
     }

@@ -121,6 +121,12 @@ impl Resource {
         self.tier
     }
 
+    /// When its embargo ends; none where it has none, or one that does not end.
+    pub(crate) fn opens(&self) -> Option<DateTime<Utc>> {
+        let ends = self.embargo_until;
+        DateTime::from_timestamp_millis(ends).filter(|_| ends != 0 && ends < NEVER)
+    }
+
     /// The attributes of the entity.
     pub(super) fn attributes(&self) -> Result<HashMap<String, RestrictedExpression>, CatalogError> {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());

@@ -11,6 +11,7 @@
 //! change is one transaction, durable when it returns.
 
 mod changes;
+mod columns;
 mod dump;
 mod engine;
 mod migrate;

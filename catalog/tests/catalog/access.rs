@@ -30,7 +30,7 @@ async fn lab(folder: &Path) -> (Catalog, Principal, Principal) {
         groups: BTreeSet::from(["dac".to_owned()]),
         ..PersonAttributes::default()
     };
-    catalog.put_person("person:dan", &dac).await.unwrap();
+    catalog.put_person(&Principal::Owner, "person:dan", &dac).await.unwrap();
     let dan = Principal::person("dan", Scope::Read);
     (catalog, person(Scope::Read), dan)
 }

@@ -21,8 +21,8 @@ async fn busy(folder: &Path) -> Catalog {
         let dataset = catalog.dataset(&who, &named("a")).await.unwrap();
         catalog.admit(&who, &dataset, Door::Sql).await.unwrap();
     }
-    catalog.create_token("ada", Scope::Read, 7).await.unwrap();
-    catalog.revoke_token("ada").await.unwrap();
+    catalog.create_token(&Principal::Owner, "ada", Scope::Read, 7).await.unwrap();
+    catalog.revoke_token(&Principal::Owner, "ada").await.unwrap();
     catalog
 }
 

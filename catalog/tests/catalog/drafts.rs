@@ -19,7 +19,7 @@ fn writer(name: &str) -> Principal {
 async fn lab(folder: &Path) -> (Catalog, Principal, Principal) {
     let catalog = catalog(folder).await;
     for who in ["ada", "bob"] {
-        catalog.create_token(who, Scope::Write, 7).await.unwrap();
+        catalog.create_token(&Principal::Owner, who, Scope::Write, 7).await.unwrap();
     }
     (catalog, writer("ada"), writer("bob"))
 }
@@ -229,7 +229,7 @@ async fn restricted_records_are_reviewed_by_their_committee_and_not_by_every_wri
         groups: std::collections::BTreeSet::from(["dac".to_owned()]),
         ..PersonAttributes::default()
     };
-    catalog.put_person("person:dan", &dac).await.unwrap();
+    catalog.put_person(&Principal::Owner, "person:dan", &dac).await.unwrap();
     let draft = waiting(
         &catalog,
         &ada,
@@ -239,9 +239,9 @@ async fn restricted_records_are_reviewed_by_their_committee_and_not_by_every_wri
     assert_eq!(code(catalog.draft(&bob, &name("a")).await), ErrorCode::NotFound);
     assert!(catalog.drafts(&bob).await.unwrap().is_empty());
     // Whose author may not write any more.
-    catalog.revoke_token("ada").await.unwrap();
+    catalog.revoke_token(&Principal::Owner, "ada").await.unwrap();
     assert_eq!(code(approve(&catalog, &dan, draft.revision).await), ErrorCode::Conflict);
-    catalog.create_token("ada", Scope::Write, 7).await.unwrap();
+    catalog.create_token(&Principal::Owner, "ada", Scope::Write, 7).await.unwrap();
     approve(&catalog, &dan, draft.revision).await.unwrap();
     let dataset = catalog.dataset(&ada, &named("a")).await.unwrap();
     assert_eq!(dataset.tier, Tier::Restricted);

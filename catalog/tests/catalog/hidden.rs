@@ -252,7 +252,7 @@ fn a_search_finds_what_deciding_for_each_dataset_would() {
                     groups: BTreeSet::from([COMMITTEES[1].to_owned()]),
                     ..PersonAttributes::default()
                 };
-                catalog.put_person("person:com", &of_committee).await.unwrap();
+                catalog.put_person(&Principal::Owner, "person:com", &of_committee).await.unwrap();
                 for who in [
                     Principal::Anonymous,
                     person(Scope::Read),

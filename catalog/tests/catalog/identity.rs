@@ -8,28 +8,28 @@ use tarn_schemas::code::{Coded, ErrorCode};
 async fn a_token_signs_in_until_it_is_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    let token = catalog.create_token("ada", Scope::Write, 30).await.unwrap();
-    let other = catalog.create_token("bob", Scope::Read, 30).await.unwrap();
+    let token = catalog.create_token(&Principal::Owner, "ada", Scope::Write, 30).await.unwrap();
+    let other = catalog.create_token(&Principal::Owner, "bob", Scope::Read, 30).await.unwrap();
     assert!(token.starts_with("tarn_t_"));
     let who = catalog.authenticate(&token).await.unwrap();
     assert_eq!(who, person(Scope::Write));
 
-    let listed = catalog.tokens().await.unwrap();
+    let listed = catalog.tokens(&Principal::Owner).await.unwrap();
     assert_eq!(listed.len(), 2);
     let ada = listed.iter().find(|token| token.name == "ada").unwrap();
     assert!(token.contains(&ada.id) && ada.revoked_at.is_none());
 
     // By name, from another process.
     let elsewhere = Catalog::open(folder.path()).await.unwrap();
-    assert_eq!(elsewhere.revoke_token("ada").await.unwrap(), 1);
-    assert_eq!(elsewhere.revoke_token("ada").await.unwrap(), 0);
+    assert_eq!(elsewhere.revoke_token(&Principal::Owner, "ada").await.unwrap(), 1);
+    assert_eq!(elsewhere.revoke_token(&Principal::Owner, "ada").await.unwrap(), 0);
     let error = catalog.authenticate(&token).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unauthenticated);
     assert!(error.to_string().contains("revoked"), "{error}");
     // By id.
     catalog.authenticate(&other).await.unwrap();
     let id = other.split('_').nth(2).unwrap();
-    assert_eq!(catalog.revoke_token(id).await.unwrap(), 1);
+    assert_eq!(catalog.revoke_token(&Principal::Owner, id).await.unwrap(), 1);
     assert!(catalog.authenticate(&other).await.is_err());
 }
 
@@ -37,11 +37,11 @@ async fn a_token_signs_in_until_it_is_revoked() {
 async fn wrong_tokens_are_unknown_whatever_is_wrong_with_them() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    let token = catalog.create_token("ada", Scope::Read, 1).await.unwrap();
+    let token = catalog.create_token(&Principal::Owner, "ada", Scope::Read, 1).await.unwrap();
     let last = if token.ends_with('A') { "E" } else { "A" };
     let changed = format!("{}{last}", &token[..token.len() - 1]);
     let id_only = token.rsplit_once(&token[16..]).unwrap().0.to_owned();
-    catalog.revoke_token("ada").await.unwrap();
+    catalog.revoke_token(&Principal::Owner, "ada").await.unwrap();
     for wrong in
         [changed, id_only, String::new(), "tarn_t_".to_owned(), format!("{token}x"), "x".repeat(9)]
     {
@@ -55,7 +55,7 @@ async fn wrong_tokens_are_unknown_whatever_is_wrong_with_them() {
 async fn a_token_expires_and_no_secret_is_stored() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    let token = catalog.create_token("ada", Scope::Read, 1).await.unwrap();
+    let token = catalog.create_token(&Principal::Owner, "ada", Scope::Read, 1).await.unwrap();
     let secret = &token[16..];
     // A day later, as the database has it.
     super::tamper(folder.path(), &["UPDATE token SET expires_at = '2020-01-01T00:00:00.000000Z'"])
@@ -77,7 +77,7 @@ async fn tokens_have_a_name_and_a_sensible_life() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
     for (name, days) in [("", 1), (" ", 1), ("a\nb", 1), ("a", 0), ("a", u32::MAX)] {
-        let error = catalog.create_token(name, Scope::Read, days).await.unwrap_err();
+        let error = catalog.create_token(&Principal::Owner, name, Scope::Read, days).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidArgument, "{name:?} {days}");
     }
 }

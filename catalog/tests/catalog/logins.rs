@@ -130,7 +130,7 @@ async fn the_newest_word_of_the_issuer_counts_beside_that_of_the_operator() {
         assurance: Some("low".to_owned()),
         ..Default::default()
     };
-    catalog.put_person(&subject, &own).await.unwrap();
+    catalog.put_person(&Principal::Owner, &subject, &own).await.unwrap();
     let about = catalog.about(&principal("ann", Scope::Read)).await.unwrap();
     assert_eq!(about.attributes.groups, ["board", "new"].map(str::to_owned).into());
     // A lab that knows somebody less well than their issuer says so, and is believed.
@@ -138,7 +138,7 @@ async fn the_newest_word_of_the_issuer_counts_beside_that_of_the_operator() {
     assert_eq!(about.tiers, [Tier::Public, Tier::Registered]);
     // Somebody else has none of it.
     assert!(groups(&catalog, "bob").await.is_empty());
-    catalog.remove_person(&subject).await.unwrap();
+    catalog.remove_person(&Principal::Owner, &subject).await.unwrap();
     assert!(groups(&catalog, "ann").await.is_empty());
 }
 
@@ -150,7 +150,7 @@ async fn who_is_locked_out_comes_back_by_nothing_that_was_said_before() {
     let session = catalog.begin_session(&taken, "browser", 12).await.unwrap();
     let who = catalog.authenticate(&session.token).await.unwrap();
     let subject = format!("person:{}", subject_name(ISSUER, "ann"));
-    assert!(catalog.remove_person(&subject).await.unwrap());
+    assert!(catalog.remove_person(&Principal::Owner, &subject).await.unwrap());
     assert!(catalog.authenticate(&session.token).await.is_err());
     assert!(catalog.check_current(&who).await.is_err());
     // Neither what was never shown, nor what an issuer said whose clock is fast.
@@ -204,8 +204,8 @@ async fn visas_open_a_dataset_until_they_end() {
 async fn an_administrator_comes_by_a_token_that_works_once() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    let once = catalog.invite_administrator().await.unwrap();
-    let late = catalog.invite_administrator().await.unwrap();
+    let once = catalog.invite_administrator(&Principal::Owner).await.unwrap();
+    let late = catalog.invite_administrator(&Principal::Owner).await.unwrap();
     let session = catalog.begin_session(&said("ann", 0, &[]), "browser", 12).await.unwrap();
     let other = catalog.begin_session(&said("bob", 0, &[]), "browser", 12).await.unwrap();
     let ann = catalog.authenticate(&session.token).await.unwrap();
@@ -250,7 +250,7 @@ async fn an_administrator_comes_by_a_token_that_works_once() {
     assert!(again.is_administrator(&name).await.unwrap());
     assert!(again.authenticate(&session.token).await.is_err());
     // Nor does a one-time token work again that was used since.
-    let once = catalog.invite_administrator().await.unwrap();
+    let once = catalog.invite_administrator(&Principal::Owner).await.unwrap();
     catalog.backup(std::fs::File::create(&path).unwrap(), "").await.unwrap();
     let other = tempfile::tempdir().unwrap();
     let again = Catalog::restore(other.path(), &path).await.unwrap();
@@ -267,10 +267,10 @@ async fn an_api_token_is_of_nobody_who_logs_in() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
     let session = catalog.begin_session(&said("ann", 0, &["dac"]), "browser", 12).await.unwrap();
-    let error = catalog.create_token(&session.person.name, Scope::Read, 1).await.unwrap_err();
+    let error = catalog.create_token(&Principal::Owner, &session.person.name, Scope::Read, 1).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidArgument);
     // One of before that was refused.
-    let token = catalog.create_token("robot", Scope::Read, 1).await.unwrap();
+    let token = catalog.create_token(&Principal::Owner, "robot", Scope::Read, 1).await.unwrap();
     catalog.authenticate(&token).await.unwrap();
     let statement = format!("UPDATE token SET name = '{}'", session.person.name);
     super::tamper(folder.path(), &[statement.as_str()]).await;
@@ -317,7 +317,7 @@ async fn what_a_login_says_counts_for_itself_alone_and_until_it_ends() {
 async fn a_login_that_limits_itself_decides_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
-    let once = catalog.invite_administrator().await.unwrap();
+    let once = catalog.invite_administrator(&Principal::Owner).await.unwrap();
     let limited = Assertion { limit: Some(Scope::Read), ..said("dan", 0, &["dac"]) };
     let limited = catalog.begin_session(&limited, "terminal", 12).await.unwrap().token;
     let whole =

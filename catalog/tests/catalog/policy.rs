@@ -237,7 +237,7 @@ async fn conditions_hold_for_those_with_a_grant_too() {
     ];
     for (number, (attributes, expected)) in cases.into_iter().enumerate() {
         let name = format!("person_{number}");
-        catalog.put_person(&subject(&name), &attributes).await.unwrap();
+        catalog.put_person(&Principal::Owner, &subject(&name), &attributes).await.unwrap();
         let who = named_person(&name, Scope::Read);
         let mut read = Vec::new();
         for dataset in &names {
@@ -296,7 +296,7 @@ async fn the_policies_of_a_lab_count_everywhere_and_wrong_ones_stop_the_node() {
         groups: BTreeSet::from(["sea".to_owned()]),
         ..PersonAttributes::default()
     };
-    second.put_person("person:ada", &sea).await.unwrap();
+    second.put_person(&Principal::Owner, "person:ada", &sea).await.unwrap();
     for (who, total) in [(&nobody, 1), (&ada, 2), (&Principal::Owner, 2)] {
         assert_eq!(second.search(who, &everything).await.unwrap().total, total);
         assert_eq!(second.datasets(who).await.unwrap().len() as u64, total);
@@ -405,7 +405,7 @@ async fn attributes_of_people_are_checked() {
     let catalog = catalog(folder.path()).await;
     let good = PersonAttributes::default();
     for subject in ["", "ada", "person:", "owner", "visitor:anl", "visitor:ANL:x", "person:a\nb"] {
-        let error = catalog.put_person(subject, &good).await.unwrap_err();
+        let error = catalog.put_person(&Principal::Owner, subject, &good).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidArgument, "{subject}");
     }
     let country =
@@ -413,10 +413,10 @@ async fn attributes_of_people_are_checked() {
     let level = PersonAttributes { assurance: Some("sure".to_owned()), ..good.clone() };
     let group = PersonAttributes { groups: BTreeSet::from([" ".to_owned()]), ..good.clone() };
     for wrong in [country, level, group] {
-        assert!(catalog.put_person("person:ada", &wrong).await.is_err());
+        assert!(catalog.put_person(&Principal::Owner, "person:ada", &wrong).await.is_err());
     }
-    catalog.put_person("visitor:anl:ada", &good).await.unwrap();
-    assert_eq!(catalog.people().await.unwrap().len(), 1);
-    assert!(catalog.remove_person("visitor:anl:ada").await.unwrap());
-    assert!(!catalog.remove_person("visitor:anl:ada").await.unwrap());
+    catalog.put_person(&Principal::Owner, "visitor:anl:ada", &good).await.unwrap();
+    assert_eq!(catalog.people(&Principal::Owner).await.unwrap().len(), 1);
+    assert!(catalog.remove_person(&Principal::Owner, "visitor:anl:ada").await.unwrap());
+    assert!(!catalog.remove_person(&Principal::Owner, "visitor:anl:ada").await.unwrap());
 }

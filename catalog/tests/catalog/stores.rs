@@ -117,9 +117,9 @@ async fn full(folder: &Path) -> (Catalog, String) {
     let odd = Record { title: "Ünïcode \u{1F30A} \" \\ title".to_owned(), ..record("a") };
     catalog.register(&owner, odd, vec![file("/data/a.nc", "ab")]).await.unwrap();
     catalog.put_tables(&owner, &"a".parse().unwrap(), vec![delta("t", 3)]).await.unwrap();
-    let token = catalog.create_token("ada", Scope::Write, 30).await.unwrap();
-    catalog.create_token("bob", Scope::Read, 30).await.unwrap();
-    catalog.revoke_token("bob").await.unwrap();
+    let token = catalog.create_token(&Principal::Owner, "ada", Scope::Write, 30).await.unwrap();
+    catalog.create_token(&Principal::Owner, "bob", Scope::Read, 30).await.unwrap();
+    catalog.revoke_token(&Principal::Owner, "bob").await.unwrap();
     let peer = Peer {
         lab: LabName::new("anl").unwrap(),
         flight: "http://127.0.0.1:1".to_owned(),
@@ -158,7 +158,7 @@ async fn assert_same(one: &tarn_catalog::Catalog, other: &tarn_catalog::Catalog,
         assert_eq!(&by_ark, dataset);
     }
     assert_eq!(one.changes(0, 100).await.unwrap(), other.changes(0, 100).await.unwrap());
-    assert_eq!(one.tokens().await.unwrap(), other.tokens().await.unwrap());
+    assert_eq!(one.tokens(&Principal::Owner).await.unwrap(), other.tokens(&Principal::Owner).await.unwrap());
     assert_eq!(one.peers().await.unwrap(), other.peers().await.unwrap());
     let anl = LabName::new("anl").unwrap();
     assert_eq!(one.peer_tables(&anl).await.unwrap(), other.peer_tables(&anl).await.unwrap());

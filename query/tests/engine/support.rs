@@ -90,7 +90,7 @@ impl Lab {
 
     /// The lab, knowing this of a person.
     pub(crate) async fn knows(self, person: &str, attributes: PersonAttributes) -> Self {
-        self.catalog.put_person(person, &attributes).await.unwrap();
+        self.catalog.put_person(&Principal::Owner, person, &attributes).await.unwrap();
         self
     }
 

@@ -50,7 +50,7 @@ impl Lab {
         let log = delta(&folder.path().join("log")).await;
         register(&catalog, "scans", "public", vec![images.clone(), cells, log]).await;
         register(&catalog, "inside", "registered", vec![images]).await;
-        let token = catalog.create_token("ann", Scope::Read, 1).await.unwrap();
+        let token = catalog.create_token(&Principal::Owner, "ann", Scope::Read, 1).await.unwrap();
         let config = EngineConfig {
             memory_bytes: 256 << 20,
             partitions: 2,

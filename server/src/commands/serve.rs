@@ -72,6 +72,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         stopper.cancel();
     });
     tokio::spawn(stop.clone().run_until_cancelled_owned(sign_heads(home.catalog.clone())));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(publish(home.catalog.clone())));
     if let Some(registrar) = registrar {
         let (catalog, base) = (home.catalog.clone(), home.config.public_http());
         let work = registrar::work(catalog, registrar, base);
@@ -123,6 +124,20 @@ async fn sign_heads(catalog: Catalog) {
             tracing::warn!(%error, "the audit log is not signed");
         }
         tokio::time::sleep(SIGNING).await;
+    }
+}
+
+/// Tells harvesters what new policies of the lab show and hide.
+async fn publish(catalog: Catalog) {
+    match catalog.publish_by_policies().await {
+        Ok(0) => {}
+        Ok(changed) => {
+            tracing::info!(changed, "records that everyone may see were decided by new policies");
+        }
+        Err(error) => {
+            tracing::warn!(%error, "which records everyone may see is not decided by new policies; \
+                                    it is tried again when the node starts");
+        }
     }
 }
 

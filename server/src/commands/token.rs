@@ -5,14 +5,14 @@ use crate::cli::Token;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::text_table;
-use tarn_schemas::ErrorCode;
+use tarn_schemas::{ErrorCode, Principal};
 
 /// Makes, lists and revokes tokens.
 pub(crate) async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     match args {
         Token::Create { name, scope, days } => {
-            let secret = home.catalog.create_token(&name, scope.into(), days).await?;
+            let secret = home.catalog.create_token(&Principal::Owner, &name, scope.into(), days).await?;
             if context.json {
                 say!("{}", serde_json::json!({"name": name, "token": secret, "days": days}));
             } else {
@@ -24,7 +24,7 @@ pub(crate) async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
             ));
         }
         Token::List => {
-            let tokens = home.catalog.tokens().await?;
+            let tokens = home.catalog.tokens(&Principal::Owner).await?;
             if context.json {
                 say!("{}", serde_json::json!(tokens));
             } else {
@@ -46,7 +46,7 @@ pub(crate) async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
             }
         }
         Token::Revoke { token } => {
-            let revoked = home.catalog.revoke_token(&token).await?;
+            let revoked = home.catalog.revoke_token(&Principal::Owner, &token).await?;
             if revoked == 0 {
                 return Err(Failure::new(
                     ErrorCode::NotFound,

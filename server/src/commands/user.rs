@@ -5,8 +5,7 @@ use crate::cli::User;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::text_table;
-use std::collections::BTreeMap;
-use tarn_catalog::{LoginPerson, PersonAttributes};
+use tarn_catalog::{KnownPerson, PersonAttributes};
 use tarn_schemas::{ErrorCode, LabName, Principal, Scope};
 
 /// Says, lists and forgets what is known of people.
@@ -35,7 +34,7 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
                 us_person,
                 terms: terms.into_iter().collect(),
             };
-            home.catalog.put_person(&subject, &attributes).await?;
+            home.catalog.put_person(&Principal::Owner, &subject, &attributes).await?;
             if context.json {
                 say!("{}", serde_json::json!({"subject": subject, "attributes": attributes}));
             }
@@ -44,7 +43,7 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
             ));
         }
         User::List => {
-            let people = everybody(&home).await?;
+            let people = home.catalog.people(&Principal::Owner).await?;
             if context.json {
                 say!("{}", serde_json::json!(people));
                 return Ok(());
@@ -52,7 +51,7 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
             let list = |values: &std::collections::BTreeSet<String>| {
                 values.iter().cloned().collect::<Vec<_>>().join(", ")
             };
-            let rows = people.iter().map(|Known { subject, attributes: person, login }| {
+            let rows = people.iter().map(|KnownPerson { subject, attributes: person, login }| {
                 let told = login.as_ref().map(|login| login.attributes.clone()).unwrap_or_default();
                 vec![
                     subject.clone(),
@@ -78,7 +77,7 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
             say_part!("{}", text_table(&heads, rows));
         }
         User::Invite => {
-            let token = home.catalog.invite_administrator().await?;
+            let token = home.catalog.invite_administrator(&Principal::Owner).await?;
             if context.json {
                 say!("{}", serde_json::json!({"administrator_token": token}));
             } else {
@@ -91,7 +90,7 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
         }
         User::Revoke { name } => {
             let subject = tarn_catalog::subject(&principal(&name)?);
-            if !home.catalog.remove_person(&subject).await? {
+            if !home.catalog.remove_person(&Principal::Owner, &subject).await? {
                 return Err(Failure::new(
                     ErrorCode::NotFound,
                     format!("nothing is known of {name}; see `tarn user list`"),
@@ -113,29 +112,6 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
         }
     }
     Ok(())
-}
-
-/// What is known of somebody.
-#[derive(serde::Serialize)]
-struct Known {
-    subject: String,
-    attributes: PersonAttributes,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    login: Option<LoginPerson>,
-}
-
-/// Everybody of whom the operator or an issuer said something.
-async fn everybody(home: &Home) -> Result<Vec<Known>, Failure> {
-    let mut known: BTreeMap<String, (PersonAttributes, Option<LoginPerson>)> = BTreeMap::new();
-    for (subject, attributes) in home.catalog.people().await? {
-        known.entry(subject).or_default().0 = attributes;
-    }
-    for login in home.catalog.logins().await? {
-        let subject = format!("person:{}", login.name);
-        known.entry(subject).or_default().1 = Some(login);
-    }
-    let people = known.into_iter();
-    Ok(people.map(|(subject, (attributes, login))| Known { subject, attributes, login }).collect())
 }
 
 /// The person that a name on the command line means: `ann` of this lab, `bob@anl` of a peer.

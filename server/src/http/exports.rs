@@ -52,6 +52,11 @@ pub(super) fn answer(source: &Source, format: Format) -> Result<Response, Failur
 }
 
 /// Typed links of a dataset's page (FAIR Signposting, level 2).
+#[utoipa::path(get, path = "/datasets/{lab}/{name}/linkset",
+    params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version")),
+    responses((status = 200, description = "RFC 9264", content_type = "application/linkset+json"),
+        (status = 400, description = "No name of a dataset", body = super::problem::Problem),
+        (status = 404, description = "No such dataset", body = super::problem::Problem)))]
 pub(crate) async fn linkset(
     State(door): State<Door>,
     Caller(who): Caller,

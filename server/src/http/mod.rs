@@ -10,12 +10,14 @@ mod dois;
 mod drafts;
 mod exports;
 mod health;
+mod idempotency;
 mod keeping;
 mod listen;
 mod login;
 mod oai;
 mod openapi;
 mod page;
+mod people;
 mod problem;
 mod queries;
 mod ranges;
@@ -23,6 +25,7 @@ mod saved_queries;
 mod search;
 mod searches;
 mod sql;
+mod tokens;
 mod visas;
 
 use client::ClientAddress;
@@ -33,7 +36,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tarn_catalog::Catalog;
@@ -136,6 +139,14 @@ pub(crate) fn router(
         .route("/api/v1/login", get(login::doors).post(login::terminal))
         .route("/api/v1/me", get(login::me))
         .route("/api/v1/administrators", post(login::administrator))
+        .route("/api/v1/administrators/invitations", post(people::invite))
+        .route("/api/v1/people", get(people::list))
+        .route(
+            "/api/v1/people/{name}",
+            get(people::one).put(people::put).delete(people::forget),
+        )
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::make))
+        .route("/api/v1/tokens/{token}", delete(tokens::revoke))
         .route("/api/v1/drafts", get(drafts::list))
         .route("/api/v1/drafts/{name}", get(drafts::one).put(drafts::save).delete(drafts::delete))
         .route("/api/v1/drafts/{name}/submit", post(drafts::submit))
@@ -149,6 +160,7 @@ pub(crate) fn router(
         .route("/datasets/{lab}/{name}/linkset", get(exports::linkset))
         .route("/oai", get(oai::answer).post(oai::answer))
         .route("/ark:/{naan}/{name}", get(page::resolve))
+        .route_layer(middleware::from_fn_with_state(door.clone(), idempotency::once))
         .fallback(problem::no_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(listen::patient))

@@ -2,12 +2,16 @@
 
 use super::problem::PROBLEM;
 use super::{
-    access, audit, data, datasets, dois, drafts, exports, health, login, oai, problem, queries,
-    saved_queries, search, searches, sql, visas,
+    access, audit, data, datasets, dois, drafts, exports, health, idempotency, login, oai, page,
+    people, problem, queries, saved_queries, search, searches, sql, tokens, visas,
 };
 use axum::Json;
-use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::{Content, Ref, RefOr};
+use axum::http::Method;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Content, Ref, RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -42,6 +46,9 @@ use utoipa::{Modify, OpenApi};
         exports::one,
         exports::profiles,
         exports::profile,
+        exports::linkset,
+        page::dataset,
+        page::resolve,
         data::table,
         data::file,
         access::retract,
@@ -60,6 +67,14 @@ use utoipa::{Modify, OpenApi};
         login::terminal::terminal,
         login::me::me,
         login::me::administrator,
+        people::invite,
+        people::list,
+        people::one,
+        people::put,
+        people::forget,
+        tokens::list,
+        tokens::make,
+        tokens::revoke,
         drafts::list,
         drafts::one,
         drafts::save,
@@ -76,7 +91,7 @@ use utoipa::{Modify, OpenApi};
         health::ready,
         health::metrics
     ),
-    modifiers(&Problems),
+    modifiers(&Forms, &Keys, &Problems),
     components(schemas(
         problem::Problem,
         sql::SqlRequest,
@@ -84,6 +99,7 @@ use utoipa::{Modify, OpenApi};
         queries::QueryProgress,
         queries::SqlEstimate,
         saved_queries::QueryToKeep,
+        tokens::TokenToMake,
         login::terminal::TerminalLogin,
         login::me::OneTime
     ))
@@ -93,15 +109,18 @@ struct Api;
 /// What every route has in common: whatever else it answers is a problem in words.
 struct Problems;
 
+impl Problems {
+    fn content() -> Content {
+        Content::new(Some(Ref::from_schema_name("Problem")))
+    }
+
+    fn answer(words: &str) -> Response {
+        ResponseBuilder::new().description(words).content(PROBLEM, Self::content()).build()
+    }
+}
+
 impl Modify for Problems {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let content = || Content::new(Some(Ref::from_schema_name("Problem")));
-        let other = || {
-            ResponseBuilder::new()
-                .description("A problem, with what to do")
-                .content(PROBLEM, content())
-                .build()
-        };
         for path in api.paths.paths.values_mut() {
             let operations = [
                 &mut path.get,
@@ -120,13 +139,75 @@ impl Modify for Problems {
                     if !status.starts_with(['2', '3'])
                         && response.content.shift_remove("application/json").is_some()
                     {
-                        response.content.insert(PROBLEM.to_owned(), content());
+                        response.content.insert(PROBLEM.to_owned(), Self::content());
                     }
                 }
                 let known = &mut operation.responses.responses;
-                known.entry("default".to_owned()).or_insert_with(|| RefOr::T(other()));
+                known.entry("default".to_owned()).or_insert_with(|| RefOr::T(Self::answer("A problem, with what to do")));
             }
         }
+    }
+}
+
+/// Routes that change something take a key, so that what is sent again is done once.
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for (route, path) in &mut api.paths.paths {
+            let operations = [
+                (Method::POST, &mut path.post),
+                (Method::PUT, &mut path.put),
+                (Method::DELETE, &mut path.delete),
+            ];
+            for (method, operation) in operations {
+                let takes = idempotency::takes_key(&method, route);
+                let Some(operation) = operation.as_mut().filter(|_| takes) else { continue };
+                let key = ParameterBuilder::new()
+                    .name("Idempotency-Key")
+                    .parameter_in(ParameterIn::Header)
+                    .required(Required::False)
+                    .description(Some(
+                        "A text of the client's own. Sent again with the same key, a request is done once, and \
+                         answered as before with `Idempotency-Replayed: true`",
+                    ))
+                    .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255))))
+                    .build();
+                operation.parameters.get_or_insert_default().push(key);
+                for (status, words) in [
+                    ("400", "No key, or that of another request"),
+                    ("403", "A key of nobody who is signed in"),
+                    ("409", "The request with this key has not ended, or its answer is told once"),
+                    ("413", "The body is too long"),
+                ] {
+                    let known = &mut operation.responses.responses;
+                    known
+                        .entry(status.to_owned())
+                        .or_insert_with(|| RefOr::T(Problems::answer(words)));
+                }
+            }
+        }
+    }
+}
+
+/// OAI-PMH has every argument in the query of a GET, or in the form of a POST.
+struct Forms;
+
+impl Modify for Forms {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let Some(path) = api.paths.paths.get_mut("/oai") else { return };
+        let Some(mut posted) = path.get.clone() else { return };
+        let mut form = ObjectBuilder::new();
+        for parameter in posted.parameters.take().unwrap_or_default() {
+            if let Some(schema) = parameter.schema {
+                form = form.property(parameter.name, schema);
+            }
+        }
+        let content = Content::new(Some(form));
+        let body = RequestBodyBuilder::new().content("application/x-www-form-urlencoded", content);
+        posted.request_body = Some(body.build());
+        posted.operation_id = Some("answer_form".to_owned());
+        path.post = Some(posted);
     }
 }
 
@@ -150,8 +231,22 @@ mod tests {
             "/healthz",
             "/login",
             "/api/v1/me",
+            "/api/v1/people/{name}",
+            "/api/v1/tokens",
+            "/ark:/{naan}/{name}",
+            "/datasets/{lab}/{name}",
+            "/datasets/{lab}/{name}/linkset",
         ] {
             assert!(json["paths"].get(path).is_some(), "{path}");
         }
+        let form = &json["paths"]["/oai"]["post"]["requestBody"]["content"];
+        let form = &form["application/x-www-form-urlencoded"]["schema"]["properties"];
+        assert!(form["verb"].is_object(), "{form}");
+        let has_key = |path: &str, method: &str| {
+            let parameters = json["paths"][path][method]["parameters"].as_array();
+            parameters.is_some_and(|all| all.iter().any(|one| one["name"] == "Idempotency-Key"))
+        };
+        assert!(has_key("/api/v1/tokens", "post") && has_key("/api/v1/drafts/{name}", "put"));
+        assert!(!has_key("/api/v1/tokens", "get") && !has_key("/api/v1/sql", "post"));
     }
 }

@@ -4,7 +4,7 @@ use super::Door;
 use super::auth::Caller;
 use super::datasets::find;
 use super::exports;
-use super::problem::Refusal;
+use super::problem::{Problem, Refusal};
 use crate::failure::Failure;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -15,6 +15,16 @@ use tarn_schemas::export::{self, Format, Source};
 
 /// The page of a dataset, or what `Accept` asks for instead, with typed links in the `Link` header
 /// (FAIR Signposting, level 1).
+#[utoipa::path(get, path = "/datasets/{lab}/{name}",
+    params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version")),
+    responses((status = 200, description = "The page, or the format that `Accept` asks for", content(
+            ("text/html"), ("application/linkset+json"), ("application/ld+json"), ("application/json"), ("application/geo+json"),
+            ("application/xml"), ("application/vnd.datacite.datacite+xml"), ("application/vnd.datacite.datacite+json"))),
+        (status = 400, description = "No name of a dataset, or nothing that `Accept` asks for", body = Problem),
+        (status = 403, description = "The format needs what may not be told", body = Problem),
+        (status = 404, description = "No such dataset", body = Problem),
+        (status = 409, description = "Withdrawn, and the format announces what can be had", body = Problem),
+        (status = 422, description = "The record does not say what the format needs", body = Problem)))]
 pub(crate) async fn dataset(
     State(door): State<Door>,
     Caller(who): Caller,
@@ -158,6 +168,10 @@ fn page(dataset: &Dataset, source: &Source) -> String {
 }
 
 /// An ARK leads to its dataset's page, or to its saved query, by a 302, so that the identifier stays where it is.
+#[utoipa::path(get, path = "/ark:/{naan}/{name}",
+    params(("naan" = String, Path, description = "Number of the naming authority"), ("name" = String, Path, description = "What it was named")),
+    responses((status = 302, description = "`Location`: the page of the dataset, or the saved query"),
+        (status = 404, description = "No dataset or saved query with this identifier", body = Problem)))]
 pub(crate) async fn resolve(
     State(door): State<Door>,
     Caller(who): Caller,

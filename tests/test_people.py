@@ -1,0 +1,73 @@
+"""People and tokens over HTTP: for administrators alone, and all of it in the log."""
+
+import requests
+from test_drafts import token
+
+
+def test_an_administrator_says_what_is_known_of_people(new_lab):
+    lab = new_lab("ornl", start=True)
+    api = f"{lab.http_url}/api/v1"
+    root, other, ann = token(lab, "root", "admin"), token(lab, "other", "admin"), token(lab, "ann")
+
+    def ask(method, path, who, body=None):
+        return requests.request(method, f"{api}{path}", json=body, headers=who, timeout=60)
+
+    ocean = {"groups": ["ocean"], "clearances": ["CUI"], "countries": ["US"], "us_person": True}
+    said = ask("PUT", "/people/ann", root, ocean)
+    assert said.status_code == 200 and said.json()["subject"] == "person:ann"
+    assert ask("GET", "/people/ann", root).json()["attributes"]["clearances"] == ["CUI"]
+    # The command line says the same.
+    assert "ocean" in lab.run("user", "list").out
+    assert ask("GET", "/me", ann).json()["groups"] == ["ocean"]
+    assert [one["subject"] for one in ask("GET", "/people", root).json()["people"]] == ["person:ann"]
+    assert ask("PUT", "/people/bob@anl", root, {"groups": ["ice"]}).json()["subject"] == "visitor:anl:bob"
+    # Nobody clears themselves; another administrator may.
+    assert ask("PUT", "/people/root", root, ocean).status_code == 403
+    assert ask("PUT", "/people/root", other, ocean).status_code == 200
+    for path, body in (("/people/ann", {"colour": 1}), ("/people/ann", {"clearances": ["NO"]}), ("/people/ann", {"countries": ["usa"]})):
+        assert ask("PUT", path, root, body).status_code in (400, 422), body
+    assert ask("GET", "/people/eve", root).status_code == 404
+    # Others learn nothing and change nothing.
+    for who in (ann, {}):
+        for method, path, body in (
+            ("GET", "/people", None),
+            ("GET", "/people/ann", None),
+            ("GET", "/people/eve", None),
+            ("PUT", "/people/ann", ocean),
+            ("DELETE", "/people/ann", None),
+            ("GET", "/tokens", None),
+            ("POST", "/tokens", {"name": "ann", "scope": "admin"}),
+            ("DELETE", "/tokens/root", None),
+            ("POST", "/administrators/invitations", None),
+        ):
+            refused = ask(method, path, who, body)
+            assert refused.status_code == 403 and refused.json()["code"] == "permission_denied", (method, path)
+    assert ask("DELETE", "/people/ann", root).status_code == 204
+    assert ask("DELETE", "/people/ann", root).status_code == 404
+    assert ask("GET", "/me", ann).json()["groups"] == []
+    acts = [entry for entry in ask("GET", "/audit", root).json() if entry["act"] in ("change-person", "remove-person")]
+    assert {entry["person"] for entry in acts} == {"person:root", "person:other"}, acts
+
+
+def test_an_administrator_makes_and_revokes_tokens(new_lab):
+    lab = new_lab("ornl", start=True)
+    api = f"{lab.http_url}/api/v1"
+    root = token(lab, "root", "admin")
+    made = requests.post(f"{api}/tokens", json={"name": "eve", "scope": "write", "days": 3}, headers=root, timeout=60)
+    assert made.status_code == 201 and made.headers["cache-control"] == "no-store", made.text
+    eve = {"Authorization": f"Bearer {made.json()['token']}"}
+    assert requests.get(f"{api}/me", headers=eve, timeout=60).json()["signed_in"]
+    listed = requests.get(f"{api}/tokens", headers=root, timeout=60)
+    assert made.json()["token"] not in listed.text
+    assert {one["name"]: one["scope"] for one in listed.json()["tokens"]} == {"root": "admin", "eve": "write"}
+    for body in ({"name": ""}, {"name": "x", "days": 0}, {"name": "login:x"}, {"name": "x", "scope": "king"}, {}, {"name": "x", "more": 1}):
+        assert requests.post(f"{api}/tokens", json=body, headers=root, timeout=60).status_code in (400, 422), body
+    revoked = requests.delete(f"{api}/tokens/eve", headers=root, timeout=60)
+    assert revoked.json() == {"revoked": 1}
+    assert requests.get(f"{api}/me", headers=eve, timeout=60).status_code == 401
+    assert requests.delete(f"{api}/tokens/eve", headers=root, timeout=60).status_code == 404
+    invited = requests.post(f"{api}/administrators/invitations", headers=root, timeout=60)
+    assert invited.status_code == 201 and invited.json()["administrator_token"].startswith("tarn_a_")
+    entries = requests.get(f"{api}/audit", headers=root, timeout=60).json()
+    by = {entry["act"] for entry in entries if entry["person"] == "person:root"}
+    assert {"create-token", "revoke-token", "invite-administrator"} <= by
