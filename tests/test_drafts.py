@@ -38,6 +38,10 @@ def test_a_steward_registers_over_http_and_a_second_person_approves(new_lab, tmp
     assert refused.status_code == 422 and refused.headers["content-type"] == "application/problem+json"
     rules = {violation["rule"] for violation in refused.json()["violations"]}
     assert {"title.required", "license.required", "tier.required"} <= rules
+    # So does a check, which changes nothing.
+    checked = post("x/check", ann)
+    assert checked.status_code == 200 and post("x/check", eve).status_code == 404
+    assert {violation["rule"] for violation in checked.json()["violations"]} == rules
     assert put("x", eve, {"name": "x"}).status_code == 403
     assert put("x", {}, {"name": "x"}).status_code == 403
     assert put("y", ann, {"name": "x"}).status_code == 400
@@ -46,8 +50,10 @@ def test_a_steward_registers_over_http_and_a_second_person_approves(new_lab, tmp
     saved = put("x", ann, record, **{"If-Match": '"1"'})
     assert saved.status_code == 200 and saved.headers["etag"] == '"2"'
     assert put("x", ann, {"name": "x"}, **{"If-Match": '"1"'}).status_code == 409
+    checked = post("x/check", ann).json()
+    assert checked["violations"] == [] and checked["fair_score"] > 50 and checked["record"]["title"] == record["title"]
     done = post("x/submit", ann)
-    assert done.status_code == 201, done.text
+    assert done.status_code == 201 and done.json()["fair_score"] == checked["fair_score"], done.text
     assert requests.get(f"{lab.http_url}{done.headers['location']}", timeout=60).json()["name"] == "x"
     # Files outside the stores of the node are not read, whoever asks.
     for outside in (str(secret), "/etc/passwd", f"{data}/../secret.nc", f"file://{secret}", str(data / "link.nc"), f"{data}/*", str(data)):

@@ -274,17 +274,63 @@ impl Catalog {
     /// The newest version of every dataset the principal may know of, by name.
     pub async fn datasets(&self, who: &Principal) -> Result<Vec<Dataset>, CatalogError> {
         let rights = self.rights(who).await?;
+        let mut read = self.inner.database.read().await?;
+        let (datasets, _) = self.datasets_behind(&rights, &mut read, "", i64::MAX).await?;
+        Ok(datasets)
+    }
+
+    /// At most so many of them, those behind a name, and whether there are more.
+    pub async fn datasets_after(
+        &self,
+        who: &Principal,
+        name: &str,
+        most: usize,
+    ) -> Result<(Vec<Dataset>, bool), CatalogError> {
+        let rights = self.rights(who).await?;
+        let mut read = self.inner.database.read().await?;
+        // One more says whether there are more. Few are hidden from most people.
+        let wanted = most.saturating_add(1);
+        let page = i64::try_from(wanted).unwrap_or(i64::MAX);
+        let (mut found, mut after) = (Vec::new(), Some(name.to_owned()));
+        while let Some(name) = after.filter(|_| found.len() < wanted) {
+            let (datasets, last) = self.datasets_behind(&rights, &mut read, &name, page).await?;
+            found.extend(datasets);
+            after = last;
+        }
+        let more = found.len() > most;
+        found.truncate(most);
+        Ok((found, more))
+    }
+
+    /// Those of the next so many datasets behind a name that the principal may know of, and the name of the
+    /// last one that was looked at; none at the end.
+    async fn datasets_behind(
+        &self,
+        rights: &Rights,
+        read: &mut Transaction<'static, Any>,
+        name: &str,
+        most: i64,
+    ) -> Result<(Vec<Dataset>, Option<String>), CatalogError> {
         let database = &self.inner.database;
-        let mut read = database.read().await?;
-        let rows = sqlx::query(select_version!("WHERE v.version = d.newest ORDER BY d.name"))
-            .fetch_all(&mut *read)
-            .await
-            .map_err(|error| database.error(&error))?;
+        let rows = sqlx::query(select_version!(
+            "WHERE v.version = d.newest AND d.name > $1 ORDER BY d.name LIMIT $2"
+        ))
+        .bind(name)
+        .bind(most)
+        .fetch_all(&mut **read)
+        .await
+        .map_err(|error| database.error(&error))?;
+        let Some(last) = rows.last().map(|row| database.text(row, "dataset")).transpose()? else {
+            return Ok((Vec::new(), None));
+        };
         let tables = sqlx::query(
             "SELECT t.dataset, t.entry FROM dataset d JOIN data_table t
-             ON t.dataset = d.name AND t.version = d.newest ORDER BY t.dataset, t.name",
+             ON t.dataset = d.name AND t.version = d.newest
+             WHERE d.name > $1 AND d.name <= $2 ORDER BY t.dataset, t.name",
         )
-        .fetch_all(&mut *read)
+        .bind(name)
+        .bind(&last)
+        .fetch_all(&mut **read)
         .await
         .map_err(|error| database.error(&error))?;
         let mut by_dataset: BTreeMap<String, Vec<TableEntry>> = BTreeMap::new();
@@ -292,7 +338,7 @@ impl Catalog {
             let name: String = row.try_get("dataset").map_err(|error| database.error(&error))?;
             by_dataset.entry(name).or_default().push(table_from_row(database, row)?);
         }
-        let derived = self.derived_datasets(&mut read).await?;
+        let derived = self.derived_datasets(read).await?;
         let mut datasets = Vec::with_capacity(rows.len());
         // Datasets that are one to the policies are decided once.
         let mut decided: BTreeMap<Resource, (Seen, bool)> = BTreeMap::new();
@@ -303,18 +349,19 @@ impl Catalog {
             // What it was made from makes a dataset one of its kind.
             let made = derived.contains(dataset.name.as_str());
             if made {
-                dataset.sources = self.sources(&mut read, &dataset.name).await?;
+                dataset.sources = self.sources(read, &dataset.name).await?;
             }
             let (seen, counted) = match decided.get(&resource).filter(|_| !made) {
                 Some(decided) => *decided,
-                None => (self.seen(&rights, &dataset)?, self.may_count(&rights, &dataset)?),
+                None => (self.seen(rights, &dataset)?, self.may_count(rights, &dataset)?),
             };
             if !made {
                 decided.insert(resource, (seen, counted));
             }
             datasets.extend(seen.of(dataset).map(|dataset| dataset.counted(counted)));
         }
-        Ok(datasets)
+        let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == most);
+        Ok((datasets, full.then_some(last)))
     }
 
     /// The newest version of the dataset that an ARK names.

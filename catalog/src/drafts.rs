@@ -10,7 +10,7 @@
 use crate::audit::{Act, Said};
 use crate::datasets::load;
 use crate::decision::{Action, Door, may_decide_here, may_write_here};
-use crate::model::{Dataset, Draft, DraftState, Registered, Submission};
+use crate::model::{Assessment, Dataset, Draft, DraftState, Registered, Submission};
 use crate::policy::{Rights, subject};
 use crate::register::timestamp;
 use crate::store::Write;
@@ -185,6 +185,33 @@ impl Catalog {
         write.note(self.of_draft(Act::Submit, who, &now)).await?;
         write.commit().await?;
         Ok(Submission::Waiting(Box::new(now)))
+    }
+
+    /// What submitting a draft would say: every violation, the FAIR score and what is missing. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is not the author, and where files are held back by others:
+    /// nothing is said of these.
+    pub async fn check_draft(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+        files: &[FileFacts],
+    ) -> Result<Assessment, CatalogError> {
+        let name = &draft.record.name;
+        if draft.author != subject(who) {
+            return Err(CatalogError::Denied(format!(
+                "the draft {name} is checked for its author"
+            )));
+        }
+        if !self.are_for_everyone(files).await? {
+            return Err(CatalogError::Denied(format!(
+                "the record of {name} names files that are not for everyone: submit it, and its reviewer \
+                 hears what is wrong"
+            )));
+        }
+        Box::pin(self.assess_as(who, &draft.record, files)).await
     }
 
     /// Registers a record that closes its dataset further and says nothing else that is new: what is to be

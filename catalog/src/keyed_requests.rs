@@ -161,10 +161,7 @@ impl Catalog {
                 .bind(&request.subject)
                 .bind(&request.key_hash),
         };
-        statement
-            .execute(&mut *write.transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
+        statement.execute(&mut *write.transaction).await.map_err(|error| database.error(&error))?;
         write.commit().await
     }
 }

@@ -1,14 +1,14 @@
 //! People: what decisions know of them, and what they were granted.
 
-use crate::audit::{Act, Said};
 use crate::administrators::may_administer;
+use crate::audit::{Act, Said};
 use crate::logins::{LoginPerson, lock_out};
 use crate::policy::assurance;
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError, Grant, PersonAttributes};
 use chrono::Utc;
-use sqlx::any::AnyRow;
 use serde::Serialize;
+use sqlx::any::AnyRow;
 use std::collections::{BTreeMap, BTreeSet};
 use tarn_schemas::{DatasetName, LabName, Principal};
 
@@ -107,7 +107,8 @@ impl Catalog {
         may_administer(who)?;
         if *subject == crate::policy::subject(who) {
             return Err(CatalogError::Denied(
-                "nobody says of themselves what they are cleared for: ask another administrator".to_owned(),
+                "nobody says of themselves what they are cleared for: ask another administrator"
+                    .to_owned(),
             ));
         }
         check_subject(subject)?;

@@ -1,7 +1,7 @@
 //! API tokens: made, listed, revoked, checked.
 
-use crate::audit::{Act, Said};
 use crate::administrators::may_administer;
+use crate::audit::{Act, Said};
 use crate::logins::PREFIX;
 use crate::model::TokenInfo;
 use crate::policy::subject;

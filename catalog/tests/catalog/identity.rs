@@ -77,7 +77,8 @@ async fn tokens_have_a_name_and_a_sensible_life() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
     for (name, days) in [("", 1), (" ", 1), ("a\nb", 1), ("a", 0), ("a", u32::MAX)] {
-        let error = catalog.create_token(&Principal::Owner, name, Scope::Read, days).await.unwrap_err();
+        let error =
+            catalog.create_token(&Principal::Owner, name, Scope::Read, days).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidArgument, "{name:?} {days}");
     }
 }

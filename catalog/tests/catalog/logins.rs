@@ -267,7 +267,10 @@ async fn an_api_token_is_of_nobody_who_logs_in() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = catalog(folder.path()).await;
     let session = catalog.begin_session(&said("ann", 0, &["dac"]), "browser", 12).await.unwrap();
-    let error = catalog.create_token(&Principal::Owner, &session.person.name, Scope::Read, 1).await.unwrap_err();
+    let error = catalog
+        .create_token(&Principal::Owner, &session.person.name, Scope::Read, 1)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidArgument);
     // One of before that was refused.
     let token = catalog.create_token(&Principal::Owner, "robot", Scope::Read, 1).await.unwrap();

@@ -158,7 +158,10 @@ async fn assert_same(one: &tarn_catalog::Catalog, other: &tarn_catalog::Catalog,
         assert_eq!(&by_ark, dataset);
     }
     assert_eq!(one.changes(0, 100).await.unwrap(), other.changes(0, 100).await.unwrap());
-    assert_eq!(one.tokens(&Principal::Owner).await.unwrap(), other.tokens(&Principal::Owner).await.unwrap());
+    assert_eq!(
+        one.tokens(&Principal::Owner).await.unwrap(),
+        other.tokens(&Principal::Owner).await.unwrap()
+    );
     assert_eq!(one.peers().await.unwrap(), other.peers().await.unwrap());
     let anl = LabName::new("anl").unwrap();
     assert_eq!(one.peer_tables(&anl).await.unwrap(), other.peer_tables(&anl).await.unwrap());

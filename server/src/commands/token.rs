@@ -12,7 +12,8 @@ pub(crate) async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     match args {
         Token::Create { name, scope, days } => {
-            let secret = home.catalog.create_token(&Principal::Owner, &name, scope.into(), days).await?;
+            let secret =
+                home.catalog.create_token(&Principal::Owner, &name, scope.into(), days).await?;
             if context.json {
                 say!("{}", serde_json::json!({"name": name, "token": secret, "days": days}));
             } else {

@@ -11,31 +11,38 @@ use serde_json::json;
 use tarn_catalog::{Action, Dataset};
 use tarn_schemas::{DatasetRef, ErrorCode, Principal};
 
-/// Datasets of one page.
+/// Datasets of a page where nothing is said, and most of one.
 const PAGE: usize = 100;
+const MOST: usize = 1000;
 
-/// Where a page begins.
+/// A page.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Cursor {
+pub(crate) struct Page {
     cursor: Option<String>,
+    limit: Option<usize>,
 }
 
 /// All datasets of this lab that the caller may know of, by name, in pages.
 #[utoipa::path(get, path = "/api/v1/datasets",
-    params(("cursor" = Option<String>, Query, description = "`next` of the page before")),
-    responses((status = 200, description = "`datasets` and `next`")))]
+    params(("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<usize>, Query, description = "Most datasets, 1 to 1000; 100 without")),
+    responses((status = 200, description = "`datasets` and `next`"),
+        (status = 400, description = "No such limit", body = super::problem::Problem)))]
 pub(crate) async fn list(
     State(door): State<Door>,
     Caller(who): Caller,
-    Query(Cursor { cursor }): Query<Cursor>,
+    Query(Page { cursor, limit }): Query<Page>,
 ) -> Result<Json<serde_json::Value>, Refusal> {
-    let all = door.catalog.datasets(&who).await?;
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=MOST).contains(&limit) {
+        let problem = format!("limit={limit}: write a number from 1 to {MOST}");
+        return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
+    }
     let after = cursor.unwrap_or_default();
-    let mut rest = all.iter().filter(|dataset| dataset.name.as_str() > after.as_str());
-    let page: Vec<&Dataset> = rest.by_ref().take(PAGE).collect();
-    let next = rest.next().and_then(|_| page.last()).map(|last| last.name.to_string());
+    let (page, more) = door.catalog.datasets_after(&who, &after, limit).await?;
+    let next = page.last().filter(|_| more).map(|last| last.name.to_string());
     let mut shown = Vec::with_capacity(page.len());
-    for dataset in page {
+    for dataset in &page {
         shown.push(view(&door, &who, dataset).await?);
     }
     Ok(Json(json!({"datasets": shown, "next": next})))

@@ -99,6 +99,23 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What submitting a draft would say: its files are read and every rule is checked, and nothing changes.
+#[utoipa::path(post, path = "/api/v1/drafts/{name}/check",
+    params(("name" = String, Path, description = "Name of the dataset")),
+    responses((status = 200, description = "`violations`, `fair_score`, `missing`, `truth`, `notices`, and the `record` with what the files and the lab know"),
+        (status = 400, description = "A file that is not in a store of this node", body = Problem),
+        (status = 403, description = "Not the author, or files that are not for everyone", body = Problem),
+        (status = 404, description = "No such draft or file", body = Problem)))]
+pub(crate) async fn check(
+    State(door): State<Door>,
+    Caller(who): Caller,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let draft = door.catalog.draft(&who, &DatasetName::new(&name)?).await?;
+    let files = files(&door, &draft.record).await?;
+    Ok(Json(json!(door.catalog.check_draft(&who, &draft, &files).await?)))
+}
+
 /// Submits a draft: its files are read and every rule is checked. What is for everyone is registered
 /// at once; anything else waits for a second person.
 #[utoipa::path(post, path = "/api/v1/drafts/{name}/submit",

@@ -34,6 +34,7 @@ pub(super) fn takes_key(method: &Method, route: &str) -> bool {
         && route.starts_with("/api/v1/")
         && !route.starts_with("/api/v1/sql")
         && !route.ends_with("/run")
+        && !route.ends_with("/check")
         && route != "/api/v1/login"
 }
 
@@ -67,7 +68,8 @@ async fn begin(door: &Door, request: Request) -> Result<Begun, Refusal> {
     let (mut parts, body) = request.into_parts();
     let Caller(who) = Caller::from_request_parts(&mut parts, door).await?;
     if !who.is_signed_in() {
-        let problem = "an Idempotency-Key is kept for whoever sends it: send a token or a login with it";
+        let problem =
+            "an Idempotency-Key is kept for whoever sends it: send a token or a login with it";
         return Err(Failure::new(ErrorCode::PermissionDenied, problem).into());
     }
     let Ok(body) = to_bytes(body, BODY_BYTES).await else {

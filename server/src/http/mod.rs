@@ -141,14 +141,12 @@ pub(crate) fn router(
         .route("/api/v1/administrators", post(login::administrator))
         .route("/api/v1/administrators/invitations", post(people::invite))
         .route("/api/v1/people", get(people::list))
-        .route(
-            "/api/v1/people/{name}",
-            get(people::one).put(people::put).delete(people::forget),
-        )
+        .route("/api/v1/people/{name}", get(people::one).put(people::put).delete(people::forget))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::make))
         .route("/api/v1/tokens/{token}", delete(tokens::revoke))
         .route("/api/v1/drafts", get(drafts::list))
         .route("/api/v1/drafts/{name}", get(drafts::one).put(drafts::save).delete(drafts::delete))
+        .route("/api/v1/drafts/{name}/check", post(drafts::check))
         .route("/api/v1/drafts/{name}/submit", post(drafts::submit))
         .route("/api/v1/drafts/{name}/approve", post(drafts::approve))
         .route("/api/v1/drafts/{name}/return", post(drafts::give_back))

@@ -79,6 +79,7 @@ use utoipa::{Modify, OpenApi};
         drafts::one,
         drafts::save,
         drafts::delete,
+        drafts::check,
         drafts::submit,
         drafts::approve,
         drafts::give_back,
@@ -143,7 +144,9 @@ impl Modify for Problems {
                     }
                 }
                 let known = &mut operation.responses.responses;
-                known.entry("default".to_owned()).or_insert_with(|| RefOr::T(Self::answer("A problem, with what to do")));
+                known
+                    .entry("default".to_owned())
+                    .or_insert_with(|| RefOr::T(Self::answer("A problem, with what to do")));
             }
         }
     }
