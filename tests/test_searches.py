@@ -111,6 +111,11 @@ def test_samples_are_found_by_elements(lab, tmp_path):
 
     assert found("elements=Cu,O") == found("elements=O&elements=La") == found("elements_only=La,Sr,Cu,O") == ["oxide"]
     assert found("elements=Fe") == found("elements_only=Fe") == ["steel"]
+    # Formulas are found as words too, as they are written and in one; and so are terms of vocabularies.
+    assert found("q=La1.85Sr0.15CuO4") == ["oxide"]
+    lab.register("rust", formulas=["Fe2 O3"], subjects=[{"term": "haematite", "scheme": "minerals"}])
+    assert found("q=Fe2O3") == found("q=fe2o3") == found("q=Fe2%20O3") == found("q=haematite") == ["rust"]
+    assert found("elements=Fe,O") == ["rust"]
     assert found("elements=Fe,C") == found("elements=Ge") == []
     assert [hit["name"] for hit in lab.run("search", "--filter", "elements=Sr,Cu", "--json").json()["hits"]] == ["oxide"]
     refused = requests.get(f"{lab.http_url}/api/v1/search?elements=Fe,o", timeout=60)

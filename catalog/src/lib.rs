@@ -241,7 +241,7 @@ impl Catalog {
             .map_err(|error| database.unreadable("the name of the lab", &error))?;
         let policies = policy::Policies::load(folder)?;
         // What the index says of who may know depends on the policies.
-        let id = format!("{}.{}", text("catalog_id")?, policies.fingerprint());
+        let id = format!("{}.{}.{}", search::LAYOUT, text("catalog_id")?, policies.fingerprint());
         let index = search::Index::new(folder, id);
         let chunks = ChunkIndex::new(folder.join("chunks"));
         let profiles = profiles::Profiles::new(folder.join("profiles"));

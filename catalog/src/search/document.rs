@@ -49,6 +49,9 @@ impl Searched {
         names.extend(dataset.tables.iter().map(|table| table.name.to_string()));
         names.extend(variables.iter().chain(&standard_names).chain(&units).cloned());
 
+        names.extend(elements::texts(dataset));
+        names.extend(record.subjects.iter().map(|subject| subject.term.clone()));
+
         let formulas = elements::of(dataset);
 
         let people = record.creators.iter().flat_map(|creator| {

@@ -20,10 +20,19 @@ type Symbols = BTreeSet<&'static str>;
 /// The elements of each formula of a dataset, in its record or its files. What is no formula is left out:
 /// a record that holds one is not registered, and files say what they like.
 pub(super) fn of(dataset: &Dataset) -> BTreeSet<Symbols> {
+    formulas(dataset).filter_map(|text| formula::elements(text).ok()).collect()
+}
+
+/// The formulas as texts to be found by: as they are written, and in one word, as most people write them.
+pub(super) fn texts(dataset: &Dataset) -> BTreeSet<String> {
+    let found = formulas(dataset).filter(|text| formula::elements(text).is_ok());
+    found.flat_map(|text| [text.clone(), text.split_whitespace().collect()]).collect()
+}
+
+fn formulas(dataset: &Dataset) -> impl Iterator<Item = &String> {
     let attributes = dataset.files.iter().flat_map(|file| &file.attributes);
     let of_files = attributes.filter(|(name, _)| name == FORMULA).map(|(_, text)| text);
-    let texts = dataset.record.formulas.iter().chain(of_files);
-    texts.filter_map(|text| formula::elements(text).ok()).collect()
+    dataset.record.formulas.iter().chain(of_files)
 }
 
 /// The term of a formula.

@@ -35,6 +35,9 @@ use view::{Indexed, View};
 /// Datasets that go into one commit of the index.
 const BATCH: i64 = 4000;
 
+/// What documents hold: another number makes every index anew.
+pub(crate) const LAYOUT: u32 = 2;
+
 /// How long an update waits for another process that updates.
 const PATIENCE: Duration = Duration::from_secs(30);
 
