@@ -4,7 +4,7 @@ mod access;
 
 pub use access::{
     Agreement, Conditions, Cui, DataUse, Disclosure, ExportControl, Exposure, MarkingDetails,
-    Reviewed, UseModifier,
+    Privacy, Reviewed, UseModifier,
 };
 
 use crate::name::{DatasetName, TableName};

@@ -71,6 +71,8 @@ pub enum Act {
     SaveQuery,
     /// A query that was kept was deleted.
     DeleteQuery,
+    /// Numbers with noise were made of a table, which costs a part of its privacy budget.
+    ReleaseNumbers,
 }
 
 impl Act {
@@ -108,6 +110,7 @@ impl Act {
             Self::IssueVisas => "issue-visas",
             Self::SaveQuery => "save-query",
             Self::DeleteQuery => "delete-query",
+            Self::ReleaseNumbers => "release-numbers",
         }
     }
 }

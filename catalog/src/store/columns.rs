@@ -244,5 +244,15 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("body", Text),
         ],
     ),
+    (
+        "released",
+        &[
+            ("dataset", Text),
+            ("key", Text),
+            ("epsilon", Real),
+            ("content", Text),
+            ("released_at", Text),
+        ],
+    ),
     ("saved_query_reader", &[("query", Text), ("reader", Text)]),
 ];

@@ -20,6 +20,8 @@ mod left_out;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod privacy;
+#[cfg(test)]
 #[path = "../../../formats/tests/common/program.rs"]
 mod program;
 #[cfg(test)]

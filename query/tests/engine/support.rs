@@ -7,7 +7,8 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tarn_catalog::{
-    Catalog, LabDefaults, PersonAttributes, PinnedFile, TableEntry, TableStorage, schema_text,
+    Catalog, LabDefaults, PersonAttributes, PinnedFile, TableEntry, TableStorage,
+    audit::AuditFilter, schema_text,
 };
 use tarn_connectors::{Location, Stores};
 use tarn_formats::{OpenOptions, Table};
@@ -86,6 +87,13 @@ impl Lab {
         let catalog = Catalog::open(&home).await.unwrap();
         let engine = Engine::new(Some(catalog.clone()), self.stores.clone(), config()).unwrap();
         Self { engine, catalog, ..self }
+    }
+
+    /// The acts of a kind in the audit log, with their details.
+    pub(crate) async fn acts(&self, act: &str) -> Vec<serde_json::Value> {
+        let all = self.catalog.audit(&Principal::Owner, &AuditFilter::default()).await.unwrap();
+        let all = serde_json::to_value(all).unwrap();
+        all.as_array().unwrap().iter().filter(|entry| entry["act"] == act).cloned().collect()
     }
 
     /// The lab, knowing this of a person.

@@ -5,7 +5,9 @@ use super::rights::is_sha256;
 use super::vocabulary::{USE_MODIFIERS, USE_PERMISSIONS};
 use super::{Findings, NOTHING, Setting, shown};
 use crate::facts::FileFacts;
-use crate::record::{Agreement, Conditions, DataUse, Disclosure, Exposure, Record, UseModifier};
+use crate::record::{
+    Agreement, Conditions, DataUse, Disclosure, Exposure, Privacy, Record, UseModifier,
+};
 use crate::tier::Tier;
 use std::collections::BTreeSet;
 
@@ -329,7 +331,7 @@ fn disclosure(record: &Record, files: &[FileFacts], setting: &Setting, findings:
         minimum_cell,
         dominance_percent,
         rounding,
-        epsilon,
+        privacy,
         functions,
         group_by,
     } = given;
@@ -349,11 +351,9 @@ fn disclosure(record: &Record, files: &[FileFacts], setting: &Setting, findings:
             format!("this lab shows no number of fewer than {} units", setting.smallest_cell),
         );
     }
-    for (name, value, most) in [
-        ("dominance_percent", dominance_percent, 100.0),
-        ("rounding", rounding, f64::MAX),
-        ("epsilon", epsilon, f64::MAX),
-    ] {
+    for (name, value, most) in
+        [("dominance_percent", dominance_percent, 100.0), ("rounding", rounding, f64::MAX)]
+    {
         if let Some(value) = value
             && !(*value > 0.0 && *value <= most)
         {
@@ -364,6 +364,9 @@ fn disclosure(record: &Record, files: &[FileFacts], setting: &Setting, findings:
                 "write a number above 0, or leave it out",
             );
         }
+    }
+    if let Some(privacy) = privacy {
+        self::privacy(privacy, given, findings);
     }
     if functions.is_empty() {
         findings.add(
@@ -404,6 +407,54 @@ fn disclosure(record: &Record, files: &[FileFacts], setting: &Setting, findings:
                 "disclosure.group_by",
                 shown(column),
                 "no file has such a variable: correct the name",
+            );
+        }
+    }
+}
+
+/// Largest δ: more would show some units on purpose.
+const LARGEST_DELTA: f64 = 0.01;
+/// Most cells, and rows of a cell, of one unit.
+const MOST_OF_A_UNIT: u32 = 1_000_000;
+
+/// Noise can be made for what is bounded, and for counts, sums and means alone.
+fn privacy(given: &Privacy, disclosure: &Disclosure, findings: &mut Findings) {
+    let Privacy { epsilon, delta, budget, cells, rows, bounds } = given;
+    let mut check = |name: &str, fits: bool, found: String, fix: &str| {
+        if !fits {
+            let pointer = format!("/disclosure/privacy/{name}");
+            findings.add(pointer, &format!("disclosure.privacy.{name}"), found, fix);
+        }
+    };
+    let fits = epsilon.is_finite() && *epsilon > 0.0;
+    check("epsilon", fits, epsilon.to_string(), "write a number above 0, such as 1");
+    let fits = *delta > 0.0 && *delta <= LARGEST_DELTA;
+    check("delta", fits, delta.to_string(), "write a number above 0 and up to 0.01, such as 1e-6");
+    let fits = budget.is_none_or(|budget| budget.is_finite() && budget >= *epsilon);
+    let found = budget.unwrap_or_default().to_string();
+    check("budget", fits, found, "write a number that is not below epsilon, or leave it out");
+    for (name, most) in [("cells", cells), ("rows", rows)] {
+        let fits = (1..=MOST_OF_A_UNIT).contains(most);
+        check(name, fits, most.to_string(), "write a whole number from 1 to 1000000");
+    }
+    for (column, [low, high]) in bounds {
+        let fits = low.is_finite() && high.is_finite() && low < high;
+        let found = format!("[{low}, {high}]");
+        let name = format!("bounds/{column}");
+        check(
+            &name,
+            fits,
+            found,
+            "write two numbers, the smallest and the largest value, such as [0, 120]",
+        );
+    }
+    for (place, function) in disclosure.functions.iter().enumerate() {
+        if !["avg", "count", "mean", "sum"].contains(&function.as_str()) {
+            findings.add(
+                format!("/disclosure/functions/{place}"),
+                "disclosure.functions",
+                shown(function),
+                "with differential privacy there are avg, count, mean and sum alone",
             );
         }
     }

@@ -2,6 +2,7 @@
 //! tiers above `public` ask for.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Who may know of a dataset, apart from who may read its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,14 +133,40 @@ pub struct Disclosure {
     /// Numbers are rounded to multiples of this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounding: Option<f64>,
-    /// Privacy budget of one person for the dataset.
+    /// Differential privacy, where numbers have noise instead of being withheld one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epsilon: Option<f64>,
+    pub privacy: Option<Privacy>,
     /// Aggregate functions that may be used.
     pub functions: Vec<String>,
     /// Columns that may be grouped by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group_by: Vec<String>,
+}
+
+/// Differential privacy of numbers: how much all of them together may tell of one unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// ε of everything that is told of one version of a table.
+    pub epsilon: f64,
+    /// δ: how probable it is that a cell shows that a unit is in it.
+    #[serde(default = "usual_delta")]
+    pub delta: f64,
+    /// ε of all versions and tables of the dataset together; that of one without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<f64>,
+    /// Most cells that one unit is counted in.
+    pub cells: u32,
+    /// Most rows of one unit that are counted in a cell.
+    pub rows: u32,
+    /// Smallest and largest value of every column that sums are made of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bounds: BTreeMap<String, [f64; 2]>,
+}
+
+/// δ where the record says nothing.
+fn usual_delta() -> f64 {
+    1e-6
 }
 
 /// Who has checked that the text of a record gives nothing away.

@@ -11,9 +11,11 @@
 //! The price is that totals lack the small cells.
 
 use super::GuardedTable;
+use super::asked::{Asked, Function};
 use super::below::below;
 use super::columns::without_sign_of_zero;
-use super::leakproof::widens;
+use super::privacy::Private;
+use super::release::{Ledger, ReleasedTable};
 use crate::error::QueryError;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
@@ -23,14 +25,14 @@ use datafusion::common::{Column, Result, ScalarValue, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::functions::math::expr_fn::{abs, round};
-use datafusion::logical_expr::expr::{AggregateFunction, Cast};
+use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableType, cast, lit, when,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tarn_catalog::Dataset;
+use tarn_catalog::{Catalog, Dataset, Release, TableEntry};
 
 /// Smallest number of units behind a number, where neither record nor policy says more.
 const MINIMUM_CELL: u32 = 11;
@@ -39,34 +41,34 @@ const DOMINANCE_PERCENT: f64 = 75.0;
 /// What the table of cells is called.
 const CELLS: &str = "cells";
 /// Rows of a cell, and units of a cell.
-const ROWS: &str = "rows of the cell";
-const UNITS: &str = "units of the cell";
+pub(super) const ROWS: &str = "rows of the cell";
+pub(super) const UNITS: &str = "units of the cell";
 
 /// What may be said of a table.
 #[derive(Debug)]
 pub(super) struct Disclosed {
     dataset: String,
-    unit: String,
+    pub(super) unit: String,
     minimum_cell: u32,
     dominance_percent: f64,
-    rounding: Option<f64>,
+    pub(super) rounding: Option<f64>,
     functions: BTreeSet<String>,
     /// The columns that may be grouped by, of this table.
     group_by: Vec<String>,
+    /// Where numbers have noise instead.
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Disclosed {
     /// What the record of a dataset says of a table with these columns. A record that does not say
     /// enough is an error in words for the operator.
     pub(super) fn new(
-        dataset: &Dataset,
+        catalog: &Catalog,
+        (dataset, entry): (&Dataset, &TableEntry),
         stored: &SchemaRef,
         minimum_cell: Option<u32>,
     ) -> Result<Self, String> {
         let given = dataset.record.disclosure.as_ref().ok_or("the record has no disclosure")?;
-        if given.epsilon.is_some() {
-            return Err("differential privacy (disclosure.epsilon) is not there yet".to_owned());
-        }
         if dataset.is_older() {
             return Err("older versions differ from the newest by few units".to_owned());
         }
@@ -78,7 +80,21 @@ impl Disclosed {
         if !has(&given.unit) {
             return Err(format!("the unit {:?} is no column of this table", given.unit));
         }
+        let ledger = given.privacy.as_ref().map(|privacy| {
+            let by = (given.unit.as_str(), given.group_by.as_slice());
+            let least = given.minimum_cell.max(MINIMUM_CELL);
+            let private = Private::new(privacy, by, least, stored);
+            let rules = serde_json::json!([entry, given]).to_string();
+            let release = Release {
+                dataset: dataset.name.clone(),
+                table: entry.name.to_string(),
+                key: blake3::hash(rules.as_bytes()).to_hex().to_string(),
+                privacy: privacy.clone(),
+            };
+            Arc::new(Ledger { catalog: catalog.clone(), release, private })
+        });
         Ok(Self {
+            ledger,
             dataset: format!("{}.{}", dataset.lab, dataset.name),
             unit: given.unit.clone(),
             minimum_cell: given.minimum_cell.max(minimum_cell.unwrap_or(0)).max(MINIMUM_CELL),
@@ -103,7 +119,12 @@ impl Disclosed {
         ))
     }
 
-    fn allows(&self, function: &str) -> bool {
+    /// Whether numbers have noise.
+    pub(super) fn is_private(&self) -> bool {
+        self.ledger.is_some()
+    }
+
+    pub(super) fn allows(&self, function: &str) -> bool {
         self.functions.contains(function) || (function == "avg" && self.functions.contains("mean"))
     }
 }
@@ -194,7 +215,7 @@ fn bare(expr: Expr) -> Result<Expr> {
     .data()
 }
 
-fn denied<T>(disclosed: &Disclosed, problem: impl std::fmt::Display) -> Result<T> {
+pub(super) fn denied<T>(disclosed: &Disclosed, problem: impl std::fmt::Display) -> Result<T> {
     Err(QueryError::Denied(format!("{}: {problem}", disclosed.dataset)).into())
 }
 
@@ -237,7 +258,10 @@ fn of_aggregate(aggregate: &Aggregate, state: &SessionState) -> Result<Option<Lo
         asked.push(one);
     }
     let build = Cells { state, disclosed: &disclosed, values: &values };
-    let mut plan = build.cells(&table)?;
+    let mut plan = match &disclosed.ledger {
+        Some(ledger) => build.released(&table, ledger)?,
+        None => build.cells(&table)?,
+    };
     for condition in conditions {
         may_know(&condition)?;
         plan = plan.filter(bare(condition)?)?;
@@ -301,84 +325,6 @@ impl TableProvider for CellsTable {
     }
 }
 
-/// What is asked of cells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Function {
-    Count,
-    Sum,
-    Avg,
-    Min,
-    Max,
-}
-
-/// One aggregate of a statement.
-#[derive(Debug)]
-struct Asked {
-    function: Function,
-    /// `None` for `count(*)`.
-    column: Option<String>,
-}
-
-impl Asked {
-    fn read(expr: &Expr, disclosed: &Disclosed, schema: &SchemaRef) -> Result<Self> {
-        let Expr::AggregateFunction(AggregateFunction { func, params }) = expr.clone().unalias()
-        else {
-            return denied(disclosed, "this is no aggregate that can be checked");
-        };
-        let name = func.name().to_owned();
-        let function = match name.as_str() {
-            "count" => Function::Count,
-            "sum" => Function::Sum,
-            "avg" | "mean" => Function::Avg,
-            "min" => Function::Min,
-            "max" => Function::Max,
-            _ => return denied(disclosed, format!("{name} may not be asked")),
-        };
-        if !disclosed.allows(&name) {
-            return denied(disclosed, format!("{name} may not be asked"));
-        }
-        if matches!(function, Function::Min | Function::Max) && disclosed.rounding.is_none() {
-            return denied(
-                disclosed,
-                format!("{name} is the value of one unit, and the record says of no rounding"),
-            );
-        }
-        if params.distinct || params.filter.is_some() || !params.order_by.is_empty() {
-            return denied(
-                disclosed,
-                format!("{name} with DISTINCT, FILTER or ORDER BY may not be asked"),
-            );
-        }
-        let column = match params.args.as_slice() {
-            // As peers send it.
-            [Expr::Cast(Cast { expr, field })] if widened(expr, field.data_type(), schema) => {
-                expr.column_refs().into_iter().next().map(|column| column.name.clone())
-            }
-            [Expr::Literal(value, _)] if function == Function::Count && !value.is_null() => None,
-            [Expr::Column(column)] => Some(column.name.clone()),
-            _ => {
-                return denied(
-                    disclosed,
-                    format!("{name} is of a column as it is, and not of what is computed from it"),
-                );
-            }
-        };
-        if let Some(column) = &column {
-            let kind = schema.field_with_name(column)?.data_type();
-            if *column == disclosed.unit {
-                return denied(
-                    disclosed,
-                    format!("{column} is the unit, of which nothing is told"),
-                );
-            }
-            if function != Function::Count && !kind.is_numeric() {
-                return denied(disclosed, format!("{name} is of numbers, and {column} is {kind}"));
-            }
-        }
-        Ok(Self { function, column })
-    }
-}
-
 /// Makes cells, and answers from them.
 struct Cells<'a> {
     state: &'a SessionState,
@@ -387,14 +333,8 @@ struct Cells<'a> {
     values: &'a [String],
 }
 
-/// Whether this is a column as a wider number.
-fn widened(expr: &Expr, to: &DataType, schema: &SchemaRef) -> bool {
-    matches!(expr, Expr::Column(column)
-        if schema.field_with_name(&column.name).is_ok_and(|field| widens(field.data_type(), to)))
-}
-
 /// The name of one of the parts of a column.
-fn part(kind: &str, column: &str) -> String {
+pub(super) fn part(kind: &str, column: &str) -> String {
     format!("{kind} of {column}")
 }
 
@@ -404,7 +344,7 @@ fn near(number: Expr, step: f64) -> Result<Expr> {
     without_sign_of_zero(steps * lit(step))
 }
 
-fn named(name: impl Into<String>) -> Expr {
+pub(super) fn named(name: impl Into<String>) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
@@ -478,6 +418,20 @@ impl Cells<'_> {
         )
     }
 
+    /// The cells with noise, those that may be told of to this principal.
+    fn released(&self, table: &GuardedTable, ledger: &Arc<Ledger>) -> Result<LogicalPlanBuilder> {
+        if let Some(column) = self.values.iter().find(|column| !ledger.private.has(column)) {
+            let problem =
+                format!("{column} has no bounds in the record, so there are no numbers of it");
+            return denied(self.disclosed, problem);
+        }
+        let plan = ledger.private.plan(table, self.state)?;
+        let cells = ReleasedTable::new(table, ledger, plan)?;
+        let cells = provider_as_source(Arc::new(cells));
+        LogicalPlanBuilder::scan(TableReference::bare(CELLS), cells, None)?
+            .filter(named(UNITS).gt_eq(lit(i64::from(self.disclosed.minimum_cell))))
+    }
+
     /// The numbers of a cell that are told, rounded where the record says so: totals of rounded numbers
     /// tell no more than these do.
     fn told(&self, table: &GuardedTable) -> Result<Vec<Expr>> {
@@ -523,7 +477,11 @@ impl Cells<'_> {
     fn answer(&self, asked: &Asked, place: usize, kind: &DataType) -> Result<Expr> {
         let total = |name: &str| named(part(name, &place.to_string()));
         let value = match asked.function {
-            Function::Count => total("count"),
+            // Noise may bring a number of rows below zero.
+            Function::Count => {
+                let count = total("count");
+                when(count.clone().lt(lit(0_i64)), lit(0_i64)).otherwise(count)?
+            }
             Function::Sum => total("sum"),
             Function::Min => total("min"),
             Function::Max => total("max"),

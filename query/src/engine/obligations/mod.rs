@@ -6,12 +6,16 @@
 //! comparison that cannot fail ([`cannot_fail`]), because an error on a row that the policy hides
 //! would tell of it. Whatever fails below says only that it failed.
 
+mod asked;
 mod below;
 mod cells;
 mod columns;
 mod exec;
 mod leakproof;
+mod noise;
+mod privacy;
 mod pseudonym;
+mod release;
 
 pub(super) use cells::protect;
 pub(super) use exec::GuardedExec;
@@ -118,10 +122,17 @@ pub(super) fn guarded(
                 }
             }
             Obligation::Aggregates { minimum_cell } => {
-                let found = Disclosed::new(dataset, &stored, *minimum_cell).map_err(&refused)?;
-                disclosed = Some(Arc::new(found));
+                let found = Disclosed::new(catalog, (dataset, entry), &stored, *minimum_cell);
+                disclosed = Some(Arc::new(found.map_err(&refused)?));
             }
         }
+    }
+    let is_private = disclosed.as_ref().is_some_and(|disclosed| disclosed.is_private());
+    if is_private && obligations.len() > 1 {
+        // What one person sees of the rows and another does not would be told twice, at twice the price.
+        let problem = "numbers under differential privacy are the same for everyone: no other obligation \
+                       may stand beside `aggregates`";
+        return Err(refused(problem.to_owned()));
     }
     let schema = Arc::new(Schema::new_with_metadata(fields, stored.metadata().clone()));
     let name = name.into();

@@ -124,7 +124,6 @@ fn disclosure_control_keeps_the_labs_minimum() {
         ("minimum_cell", json!(10)),
         ("dominance_percent", json!(101.0)),
         ("rounding", json!(0.0)),
-        ("epsilon", json!(-1.0)),
         ("functions", json!([])),
     ] {
         let pointer = format!("/disclosure/{field}");
@@ -144,6 +143,35 @@ fn disclosure_control_keeps_the_labs_minimum() {
             &[("/disclosure/group_by/0", "disclosure.group_by")],
         );
     }
+}
+
+#[test]
+fn noise_is_made_for_what_is_bounded() {
+    let privacy = |changes: serde_json::Value| {
+        let mut privacy =
+            json!({"epsilon": 1.0, "cells": 2, "rows": 3, "bounds": {"sst": [-2.0, 40.0]}});
+        for (key, value) in changes.as_object().unwrap() {
+            privacy[key] = value.clone();
+        }
+        privacy
+    };
+    put(Tier::AggregatesOnly, "/disclosure/privacy", privacy(json!({})), &[]);
+    let whole = json!({"delta": 1e-9, "budget": 4.0});
+    put(Tier::AggregatesOnly, "/disclosure/privacy", privacy(whole), &[]);
+    for (field, value) in [
+        ("epsilon", json!(0.0)),
+        ("delta", json!(0.5)),
+        ("budget", json!(0.5)),
+        ("cells", json!(0)),
+        ("rows", json!(2_000_000)),
+    ] {
+        let found = (format!("/disclosure/privacy/{field}"), format!("disclosure.privacy.{field}"));
+        let changed = privacy(json!({field: value}));
+        put(Tier::AggregatesOnly, "/disclosure/privacy", changed, &[(&found.0, &found.1)]);
+    }
+    let turned = privacy(json!({"bounds": {"sst": [40.0, -2.0]}}));
+    let found = ("/disclosure/privacy/bounds/sst", "disclosure.privacy.bounds/sst");
+    put(Tier::AggregatesOnly, "/disclosure/privacy", turned, &[found]);
 }
 
 #[test]

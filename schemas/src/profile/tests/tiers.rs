@@ -40,7 +40,7 @@ pub(super) fn at(tier: Tier, record: &mut Record) {
             minimum_cell: 11,
             dominance_percent: None,
             rounding: None,
-            epsilon: None,
+            privacy: None,
             functions: vec!["count".to_owned()],
             group_by: vec!["sst".to_owned()],
         });
