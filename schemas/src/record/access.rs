@@ -135,7 +135,7 @@ pub struct Disclosure {
     pub rounding: Option<f64>,
     /// Differential privacy, where numbers have noise instead of being withheld one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub privacy: Option<Privacy>,
+    pub privacy: Option<Box<Privacy>>,
     /// Aggregate functions that may be used.
     pub functions: Vec<String>,
     /// Columns that may be grouped by.

@@ -46,7 +46,8 @@ pub(super) async fn once(State(door): State<Door>, request: Request, next: Next)
         return next.run(request).await;
     }
     match begin(&door, request).await {
-        Ok(Begun::Run(who, keyed, request)) => {
+        Ok(Begun::Run(begun)) => {
+            let (who, keyed, request) = *begun;
             // It runs to its end and is noted even if the client goes away: that one will ask again.
             let run = run(door.catalog, who, keyed, request, next);
             tokio::spawn(run).await.unwrap_or_else(|error| {
@@ -59,7 +60,7 @@ pub(super) async fn once(State(door): State<Door>, request: Request, next: Next)
 }
 
 enum Begun {
-    Run(Principal, KeyedRequest, Request),
+    Run(Box<(Principal, KeyedRequest, Request)>),
     Answer(Response),
 }
 
@@ -84,7 +85,10 @@ async fn begin(door: &Door, request: Request) -> Result<Begun, Refusal> {
     asked.extend(said);
     let keyed = KeyedRequest::new(&who, &key, &asked);
     Ok(match door.catalog.begin_keyed(&keyed).await? {
-        Known::New => Begun::Run(who, keyed, Request::from_parts(parts, Body::from(body))),
+        Known::New => {
+            let request = Request::from_parts(parts, Body::from(body));
+            Begun::Run(Box::new((who, keyed, request)))
+        }
         Known::Done(kept) => Begun::Answer(again(kept)?),
     })
 }

@@ -33,6 +33,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_catalog::{Catalog, Dataset, Release, TableEntry};
+use tarn_schemas::record::Privacy;
 
 /// Smallest number of units behind a number, where neither record nor policy says more.
 const MINIMUM_CELL: u32 = 11;
@@ -89,7 +90,7 @@ impl Disclosed {
                 dataset: dataset.name.clone(),
                 table: entry.name.to_string(),
                 key: blake3::hash(rules.as_bytes()).to_hex().to_string(),
-                privacy: privacy.clone(),
+                privacy: Privacy::clone(privacy),
             };
             Arc::new(Ledger { catalog: catalog.clone(), release, private })
         });
