@@ -105,13 +105,13 @@ impl Catalog {
         attributes: &PersonAttributes,
     ) -> Result<(), CatalogError> {
         may_administer(who)?;
+        check_subject(subject)?;
         if *subject == crate::policy::subject(who) {
             return Err(CatalogError::Denied(
                 "nobody says of themselves what they are cleared for: ask another administrator"
                     .to_owned(),
             ));
         }
-        check_subject(subject)?;
         check_attributes(attributes)?;
         let database = &self.inner.database;
         let text = serde_json::to_string(attributes)

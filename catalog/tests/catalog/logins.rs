@@ -293,6 +293,7 @@ async fn what_a_login_says_counts_for_itself_alone_and_until_it_ends() {
     let plain = begin(&said("ann", -30, &["staff", "board"]), 12).await;
     let more = Assertion { scope: Scope::Admin, ..said("ann", -20, &["staff", "dac"]) };
     let raised = begin(&more, 1).await;
+    let moment = more.issued;
     // The newer login takes the board from the older one, and lends it nothing.
     assert_eq!(groups_by(&catalog, &raised).await, ["dac", "staff"]);
     assert_eq!(groups_by(&catalog, &plain).await, ["staff"]);
@@ -311,7 +312,8 @@ async fn what_a_login_says_counts_for_itself_alone_and_until_it_ends() {
         (vec!["staff".to_owned()], None)
     );
     // A login of the same moment counts for itself, and changes nothing for others.
-    let same = begin(&said("ann", -20, &["other", "board"]), 12).await;
+    let same = Assertion { issued: moment, ..said("ann", -20, &["other", "board"]) };
+    let same = begin(&same, 12).await;
     assert_eq!(groups_by(&catalog, &same).await, ["board", "other"]);
     assert_eq!(groups_by(&catalog, &plain).await, ["staff"]);
 }
