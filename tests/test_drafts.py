@@ -15,6 +15,65 @@ def token(lab, name, scope="write"):
     return {"Authorization": f"Bearer {text}"}
 
 
+def test_files_that_wait_are_published_by_nobody_else(new_lab, tmp_path):
+    """A file in a record that waits for a second person is not for everyone, and checks tell nobody of it."""
+    data = tmp_path / "data"
+    data.mkdir()
+    path = random_netcdf(data / "pend.nc", 5, "NETCDF4", "noleap")
+    copy = data / "copy.nc"
+    copy.write_bytes(path.read_bytes())
+    lab = new_lab("ornl", start=True, settings=f'[stores.data]\nurl = "{data}"\n')
+    ann, bob, eve = token(lab, "ann"), token(lab, "bob"), token(lab, "eve", "read")
+    api = f"{lab.http_url}/api/v1/drafts"
+
+    def ask(method, path, who, body=None):
+        return requests.request(method, f"{api}/{path}", json=body, headers=who, timeout=60)
+
+    held = {**COMPLETE, "name": "p", "tier": "registered", "terms": TERMS, "files": [str(path)]}
+    assert ask("PUT", "p", ann, held).status_code == 200
+    # Its author hears what is wrong with it, as often as they ask.
+    assert ask("POST", "p/check", ann).json()["violations"] == []
+    assert ask("POST", "p/submit", ann).status_code == 202
+    mine = {**COMPLETE, "name": "q", "files": [str(copy)]}
+    assert ask("PUT", "q", bob, mine).status_code == 200
+    absent = {**COMPLETE, "name": "r", "files": [str(data / "none.nc")]}
+    assert ask("PUT", "r", bob, absent).status_code == 200
+    one, other = ask("POST", "q/check", bob), ask("POST", "r/check", bob)
+    assert one.status_code == other.status_code == 400
+    assert one.json()["detail"].replace("copy.nc", "none.nc") == other.json()["detail"]
+    assert ask("POST", "q/submit", bob).status_code == 202
+    assert requests.get(f"{lab.http_url}/api/v1/datasets/ornl/q", headers=bob, timeout=60).status_code == 404
+    # That somebody looked is in the log.
+    log = lab.run("audit", "list", "--json").json()
+    assert [entry["outcome"] for entry in log if entry["act"] == "submit" and entry["person"] == "person:bob"] == ["refused", "allowed"]
+    # Whoever may only read neither submits nor throws away.
+    assert ask("DELETE", "q", {**eve}).status_code == 403
+    # Once the record that waited is gone, it holds nothing back.
+    assert ask("DELETE", "p", ann).status_code == 204
+    assert ask("POST", "q/submit", bob).status_code == 201
+
+
+def test_an_author_hears_of_an_update_of_what_is_not_public(new_lab, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    path = random_netcdf(data / "x.nc", 5, "NETCDF4", "noleap")
+    lab = new_lab("ornl", start=True, settings=f'[stores.data]\nurl = "{data}"\n')
+    ann, bob = token(lab, "ann"), token(lab, "bob")
+    api = f"{lab.http_url}/api/v1/drafts"
+    record = {**COMPLETE, "name": "x", "tier": "registered", "terms": TERMS, "files": [str(path)]}
+    assert requests.put(f"{api}/x", json=record, headers=ann, timeout=60).status_code == 200
+    waiting = requests.post(f"{api}/x/submit", headers=ann, timeout=60)
+    revision = {"revision": waiting.json()["revision"]}
+    assert requests.post(f"{api}/x/approve", json=revision, headers=bob, timeout=60).status_code == 201
+    # She may read it (having accepted its terms, as the owner says), so she is told what is wrong.
+    lab.run("user", "create", "ann", "--terms", TERMS["sha256"])
+    assert requests.put(f"{api}/x", json={**record, "title": "ab", "license": "no"}, headers=ann, timeout=60).status_code == 200
+    for step in ("check", "submit"):
+        told = requests.post(f"{api}/x/{step}", headers=ann, timeout=60)
+        rules = {violation["pointer"] for violation in told.json()["violations"]}
+        assert {"/title", "/license"} <= rules, told.text
+
+
 def test_a_steward_registers_over_http_and_a_second_person_approves(new_lab, tmp_path):
     data = tmp_path / "data"
     data.mkdir()

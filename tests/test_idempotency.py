@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import socket
 import sqlite3
 import time
 
@@ -136,6 +137,26 @@ def test_a_request_that_was_cut_is_not_run_again(lab):
     lab.start()
     anew = send("PUT", f"{lab.http_url}/api/v1/drafts/x", lab.ann, "cut", body)
     assert anew.status_code == 200 and anew.headers["etag"] == '"2"'
+
+
+def test_no_key_hangs_when_clients_hang_up(lab):
+    """Connections that close at every moment after the request was sent: each key is answered all the same."""
+    host, port = lab.http_url.removeprefix("http://").split(":")
+    body = json.dumps({"name": "h"}).encode()
+    for number in range(120):
+        head = f"PUT /api/v1/drafts/h HTTP/1.1\r\nHost: {host}\r\nAuthorization: {lab.ann['Authorization']}\r\n"
+        head += f"Idempotency-Key: h{number}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(head.encode() + body)
+            time.sleep(number % 30 / 2000)
+    deadline = time.monotonic() + 60
+    for number in range(120):
+        while (answer := send("PUT", f"{lab.api}/drafts/h", lab.ann, f"h{number}", {"name": "h"})).status_code == 409:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.1)
+        assert answer.status_code == 200, answer.text
+    # Each was done once: whatever came first of the two.
+    assert send("GET", f"{lab.api}/drafts/h", lab.ann, None).headers["etag"] == '"120"'
 
 
 def test_who_hangs_up_finds_it_done(lab):

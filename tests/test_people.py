@@ -1,7 +1,10 @@
 """People and tokens over HTTP: for administrators alone, and all of it in the log."""
 
 import requests
+from fields import random_netcdf
+from records import COMPLETE, write_record
 from test_drafts import token
+from test_oai import RESTRICTED
 
 
 def test_an_administrator_says_what_is_known_of_people(new_lab):
@@ -47,6 +50,62 @@ def test_an_administrator_says_what_is_known_of_people(new_lab):
     assert ask("GET", "/me", ann).json()["groups"] == []
     acts = [entry for entry in ask("GET", "/audit", root).json() if entry["act"] in ("change-person", "remove-person")]
     assert {entry["person"] for entry in acts} == {"person:root", "person:other"}, acts
+
+
+def test_no_administrator_is_two_people(new_lab, tmp_path):
+    """What one administrator does alone, over the network, to clear themselves or to be a second person."""
+    data = tmp_path / "data"
+    data.mkdir()
+    lab = new_lab("ornl", settings=f'[stores.data]\nurl = "{data}"\n')
+    path = random_netcdf(data / "x.nc", 5, "NETCDF4", "noleap")
+    closed = {**RESTRICTED, "exposure": "none"}
+    lab.run("register", write_record(tmp_path / "c.yaml", [path], name="c", **closed))
+    lab.run("user", "create", "gus", "--group", "dac")
+    lab.start()
+    api = f"{lab.http_url}/api/v1"
+    root = token(lab, "root", "admin")
+
+    def ask(method, path, who, body=None):
+        return requests.request(method, f"{api}{path}", json=body, headers=who, timeout=60)
+
+    # No administrator's token, and none in the name of somebody: not even of one of whom only a record speaks.
+    assert ask("POST", "/tokens", root, {"name": "alter", "scope": "admin"}).status_code == 403
+    token(lab, "carol")
+    assert ask("PUT", "/people/dora", root, {"groups": ["dac"]}).status_code == 200
+    for name in ("gus", "carol", "root", "dora"):
+        refused = ask("POST", "/tokens", root, {"name": name, "scope": "write"})
+        assert refused.status_code == 403, (name, refused.text)
+    # Names that look like those of others are none.
+    for name in ("root ", "root\u200b", "\u202eroot", "person:root", "LOGIN:x", "..", "a/b"):
+        assert ask("POST", "/tokens", root, {"name": name}).status_code == 400, name
+    made = ask("POST", "/tokens", root, {"name": "alter", "scope": "write"})
+    assert made.status_code == 201
+    alter = {"Authorization": f"Bearer {made.json()['token']}"}
+    # Of a program of one's own one says as little as of oneself, and it decides about nothing.
+    for who in ("alter", "root"):
+        assert ask("PUT", f"/people/{who}", root, {"groups": ["dac"]}).status_code == 403, who
+        assert ask("DELETE", f"/people/{who}", root).status_code == 403, who
+    lab.run("user", "create", "alter", "--group", "dac")
+    record = {**COMPLETE, "name": "w", "tier": "registered", "terms": RESTRICTED["terms"], "files": [str(path)]}
+    other = random_netcdf(data / "y.nc", 6, "NETCDF4", "noleap")
+    record["files"] = [str(other)]
+    assert ask("PUT", "/drafts/w", root, record).status_code == 200
+    assert ask("POST", "/drafts/w/submit", root).status_code == 202
+    refused = ask("POST", "/drafts/w/approve", alter, {"revision": 2})
+    assert refused.status_code == 403 and "program" in refused.json()["detail"], refused.text
+    # Nor does its maker approve what it submits.
+    record["name"] = "v"
+    third = random_netcdf(data / "z.nc", 7, "NETCDF4", "noleap")
+    record["files"] = [str(third)]
+    assert ask("PUT", "/drafts/v", alter, record).status_code == 200
+    assert ask("POST", "/drafts/v/submit", alter).status_code == 202
+    assert ask("POST", "/drafts/v/approve", root, {"revision": 2}).status_code == 403
+    gus = token(lab, "gus")
+    assert ask("POST", "/drafts/v/approve", gus, {"revision": 2}).status_code in (201, 404)
+    # A token whose id somebody takes for a name is revoked by itself.
+    identity = next(one["id"] for one in ask("GET", "/tokens", root).json()["tokens"] if one["name"] == "carol")
+    token(lab, identity)
+    assert ask("DELETE", f"/tokens/{identity}", root).json() == {"revoked": 1}
 
 
 def test_an_administrator_makes_and_revokes_tokens(new_lab):

@@ -145,9 +145,16 @@ impl Catalog {
         months: Option<u32>,
     ) -> Result<Grant, CatalogError> {
         may_decide_here(who)?;
+        self.check_person(who).await?;
         let rights = self.rights(who).await?;
         let mut write = self.inner.database.write().await?;
         let (mut request, dataset) = self.open_request(&rights, &mut write, request).await?;
+        if self.is_own_program(who, &request.subject).await? {
+            return Err(CatalogError::Denied(
+                "this request is of a program whose token you made: somebody else decides about it"
+                    .to_owned(),
+            ));
+        }
         let agreement = dataset.record.agreement.as_ref().ok_or_else(|| {
             CatalogError::Conflict(format!("{} has no agreement any more", request.dataset))
         })?;
@@ -204,6 +211,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         check_text("a reason", reason)?;
         may_decide_here(who)?;
+        self.check_person(who).await?;
         let rights = self.rights(who).await?;
         let mut write = self.inner.database.write().await?;
         let (request, _) = self.open_request(&rights, &mut write, request).await?;
@@ -217,6 +225,7 @@ impl Catalog {
     /// Ends a grant at once. Running streams end with it.
     pub async fn revoke_access(&self, who: &Principal, grant: &str) -> Result<(), CatalogError> {
         may_decide_here(who)?;
+        self.check_person(who).await?;
         let (database, rights) = (&self.inner.database, self.rights(who).await?);
         let unknown = || CatalogError::NotFound {
             kind: "grant",

@@ -135,7 +135,7 @@ pub(crate) fn may_be_kept_for(who: &Principal) -> Result<(), CatalogError> {
     if who.is_limited_below(Scope::Write) {
         return Err(CatalogError::Denied(
             "this access token may be used for reading alone: it says so itself (scope `tarn:read`); \
-             asking for access and keeping searches need one with `tarn:write`, or without such scopes"
+             asking for access and keeping searches or queries need one with `tarn:write`, or without such scopes"
                 .to_owned(),
         ));
     }

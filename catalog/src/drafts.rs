@@ -9,8 +9,8 @@
 
 use crate::audit::{Act, Said};
 use crate::datasets::load;
-use crate::decision::{Action, Door, may_decide_here, may_write_here};
-use crate::model::{Assessment, Dataset, Draft, DraftState, Registered, Submission};
+use crate::decision::{Action, may_decide_here, may_write_here};
+use crate::model::{Assessment, Draft, DraftState, Registered, Submission};
 use crate::policy::{Rights, subject};
 use crate::register::timestamp;
 use crate::store::Write;
@@ -120,6 +120,7 @@ impl Catalog {
         who: &Principal,
         name: &DatasetName,
     ) -> Result<(), CatalogError> {
+        may_write_here(who)?;
         let mut write = self.inner.database.write().await?;
         let draft = self.stored_draft(&mut write.transaction, name).await?;
         let draft = draft
@@ -146,18 +147,21 @@ impl Catalog {
         files: Vec<FileFacts>,
     ) -> Result<Submission, CatalogError> {
         let name = &draft.record.name;
+        may_write_here(who)?;
         if draft.author != subject(who) {
             return Err(CatalogError::Denied(format!(
                 "the draft {name} is submitted by its author"
             )));
         }
-        if self.are_for_everyone(&files).await? {
+        let held = self.held_back(name, &files).await?;
+        if self.may_see_files(who, &held).await? {
             let assessed = Box::pin(self.assess_as(who, &draft.record, &files)).await?;
             if !assessed.violations.is_empty() {
                 let dataset = format!("{}.{name}", self.lab());
                 return Err(CatalogError::Invalid { dataset, violations: assessed.violations });
             }
-            if *who == Principal::Owner || is_for_everyone(&assessed.record) {
+            let open = held.is_empty() && is_for_everyone(&assessed.record);
+            if *who == Principal::Owner || open {
                 let edited = self.edited_from(draft).await?;
                 let registered =
                     Box::pin(self.register_from(who, draft.record.clone(), files.clone(), edited))
@@ -182,6 +186,7 @@ impl Catalog {
         now.state = DraftState::Submitted;
         now.note = None;
         self.step(&mut write, &mut now).await?;
+        self.hold_files(&mut write, name, &files).await?;
         write.note(self.of_draft(Act::Submit, who, &now)).await?;
         write.commit().await?;
         Ok(Submission::Waiting(Box::new(now)))
@@ -191,8 +196,8 @@ impl Catalog {
     /// nothing.
     ///
     /// # Errors
-    /// [`CatalogError::Denied`] for whoever is not the author, and where files are held back by others:
-    /// nothing is said of these.
+    /// [`CatalogError::Denied`] for whoever is not the author; [`CatalogError::Argument`] where files are held
+    /// back by others, as for files that are not there. That somebody asked is in the log then.
     pub async fn check_draft(
         &self,
         who: &Principal,
@@ -200,16 +205,22 @@ impl Catalog {
         files: &[FileFacts],
     ) -> Result<Assessment, CatalogError> {
         let name = &draft.record.name;
+        may_write_here(who)?;
         if draft.author != subject(who) {
             return Err(CatalogError::Denied(format!(
                 "the draft {name} is checked for its author"
             )));
         }
-        if !self.are_for_everyone(files).await? {
-            return Err(CatalogError::Denied(format!(
-                "the record of {name} names files that are not for everyone: submit it, and its reviewer \
-                 hears what is wrong"
-            )));
+        let held = self.held_back(name, files).await?;
+        if !self.may_see_files(who, &held).await? {
+            let mut write = self.inner.database.write().await?;
+            write.note(self.of_draft(Act::Submit, who, draft).refused()).await?;
+            write.commit().await?;
+            // Files are read in the order of their names, each once.
+            let names: BTreeSet<&String> = draft.record.files.iter().collect();
+            let name = held.first.and_then(|first| names.into_iter().nth(first));
+            let name = name.map_or("a file", |name| name.as_str());
+            return Err(CatalogError::Argument(format!("{name}: {NOT_OFFERED}")));
         }
         Box::pin(self.assess_as(who, &draft.record, files)).await
     }
@@ -262,7 +273,7 @@ impl Catalog {
         if now.revision != draft.revision {
             return Err(changed(name, draft.revision, now.revision));
         }
-        if !self.may_open(who, &files).await? {
+        if !self.may_open(who, name, &files).await? {
             return Err(CatalogError::Denied(format!(
                 "the record of {name} names files that somebody else decides about: the owner of the \
                  node has to look at it"
@@ -351,8 +362,9 @@ impl Catalog {
     /// A submitted record that a principal may review, who is not its author.
     async fn reviewed(&self, who: &Principal, name: &DatasetName) -> Result<Draft, CatalogError> {
         may_decide_here(who)?;
+        self.check_person(who).await?;
         let draft = self.draft(who, name).await?;
-        if draft.author == subject(who) {
+        if draft.author == subject(who) || self.is_own_program(who, &draft.author).await? {
             return Err(CatalogError::Denied(format!(
                 "the record of {name} is yours: a second person looks at it"
             )));
@@ -373,49 +385,6 @@ impl Catalog {
             ))
         })?;
         Ok(author)
-    }
-
-    /// Datasets that hold one of these files and are not for everyone.
-    async fn held_back(&self, files: &[FileFacts]) -> Result<Vec<Dataset>, CatalogError> {
-        let database = &self.inner.database;
-        let everyone = Rights::bare(&Principal::Anonymous, self.lab().as_str());
-        let (mut read, mut held) = (database.read().await?, Vec::new());
-        let sums: BTreeSet<&str> = files.iter().map(|file| file.sha256.as_str()).collect();
-        for sum in sums {
-            let rows = sqlx::query("SELECT dataset FROM dataset_file WHERE sha256 = $1")
-                .bind(sum)
-                .fetch_all(&mut *read)
-                .await
-                .map_err(|error| database.error(&error))?;
-            for row in rows {
-                let name = database.dataset_name(&database.text(&row, "dataset")?)?;
-                let other = load(database, self.lab(), &mut read, &name, None).await?;
-                let Some(other) = other.map(|stored| stored.dataset) else { continue };
-                let open = self.decide_as(&everyone, Action::Read, &other)?;
-                if open.refusal_at(Door::File).is_some() {
-                    held.push(other);
-                }
-            }
-        }
-        Ok(held)
-    }
-
-    async fn are_for_everyone(&self, files: &[FileFacts]) -> Result<bool, CatalogError> {
-        Ok(self.held_back(files).await?.is_empty())
-    }
-
-    /// Whether somebody decides about every dataset that holds these files back.
-    async fn may_open(&self, who: &Principal, files: &[FileFacts]) -> Result<bool, CatalogError> {
-        if *who == Principal::Owner {
-            return Ok(true);
-        }
-        let rights = self.rights(who).await?;
-        for held in self.held_back(files).await? {
-            if !self.decide_as(&rights, Action::Review, &held)?.allowed {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Whether somebody may see a draft: its author, the owner of the node, and of a submitted one those
@@ -530,6 +499,10 @@ impl Catalog {
         })
     }
 }
+
+/// What is said of files that are not there, or not for this principal.
+pub const NOT_OFFERED: &str =
+    "it is in no store of this node, or not there; name each file under a `url` of [stores]";
 
 fn no_draft(name: &DatasetName) -> CatalogError {
     CatalogError::NotFound {

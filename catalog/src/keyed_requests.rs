@@ -15,7 +15,7 @@ use tarn_schemas::Principal;
 /// Hours for which a key is known.
 const HOURS: i64 = 24;
 /// Most keys of one person at a time: they are kept for everybody in one table.
-const MOST: i64 = 10_000;
+const MOST: i64 = 2000;
 
 /// An answer to be given again.
 #[derive(Debug, Clone, PartialEq, Eq)]

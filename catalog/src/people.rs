@@ -3,7 +3,7 @@
 use crate::administrators::may_administer;
 use crate::audit::{Act, Said};
 use crate::logins::{LoginPerson, lock_out};
-use crate::policy::assurance;
+use crate::policy::{assurance, subject as subject_of};
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError, Grant, PersonAttributes};
 use chrono::Utc;
@@ -106,12 +106,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         may_administer(who)?;
         check_subject(subject)?;
-        if *subject == crate::policy::subject(who) {
-            return Err(CatalogError::Denied(
-                "nobody says of themselves what they are cleared for: ask another administrator"
-                    .to_owned(),
-            ));
-        }
+        self.is_somebody_else(who, subject).await?;
         check_attributes(attributes)?;
         let database = &self.inner.database;
         let text = serde_json::to_string(attributes)
@@ -128,7 +123,7 @@ impl Catalog {
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
-        let said = Said::new(Act::ChangePerson, crate::policy::subject(who)).with("who", subject);
+        let said = Said::new(Act::ChangePerson, subject_of(who)).with("who", subject);
         write.note(said.with("attributes", text)).await?;
         write.commit().await
     }
@@ -145,6 +140,7 @@ impl Catalog {
         subject: &str,
     ) -> Result<bool, CatalogError> {
         may_administer(who)?;
+        self.is_somebody_else(who, subject).await?;
         let database = &self.inner.database;
         let mut write = database.write().await?;
         let removed = sqlx::query("DELETE FROM person WHERE subject = $1")
@@ -155,11 +151,25 @@ impl Catalog {
         let locked_out = lock_out(database, &mut write, subject).await?;
         let removed = removed.rows_affected() > 0 || locked_out;
         if removed {
-            let said = Said::new(Act::RemovePerson, crate::policy::subject(who));
+            let said = Said::new(Act::RemovePerson, subject_of(who));
             write.note(said.with("who", subject)).await?;
         }
         write.commit().await?;
         Ok(removed)
+    }
+
+    /// Refuses what somebody says of themselves, or of a program of their own.
+    async fn is_somebody_else(&self, who: &Principal, person: &str) -> Result<(), CatalogError> {
+        if *who == Principal::Owner {
+            return Ok(());
+        }
+        if *person == subject_of(who) || self.is_own_program(who, person).await? {
+            return Err(CatalogError::Denied(format!(
+                "nobody says what they, or programs whose tokens they made, are cleared for: ask another \
+                 administrator, or the owner of the node, about {person}"
+            )));
+        }
+        Ok(())
     }
 
     /// What is known of somebody, and the datasets that they have a grant for at a moment: what every

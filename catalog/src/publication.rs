@@ -91,8 +91,14 @@ impl Catalog {
         write.commit().await
     }
 
+    /// Whether policies of the lab speak of the time: then what everyone may see changes without a word, and
+    /// [`Catalog::publish_by_policies`] has to look again and again.
+    pub fn policies_heed_time(&self) -> bool {
+        self.inner.policies.heeds_time()
+    }
+
     /// Decides anew which records everyone may see, if the policies are others than those by which that was
-    /// decided last. Returns of how many it changed. Interrupted, it begins again the next time.
+    /// decided last, or speak of the time. Returns of how many it changed. Interrupted, it begins again the next time.
     pub async fn publish_by_policies(&self) -> Result<u64, CatalogError> {
         let database = &self.inner.database;
         let policies = self.inner.policies.fingerprint();
@@ -100,7 +106,7 @@ impl Catalog {
             .fetch_one(database.pool())
             .await
             .map_err(|error| database.error(&error))?;
-        if database.text(&row, "published_by")? == policies {
+        if database.text(&row, "published_by")? == policies && !self.policies_heed_time() {
             return Ok(0);
         }
         let (mut after, mut changed) = (String::new(), 0_u64);

@@ -8,7 +8,7 @@
 //! number is soon guessed.
 
 use crate::audit::{Act, Said};
-use crate::decision::Action;
+use crate::decision::{Action, may_be_kept_for};
 use crate::obligation::Obligation;
 use crate::policy::{Rights, subject};
 use crate::register::timestamp;
@@ -168,6 +168,7 @@ impl Catalog {
         who: &Principal,
         query: NewQuery,
     ) -> Result<SavedQuery, CatalogError> {
+        may_be_kept_for(who)?;
         let owner = self.check_query(who, &query.name, &query.sql).await?;
         let NewQuery { name, sql, parameters, tables, engine, answer, readers } = query;
         let content = Content { sql, parameters, tables, engine, answer };
@@ -355,6 +356,7 @@ impl Catalog {
     /// [`CatalogError::NotFound`] for what is not there or may not be known of, [`CatalogError::Denied`] for
     /// what is another person's.
     pub async fn delete_query(&self, who: &Principal, named: &str) -> Result<(), CatalogError> {
+        may_be_kept_for(who)?;
         let query = self.saved_query(who, named).await?;
         if own(who) != query.owner {
             return Err(CatalogError::Denied(format!(

@@ -6,6 +6,7 @@ use crate::logins::PREFIX;
 use crate::model::TokenInfo;
 use crate::policy::subject;
 use crate::register::timestamp;
+use crate::standing::is_name;
 use crate::{Catalog, CatalogError, secret};
 use chrono::{DateTime, Days, Utc};
 use sqlx::Row;
@@ -23,9 +24,11 @@ struct Stored {
 
 impl Catalog {
     /// Makes a token and returns its secret, which is not stored. `valid_days` from now, 1 to 3660.
+    /// Administrators make those of programs, in names that nobody has; those of people, and of other
+    /// administrators, are the owner's to make.
     ///
     /// # Errors
-    /// [`CatalogError::Denied`] for whoever is no administrator; [`CatalogError::Argument`] for a name or a
+    /// [`CatalogError::Denied`] for whoever is no administrator, and for what is the owner's; [`CatalogError::Argument`] for a name or a
     /// time that is none.
     pub async fn create_token(
         &self,
@@ -35,19 +38,24 @@ impl Catalog {
         valid_days: u32,
     ) -> Result<String, CatalogError> {
         may_administer(who)?;
-        let fits = (1..=128).contains(&name.chars().count())
-            && !name.trim().is_empty()
-            && !name.chars().any(char::is_control);
-        if !fits {
-            return Err(CatalogError::Argument(format!(
-                "{name:?} is no name for a token: say in 1 to 128 characters whose it is"
-            )));
-        }
         if name.starts_with(PREFIX) {
             return Err(CatalogError::Argument(format!(
                 "{name:?} is somebody who logs in at an issuer, and what their logins say is for those \
                  alone: make a token in a name of its own, and grant that what it needs"
             )));
+        }
+        if !is_name(name) {
+            return Err(CatalogError::Argument(format!(
+                "{name:?} is no name for a token: say in 1 to 128 letters, digits and .-_@+',() whose it is"
+            )));
+        }
+        let by_owner = *who == Principal::Owner;
+        if scope == Scope::Admin && !by_owner {
+            return Err(CatalogError::Denied(
+                "tokens of administrators are made on the node itself (`tarn token create --scope admin`); over \
+                 the network, invite one who logs in"
+                    .to_owned(),
+            ));
         }
         if !(1..=LONGEST).contains(&valid_days) {
             return Err(CatalogError::Argument(format!(
@@ -62,12 +70,18 @@ impl Catalog {
         let scope = serde_json::to_string(&scope)
             .map_err(|error| database.unreadable("the scope", &error))?;
         let mut write = database.write().await?;
+        if !by_owner && !self.is_new_name(&mut write, name).await? {
+            return Err(CatalogError::Denied(format!(
+                "{name} is somebody here already, and whoever has a token in that name is them: the owner of the \
+                 node makes it (`tarn token create --name {name}`), or choose a name that nobody has"
+            )));
+        }
         // The id is short, so it may be taken; then another one is drawn.
         for _ in 0..16 {
             let (id, token) = secret::new_token();
             let made = sqlx::query(
-                "INSERT INTO token (id, name, scope, secret_hash, created_at, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                "INSERT INTO token (id, name, scope, secret_hash, created_at, expires_at, made_by)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
             )
             .bind(&id)
             .bind(name)
@@ -75,6 +89,7 @@ impl Catalog {
             .bind(secret::hash(&token))
             .bind(timestamp(now))
             .bind(timestamp(expires))
+            .bind(subject(who))
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
@@ -109,7 +124,7 @@ impl Catalog {
         rows.iter().map(|row| self.token_from_row(row).map(|stored| stored.info)).collect()
     }
 
-    /// Revokes the tokens of this name or id; says how many.
+    /// Revokes the token of this id, or where it is none those of this name; says how many.
     ///
     /// # Errors
     /// [`CatalogError::Denied`] for whoever is no administrator.
@@ -123,7 +138,8 @@ impl Catalog {
         let mut write = database.write().await?;
         let revoked = sqlx::query(
             "UPDATE token SET revoked_at = $2
-             WHERE revoked_at IS NULL AND (name = $1 OR id = $1)",
+             WHERE revoked_at IS NULL
+               AND (id = $1 OR (name = $1 AND NOT EXISTS (SELECT 1 FROM token WHERE id = $1)))",
         )
         .bind(name_or_id)
         .bind(timestamp(Utc::now()))

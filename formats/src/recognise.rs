@@ -79,7 +79,6 @@ const SIGNATURES: &[(&[u8], &str)] = &[
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"%PDF", "a PDF document"),
-    (b"root", "a ROOT file"),
     (b"TDSm", "a TDMS file"),
     (b"LASF", "a LAS or LAZ point cloud"),
     (b"MDF     ", "an MDF file"),
@@ -93,6 +92,10 @@ const SIGNATURES: &[(&[u8], &str)] = &[
 fn found(head: &[u8]) -> String {
     if head.is_empty() {
         return "an empty file".to_owned();
+    }
+    // "root" begins words, too: the version of the format follows it, and is below two million.
+    if head.starts_with(b"root") && matches!(head.get(4..6), Some([0, 0..=0x1e])) {
+        return "a ROOT file".to_owned();
     }
     // DICOM leaves the first 128 bytes to others.
     if head.get(128..132) == Some(b"DICM") {

@@ -46,6 +46,8 @@ pub(crate) struct Policies {
     fingerprint: String,
     /// Whether a policy of the lab itself asks for something.
     lab_owes: bool,
+    /// Whether a policy of the lab speaks of the time.
+    heeds_time: bool,
 }
 
 /// An action, and what the policies say of it.
@@ -105,10 +107,11 @@ impl Policies {
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(failed)?;
         let mut set = PolicySet::new();
         let mut named = BTreeSet::new();
-        let mut lab_owes = false;
+        let (mut lab_owes, mut heeds_time) = (false, false);
         let mut hash = blake3::Hasher::new();
         hash.update(resource::VERSION);
         for (name, text) in texts {
+            heeds_time |= name != "presets" && text.contains("context.now");
             hash.update(name.as_bytes()).update(b"\0").update(text.as_bytes()).update(b"\0");
             let parsed = PolicySet::from_str(text)
                 .map_err(|error| failed(format!("the policies {name}: {error}")))?;
@@ -153,12 +156,18 @@ impl Policies {
             named,
             fingerprint: hash.finalize().to_hex().to_string(),
             lab_owes,
+            heeds_time,
         })
     }
 
     /// Whether a policy of the lab itself asks for something before data leave.
     pub(crate) fn lab_owes(&self) -> bool {
         self.lab_owes
+    }
+
+    /// Whether a policy of the lab itself may decide otherwise at another time.
+    pub(crate) fn heeds_time(&self) -> bool {
+        self.heeds_time
     }
 
     /// Changes when the texts do.

@@ -78,6 +78,7 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("created_at", Text),
             ("expires_at", Text),
             ("revoked_at", Text),
+            ("made_by", Text),
         ],
     ),
     ("peer", &[("lab", Text), ("flight", Text), ("http", Text), ("secret", Text), ("since", Text)]),
@@ -162,6 +163,7 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("note", Text),
         ],
     ),
+    ("draft_file", &[("draft", Text), ("sha256", Text)]),
     (
         "login",
         &[

@@ -270,6 +270,10 @@ pub(crate) fn check(mut backup: impl BufRead) -> Result<Header, CatalogError> {
             if !same || rows != end.rows {
                 return Err(broken("it was changed since it was made: its hash does not fit"));
             }
+            line.clear();
+            if backup.read_line(&mut line).map_err(broken)? != 0 {
+                return Err(broken("something was written behind its end"));
+            }
             return Ok(first.clone());
         }
         rows = rows.saturating_add(u64::from(line.starts_with('[')));

@@ -84,9 +84,17 @@ pub(super) fn time(
     match claims.get(name) {
         None => Ok(None),
         Some(value) => {
-            value.as_i64().filter(|seconds| *seconds >= 0).map(Some).ok_or(OidcError::Claim(name))
+            // A NumericDate may have a fraction (RFC 7519, section 2): whole seconds are what counts here.
+            let whole = value.as_i64().or_else(|| seconds(value.as_f64()?));
+            whole.filter(|seconds| *seconds >= 0).map(Some).ok_or(OidcError::Claim(name))
         }
     }
+}
+
+/// The whole seconds of a number, where they are far below what a double holds exactly.
+#[expect(clippy::cast_possible_truncation, reason = "it is in the range of whole numbers")]
+fn seconds(number: f64) -> Option<i64> {
+    (0.0..1e15).contains(&number).then(|| number.floor() as i64)
 }
 
 #[cfg(test)]

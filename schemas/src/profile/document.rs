@@ -100,7 +100,8 @@ impl Salvaged {
     }
 }
 
-/// Takes a field out, or the list that it is an item of: the places of others stay. Gives its pointer.
+/// Takes a field out, or the list that it is an item of: the places of others stay. A text in a list stays too,
+/// because lists of texts can be read with any, and their other items are checked. Gives the pointer.
 fn take_out(value: &mut Value, pointer: &str) -> Option<String> {
     let (parent, name) = pointer.rsplit_once('/')?;
     match value.pointer_mut(parent) {
@@ -108,7 +109,13 @@ fn take_out(value: &mut Value, pointer: &str) -> Option<String> {
             fields.remove(&name.replace("~1", "/").replace("~0", "~"));
             Some(pointer.to_owned())
         }
-        Some(Value::Array(_)) => take_out(value, parent),
+        Some(Value::Array(items)) => {
+            let item = name.parse().ok().and_then(|place: usize| items.get(place));
+            if item.is_some_and(Value::is_string) {
+                return Some(pointer.to_owned());
+            }
+            take_out(value, parent)
+        }
         _ => Some(pointer.to_owned()),
     }
 }

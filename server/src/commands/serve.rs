@@ -127,8 +127,21 @@ async fn sign_heads(catalog: Catalog) {
     }
 }
 
-/// Tells harvesters what new policies of the lab show and hide.
+/// How often policies that speak of the time are asked again what everyone may see.
+const LOOKING: Duration = Duration::from_secs(300);
+
+/// Tells harvesters what new policies of the lab show and hide, and what those do that speak of the time.
 async fn publish(catalog: Catalog) {
+    loop {
+        publish_once(&catalog).await;
+        if !catalog.policies_heed_time() {
+            return;
+        }
+        tokio::time::sleep(LOOKING).await;
+    }
+}
+
+async fn publish_once(catalog: &Catalog) {
     match catalog.publish_by_policies().await {
         Ok(0) => {}
         Ok(changed) => {

@@ -12,31 +12,37 @@ use serde::Deserialize;
 use serde_json::json;
 use tarn_catalog::IntendedUse;
 use tarn_schemas::{DatasetRef, ErrorCode};
+use utoipa::ToSchema;
 
 /// A request for access.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ask {
+    /// `lab.name` or `name`.
     dataset: String,
+    /// Purpose, justification and the agreement that is accepted, by its SHA-256.
+    #[schema(value_type = Object)]
     ask: IntendedUse,
 }
 
 /// For how long.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = GrantApproval)]
 pub(crate) struct Approval {
+    /// As long as the agreement and the data use allow, without.
     months: Option<u32>,
 }
 
 /// Why not.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Denial {
     reason: String,
 }
 
 /// Asks for access to a dataset.
-#[utoipa::path(post, path = "/api/v1/access/requests",
+#[utoipa::path(post, path = "/api/v1/access/requests", request_body = Ask,
     responses((status = 201, description = "The request"), (status = 400, description = "It does not fit the dataset's agreement", body = Problem),
         (status = 403, description = "Not signed in", body = Problem), (status = 404, description = "No such dataset", body = Problem),
         (status = 409, description = "There is an open request", body = Problem)))]
@@ -61,7 +67,7 @@ pub(crate) async fn list(
 }
 
 /// Grants what was asked for.
-#[utoipa::path(post, path = "/api/v1/access/requests/{id}/approve",
+#[utoipa::path(post, path = "/api/v1/access/requests/{id}/approve", request_body = Approval,
     params(("id" = String, Path, description = "Id of the request")),
     responses((status = 200, description = "The grant"),
         (status = 400, description = "For longer than the agreement or the data use allow", body = Problem), (status = 403, description = "The caller's own request", body = Problem),
@@ -76,7 +82,7 @@ pub(crate) async fn approve(
 }
 
 /// Refuses what was asked for.
-#[utoipa::path(post, path = "/api/v1/access/requests/{id}/deny",
+#[utoipa::path(post, path = "/api/v1/access/requests/{id}/deny", request_body = Denial,
     params(("id" = String, Path, description = "Id of the request")),
     responses((status = 204, description = "Refused"), (status = 404, description = "No such request", body = Problem),
         (status = 409, description = "Decided before", body = Problem)))]
@@ -105,7 +111,7 @@ pub(crate) async fn revoke(
 }
 
 /// Why a dataset is withdrawn.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Retraction {
     reason: String,
@@ -116,7 +122,7 @@ pub(crate) struct Retraction {
 
 /// Withdraws a dataset: its page and identifier stay, its data are for nobody. Tells what was made from
 /// it, as far as the caller may know of that.
-#[utoipa::path(post, path = "/api/v1/datasets/{lab}/{name}/retract",
+#[utoipa::path(post, path = "/api/v1/datasets/{lab}/{name}/retract", request_body = Retraction,
     params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "Its name")),
     responses((status = 200, description = "Datasets that were made from it, and from those"),
         (status = 400, description = "No reason", body = Problem), (status = 403, description = "The caller may not", body = Problem),

@@ -12,21 +12,23 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tarn_catalog::{CatalogError, Draft, Registered, Submission};
+use tarn_catalog::{CatalogError, Draft, NOT_OFFERED, Registered, Submission};
 use tarn_connectors::{Location, Stores};
 use tarn_schemas::facts::FileFacts;
 use tarn_schemas::profile::{Document, Violation, read_document};
 use tarn_schemas::{DatasetName, ErrorCode, Record};
+use utoipa::ToSchema;
 
 /// Which revision was looked at.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DraftApproval)]
 pub(crate) struct Approval {
     revision: u64,
 }
 
 /// Why it is given back.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reason {
     reason: String,
@@ -58,7 +60,7 @@ pub(crate) async fn one(
 
 /// Keeps a record as a draft; it may be incomplete. With `If-Match` it replaces the revision that was
 /// edited and no other; `If-None-Match: *` keeps a new one only.
-#[utoipa::path(put, path = "/api/v1/drafts/{name}",
+#[utoipa::path(put, path = "/api/v1/drafts/{name}", request_body(content = HashMap<String, Value>, description = "A record, by the profile at /api/v1/profiles/lab-core"),
     params(("name" = String, Path, description = "Name of the dataset"),
         ("If-Match" = Option<String>, Header, description = "Revision that was edited, in quotes")),
     responses((status = 200, description = "The draft"), (status = 400, description = "No record", body = Problem),
@@ -104,7 +106,7 @@ pub(crate) async fn delete(
     params(("name" = String, Path, description = "Name of the dataset")),
     responses((status = 200, description = "`violations`, `fair_score`, `missing`, `truth`, `notices`, and the `record` with what the files and the lab know"),
         (status = 400, description = "A file that is not in a store of this node", body = Problem),
-        (status = 403, description = "Not the author, or files that are not for everyone", body = Problem),
+        (status = 403, description = "Not the author", body = Problem),
         (status = 404, description = "No such draft or file", body = Problem)))]
 pub(crate) async fn check(
     State(door): State<Door>,
@@ -142,7 +144,7 @@ pub(crate) async fn submit(
 }
 
 /// Registers a submitted record, by the word of a second person.
-#[utoipa::path(post, path = "/api/v1/drafts/{name}/approve",
+#[utoipa::path(post, path = "/api/v1/drafts/{name}/approve", request_body = Approval,
     params(("name" = String, Path, description = "Name of the dataset")),
     responses((status = 201, description = "Registered"), (status = 400, description = "No revision", body = Problem),
         (status = 403, description = "The caller's own", body = Problem),
@@ -167,7 +169,7 @@ pub(crate) async fn approve(
 }
 
 /// Gives a submitted record back to its author.
-#[utoipa::path(post, path = "/api/v1/drafts/{name}/return",
+#[utoipa::path(post, path = "/api/v1/drafts/{name}/return", request_body = Reason,
     params(("name" = String, Path, description = "Name of the dataset")),
     responses((status = 200, description = "The draft"), (status = 400, description = "No reason", body = Problem),
         (status = 403, description = "The caller's own", body = Problem),
@@ -205,15 +207,9 @@ const MOST: usize = 10_000;
 /// Facts of the files of a record. Over the network only files of the stores that the configuration
 /// names may be read, each by its name: this process can read, and list, more than who asks it.
 async fn files(door: &Door, record: &Record) -> Result<Vec<FileFacts>, Failure> {
-    let refused = |text: &str| {
-        Failure::new(
-            ErrorCode::InvalidArgument,
-            format!(
-                "{text}: it is in no store of this node, or not there; name each file under a `url` of \
-                 [stores]"
-            ),
-        )
-    };
+    // The same words for each, and for files that are others': which one it is would tell of these.
+    let refused =
+        |text: &str| Failure::new(ErrorCode::InvalidArgument, format!("{text}: {NOT_OFFERED}"));
     if record.files.len() > MOST {
         let problem = format!("a record has at most {MOST} files over the network");
         return Err(Failure::new(ErrorCode::InvalidArgument, problem));

@@ -22,10 +22,12 @@ pub(super) const KEY: &str = "idempotency-key";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Longest key.
 const LONGEST_KEY: usize = 255;
+/// What marks an answer that is told once.
+const ONCE: &str = "no-store";
 /// Longest body that is kept.
 const LONGEST_BODY: usize = 64 << 10;
 /// Headers that are kept of an answer.
-const KEPT: [HeaderName; 3] = [CONTENT_TYPE, ETAG, LOCATION];
+const KEPT: [HeaderName; 4] = [CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION];
 
 /// Whether a route changes something that is kept, by its method and its template.
 pub(super) fn takes_key(method: &Method, route: &str) -> bool {
@@ -45,37 +47,34 @@ pub(super) async fn once(State(door): State<Door>, request: Request, next: Next)
     if !takes || !request.headers().contains_key(KEY) {
         return next.run(request).await;
     }
-    match begin(&door, request).await {
-        Ok(Begun::Run(begun)) => {
-            let (who, keyed, request) = *begun;
-            // It runs to its end and is noted even if the client goes away: that one will ask again.
+    match read(&door, request).await {
+        // It begins, runs to its end and is noted even if the client goes away: that one will ask again.
+        Ok((who, keyed, request)) => {
             let run = run(door.catalog, who, keyed, request, next);
             tokio::spawn(run).await.unwrap_or_else(|error| {
                 Refusal::from(Failure::new(ErrorCode::Internal, error.to_string())).into_response()
             })
         }
-        Ok(Begun::Answer(response)) => response,
-        Err(refusal) => refusal.into_response(),
+        Err(response) => *response,
     }
 }
 
-enum Begun {
-    Run(Box<(Principal, KeyedRequest, Request)>),
-    Answer(Response),
-}
-
-async fn begin(door: &Door, request: Request) -> Result<Begun, Refusal> {
-    let key = key(request.headers())?;
+/// Who asks, what makes the request the same as another, and the request with its body read.
+async fn read(
+    door: &Door,
+    request: Request,
+) -> Result<(Principal, KeyedRequest, Request), Box<Response>> {
+    let refused = |refusal: Refusal| Box::new(refusal.into_response());
+    let key = key(request.headers()).map_err(refused)?;
     let (mut parts, body) = request.into_parts();
-    let Caller(who) = Caller::from_request_parts(&mut parts, door).await?;
+    let Caller(who) = Caller::from_request_parts(&mut parts, door).await.map_err(refused)?;
     if !who.is_signed_in() {
         let problem =
             "an Idempotency-Key is kept for whoever sends it: send a token or a login with it";
-        return Err(Failure::new(ErrorCode::PermissionDenied, problem).into());
+        return Err(refused(Failure::new(ErrorCode::PermissionDenied, problem).into()));
     }
-    let Ok(body) = to_bytes(body, BODY_BYTES).await else {
-        return Ok(Begun::Answer(StatusCode::PAYLOAD_TOO_LARGE.into_response()));
-    };
+    let body = to_bytes(body, BODY_BYTES).await;
+    let body = body.map_err(|_| Box::new(StatusCode::PAYLOAD_TOO_LARGE.into_response()))?;
     let said: Vec<&[u8]> = [CONTENT_TYPE.as_str(), "if-match", "if-none-match"]
         .iter()
         .map(|name| parts.headers.get(*name).map_or(&[][..], HeaderValue::as_bytes))
@@ -84,13 +83,7 @@ async fn begin(door: &Door, request: Request) -> Result<Begun, Refusal> {
     let mut asked = vec![parts.method.as_str().as_bytes(), address.as_bytes(), &body];
     asked.extend(said);
     let keyed = KeyedRequest::new(&who, &key, &asked);
-    Ok(match door.catalog.begin_keyed(&keyed).await? {
-        Known::New => {
-            let request = Request::from_parts(parts, Body::from(body));
-            Begun::Run(Box::new((who, keyed, request)))
-        }
-        Known::Done(kept) => Begun::Answer(again(kept)?),
-    })
+    Ok((who, keyed, Request::from_parts(parts, Body::from(body))))
 }
 
 /// The key of a request: a text in quotes (RFC 8941), or without.
@@ -108,7 +101,7 @@ fn key(headers: &HeaderMap) -> Result<String, Refusal> {
     Err(Failure::new(ErrorCode::InvalidArgument, problem).into())
 }
 
-/// Runs a request and notes how it ended.
+/// Runs a request, unless it was done before, and notes how it ended.
 async fn run(
     catalog: Catalog,
     who: Principal,
@@ -116,6 +109,11 @@ async fn run(
     request: Request,
     next: Next,
 ) -> Response {
+    match catalog.begin_keyed(&keyed).await {
+        Ok(Known::New) => {}
+        Ok(Known::Done(kept)) => return again(kept).unwrap_or_else(IntoResponse::into_response),
+        Err(error) => return Refusal::from(error).into_response(),
+    }
     let response = next.run(request).await;
     let status = response.status();
     // A defect may have come after the effect: then nobody knows, and it is not run again.
@@ -133,7 +131,7 @@ async fn run(
 
 /// What is kept of an answer.
 fn kept(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> KeptResponse {
-    let once = headers.get(CACHE_CONTROL).is_some_and(|value| value.as_bytes() == b"no-store");
+    let once = headers.get(CACHE_CONTROL).is_some_and(|value| value.as_bytes() == ONCE.as_bytes());
     let fits = !once && body.len() <= LONGEST_BODY;
     let text = |name: &HeaderName| {
         let value = headers.get(name)?.to_str().ok()?;
@@ -148,9 +146,14 @@ fn kept(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> KeptResponse {
 
 /// The answer that was given before.
 fn again(kept: KeptResponse) -> Result<Response, Refusal> {
+    let once = kept.headers.iter().any(|(name, value)| name == "cache-control" && value == ONCE);
     let Some(body) = kept.body else {
-        let problem = "this was done, and its answer is told once only: if it did not arrive, take back what \
-                       was made (revoke the token), and ask anew with another Idempotency-Key";
+        let problem = if once {
+            "this was done, and its answer is told once only: if it did not arrive, take back what was made \
+             (revoke the token), and ask anew with another Idempotency-Key"
+        } else {
+            "this was done, and its answer is too long to be kept: read what was changed with a GET"
+        };
         return Err(Failure::new(ErrorCode::Conflict, problem).into());
     };
     let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);

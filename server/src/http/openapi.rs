@@ -11,6 +11,9 @@ use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Content, Ref, RefOr, Required};
 use utoipa::{Modify, OpenApi};
 
@@ -92,7 +95,7 @@ use utoipa::{Modify, OpenApi};
         health::ready,
         health::metrics
     ),
-    modifiers(&Forms, &Keys, &Problems),
+    modifiers(&Forms, &Keys, &Callers, &Problems),
     components(schemas(
         problem::Problem,
         sql::SqlRequest,
@@ -101,6 +104,12 @@ use utoipa::{Modify, OpenApi};
         queries::SqlEstimate,
         saved_queries::QueryToKeep,
         tokens::TokenToMake,
+        access::Ask,
+        access::Approval,
+        access::Denial,
+        access::Retraction,
+        drafts::Approval,
+        drafts::Reason,
         login::terminal::TerminalLogin,
         login::me::OneTime
     ))
@@ -190,6 +199,26 @@ impl Modify for Keys {
                 }
             }
         }
+    }
+}
+
+/// Who may ask: nobody in particular, whoever has a token, and whoever logged in with a browser.
+struct Callers;
+
+impl Modify for Callers {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let components = api.components.get_or_insert_default();
+        let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
+            "tarn_session",
+            "Of a login (`__Host-tarn_session` where the node is reached by TLS); whatever changes something has to come from a page of this node",
+        ));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+        let none = SecurityRequirement::default();
+        let nothing: [&str; 0] = [];
+        let some = ["token", "session"].map(|name| SecurityRequirement::new(name, nothing));
+        api.security = Some(std::iter::once(none).chain(some).collect());
     }
 }
 

@@ -95,6 +95,7 @@ pub(crate) async fn as_problem(response: Response) -> Response {
             let allowed = parts.headers.get(header::ALLOW).and_then(|value| value.to_str().ok());
             format!("this path takes {}", allowed.unwrap_or("another method"))
         }
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is longer than 1 MiB".to_owned(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             "send JSON, with the header Content-Type: application/json".to_owned()
         }

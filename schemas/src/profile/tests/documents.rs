@@ -244,6 +244,15 @@ fn what_is_left_of_a_document_of_the_wrong_shape_is_checked_too() {
     for pointer in ["/tier", "/keywords", "/creators", "/titel"] {
         assert!(!others.iter().any(|found| found == pointer), "{pointer}: {others:?}");
     }
+    // A code that is none stops no rule between the others.
+    let text = r#"{"name": "x", "tier": "public", "markings": ["UNL", "CUI", "XXX"]}"#;
+    let document: Document = serde_json::from_str(text).unwrap();
+    let shape = read_document(&document).unwrap_err();
+    assert!(shape.iter().any(|found| found.pointer == "/markings/2"));
+    let rest = salvage(&document, &shape).unwrap();
+    let others: Vec<Violation> = rest.others(validate(&rest.record, &[], &setting())).collect();
+    assert!(others.iter().any(|found| found.pointer == "/markings/1"), "{others:?}");
+    assert!(!others.iter().any(|found| found.pointer == "/markings/2"), "{others:?}");
     // A name that is wrong stops no check.
     let document: Document =
         serde_json::from_str(r#"{"name": "Not A Name", "title": "ab"}"#).unwrap();

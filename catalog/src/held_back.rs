@@ -1,0 +1,151 @@
+//! Files that are not for everyone: those of datasets that are not, and of records that wait for a second person.
+//! They are known by their content, whatever path or link leads to them.
+
+use crate::datasets::load;
+use crate::decision::{Action, Door};
+use crate::model::Dataset;
+use crate::policy::{Rights, subject};
+use crate::store::{Rows, Write};
+use crate::{Catalog, CatalogError};
+use std::collections::BTreeSet;
+use tarn_schemas::facts::FileFacts;
+use tarn_schemas::{DatasetName, Principal};
+
+/// Who holds files back.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    datasets: Vec<Dataset>,
+    /// Authors of records that wait, as grants name people.
+    authors: BTreeSet<String>,
+    /// The first of the files that is held back.
+    pub(crate) first: Option<usize>,
+}
+
+impl Held {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.datasets.is_empty() && self.authors.is_empty()
+    }
+}
+
+impl Catalog {
+    /// Who holds one of these files back, besides the draft of this name itself.
+    pub(crate) async fn held_back(
+        &self,
+        draft: &DatasetName,
+        files: &[FileFacts],
+    ) -> Result<Held, CatalogError> {
+        let database = &self.inner.database;
+        let everyone = Rights::bare(&Principal::Anonymous, self.lab().as_str());
+        let (mut read, mut held) = (database.read().await?, Held::default());
+        let mut looked_at = BTreeSet::new();
+        for (place, file) in files.iter().enumerate() {
+            let sum = file.sha256.as_str();
+            if !looked_at.insert(sum) {
+                continue;
+            }
+            let rows = sqlx::query("SELECT dataset FROM dataset_file WHERE sha256 = $1")
+                .bind(sum)
+                .fetch_all(&mut *read)
+                .await
+                .map_err(|error| database.error(&error))?;
+            for row in rows {
+                let name = database.dataset_name(&database.text(&row, "dataset")?)?;
+                let other = load(database, self.lab(), &mut read, &name, None).await?;
+                let Some(other) = other.map(|stored| stored.dataset) else { continue };
+                let open = self.decide_as(&everyone, Action::Read, &other)?;
+                if open.refusal_at(Door::File).is_some() {
+                    held.datasets.push(other);
+                }
+            }
+            let rows = sqlx::query(
+                "SELECT d.author FROM draft_file f JOIN draft d ON d.name = f.draft
+                 WHERE f.sha256 = $1 AND d.name <> $2",
+            )
+            .bind(sum)
+            .bind(draft.as_str())
+            .fetch_all(&mut *read)
+            .await
+            .map_err(|error| database.error(&error))?;
+            for row in rows {
+                held.authors.insert(database.text(&row, "author")?);
+            }
+            if !held.is_empty() {
+                held.first.get_or_insert(place);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Whether somebody may hear what is in these files: they may read each dataset that holds them back, and
+    /// what waits is their own.
+    pub(crate) async fn may_see_files(
+        &self,
+        who: &Principal,
+        held: &Held,
+    ) -> Result<bool, CatalogError> {
+        self.may(who, held, |rights, dataset| {
+            Ok(self.decide_as(rights, Action::Read, dataset)?.refusal_at(Door::File).is_none())
+        })
+        .await
+    }
+
+    /// Whether somebody decides about every dataset that holds these files back, and what waits is their
+    /// own.
+    pub(crate) async fn may_open(
+        &self,
+        who: &Principal,
+        draft: &DatasetName,
+        files: &[FileFacts],
+    ) -> Result<bool, CatalogError> {
+        let held = self.held_back(draft, files).await?;
+        self.may(who, &held, |rights, dataset| {
+            Ok(self.decide_as(rights, Action::Review, dataset)?.allowed)
+        })
+        .await
+    }
+
+    async fn may(
+        &self,
+        who: &Principal,
+        held: &Held,
+        allowed: impl Fn(&Rights, &Dataset) -> Result<bool, CatalogError>,
+    ) -> Result<bool, CatalogError> {
+        if *who == Principal::Owner || held.is_empty() {
+            return Ok(true);
+        }
+        if held.authors.iter().any(|author| *author != subject(who)) {
+            return Ok(false);
+        }
+        let rights = self.rights(who).await?;
+        for dataset in &held.datasets {
+            if !allowed(&rights, dataset)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Remembers the files of a record that waits, in place of those that it had.
+    pub(crate) async fn hold_files(
+        &self,
+        write: &mut Write<'_>,
+        draft: &DatasetName,
+        files: &[FileFacts],
+    ) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        sqlx::query("DELETE FROM draft_file WHERE draft = $1")
+            .bind(draft.as_str())
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        let sums: BTreeSet<&str> = files.iter().map(|file| file.sha256.as_str()).collect();
+        if sums.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rows::new();
+        for sum in sums {
+            rows.push([draft.as_str().into(), sum.into()]);
+        }
+        rows.insert(write, "INTO draft_file (draft, sha256)").await
+    }
+}

@@ -1,0 +1,118 @@
+//! Whose word counts where two people are asked for: tokens that somebody made over the network, in a name that
+//! they chose, do not make a second person of them.
+//!
+//! The owner of the node vouches for the people whose tokens they make. An administrator who makes a token over
+//! the network makes one for a program, in a name that nobody has: it decides about nothing, is nobody's
+//! second person, and whoever made it says nothing of it either.
+
+use crate::policy::subject;
+use crate::store::Write;
+use crate::{Catalog, CatalogError, OWNER};
+use std::collections::BTreeSet;
+use tarn_schemas::Principal;
+
+impl Catalog {
+    /// Who made the tokens of somebody over the network; nobody where the owner of the node made one.
+    async fn makers(&self, person: &str) -> Result<BTreeSet<String>, CatalogError> {
+        let Some(name) = person.strip_prefix("person:") else { return Ok(BTreeSet::new()) };
+        let database = &self.inner.database;
+        let rows = sqlx::query("SELECT DISTINCT made_by FROM token WHERE name = $1")
+            .bind(name)
+            .fetch_all(database.pool())
+            .await
+            .map_err(|error| database.error(&error))?;
+        let makers: Result<BTreeSet<String>, _> =
+            rows.iter().map(|row| database.text(row, "made_by")).collect();
+        let makers = makers?;
+        Ok(if makers.contains(OWNER) { BTreeSet::new() } else { makers })
+    }
+
+    /// Refuses decisions by the tokens of programs.
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for a principal whose tokens were all made over the network.
+    pub(crate) async fn check_person(&self, who: &Principal) -> Result<(), CatalogError> {
+        let makers = self.makers(&subject(who)).await?;
+        match makers.first() {
+            None => Ok(()),
+            Some(maker) => Err(CatalogError::Denied(format!(
+                "{} is a program, whose token {maker} made over the network: people decide, who log in or have \
+                 a token of the operator's (`tarn token create`)",
+                who.label()
+            ))),
+        }
+    }
+
+    /// Whether somebody else is in truth this principal: a name whose token they made themselves.
+    pub(crate) async fn is_own_program(
+        &self,
+        who: &Principal,
+        person: &str,
+    ) -> Result<bool, CatalogError> {
+        Ok(self.makers(person).await?.contains(&subject(who)))
+    }
+
+    /// Whether nobody has or had this name here.
+    pub(crate) async fn is_new_name(
+        &self,
+        write: &mut Write<'_>,
+        name: &str,
+    ) -> Result<bool, CatalogError> {
+        let database = &self.inner.database;
+        let row = sqlx::query(
+            "SELECT (SELECT count(*) FROM token WHERE name = $1)
+                  + (SELECT count(*) FROM person WHERE subject = $2)
+                  + (SELECT count(*) FROM access_grant WHERE subject = $2)
+                  + (SELECT count(*) FROM access_request WHERE subject = $2)
+                  + (SELECT count(*) FROM dataset WHERE registrant = $2)
+                  + (SELECT count(*) FROM draft WHERE author = $2)
+                  + (SELECT count(*) FROM saved_search WHERE subject = $2)
+                  + (SELECT count(*) FROM saved_query WHERE subject = $2)
+                  + (SELECT count(*) FROM saved_query_reader WHERE reader = $2) AS number",
+        )
+        .bind(name)
+        .bind(format!("person:{name}"))
+        .fetch_one(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        Ok(database.number::<i64>(&row, "number")? == 0)
+    }
+}
+
+/// Whether a name of a token is one that a reader of the log takes for no other: letters, digits and a few signs.
+pub(crate) fn is_name(name: &str) -> bool {
+    let sign = |c: char| matches!(c, ' ' | '.' | '-' | '_' | '@' | '+' | '\'' | '(' | ')' | ',');
+    (1..=128).contains(&name.chars().count())
+        && name.trim() == name
+        && name.chars().any(char::is_alphanumeric)
+        && name.chars().all(|c| c.is_alphanumeric() || sign(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn names_look_like_themselves() {
+        for name in
+            ["ann", "Dr Ann O'Neil", "beamline-7", "ann@lab.gov", "Ärztin", "李", &"x".repeat(128)]
+        {
+            assert!(is_name(name), "{name:?}");
+        }
+        for name in [
+            "",
+            " ann",
+            "ann ",
+            "a\u{200b}",
+            "\u{202e}root",
+            "person:root",
+            "login:x",
+            "..",
+            "a\nb",
+            "a/b",
+        ] {
+            assert!(!is_name(name), "{name:?}");
+        }
+        assert!(!is_name(&"x".repeat(129)));
+    }
+}
