@@ -1,10 +1,10 @@
 //! One decision for everything.
 
 use crate::audit::{Act, Said};
-use crate::derived;
 use crate::model::Dataset;
 use crate::obligation::Obligation;
 use crate::policy::{Policies, Resource, Rights, subject};
+use crate::sources;
 use crate::{Catalog, CatalogError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -212,7 +212,7 @@ pub(crate) fn decide(
             return Ok(decision);
         }
     }
-    let refused = derived::refusal(policies, rights, action, dataset, now)?;
+    let refused = sources::refusal(policies, rights, action, dataset, now)?;
     Ok(refused.unwrap_or(decision))
 }
 

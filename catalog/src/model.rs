@@ -1,8 +1,8 @@
 //! What the catalog holds, as plain data.
 
 use crate::data_use::IntendedUse;
-use crate::derived::Source;
 use crate::policy::Resource;
+use crate::sources::Source;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tarn_connectors::store::FileStat;

@@ -23,6 +23,8 @@ pub enum Act {
     Return,
     /// Tables joined a dataset or took the place of others.
     PutTables,
+    /// A table that a query made was taken away.
+    DropTable,
     /// A dataset was withdrawn.
     Withdraw,
     /// Access was asked for.
@@ -84,6 +86,7 @@ impl Act {
             Self::Submit => "submit",
             Self::Return => "return",
             Self::PutTables => "put-tables",
+            Self::DropTable => "drop-table",
             Self::Withdraw => "withdraw",
             Self::RequestAccess => "request-access",
             Self::ApproveAccess => "approve-access",

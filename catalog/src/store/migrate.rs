@@ -5,7 +5,7 @@ use crate::CatalogError;
 use sqlx::{Any, Executor, Row, Transaction};
 
 /// Schema versions in order, on SQLite and on PostgreSQL; version n is made by the first n scripts.
-const MIGRATIONS: [[&str; 2]; 9] = [
+const MIGRATIONS: [[&str; 2]; 10] = [
     [include_str!("schema_1.sqlite.sql"), include_str!("schema_1.postgres.sql")],
     [include_str!("schema_2.sqlite.sql"), include_str!("schema_2.postgres.sql")],
     [include_str!("schema_3.sqlite.sql"), include_str!("schema_3.postgres.sql")],
@@ -15,6 +15,7 @@ const MIGRATIONS: [[&str; 2]; 9] = [
     [include_str!("schema_7.sqlite.sql"), include_str!("schema_7.postgres.sql")],
     [include_str!("schema_8.sqlite.sql"), include_str!("schema_8.postgres.sql")],
     [include_str!("schema_9.sqlite.sql"), include_str!("schema_9.postgres.sql")],
+    [include_str!("schema_11.sqlite.sql"), include_str!("schema_11.postgres.sql")],
 ];
 
 /// SQLite's `application_id` of a catalog: "TARN".
