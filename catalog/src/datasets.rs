@@ -75,6 +75,7 @@ fn from_row(database: &Database, lab: &LabName, row: &AnyRow) -> Result<Stored, 
         redacted: false,
         extent,
         tables: Vec::new(),
+        views: Vec::new(),
         fair_score: row.try_get("fair_score").map_err(|error| database.error(&error))?,
         registered_at: text("created_at")?,
         name: DatasetName::new(name.as_str())
@@ -273,6 +274,25 @@ impl Catalog {
         rights: &Rights,
         dataset: &DatasetRef,
     ) -> Result<Dataset, CatalogError> {
+        self.dataset_within(rights, dataset, 0).await
+    }
+
+    /// The same, as a view of this depth reads it.
+    pub(crate) async fn dataset_within(
+        &self,
+        rights: &Rights,
+        dataset: &DatasetRef,
+        depth: usize,
+    ) -> Result<Dataset, CatalogError> {
+        let found = self.dataset_without_views(rights, dataset).await?;
+        self.with_views(rights, found, depth).await
+    }
+
+    async fn dataset_without_views(
+        &self,
+        rights: &Rights,
+        dataset: &DatasetRef,
+    ) -> Result<Dataset, CatalogError> {
         self.own(dataset)?;
         let mut read = self.inner.database.read().await?;
         let stored = self.load(&mut read, &dataset.name, None).await?;
@@ -345,6 +365,13 @@ impl Catalog {
                 decided.insert(resource, (seen, counted));
             }
             datasets.extend(seen.of(dataset).map(|dataset| dataset.counted(counted)));
+        }
+        drop(read);
+        let with_views = self.datasets_with_views().await?;
+        for dataset in &mut datasets {
+            if with_views.contains(&dataset.name) {
+                *dataset = self.with_views(&rights, dataset.clone(), 0).await?;
+            }
         }
         Ok(datasets)
     }
@@ -454,7 +481,10 @@ impl Catalog {
             return Ok((found, entry));
         }
         let names: Vec<&str> = found.tables.iter().map(|entry| entry.name.as_str()).collect();
-        let hint = if names.is_empty() {
+        let hint = if found.views.iter().any(|view| view.name == *table) {
+            "; it is a view, which SQL alone reads: make a table of it (CREATE TABLE … AS) for other doors"
+                .to_owned()
+        } else if names.is_empty() {
             "; the dataset has no tables yet: ingest its files".to_owned()
         } else {
             format!("; the dataset has {}", names.join(", "))

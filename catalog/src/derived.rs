@@ -176,9 +176,12 @@ impl Catalog {
         table: &TableName,
     ) -> Result<Dataset, CatalogError> {
         let stored = self.own_dataset(rights, write, dataset).await?;
-        if stored.dataset.tables.iter().any(|entry| entry.name == *table) {
+        let views = self.view_names(write, dataset).await?;
+        if stored.dataset.tables.iter().any(|entry| entry.name == *table)
+            || views.contains(table.as_str())
+        {
             return Err(CatalogError::Conflict(format!(
-                "{dataset} has a table {table}: choose another name"
+                "{dataset} has a table or view {table}: choose another name"
             )));
         }
         Ok(stored.dataset)

@@ -6,6 +6,7 @@
 mod about;
 mod access;
 mod administrators;
+mod admission;
 mod ark;
 pub mod audit;
 mod chunk_index;
@@ -51,6 +52,7 @@ mod table_folders;
 mod tables;
 mod tokens;
 mod versions;
+mod views;
 mod visa_key;
 mod visas;
 mod withdrawal;
@@ -75,6 +77,7 @@ pub use saved_searches::SavedRun;
 pub use search::Cursor;
 pub use secret::new_peer_secret;
 pub use sessions::Session;
+pub use views::{DEEPEST_VIEW, NewView, View, ViewDefinition, ViewInput};
 
 use audit::{Act, Said};
 use sqlx::Row;

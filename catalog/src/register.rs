@@ -203,7 +203,7 @@ impl Catalog {
             Accepted::Changed(version) => version,
         };
         if earlier.is_some() {
-            self.store_next(write, by, *version).await
+            Box::pin(self.store_next(write, by, *version)).await
         } else {
             let stored = self.store_new(write, by, vec![*version]).await?;
             stored.into_iter().next().ok_or_else(|| self.inner.database.problem("nothing stored"))
@@ -277,6 +277,7 @@ impl Catalog {
             redacted: false,
             extent: Extent::of(files.iter().map(|file| file.extent)),
             tables,
+            views: Vec::new(),
             fair_score: fair::per_cent(&metrics),
             registered_at: timestamp(now),
             record,

@@ -49,6 +49,13 @@ impl Catalog {
                  another table"
             )));
         }
+        let views = self.view_names(&mut write, dataset).await?;
+        if let Some(name) = names.iter().find(|name| views.contains(name.as_str())) {
+            return Err(CatalogError::Conflict(format!(
+                "{dataset} has a view {name}: ingest into another table, or take the view away \
+                 (DROP VIEW {dataset}.{name})"
+            )));
+        }
         let Stored { dataset: mut newest, content_hash: before, notes } = stored;
         let (mut added, mut replaced, mut touched) = (Vec::new(), false, false);
         for table in tables {

@@ -2,6 +2,7 @@
 //! away again.
 
 use crate::failure::Failure;
+use crate::views;
 use crate::writing::{Writing, sweep};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -33,6 +34,11 @@ pub(crate) async fn change(
             query.stop(Stop::Abandoned);
             drop_table(workshop.catalog, session, dropping).await
         }
+        Change::CreateView(view) => views::create(workshop.catalog, session, query, view).await,
+        Change::DropView(dropping) => {
+            query.stop(Stop::Abandoned);
+            views::drop_view(workshop.catalog, session, dropping).await
+        }
     }
 }
 
@@ -40,8 +46,10 @@ pub(crate) async fn change(
 pub(crate) fn told(done: &Value) -> String {
     let text = |key: &str| done[key].as_str().unwrap_or_default();
     match done["rows"].as_u64() {
-        Some(rows) => format!("{}  {rows} rows  dataset version {}", text("table"), done["version"]),
-        None => format!("{}  {}", text("table"), text("note")),
+        Some(rows) => {
+            format!("{}  {rows} rows  dataset version {}", text("table"), done["version"])
+        }
+        None => format!("{}{}  {}", text("table"), text("view"), text("note")),
     }
 }
 

@@ -17,6 +17,7 @@ mod http;
 mod logins;
 mod saved_queries;
 mod tls;
+mod views;
 mod writing;
 
 use clap::Parser;

@@ -25,6 +25,10 @@ pub enum Act {
     PutTables,
     /// A table that a query made was taken away.
     DropTable,
+    /// A view was made.
+    CreateView,
+    /// A view was taken away.
+    DropView,
     /// A dataset was withdrawn.
     Withdraw,
     /// Access was asked for.
@@ -87,6 +91,8 @@ impl Act {
             Self::Return => "return",
             Self::PutTables => "put-tables",
             Self::DropTable => "drop-table",
+            Self::CreateView => "create-view",
+            Self::DropView => "drop-view",
             Self::Withdraw => "withdraw",
             Self::RequestAccess => "request-access",
             Self::ApproveAccess => "approve-access",

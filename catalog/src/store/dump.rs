@@ -253,6 +253,16 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("dropped_in", Integer),
         ],
     ),
+    (
+        "dataset_view",
+        &[
+            ("dataset", Text),
+            ("name", Text),
+            ("content", Text),
+            ("definer", Text),
+            ("made_at", Text),
+        ],
+    ),
     ("table_folder", &[("folder", Text), ("alive_at", Text), ("swept", Integer)]),
     ("saved_query_reader", &[("query", Text), ("reader", Text)]),
 ];

@@ -22,3 +22,13 @@ CREATE TABLE table_folder (
     alive_at TEXT NOT NULL,
     swept INTEGER NOT NULL
 ) STRICT;
+
+-- Views of datasets, as JSON, and whose rights those have that run with their definer's.
+CREATE TABLE dataset_view (
+    dataset TEXT NOT NULL REFERENCES dataset (name),
+    name TEXT NOT NULL,
+    content TEXT NOT NULL,
+    definer TEXT NOT NULL,
+    made_at TEXT NOT NULL,
+    PRIMARY KEY (dataset, name)
+) STRICT;

@@ -275,10 +275,8 @@ async fn what_closes_an_input_closes_what_was_made_of_it_at_every_door() {
     }
     let dataset = "made".parse().unwrap();
     let column = serde_json::json!({"name": "unmistakable", "data_type": "Float64"});
-    let table = TableEntry {
-        columns: vec![serde_json::from_value(column).unwrap()],
-        ..delta("t", 0)
-    };
+    let table =
+        TableEntry { columns: vec![serde_json::from_value(column).unwrap()], ..delta("t", 0) };
     let place = "file:///store/made/t-3";
     catalog.begin_table(place).await.unwrap();
     let making = making(&["input"], &[]);

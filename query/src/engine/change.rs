@@ -15,6 +15,15 @@ const CREATE_TABLE: &str = "write CREATE TABLE dataset.table AS SELECT …, with
 const DROP_TABLE: &str = "write DROP TABLE dataset.table, with nothing else in it: the table is one of this lab \
                           that a query made";
 
+/// The form of a view.
+const CREATE_VIEW: &str = "write CREATE VIEW dataset.view WITH (security_invoker = true) AS SELECT … for a view that \
+                           reads with the rights of whoever asks, or WITH (security_invoker = false) for one that \
+                           reads with the rights of whoever makes it (an administrator or the owner of the node), \
+                           with nothing else in it: one of the two is to be said, because it decides who sees what";
+/// The form of taking one away.
+const DROP_VIEW: &str =
+    "write DROP VIEW dataset.view, with nothing else in it: the view is one of this lab";
+
 /// What a statement is to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -22,6 +31,23 @@ pub enum Change {
     CreateTable(Creation),
     /// `DROP TABLE dataset.table`
     DropTable(Dropping),
+    /// `CREATE VIEW dataset.view WITH (security_invoker = …) AS SELECT …`
+    CreateView(ViewCreation),
+    /// `DROP VIEW dataset.view`
+    DropView(Dropping),
+}
+
+/// A view that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewCreation {
+    /// The dataset, of this lab.
+    pub dataset: DatasetName,
+    /// The view.
+    pub name: TableName,
+    /// Whether it reads with the rights of whoever asks.
+    pub security_invoker: bool,
+    /// The query.
+    pub sql: String,
 }
 
 /// A table that is to be made of a query.
@@ -53,7 +79,7 @@ impl Session {
         let words: Vec<String> =
             sql.split_whitespace().take(2).map(str::to_ascii_uppercase).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if !matches!(words.as_slice(), ["CREATE" | "DROP", "TABLE"]) {
+        if !matches!(words.as_slice(), ["CREATE" | "DROP", "TABLE" | "VIEW"]) {
             return Ok(None);
         }
         let (text, lab) = (sql.to_owned(), self.lab().cloned());
@@ -67,7 +93,7 @@ fn read(sql: &str, lab: Option<&LabName>) -> Result<Change, QueryError> {
     let (Some(Statement::Statement(statement)), true) =
         (statements.pop_front(), statements.is_empty())
     else {
-        return Err(wrong(CREATE_TABLE));
+        return Err(wrong("send one statement at a time"));
     };
     match statement.as_ref() {
         ast::Statement::Drop { object_type: ast::ObjectType::Table, names, .. } => {
@@ -82,6 +108,32 @@ fn read(sql: &str, lab: Option<&LabName>) -> Result<Change, QueryError> {
             }
             let (dataset, table) = named(&table.name, lab, CREATE_TABLE)?;
             Ok(Change::CreateTable(Creation { dataset, table, sql: query.to_string() }))
+        }
+        ast::Statement::Drop { object_type: ast::ObjectType::View, names, .. } => {
+            let (dataset, name) = only(names, (&statement, "VIEW"), lab, DROP_VIEW)?;
+            Ok(Change::DropView(Dropping { dataset, name }))
+        }
+        ast::Statement::CreateView(view) => {
+            let ast::CreateTableOptions::With(options) = &view.options else {
+                return Err(wrong(CREATE_VIEW));
+            };
+            let [ast::SqlOption::KeyValue { key, value: ast::Expr::Value(value) }] =
+                options.as_slice()
+            else {
+                return Err(wrong(CREATE_VIEW));
+            };
+            let ast::Value::Boolean(security_invoker) = value.value else {
+                return Err(wrong(CREATE_VIEW));
+            };
+            let (name, query) = (&view.name, &view.query);
+            let said = format!("CREATE VIEW {name} WITH ({key} = {security_invoker}) AS {query}");
+            if !key.value.eq_ignore_ascii_case("security_invoker") || statement.to_string() != said
+            {
+                return Err(wrong(CREATE_VIEW));
+            }
+            let (dataset, name) = named(name, lab, CREATE_VIEW)?;
+            let sql = query.to_string();
+            Ok(Change::CreateView(ViewCreation { dataset, name, security_invoker, sql }))
         }
         _ => Err(wrong(CREATE_TABLE)),
     }
@@ -152,7 +204,31 @@ mod tests {
             let Change::DropTable(dropped) = dropped else { panic!("{dropped:?}") };
             assert_eq!((dropped.dataset.as_str(), dropped.name.as_str()), ("a", "t"));
         }
+        for (said, security_invoker) in [("true", true), ("FALSE", false)] {
+            let sql = format!("create view A.v with (Security_Invoker = {said}) as select 1 as x");
+            let Change::CreateView(view) = read(&sql).unwrap() else { panic!("{sql}") };
+            assert_eq!((view.dataset.as_str(), view.name.as_str()), ("a", "v"));
+            assert_eq!((view.security_invoker, &*view.sql), (security_invoker, "SELECT 1 AS x"));
+        }
+        let Change::DropView(dropped) = read("DROP VIEW ornl.a.v").unwrap() else { panic!() };
+        assert_eq!((dropped.dataset.as_str(), dropped.name.as_str()), ("a", "v"));
+        for sql in ["CREATE VIEW a.v AS SELECT 1", "CREATE VIEW a.v WITH (x = 1) AS SELECT 1"] {
+            let told = read(sql).unwrap_err().to_string();
+            assert!(told.contains("= true)") && told.contains("= false)"), "{told}");
+        }
         for sql in [
+            "CREATE VIEW v WITH (security_invoker = true) AS SELECT 1",
+            "CREATE VIEW llnl.a.v WITH (security_invoker = true) AS SELECT 1",
+            "CREATE OR REPLACE VIEW a.v WITH (security_invoker = true) AS SELECT 1",
+            "CREATE MATERIALIZED VIEW a.v WITH (security_invoker = true) AS SELECT 1",
+            "CREATE VIEW a.v (x) WITH (security_invoker = true) AS SELECT 1",
+            "CREATE VIEW a.v WITH (security_invoker = 'true') AS SELECT 1",
+            "CREATE VIEW a.v WITH (security_invoker = true, security_barrier = true) AS SELECT 1",
+            "CREATE VIEW a.v WITH (security_invoker = true) AS SELECT 1; DROP VIEW a.v",
+            "CREATE VIEW IF NOT EXISTS a.v WITH (security_invoker = true) AS SELECT 1",
+            "DROP VIEW v",
+            "DROP VIEW IF EXISTS a.v",
+            "DROP VIEW a.v, a.w",
             "CREATE TABLE t AS SELECT 1",
             "CREATE TABLE llnl.a.t AS SELECT 1",
             "CREATE TABLE \"A\".t AS SELECT 1",

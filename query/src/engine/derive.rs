@@ -21,7 +21,8 @@ impl Session {
         let work = async {
             self.check_own_tables(sql, "no table can be made of this query").await?;
             let mut logical = Box::pin(self.plan_logical(query, sql, &[])).await?;
-            let read = std::mem::take(&mut logical.planning.read);
+            let read = std::mem::take(&mut logical.planning.read)
+                .own("no table can be made of this query")?;
             let (session, query) = (self.clone(), query.clone());
             let work = async move { session.finish(&query, logical, &[]).await };
             Ok((self.engine.workers().run(work).await?, read))

@@ -27,7 +27,7 @@ mod veil;
 mod workers;
 
 pub use answer::{Answer, Prepared, Sites};
-pub use change::{Change, Creation, Dropping};
+pub use change::{Change, Creation, Dropping, ViewCreation};
 pub use citable::{AnswerDigest, engine_name, parameter};
 pub use estimate::Estimate;
 pub use guards::{Bounds, Limits, Progress, Query, State, Stop};

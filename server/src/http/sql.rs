@@ -31,7 +31,8 @@ const QUERY_HEADER: HeaderName = HeaderName::from_static("x-tarn-query-id");
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SqlRequest {
-    /// One statement that reads, or `CREATE TABLE dataset.table AS SELECT …`, `DROP TABLE dataset.table`.
+    /// One statement that reads, or `CREATE TABLE dataset.table AS SELECT …`, `DROP TABLE dataset.table`,
+    /// `CREATE VIEW dataset.view WITH (security_invoker = …) AS SELECT …`, `DROP VIEW dataset.view`.
     query: String,
     /// `error` (default) or `allow`.
     #[serde(default)]
@@ -106,7 +107,8 @@ impl SqlLimits {
 /// (`text/csv`) or JSON. `sites` stand in the JSON; an answer with `partial = allow` carries them in the header
 /// `x-tarn-sites` too, and has status 206 if a lab is missing. The header `x-tarn-query-id`, and `query` in the
 /// JSON, name the query. `CREATE TABLE dataset.table AS SELECT …` makes a table of this lab, in a dataset that the
-/// caller registered, and answers in JSON what was made from what; `DROP TABLE dataset.table` takes such a table away.
+/// caller registered, and answers in JSON what was made from what; `DROP TABLE dataset.table` takes such a table away. `CREATE VIEW`
+/// and `DROP VIEW` do so for views, which say with whose rights they read (`security_invoker`).
 #[utoipa::path(post, path = "/api/v1/sql", request_body = SqlRequest,
     responses(
         (status = 200, description = "The answer"), (status = 206, description = "An answer that lacks a lab"),

@@ -19,7 +19,7 @@ pub(super) use exec::GuardedExec;
 use crate::error::QueryError;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
-use below::below;
+pub(super) use below::below;
 use cells::Disclosed;
 use columns::masked;
 use datafusion::catalog::{Session, TableProvider};
@@ -34,7 +34,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use leakproof::cannot_fail;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tarn_catalog::{Catalog, Dataset, Masking, Obligation, Step, TableEntry};
+use tarn_catalog::{Catalog, Dataset, Masking, Obligation, Step};
+use tarn_schemas::TableName;
 
 /// What the table is called in the plan below the guard.
 const INNER: &str = "guarded";
@@ -63,11 +64,11 @@ pub(crate) struct GuardedTable {
 pub(super) fn guarded(
     catalog: &Catalog,
     state: &SessionState,
-    (dataset, entry): (&Dataset, &TableEntry),
+    (dataset, table): (&Dataset, &TableName),
     inner: Arc<dyn TableProvider>,
     obligations: &BTreeSet<Obligation>,
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let name = format!("{}.{}.{}", dataset.lab, dataset.name, entry.name);
+    let name = format!("{}.{}.{table}", dataset.lab, dataset.name);
     let refused = |problem: String| {
         tracing::error!(table = name, problem, "an obligation of a policy cannot be met");
         QueryError::Denied(format!(

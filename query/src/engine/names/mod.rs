@@ -1,14 +1,20 @@
 //! From the names in a statement to open tables, under the policy of the own lab.
 
+mod plan_view;
+mod view;
+
 use crate::engine::catalogs::OwnLab;
 use crate::engine::{Engine, Veil, obligations};
 use crate::error::QueryError;
 use crate::provider::{ListedTable, schema_of};
-use datafusion::catalog::CatalogProvider;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use std::sync::Arc;
-use tarn_catalog::{Catalog, CatalogError, Dataset, Door, PinnedTable, TableEntry};
+use tarn_catalog::{
+    Catalog, CatalogError, Dataset, Decision, Door, PinnedTable, TableEntry, View, schema_text,
+};
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName};
 
 /// The schema that unqualified names are looked up in. No dataset can have this name.
@@ -31,6 +37,75 @@ pub(crate) struct Names<'a> {
     peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
     veil: &'a Veil,
     pins: &'a [PinnedTable],
+    /// The views that are being opened, from the outermost on.
+    within: Vec<String>,
+    /// The view with the rights of its definer that is being opened, and who reads it.
+    lent: Option<(&'a str, &'a Principal)>,
+}
+
+/// What was opened of the own lab.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// Tables and views that whoever asks reads with their own rights.
+    tables: Vec<PinnedTable>,
+    /// A view among what is read that has the rights of its definer.
+    borrowed: Option<String>,
+}
+
+impl Read {
+    fn add(&mut self, other: Self) {
+        for table in other.tables {
+            if !self.tables.contains(&table) {
+                self.tables.push(table);
+            }
+        }
+        self.borrowed = self.borrowed.take().or(other.borrowed);
+    }
+
+    /// What is read, where all of it is read with the rights of whoever asks.
+    pub(crate) fn own(self, what: &str) -> Result<Vec<PinnedTable>, QueryError> {
+        match self.borrowed {
+            None => Ok(self.tables),
+            Some(view) => Err(QueryError::Invalid(format!(
+                "{what}: {view} reads with the rights of whoever made it, which may end while what was made of \
+                 it stays: ask for the tables themselves, or read the view in SELECT alone"
+            ))),
+        }
+    }
+}
+
+/// What a name means in a dataset.
+enum Found {
+    Table(TableEntry),
+    View(Box<View>),
+}
+
+impl Found {
+    /// The table or view of a name.
+    fn of(dataset: &Dataset, name: &str) -> Option<Self> {
+        let table = dataset.tables.iter().find(|entry| entry.name.as_str() == name);
+        let view = dataset.views.iter().find(|view| view.name.as_str() == name);
+        let table = table.map(|entry| Self::Table(entry.clone()));
+        table.or_else(|| view.map(|view| Self::View(Box::new(view.clone()))))
+    }
+
+    fn name(&self) -> &TableName {
+        match self {
+            Self::Table(entry) => &entry.name,
+            Self::View(view) => &view.name,
+        }
+    }
+}
+
+/// The columns of a view as they were when it was made.
+pub(crate) fn schema_of_view(view: &View) -> Result<SchemaRef, QueryError> {
+    let decoded = schema_text::decode(&view.definition.schema);
+    decoded.map(|schema| Arc::new(schema_text::with_tensors(&schema))).map_err(|error| {
+        QueryError::InvalidData(format!(
+            "the columns of view {} cannot be read: {error}",
+            view.name
+        ))
+    })
 }
 
 /// Whether a table is read or only described.
@@ -75,7 +150,7 @@ impl<'a> Names<'a> {
         peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
         veil: &'a Veil,
     ) -> Self {
-        Self { engine, catalog, who, peers, veil, pins: &[] }
+        Self { engine, catalog, who, peers, veil, pins: &[], within: Vec::new(), lent: None }
     }
 
     /// The same names, but for these tables at the versions that they are pinned to.
@@ -94,60 +169,118 @@ impl<'a> Names<'a> {
         reference: &TableReference,
         used: Use,
         lab: &mut OwnLab,
-    ) -> Result<Option<PinnedTable>, QueryError> {
+    ) -> Result<Read, QueryError> {
         if let Some(catalog) = reference.catalog()
             && catalog != self.catalog.lab().as_str()
         {
-            return self.check_peer(reference, catalog).await.map(|()| None);
+            return self.check_peer(reference, catalog).await.map(|()| Read::default());
         }
         let written = reference.to_quoted_string();
         let pin = self.pins.iter().find(|pin| pin.written == written);
-        let (dataset, entry) = match (pin, reference.schema()) {
-            (Some(pin), _) => self.catalog.table(self.who, &pin.dataset_ref(), &pin.table).await?,
+        let (dataset, found) = match (pin, reference.schema()) {
+            (Some(pin), _) => self.pinned_at(reference, pin).await?,
             (None, Some(dataset)) => self.qualified(reference, dataset).await?,
             (None, None) => self.unqualified(reference).await?,
         };
-        let mut read = None;
-        let provider = match used {
-            Use::Describe => Arc::new(ListedTable::new(schema_of(&entry)?)),
+        let (provider, read) = match used {
+            Use::Describe => (listed(&found)?, Read::default()),
             Use::Read => {
-                let decision = self.catalog.admit(self.who, &dataset, Door::Sql).await?;
-                if let Some(reason) = decision.refusal_at(Door::Sql) {
-                    return Err(QueryError::Denied(reason));
-                }
-                let name = format!("{}.{}.{}", dataset.lab, dataset.name, entry.name);
+                let decision = self.admitted(&dataset, &found, pin).await?;
                 let owed = &decision.obligations;
-                if pin.is_some_and(|pin| !pin.is_seen_alike(owed)) {
-                    return Err(QueryError::Denied(format!(
-                        "you may read another part of {name} than whoever saved the query could then \
-                         (rows, masks, or aggregates only), so its answer would be another one: ask \
-                         the query itself with `tarn sql`"
-                    )));
-                }
                 let at = (dataset.name.clone(), dataset.version);
-                read = Some(PinnedTable::new(written, at, entry.name.clone(), owed));
-                self.veil.hide(&entry);
-                let opener = self.engine.opener();
-                let open = opener.table(&name, &entry).await;
-                let open = open.map_err(|error| self.veil.error(error))?;
-                if owed.is_empty() {
+                let own = PinnedTable::new(written, at, found.name().clone(), owed);
+                let (open, read) = match &found {
+                    Found::Table(entry) => {
+                        let open = self.table(&dataset, entry).await?;
+                        (open, Read { tables: vec![own], borrowed: None })
+                    }
+                    Found::View(view) => {
+                        let (open, inner) = Box::pin(self.view(&dataset, view)).await?;
+                        let mut read = Read { tables: vec![own.of_view(view)], borrowed: None };
+                        read.add(inner);
+                        (open, read)
+                    }
+                };
+                let open = if owed.is_empty() {
                     open
                 } else {
-                    let state = self.engine.template();
-                    obligations::guarded(self.catalog, state, (&dataset, &entry), open, owed)?
-                }
+                    let (state, at) = (self.engine.template(), (&dataset, found.name()));
+                    obligations::guarded(self.catalog, state, at, open, owed)?
+                };
+                (open, read)
             }
         };
         lab.open(reference.schema().unwrap_or(NO_DATASET), reference.table(), provider);
         Ok(read)
     }
 
-    /// Adds every table that may be known of, for listings.
+    /// The decision that rows may be read; one that is limited otherwise than when a query was saved is none.
+    async fn admitted(
+        &self,
+        dataset: &Dataset,
+        found: &Found,
+        pin: Option<&PinnedTable>,
+    ) -> Result<Decision, QueryError> {
+        let admitted = self.catalog.admit_through(self.who, dataset, Door::Sql, self.lent);
+        let decision = admitted.await?;
+        if let Some(reason) = decision.refusal_at(Door::Sql) {
+            return Err(QueryError::Denied(reason));
+        }
+        if pin.is_some_and(|pin| !pin.is_seen_alike(&decision.obligations)) {
+            return Err(QueryError::Denied(format!(
+                "you may read another part of {}.{}.{} than whoever saved the query could then \
+                 (rows, masks, or aggregates only), so its answer would be another one: ask \
+                 the query itself with `tarn sql`",
+                dataset.lab,
+                dataset.name,
+                found.name()
+            )));
+        }
+        Ok(decision)
+    }
+
+    /// The rows of a table.
+    async fn table(
+        &self,
+        dataset: &Dataset,
+        entry: &TableEntry,
+    ) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let name = format!("{}.{}.{}", dataset.lab, dataset.name, entry.name);
+        self.veil.hide(entry);
+        let open = self.engine.opener().table(&name, entry).await;
+        open.map_err(|error| self.veil.error(error))
+    }
+
+    /// What a saved query named, as it was then.
+    async fn pinned_at(
+        &self,
+        reference: &TableReference,
+        pin: &PinnedTable,
+    ) -> Result<(Dataset, Found), QueryError> {
+        if !pin.is_view() {
+            let (dataset, entry) =
+                self.catalog.table(self.who, &pin.dataset_ref(), &pin.table).await?;
+            return Ok((dataset, Found::Table(entry)));
+        }
+        let (dataset, found) = self.qualified(reference, pin.dataset.as_str()).await?;
+        match &found {
+            Found::View(view) if pin.is_of_view(view) => Ok((dataset, found)),
+            _ => Err(QueryError::Invalid(format!(
+                "{reference} is another view than when the query was saved"
+            ))),
+        }
+    }
+
+    /// Adds every table and view that may be known of, for listings.
     pub(crate) async fn list(&self, lab: &mut OwnLab) -> Result<(), QueryError> {
         for dataset in self.catalog.datasets(self.who).await? {
             for entry in &dataset.tables {
                 let table = Arc::new(ListedTable::new(schema_of(entry)?));
                 lab.list(dataset.name.as_str(), entry.name.as_str(), table);
+            }
+            for view in &dataset.views {
+                let table = Arc::new(ListedTable::view(schema_of_view(view)?, view.sql.clone()));
+                lab.list(dataset.name.as_str(), view.name.as_str(), table);
             }
         }
         Ok(())
@@ -176,40 +309,37 @@ impl<'a> Names<'a> {
         &self,
         reference: &TableReference,
         dataset: &str,
-    ) -> Result<(Dataset, TableEntry), QueryError> {
+    ) -> Result<(Dataset, Found), QueryError> {
         // A name that breaks the rules of names exists as little as one that is not taken.
-        let (Ok(mut dataset), Ok(table)) =
-            (dataset.parse::<DatasetRef>(), TableName::new(reference.table()))
-        else {
+        let Ok(mut dataset) = dataset.parse::<DatasetRef>() else {
             return Err(self.not_found(reference).await);
         };
         dataset.lab = Some(self.catalog.lab().clone());
-        match self.catalog.table(self.who, &dataset, &table).await {
-            Ok(found) => Ok(found),
-            Err(CatalogError::NotFound { .. }) => Err(self.not_found(reference).await),
-            Err(other) => Err(other.into()),
+        let found = match self.catalog.dataset(self.who, &dataset).await {
+            Ok(dataset) => Found::of(&dataset, reference.table()).map(|found| (dataset, found)),
+            Err(CatalogError::NotFound { .. }) => None,
+            Err(other) => return Err(other.into()),
+        };
+        match found {
+            Some(found) => Ok(found),
+            None => Err(self.not_found(reference).await),
         }
     }
 
     async fn unqualified(
         &self,
         reference: &TableReference,
-    ) -> Result<(Dataset, TableEntry), QueryError> {
+    ) -> Result<(Dataset, Found), QueryError> {
         let mut found = Vec::new();
         for dataset in self.catalog.datasets(self.who).await? {
-            let entry = dataset
-                .tables
-                .iter()
-                .find(|entry| entry.name.as_str() == reference.table())
-                .cloned();
-            if let Some(entry) = entry {
-                found.push((dataset, entry));
+            if let Some(table) = Found::of(&dataset, reference.table()) {
+                found.push((dataset, table));
             }
         }
         if found.len() > 1 {
             let names: Vec<String> = found
                 .iter()
-                .map(|(dataset, entry)| format!("{}.{}", dataset.name, entry.name))
+                .map(|(dataset, table)| format!("{}.{}", dataset.name, table.name()))
                 .collect();
             return Err(QueryError::Invalid(format!(
                 "{reference} is the name of {} tables; write one of {}",
@@ -247,14 +377,21 @@ impl<'a> Names<'a> {
     }
 }
 
+/// What is only talked about.
+fn listed(found: &Found) -> Result<Arc<dyn TableProvider>, QueryError> {
+    Ok(Arc::new(match found {
+        Found::Table(entry) => ListedTable::new(schema_of(entry)?),
+        Found::View(view) => ListedTable::view(schema_of_view(view)?, view.sql.clone()),
+    }))
+}
+
 fn names_of(datasets: &[Dataset]) -> Vec<String> {
     datasets
         .iter()
         .flat_map(|dataset| {
-            dataset
-                .tables
-                .iter()
-                .map(move |entry| format!("{}.{}.{}", dataset.lab, dataset.name, entry.name))
+            let tables = dataset.tables.iter().map(|entry| &entry.name);
+            let all = tables.chain(dataset.views.iter().map(|view| &view.name));
+            all.map(move |name| format!("{}.{}.{name}", dataset.lab, dataset.name))
         })
         .collect()
 }
