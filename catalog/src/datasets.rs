@@ -274,21 +274,11 @@ impl Catalog {
         rights: &Rights,
         dataset: &DatasetRef,
     ) -> Result<Dataset, CatalogError> {
-        self.dataset_within(rights, dataset, 0).await
-    }
-
-    /// The same, as a view of this depth reads it.
-    pub(crate) async fn dataset_within(
-        &self,
-        rights: &Rights,
-        dataset: &DatasetRef,
-        depth: usize,
-    ) -> Result<Dataset, CatalogError> {
         let found = self.dataset_without_views(rights, dataset).await?;
-        self.with_views(rights, found, depth).await
+        self.with_views(rights, found).await
     }
 
-    async fn dataset_without_views(
+    pub(crate) async fn dataset_without_views(
         &self,
         rights: &Rights,
         dataset: &DatasetRef,
@@ -370,7 +360,7 @@ impl Catalog {
         let with_views = self.datasets_with_views().await?;
         for dataset in &mut datasets {
             if with_views.contains(&dataset.name) {
-                *dataset = self.with_views(&rights, dataset.clone(), 0).await?;
+                *dataset = self.with_views(&rights, dataset.clone()).await?;
             }
         }
         Ok(datasets)

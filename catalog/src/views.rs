@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tarn_schemas::{DatasetName, DatasetRef, Principal, Scope, TableName};
 
 /// How deep views may read views.
@@ -146,7 +146,8 @@ impl Catalog {
             )));
         }
         let rights = self.rights(who).await?;
-        if !self.are_known(&rights, &inputs, 0).await? {
+        let inputs: Vec<ViewInput> = inputs.into_iter().collect();
+        if !Box::pin(self.are_known(&rights, &inputs, (&mut BTreeMap::new(), 0))).await? {
             return Err(CatalogError::Conflict(
                 "what the view reads changed while it was planned: make it again".to_owned(),
             ));
@@ -159,7 +160,6 @@ impl Catalog {
             self.is_as_strict(&mut write.transaction, &rights.who, &target, &inputs).await?;
         }
         let reads: Vec<String> = inputs.iter().map(|input| self.view_input(input)).collect();
-        let inputs = inputs.into_iter().collect();
         let content = Content { sql, security_invoker, schema, columns, inputs };
         let text = serde_json::to_string(&content)
             .map_err(|error| database.unreadable("a view", &error))?;
@@ -241,8 +241,7 @@ impl Catalog {
             )
         })?;
         let mut read = self.inner.database.read().await?;
-        let inputs = view.definition.inputs.iter().cloned().collect();
-        self.is_as_strict(&mut read, &definer, dataset, &inputs).await?;
+        self.is_as_strict(&mut read, &definer, dataset, &view.definition.inputs).await?;
         Ok(definer)
     }
 
@@ -298,7 +297,7 @@ impl Catalog {
         transaction: &mut Transaction<'static, Any>,
         definer: &Principal,
         target: &Dataset,
-        inputs: &BTreeSet<ViewInput>,
+        inputs: &[ViewInput],
     ) -> Result<(), CatalogError> {
         if *definer == Principal::Owner {
             return Ok(());
@@ -329,7 +328,6 @@ impl Catalog {
         &self,
         rights: &Rights,
         mut dataset: Dataset,
-        depth: usize,
     ) -> Result<Dataset, CatalogError> {
         if dataset.redacted || dataset.is_older() {
             return Ok(dataset);
@@ -340,10 +338,11 @@ impl Catalog {
             .fetch_all(database.pool())
             .await
             .map_err(|error| database.error(&error))?;
+        let mut found = BTreeMap::new();
         for row in &rows {
             let mut view = self.view_from_row(row)?;
-            let inputs = view.definition.inputs.iter().cloned().collect();
-            let known = self.are_known(rights, &inputs, depth).await?;
+            let inputs = &view.definition.inputs;
+            let known = Box::pin(self.are_known(rights, inputs, (&mut found, 0))).await?;
             if known {
                 view.sql = Some(view.definition.sql.clone());
             }
@@ -364,33 +363,58 @@ impl Catalog {
         rows.iter().map(|row| database.dataset_name(&database.text(row, "dataset")?)).collect()
     }
 
-    /// Whether somebody may know of all these tables and views.
+    /// Whether somebody may know of all these tables and views. What was found of each is remembered.
     async fn are_known(
         &self,
         rights: &Rights,
-        inputs: &BTreeSet<ViewInput>,
-        depth: usize,
+        inputs: &[ViewInput],
+        (found, depth): (&mut BTreeMap<ViewInput, bool>, usize),
     ) -> Result<bool, CatalogError> {
         if depth >= DEEPEST_VIEW {
             return Ok(false);
         }
         for input in inputs {
-            let (name, version) = (input.dataset.clone(), input.version);
-            let of = DatasetRef { lab: None, name, version };
-            let found = Box::pin(self.dataset_within(rights, &of, depth.saturating_add(1)));
-            let found = match found.await {
-                Ok(found) => found,
-                Err(CatalogError::NotFound { .. }) => return Ok(false),
-                Err(error) => return Err(error),
+            let known = match found.get(input) {
+                Some(known) => *known,
+                None => Box::pin(self.is_known(rights, input, (&mut *found, depth))).await?,
             };
-            let there = found.tables.iter().any(|entry| entry.name == input.table)
-                || found.views.iter().any(|view| view.name == input.table);
-            // Of what is shown in part nothing is listed.
-            if !there {
+            found.insert(input.clone(), known);
+            if !known {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    async fn is_known(
+        &self,
+        rights: &Rights,
+        input: &ViewInput,
+        (found, depth): (&mut BTreeMap<ViewInput, bool>, usize),
+    ) -> Result<bool, CatalogError> {
+        let (name, version) = (input.dataset.clone(), input.version);
+        let of = DatasetRef { lab: None, name, version };
+        let dataset = match self.dataset_without_views(rights, &of).await {
+            Ok(dataset) if !dataset.redacted => dataset,
+            Ok(_) | Err(CatalogError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let there = dataset.tables.iter().any(|entry| entry.name == input.table);
+        if there || dataset.is_older() {
+            return Ok(there);
+        }
+        let database = &self.inner.database;
+        let row = sqlx::query("SELECT * FROM dataset_view WHERE dataset = $1 AND name = $2")
+            .bind(input.dataset.as_str())
+            .bind(input.table.as_str())
+            .fetch_optional(database.pool())
+            .await
+            .map_err(|error| database.error(&error))?;
+        let Some(row) = row else { return Ok(false) };
+        let view = self.view_from_row(&row)?;
+        let inputs = &view.definition.inputs;
+        let below = (found, depth.saturating_add(1));
+        Ok(!view.security_invoker || self.are_known(rights, inputs, below).await?)
     }
 
     fn view_from_row(&self, row: &AnyRow) -> Result<View, CatalogError> {

@@ -13,9 +13,10 @@ use datafusion::common::TableReference;
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use std::sync::Arc;
 use tarn_catalog::{
-    Catalog, CatalogError, Dataset, Decision, Door, PinnedTable, TableEntry, View, schema_text,
+    Catalog, CatalogError, Dataset, Decision, Door, Obligation, PinnedTable, TableEntry, View,
+    schema_text,
 };
-use tarn_schemas::{DatasetRef, LabName, Principal, TableName};
+use tarn_schemas::{DatasetRef, LabName, Principal, TableName, Tier};
 
 /// The schema that unqualified names are looked up in. No dataset can have this name.
 pub(crate) const NO_DATASET: &str = "*";
@@ -53,7 +54,8 @@ pub(crate) struct Read {
 }
 
 impl Read {
-    fn add(&mut self, other: Self) {
+    /// What is read besides.
+    pub(crate) fn add(&mut self, other: Self) {
         for table in other.tables {
             if !self.tables.contains(&table) {
                 self.tables.push(table);
@@ -222,7 +224,11 @@ impl<'a> Names<'a> {
         pin: Option<&PinnedTable>,
     ) -> Result<Decision, QueryError> {
         let admitted = self.catalog.admit_through(self.who, dataset, Door::Sql, self.lent);
-        let decision = admitted.await?;
+        let mut decision = admitted.await?;
+        if self.lent.is_some() && dataset.tier == Tier::AggregatesOnly {
+            // Whoever may see the rows themselves does not show them to others by a view.
+            decision.obligations.insert(Obligation::Aggregates { minimum_cell: None });
+        }
         if let Some(reason) = decision.refusal_at(Door::Sql) {
             return Err(QueryError::Denied(reason));
         }

@@ -5,7 +5,6 @@ use crate::engine::guards::{Awaited, Query};
 use crate::engine::statement::parse;
 use crate::engine::{Session, parameters};
 use crate::error::QueryError;
-use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use std::collections::BTreeSet;

@@ -138,7 +138,7 @@ impl Names<'_> {
 }
 
 /// Columns as they are shown: any of them may be masked for somebody, and is then NULL.
-fn shown(schema: &Schema) -> SchemaRef {
+pub(super) fn shown(schema: &Schema) -> SchemaRef {
     let fields: Vec<_> = schema
         .fields()
         .iter()
@@ -181,7 +181,14 @@ impl TableProvider for ViewTable {
         let Some(whole) = state.as_any().downcast_ref::<SessionState>() else {
             return Err(QueryError::Internal("a view needs a whole session".into()).into());
         };
-        let mut plan = protect(self.plan.clone(), whole)?;
+        let protected = protect(self.plan.clone(), whole).map_err(|error| {
+            tracing::warn!(view = &*self.name, %error, "a view is not read");
+            QueryError::Denied(format!(
+                "of what {} reads only aggregates leave, and its query is none: ask its contact",
+                self.name
+            ))
+        });
+        let mut plan = protected?;
         let mut schema = Arc::clone(&self.schema);
         if let Some(projection) = projection {
             let columns = projection
