@@ -114,7 +114,7 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(lab, tmp_path):
         "DROP TABLE open.t": "was ingested",
         "DROP TABLE IF EXISTS made.t": "dataset.table",
         "DROP TABLE made.t": "no table",
-        "DROP VIEW made.t": "DROP VIEW",
+        "DROP VIEW made.t": "no view",
         "INSERT INTO open.t VALUES (1, 2, 3)": "INSERT",
         "UPDATE open.t SET dose = 0": "UPDATE",
         "DELETE FROM open.t": "DELETE",
@@ -295,8 +295,7 @@ def test_what_is_refused_cancelled_or_killed_leaves_no_file(lab, binary):
     create = "CREATE TABLE made.one AS SELECT 1 AS x FROM open.t LIMIT 1"
     assert sql(lab, create, admin).status_code == 200
     assert list((lab.home / "store" / "made").glob("slow-*"))
-    (catalog,) = lab.home.glob("*.db")
-    with sqlite3.connect(catalog, timeout=30) as base:
+    with sqlite3.connect(lab.home / "catalog.sqlite", timeout=30) as base:
         base.execute("UPDATE table_folder SET alive_at = '2020-01-01T00:00:00.000000Z'")
     base.close()
     assert sql(lab, create.replace("one", "two"), admin).status_code == 200

@@ -249,7 +249,7 @@ def test_obligations_of_the_dataset_and_aggregates_alone_hold_through_views(lab,
     disclosure = {"unit": "dose", "minimum_cell": 11, "group_by": ["lat"], "functions": ["count"]}
     lab.run("register", write_record(tmp_path / "census.yaml", [path], name="census", **{**TIER, "tier": "aggregates_only", "exposure": "full", "disclosure": disclosure}))
     lab.run("ingest", path, "--dataset", "census", "--table", "t")
-    lab.run("register", write_record(tmp_path / "limited.yaml", [lab.script], name="limited", exposure="full"))
+    lab.run("register", write_record(tmp_path / "limited.yaml", [lab.script], name="limited", tier="controlled", exposure="full", **TIER))
     lab.run("sql", f"CREATE VIEW limited.v {DEFINER} AS SELECT station, lat FROM hidden.t")
     lab.run("sql", f"CREATE VIEW limited.w {INVOKER} AS SELECT station, lat FROM open.t")
     for whose, name in ((INVOKER, "i"), (DEFINER, "d")):
