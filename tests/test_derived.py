@@ -272,7 +272,7 @@ def test_what_is_refused_cancelled_or_killed_leaves_no_file(lab, binary):
     asked = threading.Thread(target=lambda: answers.append(call(lab, "POST", "/api/v1/sql", admin, query=slow(), id=name)))
     asked.start()
     begun(lab)
-    assert requests.delete(f"{lab.http_url}/api/v1/queries/{name}", headers=header(admin), timeout=60).status_code == 200
+    assert requests.delete(f"{lab.http_url}/api/v1/sql/{name}", headers=header(admin), timeout=60).status_code == 200
     asked.join(60)
     assert answers[0].status_code == 499, answers[0].text
     gone(lab)

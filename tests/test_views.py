@@ -193,7 +193,7 @@ def test_a_definers_view_is_an_administrators_and_ends_with_their_rights(lab):
     acts = lab.run("audit", "list", "--dataset", "closed", "--json").out
     assert "ornl.strict.v" in acts and "person:bob" in acts
     # The definer is an administrator no more: nothing leaves, for no one but through the owner's view.
-    for line in lab.run("token", "list", "--json").json()["tokens"]:
+    for line in lab.run("token", "list", "--json").json():
         if line["name"] == "root":
             lab.run("token", "revoke", line["id"])
     refused = sql(lab, "SELECT count(*) FROM strict.v", lab.people["bob"])

@@ -28,13 +28,15 @@ pub(crate) async fn change(
     change: Change,
 ) -> Result<Value, Failure> {
     match change {
-        Change::CreateTable(creation) => create(workshop, session, query, creation).await,
+        Change::CreateTable(creation) => Box::pin(create(workshop, session, query, creation)).await,
         Change::DropTable(dropping) => {
             // It is no query, and nobody waits for one.
             query.stop(Stop::Abandoned);
             drop_table(workshop.catalog, session, dropping).await
         }
-        Change::CreateView(view) => views::create(workshop.catalog, session, query, view).await,
+        Change::CreateView(view) => {
+            Box::pin(views::create(workshop.catalog, session, query, view)).await
+        }
         Change::DropView(dropping) => {
             query.stop(Stop::Abandoned);
             views::drop_view(workshop.catalog, session, dropping).await
