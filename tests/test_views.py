@@ -19,6 +19,10 @@ when { principal.groups.contains("south") };
 permit (principal, action == Action::"read", resource == Dataset::"ornl.closed")
 when { principal.groups.contains("all") };
 
+@id("root")
+permit (principal, action == Action::"write", resource == Dataset::"ornl.strict")
+when { principal.id == "person:root" };
+
 @id("tens")
 @obligation("rows: station < 5")
 permit (principal, action == Action::"read", resource == Dataset::"ornl.limited")
