@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tarn_schemas::{DatasetName, DatasetRef, Principal, Scope, TableName};
 
 /// How deep views may read views.
-pub const DEEPEST_VIEW: usize = 8;
+pub const DEEPEST_VIEW: usize = 4;
 /// Most views of one dataset.
 const MOST: usize = 100;
 /// Longest query of a view in bytes.

@@ -209,7 +209,9 @@ async fn tables_are_made_and_taken_away_in_ones_own_dataset() {
     // The version with the table is under its rules still, those without are not.
     grant(&catalog, "made", "person:bob", 1).await;
     let bob = named_person("bob", Scope::Read);
-    for (version, readable) in [("made", true), ("made@4", true), ("made@3", false), ("made@2", true)] {
+    for (version, readable) in
+        [("made", true), ("made@4", true), ("made@3", false), ("made@2", true)]
+    {
         assert_eq!(may_read(&catalog, &bob, version).await, readable, "{version}");
     }
     assert!(may_read(&catalog, &owner, "made@3").await);

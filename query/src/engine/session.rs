@@ -7,7 +7,7 @@ use crate::engine::names::{self, NO_DATASET, Names, Read, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
 use crate::engine::{
-    Engine, Veil, casts, explain, obligations, output, parameters, rewrite, times,
+    Engine, Veil, casts, explain, nesting, obligations, output, parameters, rewrite, times,
 };
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
@@ -276,6 +276,13 @@ impl Session {
             .collect();
         let used = if parsed.kind == Kind::Listing { Use::Describe } else { Use::Read };
         let planning = self.planning(query, (&references, pins), used, files).await?;
+        if planning.read.has_views() {
+            nesting::check_share(sql, 2).map_err(|error| {
+                QueryError::Invalid(format!(
+                    "a statement that reads views may nest half of what others may: {error}"
+                ))
+            })?;
+        }
         let unknown = parsed
             .calls
             .iter()

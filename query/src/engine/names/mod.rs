@@ -64,6 +64,11 @@ impl Read {
         self.borrowed = self.borrowed.take().or(other.borrowed);
     }
 
+    /// Whether a view is among what is read.
+    pub(crate) fn has_views(&self) -> bool {
+        self.borrowed.is_some() || self.tables.iter().any(PinnedTable::is_view)
+    }
+
     /// What is read, where all of it is read with the rights of whoever asks.
     pub(crate) fn own(self, what: &str) -> Result<Vec<PinnedTable>, QueryError> {
         match self.borrowed {

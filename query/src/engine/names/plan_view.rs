@@ -3,13 +3,13 @@
 use super::view::shown;
 use crate::engine::guards::{Awaited, Query};
 use crate::engine::statement::parse;
-use crate::engine::{Session, parameters};
+use crate::engine::{Session, nesting, parameters};
 use crate::error::QueryError;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use tarn_catalog::{NewView, ViewInput, schema_text};
+use tarn_catalog::{DEEPEST_VIEW, NewView, ViewInput, schema_text};
 use tarn_schemas::{DatasetRef, TableName};
 
 /// How a refusal begins.
@@ -64,6 +64,13 @@ impl Session {
     async fn in_full(&self, sql: &str) -> Result<(String, BTreeSet<ViewInput>), QueryError> {
         let (text, lab) = (sql.to_owned(), self.lab().cloned());
         let Some(lab) = lab else { return Err(refused("this is no home, so there are no tables")) };
+        // With as many within one another as there may be, and a statement above them, this is what one statement
+        // may nest.
+        nesting::check_share(&text, 2 * DEEPEST_VIEW).map_err(|error| {
+            refused(&format!(
+                "views stand within one another, so each may nest an eighth of what a statement may: {error}"
+            ))
+        })?;
         let parsed = self.engine.workers().run(async move { parse(&text) }).await?;
         let Statement::Statement(mut statement) = parsed.statement else {
             return Err(refused("it is no SELECT, WITH or VALUES"));
