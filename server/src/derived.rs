@@ -107,7 +107,8 @@ async fn create(
             "made_from": inputs,
         }))
     };
-    match writing.during(Box::pin(work)).await {
+    let done = writing.during(Box::pin(work)).await;
+    match done {
         Ok(made) => {
             writing.keep();
             Ok(made)

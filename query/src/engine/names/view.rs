@@ -6,11 +6,11 @@
 //! error.
 
 use super::{Names, Read, Use};
-use crate::engine::casts;
 use crate::engine::catalogs::OwnLab;
 use crate::engine::obligations::{below, protect};
 use crate::engine::session::state;
 use crate::engine::statement::parse;
+use crate::engine::{casts, times};
 use crate::error::QueryError;
 use crate::functions::FileTables;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -80,6 +80,7 @@ impl Names<'_> {
         let state = state(self.engine, Err(self.who), Arc::new(own), None, FileTables::default())?;
         let work = async move { Ok(casts::planned(&state, &statement).await?) };
         let plan = self.engine.workers().run(work).await.map_err(closed)?;
+        times::check(&plan).map_err(closed)?;
         if steps(&plan)? > MOST_STEPS {
             return Err(QueryError::ResourceExhausted(format!(
                 "the plan of {name} with the views that it reads has more than {MOST_STEPS} steps: make a table \
