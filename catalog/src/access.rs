@@ -2,7 +2,7 @@
 
 use crate::audit::{Act, Said};
 use crate::data_use::{IntendedUse, fits, longest_grant};
-use crate::datasets::{load, no_dataset};
+use crate::datasets::no_dataset;
 use crate::decision::{Action, may_be_kept_for, may_decide_here};
 use crate::model::{AccessRequest, Dataset, Grant, RequestState};
 use crate::people::{check_subject, granted, insert_grant};
@@ -47,7 +47,8 @@ impl Catalog {
             check_subject(&subject)?;
         }
         let mut write = database.write().await?;
-        let found = load(database, self.lab(), &mut write.transaction, &dataset.name, None)
+        let found = self
+            .load(&mut write.transaction, &dataset.name, None)
             .await?
             .map(|stored| stored.dataset)
             .filter(|_| dataset.lab.as_ref().is_none_or(|lab| lab == self.lab()))
@@ -126,7 +127,7 @@ impl Catalog {
                 seen.push(request);
                 continue;
             }
-            let of = load(database, self.lab(), &mut read, &request.dataset, None).await?;
+            let of = self.load(&mut read, &request.dataset, None).await?;
             if let Some(of) = of
                 && self.decide_as(&rights, Action::Review, &of.dataset)?.allowed
             {
@@ -241,10 +242,8 @@ impl Catalog {
                 .map_err(|error| database.error(&error))?
                 .ok_or_else(unknown)?;
         let name = database.dataset_name(&database.text(&row, "dataset")?)?;
-        let dataset = load(database, self.lab(), &mut write.transaction, &name, None)
-            .await?
-            .ok_or_else(unknown)?
-            .dataset;
+        let dataset =
+            self.load(&mut write.transaction, &name, None).await?.ok_or_else(unknown)?.dataset;
         if !self.decide_as(&rights, Action::Review, &dataset)?.allowed {
             return Err(unknown());
         }
@@ -324,7 +323,8 @@ impl Catalog {
             .map_err(|error| database.error(&error))?
             .ok_or_else(unknown)?;
         let request = self.request_from_row(&row)?;
-        let dataset = load(database, self.lab(), &mut write.transaction, &request.dataset, None)
+        let dataset = self
+            .load(&mut write.transaction, &request.dataset, None)
             .await?
             .ok_or_else(unknown)?
             .dataset;

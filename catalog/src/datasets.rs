@@ -75,6 +75,7 @@ fn from_row(database: &Database, lab: &LabName, row: &AnyRow) -> Result<Stored, 
         redacted: false,
         extent,
         tables: Vec::new(),
+        views: Vec::new(),
         fair_score: row.try_get("fair_score").map_err(|error| database.error(&error))?,
         registered_at: text("created_at")?,
         name: DatasetName::new(name.as_str())
@@ -90,8 +91,8 @@ fn table_from_row(database: &Database, row: &AnyRow) -> Result<TableEntry, Catal
     serde_json::from_str(&entry).map_err(|error| database.unreadable("a table entry", &error))
 }
 
-/// One version of a dataset, the newest without a number, whoever asks.
-pub(crate) async fn load(
+/// One version of a dataset, the newest without a number, as it is stored: without what it was made from.
+async fn version_row(
     database: &Database,
     lab: &LabName,
     transaction: &mut Transaction<'static, Any>,
@@ -120,9 +121,9 @@ pub(crate) async fn load(
     Ok(Some(stored))
 }
 
-/// The newest versions of these datasets, in this order, whoever asks; those that are not there are
+/// The newest versions of these datasets, in this order, as they are stored; those that are not there are
 /// left out.
-pub(crate) async fn load_all(
+async fn version_rows(
     database: &Database,
     lab: &LabName,
     transaction: &mut Transaction<'static, Any>,
@@ -156,21 +157,58 @@ pub(crate) async fn load_all(
 fn held_like(policies: &Policies, mut older: Dataset, newest: &Dataset) -> Dataset {
     older.tier = older.tier.max(newest.tier);
     older.newest_embargo.clone_from(&newest.record.embargo);
-    older.sources.clone_from(&newest.sources);
+    for source in &newest.sources {
+        if !older.sources.contains(source) {
+            older.sources.push(source.clone());
+        }
+    }
     older.newest = Some(Box::new(policies.resource(newest)));
     older
 }
 
 impl Catalog {
-    /// The version that was read of a table, under what holds for the newest.
+    /// One version of a dataset, the newest without a number, whoever asks, with what it was made from:
+    /// whatever is decided about it is decided about these, too.
+    pub(crate) async fn load(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        name: &DatasetName,
+        version: Option<u32>,
+    ) -> Result<Option<Stored>, CatalogError> {
+        let found = version_row(&self.inner.database, self.lab(), transaction, name, version);
+        let Some(mut stored) = found.await? else { return Ok(None) };
+        let version = stored.dataset.version;
+        stored.dataset.sources = self.sources(transaction, name, version).await?;
+        Ok(Some(stored))
+    }
+
+    /// The newest versions of these datasets, in this order, as [`Catalog::load`] gives them; those that are
+    /// not there are left out.
+    pub(crate) async fn load_all(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        names: &[DatasetName],
+    ) -> Result<Vec<Stored>, CatalogError> {
+        let mut found = version_rows(&self.inner.database, self.lab(), transaction, names).await?;
+        let derived = self.derived_datasets(transaction).await?;
+        for Stored { dataset, .. } in &mut found {
+            if derived.contains(&dataset.name) {
+                dataset.sources = self.sources(transaction, &dataset.name, dataset.version).await?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The version that was read of a table, under what holds for the newest; without what it was made from.
     pub(crate) async fn version_of(
         &self,
         transaction: &mut Transaction<'static, Any>,
         table: &PinnedTable,
     ) -> Result<Option<Dataset>, CatalogError> {
         let (database, name) = (&self.inner.database, &table.dataset);
-        let newest = load(database, self.lab(), transaction, name, None).await?;
-        let read = load(database, self.lab(), transaction, name, Some(table.version)).await?;
+        let newest = version_row(database, self.lab(), transaction, name, None).await?;
+        let read =
+            version_row(database, self.lab(), transaction, name, Some(table.version)).await?;
         Ok(match (read, newest) {
             (Some(read), Some(newest)) if read.dataset.version == newest.dataset.version => {
                 Some(newest.dataset)
@@ -218,7 +256,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let database = &self.inner.database;
         let mut read = database.read().await?;
-        let found = load(database, self.lab(), &mut read, name, None).await?;
+        let found = self.load(&mut read, name, None).await?;
         drop(read);
         let Some(Stored { dataset, .. }) = found else { return Ok(()) };
         if self.decide_as(rights, Action::Discover, &dataset)?.allowed {
@@ -236,13 +274,19 @@ impl Catalog {
         rights: &Rights,
         dataset: &DatasetRef,
     ) -> Result<Dataset, CatalogError> {
+        let found = self.dataset_without_views(rights, dataset).await?;
+        self.with_views(rights, found).await
+    }
+
+    pub(crate) async fn dataset_without_views(
+        &self,
+        rights: &Rights,
+        dataset: &DatasetRef,
+    ) -> Result<Dataset, CatalogError> {
         self.own(dataset)?;
         let mut read = self.inner.database.read().await?;
-        let stored = load(&self.inner.database, self.lab(), &mut read, &dataset.name, None).await?;
-        let mut newest = stored.map(|stored| stored.dataset);
-        if let Some(newest) = &mut newest {
-            newest.sources = self.sources(&mut read, &newest.name).await?;
-        }
+        let stored = self.load(&mut read, &dataset.name, None).await?;
+        let newest = stored.map(|stored| stored.dataset);
         let newest = match &newest {
             Some(newest) => self.shown(rights, newest.clone())?.map(|shown| (shown, newest)),
             None => None,
@@ -252,9 +296,7 @@ impl Catalog {
             None => Ok(shown),
             Some(version) if version == newest.version => Ok(shown),
             Some(version) => {
-                let older =
-                    load(&self.inner.database, self.lab(), &mut read, &dataset.name, Some(version))
-                        .await?;
+                let older = self.load(&mut read, &dataset.name, Some(version)).await?;
                 let older = match older {
                     Some(older) => {
                         let older = held_like(&self.inner.policies, older.dataset, newest);
@@ -276,7 +318,8 @@ impl Catalog {
         let rights = self.rights(who).await?;
         let mut read = self.inner.database.read().await?;
         let (datasets, _) = self.datasets_behind(&rights, &mut read, "", i64::MAX).await?;
-        Ok(datasets)
+        drop(read);
+        self.all_with_views(&rights, datasets).await
     }
 
     /// At most so many of them, those behind a name, and whether there are more.
@@ -297,9 +340,25 @@ impl Catalog {
             found.extend(datasets);
             after = last;
         }
+        drop(read);
         let more = found.len() > most;
         found.truncate(most);
-        Ok((found, more))
+        Ok((self.all_with_views(&rights, found).await?, more))
+    }
+
+    /// Datasets with the views that the principal may know of.
+    async fn all_with_views(
+        &self,
+        rights: &Rights,
+        mut datasets: Vec<Dataset>,
+    ) -> Result<Vec<Dataset>, CatalogError> {
+        let with_views = self.datasets_with_views().await?;
+        for dataset in &mut datasets {
+            if with_views.contains(&dataset.name) {
+                *dataset = self.with_views(rights, dataset.clone()).await?;
+            }
+        }
+        Ok(datasets)
     }
 
     /// Those of the next so many datasets behind a name that the principal may know of, and the name of the
@@ -347,9 +406,9 @@ impl Catalog {
             dataset.tables = by_dataset.remove(dataset.name.as_str()).unwrap_or_default();
             let resource = self.inner.policies.resource(&dataset);
             // What it was made from makes a dataset one of its kind.
-            let made = derived.contains(dataset.name.as_str());
+            let made = derived.contains(&dataset.name);
             if made {
-                dataset.sources = self.sources(read, &dataset.name).await?;
+                dataset.sources = self.sources(read, &dataset.name, dataset.version).await?;
             }
             let (seen, counted) = match decided.get(&resource).filter(|_| !made) {
                 Some(decided) => *decided,
@@ -400,7 +459,7 @@ impl Catalog {
     ) -> Result<Vec<VersionInfo>, CatalogError> {
         let database = &self.inner.database;
         let mut read = database.read().await?;
-        let newest = load(database, self.lab(), &mut read, dataset, None).await?;
+        let newest = self.load(&mut read, dataset, None).await?;
         let rights = self.rights(who).await?;
         let newest = newest.map(|newest| newest.dataset);
         let newest = match newest {
@@ -410,7 +469,7 @@ impl Catalog {
         // A version that may not be seen whole is not listed.
         let mut seen = BTreeSet::new();
         for version in 1..=newest.version {
-            let older = load(database, self.lab(), &mut read, dataset, Some(version)).await?;
+            let older = self.load(&mut read, dataset, Some(version)).await?;
             let Some(older) = older.map(|older| older.dataset) else { continue };
             let older = held_like(&self.inner.policies, older, &newest);
             if self.decide_as(&rights, Action::Describe, &older)?.allowed {
@@ -469,7 +528,10 @@ impl Catalog {
             return Ok((found, entry));
         }
         let names: Vec<&str> = found.tables.iter().map(|entry| entry.name.as_str()).collect();
-        let hint = if names.is_empty() {
+        let hint = if found.views.iter().any(|view| view.name == *table) {
+            "; it is a view, which SQL alone reads: make a table of it (CREATE TABLE … AS) for other doors"
+                .to_owned()
+        } else if names.is_empty() {
             "; the dataset has no tables yet: ingest its files".to_owned()
         } else {
             format!("; the dataset has {}", names.join(", "))

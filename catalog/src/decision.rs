@@ -1,10 +1,9 @@
 //! One decision for everything.
 
-use crate::audit::{Act, Said};
-use crate::derived;
 use crate::model::Dataset;
 use crate::obligation::Obligation;
-use crate::policy::{Policies, Resource, Rights, subject};
+use crate::policy::{Policies, Resource, Rights};
+use crate::sources;
 use crate::{Catalog, CatalogError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -212,7 +211,7 @@ pub(crate) fn decide(
             return Ok(decision);
         }
     }
-    let refused = derived::refusal(policies, rights, action, dataset, now)?;
+    let refused = sources::refusal(policies, rights, action, dataset, now)?;
     Ok(refused.unwrap_or(decision))
 }
 
@@ -345,40 +344,6 @@ impl Catalog {
         self.decide_as(&rights, action, dataset)
     }
 
-    /// May data of this dataset leave by a door to `who`, now? As
-    /// [`Catalog::decide`] for [`Action::Read`]; about data that are not for everyone the answer is in
-    /// the audit log before it is given. A failure to write it is no permission.
-    pub async fn admit(
-        &self,
-        who: &Principal,
-        dataset: &Dataset,
-        door: Door,
-    ) -> Result<Decision, CatalogError> {
-        let decision = self.decide(who, Action::Read, dataset).await?;
-        let resource = self.inner.policies.resource(dataset);
-        let newest = dataset.newest.as_deref().map_or(Tier::Public, Resource::tier);
-        let held = dataset.record.embargo.is_some() || dataset.newest_embargo.is_some();
-        let open = resource.tier() == Tier::Public && newest == Tier::Public && !held;
-        if open && dataset.withdrawn.is_none() {
-            return Ok(decision);
-        }
-        let policies: Vec<&str> = decision.policies.iter().map(String::as_str).collect();
-        let said = Said::new(Act::Read, subject(who))
-            .on(dataset.full_name())
-            .with("door", door.as_str())
-            .with("policies", policies.join(", "));
-        let owed: Vec<String> = decision.obligations.iter().map(ToString::to_string).collect();
-        let said = if owed.is_empty() { said } else { said.with("obligations", owed.join(", ")) };
-        let said = match decision.refusal_at(door) {
-            Some(reason) => said.with("reason", reason).refused(),
-            None => said,
-        };
-        let mut write = self.inner.database.write().await?;
-        write.note(said).await?;
-        write.commit().await?;
-        Ok(decision)
-    }
-
     /// The decision for a principal that was looked up.
     pub(crate) fn decide_as(
         &self,
@@ -459,6 +424,7 @@ mod tests {
             files: Vec::new(),
             extent: Extent::default(),
             tables: Vec::new(),
+            views: Vec::new(),
             fair_score: 0.0,
             registered_at: String::new(),
         }

@@ -5,25 +5,27 @@
 //! So embargoes, agreements, conditions and withdrawals of an input need not be copied, and what is tightened
 //! later counts at once. Row filters and masks cannot be done to what a query made of the rows. The table was
 //! made of what one person saw, and is for those who see the same of the inputs, or all of them.
+//!
+//! As decisions are for datasets as a whole, such a table closes its dataset. So it is made in one's own
+//! dataset alone, and taken away (`drop_table`) by those who may make one.
 
 use crate::audit::{Act, Said};
-use crate::datasets::{Stored, load, no_dataset};
-use crate::decision::{Action, Decision, may_write_here};
-use crate::inputs::Inputs;
+use crate::datasets::{Stored, no_dataset};
+use crate::decision::{Action, may_write_here};
 use crate::lineage::{join, nothing, passed_on};
 use crate::model::{Dataset, TableEntry};
-use crate::policy::{Policies, Resource, Rights, subject};
+use crate::policy::{Rights, subject};
 use crate::register::{next, timestamp};
 use crate::saved_queries::PinnedTable;
+use crate::sources::Content;
 use crate::store::Write;
 use crate::{Catalog, CatalogError};
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::Utc;
 use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::profile::fair;
 use tarn_schemas::record::Provenance;
-use tarn_schemas::{DatasetName, Principal, TableName, Tier};
+use tarn_schemas::{DatasetName, Principal, Scope, TableName, Tier};
 
 /// How a table was made by a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,75 +38,21 @@ pub struct Making {
     pub engine: String,
 }
 
-/// What is stored of it: all inputs, also those of inputs that were made so themselves.
-#[derive(Debug, Serialize, Deserialize)]
-struct Content {
-    sql: String,
-    engine: String,
-    tables: Vec<PinnedTable>,
-    /// Tables that inputs were made from in turn.
-    further: Vec<PinnedTable>,
-}
-
-/// An input as policies see it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Source {
-    /// The version that was read, and the newest one, which holds it too. None if it is gone: then nothing
-    /// that was made of it leaves.
-    resources: Vec<Resource>,
-    table: PinnedTable,
-}
-
-/// The refusal of an action because of what a dataset was made from. It does not say from what: that
-/// may be more than the principal may know.
-pub(crate) fn refusal(
-    policies: &Policies,
-    rights: &Rights,
-    action: Action,
-    dataset: &Dataset,
-    now: DateTime<Utc>,
-) -> Result<Option<Decision>, CatalogError> {
-    if !matches!(action, Action::Read | Action::Describe) {
-        return Ok(None);
-    }
-    for source in &dataset.sources {
-        let (mut allowed, mut owed) = (!source.resources.is_empty(), BTreeSet::new());
-        for resource in &source.resources {
-            let case = policies.case(rights, resource, now)?;
-            allowed &= case.ask(Action::Discover)?.allowed && case.ask(Action::Describe)?.allowed;
-            if action == Action::Read {
-                let read = case.ask(Action::Read)?;
-                allowed &= read.allowed;
-                owed.extend(read.obligations);
-            }
-        }
-        let alike =
-            action == Action::Describe || owed.is_empty() || source.table.is_seen_alike(&owed);
-        if !(allowed && alike) {
-            return Ok(Some(Decision::deny(format!(
-                "{}.{} was made by a query from data that you may not read, or not as whoever made it \
-                 could: what was made of data is for those who may read all of them; ask its contact",
-                dataset.lab, dataset.name
-            ))));
-        }
-    }
-    Ok(None)
-}
-
 impl Catalog {
     /// Gives a dataset a table that a query made, in its next version, and notes what it was made from: in
     /// the record, for decisions, and in the log. The dataset takes over the strictest tier, exposure
     /// and markings of the inputs. Needs `Scope::Write`.
     ///
     /// # Errors
-    /// [`CatalogError::Conflict`] where the dataset has a table of that name;
-    /// [`CatalogError::Denied`] where the principal may not write, or may not read an input (any more), or
-    /// where of an input only aggregates may leave.
+    /// [`CatalogError::Conflict`] where the dataset has a table of that name, and where the folder was taken
+    /// for abandoned ([`Catalog::begin_table`]);
+    /// [`CatalogError::Denied`] where the principal may not write, the dataset is another person's, they may not
+    /// read an input (any more), or of an input only aggregates may leave.
     pub async fn put_derived_table(
         &self,
         who: &Principal,
         dataset: &DatasetName,
-        entry: TableEntry,
+        (entry, folder): (TableEntry, &str),
         making: Making,
     ) -> Result<u32, CatalogError> {
         let rights = self.rights(who).await?;
@@ -118,9 +66,13 @@ impl Catalog {
             self.is_as_open(&found, &newest)?;
             limits = join(limits, &passed_on(&found));
             here.insert(table.dataset.clone());
-            for content in self.makings(&mut write.transaction, &table.dataset).await? {
-                further.extend(content.tables);
-                further.extend(content.further);
+            let (of, newer) = (table.version, self.newest_of(&mut write, &table.dataset).await?);
+            for version in BTreeSet::from([of, newer]) {
+                let makings = self.makings(&mut write.transaction, &table.dataset, version);
+                for content in makings.await? {
+                    further.extend(content.tables);
+                    further.extend(content.further);
+                }
             }
         }
         // What holds for the rows of one table of a dataset would not hold for one that was made of it.
@@ -151,12 +103,15 @@ impl Catalog {
         newest.fair_score = fair::per_cent(&metrics);
         let content_hash = self.hash(&newest.record, &newest.files, &newest.tables)?;
         let notes = format!("made table {name} by a query");
-        let stored = Stored { dataset: newest, content_hash, notes };
+        let mut stored = Stored { dataset: newest, content_hash, notes };
         self.insert(&mut write, &stored, who, "tables").await?;
         let Making { sql, tables, engine } = making;
         let reads: Vec<String> = tables.iter().map(|table| self.full_name(table)).collect();
         let content = Content { sql, engine, tables, further };
         self.note_making(&mut write, (dataset, &name), &content, &stored.dataset).await?;
+        self.end_table(&mut write, folder).await?;
+        let version = stored.dataset.version;
+        stored.dataset.sources = self.sources(&mut write.transaction, dataset, version).await?;
         self.put_inherited(&mut write, dataset, stored.dataset.inherited.as_ref()).await?;
         self.hand_on(&mut write, dataset, &here).await?;
         self.note_published(&mut write, &stored.dataset).await?;
@@ -166,7 +121,7 @@ impl Catalog {
             .with("made_from", reads.join(", "));
         write.note(said).await?;
         write.commit().await?;
-        Ok(stored.dataset.version)
+        Ok(version)
     }
 
     /// Refuses what [`Catalog::put_derived_table`] would refuse, so that nothing runs in vain.
@@ -184,6 +139,34 @@ impl Catalog {
         self.may_derive(&rights, &mut write, dataset, table).await.map(drop)
     }
 
+    /// A dataset that a principal may make tables in by queries, and take them away again: their own.
+    pub(crate) async fn own_dataset(
+        &self,
+        rights: &Rights,
+        write: &mut Write<'_>,
+        dataset: &DatasetName,
+    ) -> Result<Stored, CatalogError> {
+        may_write_here(&rights.who)?;
+        let stored = self
+            .load(&mut write.transaction, dataset, None)
+            .await?
+            .ok_or_else(|| no_dataset(dataset.as_str()))?;
+        if !self.decide_as(rights, Action::Discover, &stored.dataset)?.allowed {
+            return Err(no_dataset(dataset.as_str()));
+        }
+        self.check_writer(rights, Some(&stored))?;
+        let registrant = stored.dataset.registrant.as_deref();
+        if registrant != Some(&*subject(&rights.who)) && !rights.who.has_scope(Scope::Admin) {
+            return Err(CatalogError::Denied(format!(
+                "{}.{dataset} was registered by somebody else: a table of a query is made, and taken away, in \
+                 one's own dataset, because it closes the dataset to those who may not read what it is made \
+                 of. Register one of your own, or ask whoever registered this one or an administrator",
+                self.lab()
+            )));
+        }
+        Ok(stored)
+    }
+
     /// The dataset that a table may be made in.
     async fn may_derive(
         &self,
@@ -192,18 +175,13 @@ impl Catalog {
         dataset: &DatasetName,
         table: &TableName,
     ) -> Result<Dataset, CatalogError> {
-        may_write_here(&rights.who)?;
-        let database = &self.inner.database;
-        let stored = load(database, self.lab(), &mut write.transaction, dataset, None)
-            .await?
-            .ok_or_else(|| no_dataset(dataset.as_str()))?;
-        if !self.decide_as(rights, Action::Discover, &stored.dataset)?.allowed {
-            return Err(no_dataset(dataset.as_str()));
-        }
-        self.check_writer(rights, Some(&stored))?;
-        if stored.dataset.tables.iter().any(|entry| entry.name == *table) {
+        let stored = self.own_dataset(rights, write, dataset).await?;
+        let views = self.view_names(write, dataset).await?;
+        if stored.dataset.tables.iter().any(|entry| entry.name == *table)
+            || views.contains(table.as_str())
+        {
             return Err(CatalogError::Conflict(format!(
-                "{dataset} has a table {table}: choose another name"
+                "{dataset} has a table or view {table}: choose another name"
             )));
         }
         Ok(stored.dataset)
@@ -220,7 +198,10 @@ impl Catalog {
             .version_of(transaction, table)
             .await?
             .ok_or_else(|| no_dataset(table.dataset.as_str()))?;
-        found.sources = self.sources(transaction, &table.dataset).await?;
+        found.sources = self.sources(transaction, &table.dataset, table.version).await?;
+        if let Some(newest) = self.load(transaction, &table.dataset, None).await? {
+            found.sources.extend(newest.dataset.sources);
+        }
         let read = self.decide_as(rights, Action::Read, &found)?;
         if let Some(reason) = read.refusal() {
             return Err(CatalogError::Denied(reason));
@@ -257,101 +238,6 @@ impl Catalog {
         Ok(())
     }
 
-    /// What a dataset with tables that were made by queries was made from, as policies see it now.
-    pub(crate) async fn sources(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        dataset: &DatasetName,
-    ) -> Result<Vec<Source>, CatalogError> {
-        let mut sources: Vec<Source> = Vec::new();
-        for content in self.makings(transaction, dataset).await? {
-            for table in content.tables.into_iter().chain(content.further) {
-                let known = |source: &Source| {
-                    let one = &source.table;
-                    one.dataset == table.dataset
-                        && one.version == table.version
-                        && one.is_owed_like(&table)
-                };
-                if table.dataset == *dataset || sources.iter().any(known) {
-                    continue;
-                }
-                let found = self.version_of(transaction, &table).await?;
-                let resources = found.map_or_else(Vec::new, |found| {
-                    let own = self.inner.policies.resource(&found);
-                    found.newest.map(|newest| *newest).into_iter().chain([own]).collect()
-                });
-                sources.push(Source { resources, table });
-            }
-        }
-        Ok(sources)
-    }
-
-    /// The limits of what tables of a dataset were made from, which a new record does not take away.
-    pub(crate) async fn add_sources(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        dataset: &DatasetName,
-        inputs: &mut Inputs,
-    ) -> Result<(), CatalogError> {
-        for content in self.makings(transaction, dataset).await? {
-            for table in content.tables.iter().filter(|table| table.dataset != *dataset) {
-                if let Some(found) = self.version_of(transaction, table).await? {
-                    inputs.limits = join(inputs.limits.clone(), &passed_on(&found));
-                }
-                inputs.here.insert(table.dataset.clone());
-            }
-        }
-        Ok(())
-    }
-
-    /// Names of tables of a dataset that were made by queries.
-    pub(crate) async fn derived_tables(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        dataset: &DatasetName,
-    ) -> Result<BTreeSet<String>, CatalogError> {
-        let database = &self.inner.database;
-        let rows = sqlx::query("SELECT name FROM derived_table WHERE dataset = $1")
-            .bind(dataset.as_str())
-            .fetch_all(&mut **transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        rows.iter().map(|row| database.text(row, "name")).collect()
-    }
-
-    /// Datasets that have such tables.
-    pub(crate) async fn derived_datasets(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-    ) -> Result<BTreeSet<String>, CatalogError> {
-        let database = &self.inner.database;
-        let rows = sqlx::query("SELECT DISTINCT dataset FROM derived_table")
-            .fetch_all(&mut **transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        rows.iter().map(|row| database.text(row, "dataset")).collect()
-    }
-
-    async fn makings(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        dataset: &DatasetName,
-    ) -> Result<Vec<Content>, CatalogError> {
-        let database = &self.inner.database;
-        let rows =
-            sqlx::query("SELECT content FROM derived_table WHERE dataset = $1 ORDER BY name")
-                .bind(dataset.as_str())
-                .fetch_all(&mut **transaction)
-                .await
-                .map_err(|error| database.error(&error))?;
-        rows.iter()
-            .map(|row| {
-                serde_json::from_str(&database.text(row, "content")?)
-                    .map_err(|error| database.unreadable("how a table was made", &error))
-            })
-            .collect()
-    }
-
     async fn note_making(
         &self,
         write: &mut Write<'_>,
@@ -363,12 +249,14 @@ impl Catalog {
         let text = serde_json::to_string(content)
             .map_err(|error| database.unreadable("how a table was made", &error))?;
         sqlx::query(
-            "INSERT INTO derived_table (dataset, name, content, made_at) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO derived_table (dataset, name, content, made_at, made_in)
+             VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(dataset.as_str())
         .bind(table.as_str())
         .bind(text)
         .bind(&made.registered_at)
+        .bind(i64::from(made.version))
         .execute(&mut *write.transaction)
         .await
         .map(drop)
@@ -376,7 +264,7 @@ impl Catalog {
     }
 
     /// Datasets of this lab that this one was made from so far.
-    async fn inputs_of(
+    pub(crate) async fn inputs_of(
         &self,
         write: &mut Write<'_>,
         dataset: &DatasetName,
@@ -388,5 +276,20 @@ impl Catalog {
             .await
             .map_err(|error| database.error(&error))?;
         rows.iter().map(|row| database.dataset_name(&database.text(row, "input")?)).collect()
+    }
+
+    /// The newest version of a dataset that is there.
+    async fn newest_of(
+        &self,
+        write: &mut Write<'_>,
+        dataset: &DatasetName,
+    ) -> Result<u32, CatalogError> {
+        let database = &self.inner.database;
+        let row = sqlx::query("SELECT newest FROM dataset WHERE name = $1")
+            .bind(dataset.as_str())
+            .fetch_one(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        database.number(&row, "newest")
     }
 }

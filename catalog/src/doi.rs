@@ -6,7 +6,7 @@
 //! came meanwhile are one.
 
 use crate::audit::{Act, Said};
-use crate::datasets::{Stored, load_all, no_dataset};
+use crate::datasets::{Stored, no_dataset};
 use crate::decision::Action;
 use crate::model::Dataset;
 use crate::policy::subject;
@@ -95,7 +95,7 @@ impl Catalog {
         let (database, rights) = (&self.inner.database, self.rights(who).await?);
         let mut write = database.write().await?;
         let names = std::slice::from_ref(name);
-        let found = load_all(database, self.lab(), &mut write.transaction, names).await?;
+        let found = self.load_all(&mut write.transaction, names).await?;
         let Some(Stored { dataset, .. }) = found.into_iter().next() else {
             return Err(no_dataset(name.as_str()));
         };
@@ -152,7 +152,7 @@ impl Catalog {
         let dois: Vec<Doi> = rows.iter().map(|row| self.doi_of(row)).collect::<Result<_, _>>()?;
         let names: Vec<DatasetName> = dois.iter().map(|doi| doi.dataset.clone()).collect();
         let mut known = std::collections::BTreeSet::new();
-        for Stored { dataset, .. } in load_all(database, self.lab(), &mut read, &names).await? {
+        for Stored { dataset, .. } in self.load_all(&mut read, &names).await? {
             if self.decide_as(&rights, Action::Write, &dataset)?.allowed {
                 known.insert(dataset.name);
             }

@@ -5,7 +5,7 @@
 //! registrar takes a while, and the dataset may be closed meanwhile.
 
 use crate::audit::{Act, Said};
-use crate::datasets::{Stored, load_all};
+use crate::datasets::Stored;
 use crate::doi::{DoiState, REGISTERED};
 use crate::model::Dataset;
 use crate::register::timestamp;
@@ -124,7 +124,7 @@ impl Catalog {
         let database = &self.inner.database;
         let doi = self.doi_of(row)?;
         let names = std::slice::from_ref(&doi.dataset);
-        let found = load_all(database, self.lab(), &mut write.transaction, names).await?;
+        let found = self.load_all(&mut write.transaction, names).await?;
         let Some(Stored { dataset, .. }) = found.into_iter().next() else {
             return Err(database.problem("the dataset of a DOI is missing"));
         };
@@ -261,7 +261,7 @@ impl Catalog {
         let names: Vec<DatasetName> = told.keys().cloned().collect();
         let mut differ = Vec::new();
         for some in names.chunks(TOGETHER) {
-            for Stored { dataset, .. } in load_all(database, self.lab(), &mut read, some).await? {
+            for Stored { dataset, .. } in self.load_all(&mut read, some).await? {
                 let wanted = if self.may_be_registered(&dataset) { SHOWN } else { HIDDEN };
                 if told.get(&dataset.name).is_some_and(|told| told.as_deref() != Some(wanted)) {
                     differ.push(dataset.name);

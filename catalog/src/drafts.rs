@@ -8,7 +8,6 @@
 //! the owner and those who review it.
 
 use crate::audit::{Act, Said};
-use crate::datasets::load;
 use crate::decision::{Action, may_decide_here, may_write_here};
 use crate::model::{Assessment, Draft, DraftState, Registered, Submission};
 use crate::policy::{Rights, subject};
@@ -44,7 +43,7 @@ impl Catalog {
         let rights = self.rights(who).await?;
         let mut write = database.write().await?;
         let before = self.stored_draft(&mut write.transaction, &record.name).await?;
-        let there = load(database, self.lab(), &mut write.transaction, &record.name, None).await?;
+        let there = self.load(&mut write.transaction, &record.name, None).await?;
         self.check_writer(&rights, there.as_ref())?;
         // A name that another person drafts under says nothing of theirs but that it is taken.
         if before.as_ref().is_some_and(|before| before.author != author) {
@@ -236,7 +235,7 @@ impl Catalog {
     ) -> Result<Option<Registered>, CatalogError> {
         let (database, name) = (&self.inner.database, &draft.record.name);
         let mut read = database.read().await?;
-        let there = load(database, self.lab(), &mut read, name, None).await?;
+        let there = self.load(&mut read, name, None).await?;
         drop(read);
         let Some(there) = there.map(|there| there.dataset) else { return Ok(None) };
         let rights = self.rights(who).await?;
@@ -293,12 +292,12 @@ impl Catalog {
     async fn edited_from(&self, draft: &Draft) -> Result<Option<u32>, CatalogError> {
         let (database, name) = (&self.inner.database, &draft.record.name);
         let mut read = database.read().await?;
-        let Some(newest) = load(database, self.lab(), &mut read, name, None).await? else {
+        let Some(newest) = self.load(&mut read, name, None).await? else {
             return Ok(None);
         };
         let newest = newest.dataset;
         let mut version = newest.version;
-        while let Some(there) = load(database, self.lab(), &mut read, name, Some(version)).await? {
+        while let Some(there) = self.load(&mut read, name, Some(version)).await? {
             if there.dataset.record != newest.record {
                 break;
             }
@@ -403,7 +402,7 @@ impl Catalog {
             return Ok(false);
         }
         let name = &draft.record.name;
-        let there = load(&self.inner.database, self.lab(), read, name, None).await?;
+        let there = self.load(read, name, None).await?;
         Ok(match there {
             // What its author says of the committee does not count.
             Some(there) => self.decide_as(rights, Action::Review, &there.dataset)?.allowed,

@@ -1,6 +1,6 @@
 //! What everyone may know, in the order in which it changed: for harvesters.
 
-use crate::datasets::{Stored, load_all};
+use crate::datasets::Stored;
 use crate::decision::Seen;
 use crate::model::{Dataset, Harvested};
 use crate::register::timestamp;
@@ -84,11 +84,11 @@ impl Catalog {
         names: &[DatasetName],
     ) -> Result<BTreeMap<String, Dataset>, CatalogError> {
         let (mut visible, mut decided) = (BTreeMap::new(), BTreeMap::new());
-        for Stored { dataset, .. } in
-            load_all(&self.inner.database, self.lab(), read, names).await?
-        {
-            // Datasets that are one to the policies are decided once.
+        for Stored { dataset, .. } in self.load_all(read, names).await? {
+            // Datasets that are one to the policies are decided once; those that were made of others are
+            // decided by these, too.
             let seen = match decided.entry(self.inner.policies.resource(&dataset)) {
+                _ if !dataset.sources.is_empty() => self.seen(&self.everyone(), &dataset)?,
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => *new.insert(self.seen(&self.everyone(), &dataset)?),
             };

@@ -1,7 +1,6 @@
 //! Files that are not for everyone: those of datasets that are not, and of records that wait for a second person.
 //! They are known by their content, whatever path or link leads to them.
 
-use crate::datasets::load;
 use crate::decision::{Action, Door};
 use crate::model::Dataset;
 use crate::policy::{Rights, subject};
@@ -50,7 +49,7 @@ impl Catalog {
                 .map_err(|error| database.error(&error))?;
             for row in rows {
                 let name = database.dataset_name(&database.text(&row, "dataset")?)?;
-                let other = load(database, self.lab(), &mut read, &name, None).await?;
+                let other = self.load(&mut read, &name, None).await?;
                 let Some(other) = other.map(|stored| stored.dataset) else { continue };
                 let open = self.decide_as(&everyone, Action::Read, &other)?;
                 if open.refusal_at(Door::File).is_some() {

@@ -1,11 +1,9 @@
 //! What a dataset was made from: the inputs exist, and none is stricter than what was made of it.
 
-use crate::datasets::load;
 use crate::decision::Action;
 use crate::lineage::{join, nothing, passed_on};
 use crate::model::{Dataset, Inherited};
 use crate::policy::Rights;
-use crate::store::Database;
 use crate::{Catalog, CatalogError, ark};
 use sqlx::{Any, Row, Transaction};
 use std::collections::BTreeSet;
@@ -89,8 +87,7 @@ impl Catalog {
         transaction: &mut Transaction<'static, Any>,
         text: &str,
     ) -> Result<Input, CatalogError> {
-        let (database, lab) = (&self.inner.database, self.lab());
-        let found = find(database, lab, transaction, text).await?;
+        let found = find(self, transaction, text).await?;
         let Input::Here(dataset) = found else { return Ok(found) };
         if self.decide_as(rights, Action::Discover, &dataset)?.allowed {
             return Ok(Input::Here(dataset));
@@ -99,7 +96,7 @@ impl Catalog {
         Ok(if ark::parse(text).is_some() || is_identifier(text) {
             Input::Elsewhere
         } else {
-            Input::Missing(missing(lab))
+            Input::Missing(missing(self.lab()))
         })
     }
 }
@@ -201,11 +198,11 @@ fn doi_of(text: &str) -> Option<String> {
 }
 
 async fn find(
-    database: &Database,
-    lab: &LabName,
+    catalog: &Catalog,
     transaction: &mut Transaction<'static, Any>,
     text: &str,
 ) -> Result<Input, CatalogError> {
+    let (database, lab) = (&catalog.inner.database, catalog.lab());
     // The same thing by a URL of this node or of a resolver is the same thing.
     let named = named_by_url(text, lab);
     let text = named.as_deref().unwrap_or(text);
@@ -217,7 +214,7 @@ async fn find(
             .map_err(|error| database.error(&error))?;
         let Some(row) = row else { return Ok(Input::Elsewhere) };
         let name = database.dataset_name(&database.text(&row, "dataset")?)?;
-        return here(database, lab, transaction, &name, None).await;
+        return here(catalog, transaction, &name, None).await;
     }
     if let Some(ark) = ark::parse(text) {
         let row = sqlx::query("SELECT name FROM dataset WHERE ark = $1")
@@ -230,7 +227,7 @@ async fn find(
         let name: String = row.try_get("name").map_err(|error| database.error(&error))?;
         let name = DatasetName::new(name)
             .map_err(|error| database.unreadable("a dataset's name", &error))?;
-        return here(database, lab, transaction, &name, None).await;
+        return here(catalog, transaction, &name, None).await;
     }
     let Ok(reference) = text.parse::<DatasetRef>() else {
         return Ok(if is_identifier(text) {
@@ -257,21 +254,20 @@ async fn find(
                 )),
             })
         }
-        _ => here(database, lab, transaction, &reference.name, reference.version).await,
+        _ => here(catalog, transaction, &reference.name, reference.version).await,
     }
 }
 
 async fn here(
-    database: &Database,
-    lab: &LabName,
+    catalog: &Catalog,
     transaction: &mut Transaction<'static, Any>,
     name: &DatasetName,
     version: Option<u32>,
 ) -> Result<Input, CatalogError> {
-    let stored = load(database, lab, transaction, name, version).await?;
+    let stored = catalog.load(transaction, name, version).await?;
     Ok(match stored {
         Some(stored) => Input::Here(Box::new(stored.dataset)),
-        None => Input::Missing(missing(lab)),
+        None => Input::Missing(missing(catalog.lab())),
     })
 }
 

@@ -5,7 +5,6 @@
 //! tightened later, all that was made from it is tightened with it, in the same transaction. Nothing
 //! is loosened so: that takes a new version of the dataset itself.
 
-use crate::datasets::load;
 use crate::model::{Dataset, Inherited};
 use crate::policy::exposure;
 use crate::store::Write;
@@ -64,16 +63,12 @@ impl Catalog {
         let mut waiting = vec![dataset.clone()];
         // Limits only grow and there are finitely many, so this ends for circles too.
         while let Some(input) = waiting.pop() {
-            let Some(from) =
-                load(database, self.lab(), &mut write.transaction, &input, None).await?
-            else {
+            let Some(from) = self.load(&mut write.transaction, &input, None).await? else {
                 continue;
             };
             let limits = passed_on(&from.dataset);
             for name in self.made_from(write, &input).await? {
-                let Some(made) =
-                    load(database, self.lab(), &mut write.transaction, &name, None).await?
-                else {
+                let Some(made) = self.load(&mut write.transaction, &name, None).await? else {
                     continue;
                 };
                 let made = made.dataset;

@@ -1,8 +1,9 @@
 //! What the catalog holds, as plain data.
 
 use crate::data_use::IntendedUse;
-use crate::derived::Source;
 use crate::policy::Resource;
+use crate::sources::Source;
+use crate::views::View;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tarn_connectors::store::FileStat;
@@ -138,6 +139,9 @@ pub struct Dataset {
     pub extent: Extent,
     /// Tables.
     pub tables: Vec<TableEntry>,
+    /// Views, as far as whoever asks may know of them; the newest version alone has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<View>,
     /// FAIR score in per cent of the points.
     pub fair_score: f64,
     /// When this version was made, RFC 3339.
@@ -242,6 +246,7 @@ impl Dataset {
             files: Vec::new(),
             extent: Extent::default(),
             tables: Vec::new(),
+            views: Vec::new(),
             fair_score: 0.0,
             registered_at,
         }

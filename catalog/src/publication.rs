@@ -4,7 +4,7 @@
 //! the clock: then it is noted by whoever looks next, with the moment of the end. The lab changes its policies:
 //! then every record is decided anew.
 
-use crate::datasets::{Stored, load_all};
+use crate::datasets::Stored;
 use crate::decision::Seen;
 use crate::model::Dataset;
 use crate::policy::{Resource, Rights};
@@ -139,12 +139,14 @@ impl Catalog {
             };
             after = last.to_string();
             let names: Vec<_> = known.keys().cloned().collect();
-            for Stored { dataset, .. } in
-                load_all(database, self.lab(), &mut write.transaction, &names).await?
-            {
-                let resource = self.inner.policies.resource(&dataset);
-                let for_all = dataset.withdrawn.is_none()
-                    && *decided.entry(resource).or_insert_with(|| self.is_for_all(&dataset));
+            for Stored { dataset, .. } in self.load_all(&mut write.transaction, &names).await? {
+                let for_all = if dataset.sources.is_empty() && dataset.withdrawn.is_none() {
+                    // Datasets that are one to the policies are decided once.
+                    let resource = self.inner.policies.resource(&dataset);
+                    *decided.entry(resource).or_insert_with(|| self.is_for_all(&dataset))
+                } else {
+                    self.is_for_all(&dataset)
+                };
                 let (was, opened) = known.remove(&dataset.name).unwrap_or_default();
                 let opens = self.opens_at(&dataset).filter(|_| for_all);
                 if was == for_all && (!for_all || opened == opens) {

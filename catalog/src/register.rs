@@ -2,7 +2,7 @@
 
 use crate::audit::{Act, Said};
 use crate::content::{changes, hash};
-use crate::datasets::{Stored, load};
+use crate::datasets::Stored;
 use crate::decision::{Action, may_write_here};
 use crate::fill::fill;
 use crate::inputs::Inputs;
@@ -94,7 +94,7 @@ impl Catalog {
         let rights = self.rights(who).await?;
         let defaults = self.defaults().await?;
         let mut read = database.read().await?;
-        let earlier = load(database, self.lab(), &mut read, &record.name, None).await?;
+        let earlier = self.load(&mut read, &record.name, None).await?;
         self.check_writer(&rights, earlier.as_ref())?;
         let today = Utc::now().date_naive();
         let record = fill(
@@ -184,8 +184,7 @@ impl Catalog {
         edited: Option<u32>,
     ) -> Result<Registered, CatalogError> {
         let transaction = &mut write.transaction;
-        let earlier =
-            load(&self.inner.database, self.lab(), transaction, &record.name, None).await?;
+        let earlier = self.load(transaction, &record.name, None).await?;
         self.check_writer(&by.rights, earlier.as_ref())?;
         let newest = earlier.as_ref().map_or(0, |earlier| earlier.dataset.version);
         if let Some(edited) = edited.filter(|edited| *edited != newest) {
@@ -198,13 +197,13 @@ impl Catalog {
             )));
         }
         let mut inputs = self.inputs(&by.rights, transaction, &record).await?;
-        self.add_sources(transaction, &record.name, &mut inputs).await?;
+        self.add_sources(transaction, (&record.name, newest), &mut inputs).await?;
         let version = match self.accept(by, earlier.as_ref(), record, files, inputs)? {
             Accepted::Unchanged(registered) => return Ok(*registered),
             Accepted::Changed(version) => version,
         };
         if earlier.is_some() {
-            self.store_next(write, by, *version).await
+            Box::pin(self.store_next(write, by, *version)).await
         } else {
             let stored = self.store_new(write, by, vec![*version]).await?;
             stored.into_iter().next().ok_or_else(|| self.inner.database.problem("nothing stored"))
@@ -278,6 +277,7 @@ impl Catalog {
             redacted: false,
             extent: Extent::of(files.iter().map(|file| file.extent)),
             tables,
+            views: Vec::new(),
             fair_score: fair::per_cent(&metrics),
             registered_at: timestamp(now),
             record,

@@ -14,6 +14,7 @@ use crate::policy::{Rights, subject};
 use crate::register::timestamp;
 use crate::saved_searches::check_name;
 use crate::store::{Rows, Write};
+use crate::views::View;
 use crate::{Catalog, CatalogError, ark};
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ pub struct PinnedTable {
     /// Checksum of what was owed for the data by whoever saved the query. It stays inside: policies are the
     /// lab's own, and short conditions can be guessed.
     owed: String,
+    /// Checksum of the definition, where it is a view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    view: Option<String>,
 }
 
 impl PinnedTable {
@@ -58,7 +62,23 @@ impl PinnedTable {
         obligations: &BTreeSet<Obligation>,
     ) -> Self {
         let owed = fingerprint(obligations);
-        Self { written, dataset, version, table, owed }
+        Self { written, dataset, version, table, owed, view: None }
+    }
+
+    /// The same, where it is a view.
+    #[must_use]
+    pub fn of_view(self, view: &View) -> Self {
+        Self { view: Some(view.fingerprint()), ..self }
+    }
+
+    /// Whether it is a view.
+    pub fn is_view(&self) -> bool {
+        self.view.is_some()
+    }
+
+    /// Whether it is this view, as it is now.
+    pub fn is_of_view(&self, view: &View) -> bool {
+        self.view.as_ref() == Some(&view.fingerprint())
     }
 
     /// `name@version`, of this lab.

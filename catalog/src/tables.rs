@@ -2,7 +2,7 @@
 
 use crate::audit::{Act, Said};
 use crate::content::same_table;
-use crate::datasets::{Stored, load, no_dataset};
+use crate::datasets::{Stored, no_dataset};
 use crate::decision::{Action, may_write_here};
 use crate::model::TableEntry;
 use crate::policy::subject;
@@ -34,7 +34,8 @@ impl Catalog {
         }
         let database = &self.inner.database;
         let mut write = database.write().await?;
-        let stored = load(database, self.lab(), &mut write.transaction, dataset, None)
+        let stored = self
+            .load(&mut write.transaction, dataset, None)
             .await?
             .ok_or_else(|| no_dataset(dataset.as_str()))?;
         if !self.decide_as(&rights, Action::Discover, &stored.dataset)?.allowed {
@@ -46,6 +47,13 @@ impl Catalog {
             return Err(CatalogError::Conflict(format!(
                 "table {name} of {dataset} was made by a query and stays what it made: ingest into \
                  another table"
+            )));
+        }
+        let views = self.view_names(&mut write, dataset).await?;
+        if let Some(name) = names.iter().find(|name| views.contains(name.as_str())) {
+            return Err(CatalogError::Conflict(format!(
+                "{dataset} has a view {name}: ingest into another table, or take the view away \
+                 (DROP VIEW {dataset}.{name})"
             )));
         }
         let Stored { dataset: mut newest, content_hash: before, notes } = stored;

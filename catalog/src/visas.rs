@@ -1,7 +1,7 @@
 //! Grants as GA4GH visas (Passport 1.2): what a person shows to other labs.
 
 use crate::audit::{Act, AuditEntry, Said};
-use crate::datasets::{Stored, load_all};
+use crate::datasets::Stored;
 use crate::decision::Action;
 use crate::policy::subject;
 use crate::register::timestamp;
@@ -48,7 +48,7 @@ impl Catalog {
         let granted: Vec<DatasetName> = granted.into_iter().collect();
         // What this lab does not let them read themselves, it vouches for nowhere.
         let mut readable = BTreeSet::new();
-        for Stored { dataset, .. } in load_all(database, self.lab(), &mut read, &granted).await? {
+        for Stored { dataset, .. } in self.load_all(&mut read, &granted).await? {
             if self.decide_as(&rights, Action::Read, &dataset)?.allowed {
                 readable.insert(dataset.name);
             }

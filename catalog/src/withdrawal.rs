@@ -2,7 +2,7 @@
 
 use crate::access::check_text;
 use crate::audit::{Act, Said};
-use crate::datasets::{load, no_dataset};
+use crate::datasets::no_dataset;
 use crate::decision::Action;
 use crate::model::Dataset;
 use crate::policy::subject;
@@ -29,7 +29,7 @@ impl Catalog {
         }
         let (database, rights) = (&self.inner.database, self.rights(who).await?);
         let mut write = database.write().await?;
-        let stored = load(database, self.lab(), &mut write.transaction, dataset, None).await?;
+        let stored = self.load(&mut write.transaction, dataset, None).await?;
         let found =
             stored.map(|stored| stored.dataset).ok_or_else(|| no_dataset(dataset.as_str()))?;
         if !self.decide_as(&rights, Action::Discover, &found)?.allowed {
@@ -69,7 +69,7 @@ impl Catalog {
         }
         seen.remove(dataset);
         for name in seen {
-            let of = load(database, self.lab(), &mut write.transaction, &name, None).await?;
+            let of = self.load(&mut write.transaction, &name, None).await?;
             if let Some(of) = of
                 && self.decide_as(&rights, Action::Discover, &of.dataset)?.allowed
             {

@@ -13,7 +13,7 @@ mod plan;
 pub use error::IngestError;
 pub use optimize::{OptimizeReport, OptimizeRequest, OptimizedTable, optimize};
 
-pub use delta::{Made, write_table};
+pub use delta::{discard_folder, new_folder, write_table};
 
 use delta::{Log, Prepared, Target};
 use plan::TableJob;

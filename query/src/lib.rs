@@ -10,8 +10,8 @@ pub mod provider;
 pub mod stream;
 
 pub use engine::{
-    Answer, AnswerDigest, Bounds, Creation, Described, Engine, EngineConfig, Estimate, Limits,
-    Prepared, Progress, Query, STACK_BYTES, Session, SessionOptions, Sites, State, Statements,
-    Stop, engine_name, parameter,
+    Answer, AnswerDigest, Bounds, Change, Creation, Described, Dropping, Engine, EngineConfig,
+    Estimate, Limits, Prepared, Progress, Query, STACK_BYTES, Session, SessionOptions, Sites,
+    State, Statements, Stop, ViewCreation, engine_name, parameter,
 };
 pub use error::QueryError;

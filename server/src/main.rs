@@ -17,6 +17,8 @@ mod http;
 mod logins;
 mod saved_queries;
 mod tls;
+mod views;
+mod writing;
 
 use clap::Parser;
 use cli::Cli;

@@ -23,6 +23,12 @@ pub enum Act {
     Return,
     /// Tables joined a dataset or took the place of others.
     PutTables,
+    /// A table that a query made was taken away.
+    DropTable,
+    /// A view was made.
+    CreateView,
+    /// A view was taken away.
+    DropView,
     /// A dataset was withdrawn.
     Withdraw,
     /// Access was asked for.
@@ -86,6 +92,9 @@ impl Act {
             Self::Submit => "submit",
             Self::Return => "return",
             Self::PutTables => "put-tables",
+            Self::DropTable => "drop-table",
+            Self::CreateView => "create-view",
+            Self::DropView => "drop-view",
             Self::Withdraw => "withdraw",
             Self::RequestAccess => "request-access",
             Self::ApproveAccess => "approve-access",

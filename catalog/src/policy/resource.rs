@@ -11,8 +11,9 @@ use tarn_schemas::Tier;
 use tarn_schemas::profile::parse_date;
 use tarn_schemas::record::Exposure;
 
-/// Changes when the JSON of a [`Resource`] does: indexes with the JSON of before are made anew.
-pub(super) const VERSION: &[u8] = b"resource 1";
+/// Changes when the JSON of a [`Resource`], or of what stands beside it in the index, does: indexes with the JSON
+/// of before are made anew.
+pub(super) const VERSION: &[u8] = b"resource 2";
 
 /// The first moment of the last year that a date in a policy may have.
 const NEVER: i64 = 253_370_764_800_000;

@@ -245,7 +245,8 @@ impl Index {
         let mut policy = LogMergePolicy::default();
         policy.set_min_num_segments(MERGED_TOGETHER);
         writer.set_merge_policy(Box::new(policy));
-        for Indexed { dataset, resource } in datasets {
+        for indexed in datasets {
+            let dataset = &indexed.dataset;
             let name = dataset.name.as_str();
             writer.delete_term(Term::from_field_text(self.fields.dataset, name));
             // What was withdrawn keeps its page, and is not found.
@@ -254,8 +255,8 @@ impl Index {
             }
             let of_policy =
                 |error: CatalogError| tantivy::TantivyError::InternalError(error.to_string());
-            let whole = View::term(true, resource).map_err(of_policy)?;
-            let known = View::term(false, resource).map_err(of_policy)?;
+            let whole = View::term(true, indexed).map_err(of_policy)?;
+            let known = View::term(false, indexed).map_err(of_policy)?;
             // A term that is too long for the index would be left out of it with a warning, and a
             // document without one is found by nobody. Then only the record's page tells of it.
             let shown = dataset.clone().redacted();

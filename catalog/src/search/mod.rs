@@ -19,7 +19,7 @@ mod view;
 pub use cursor::Cursor;
 pub(crate) use index::Index;
 
-use crate::datasets::{Stored, load_all};
+use crate::datasets::Stored;
 use crate::model::{Dataset, SearchAnswer, SearchHit, SearchRequest};
 use crate::policy::Rights;
 use crate::{Catalog, CatalogError};
@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tarn_schemas::{DatasetName, Principal};
-use view::{Indexed, View};
+use view::{Decided, Indexed, View};
 
 /// Datasets that go into one commit of the index.
 const BATCH: i64 = 4000;
@@ -93,7 +93,7 @@ impl Catalog {
         let names: Vec<DatasetName> = hits.iter().map(|(_, name)| name.clone()).collect();
         let scores: BTreeMap<DatasetName, f32> =
             hits.into_iter().map(|(score, name)| (name, score)).collect();
-        let stored = load_all(&self.inner.database, self.lab(), &mut read, &names).await?;
+        let stored = self.load_all(&mut read, &names).await?;
         let mut hits = Vec::with_capacity(stored.len());
         for Stored { dataset, .. } in stored {
             let score = scores.get(&dataset.name).copied().unwrap_or_default();
@@ -149,6 +149,7 @@ impl Catalog {
         limit: usize,
     ) -> Result<Found, CatalogError> {
         self.catch_up(anew).await?;
+        let decided = self.decided(rights).await?;
         let (catalog, rights) = (self.clone(), Arc::clone(rights));
         let now = Utc::now();
         let index = self.inner.index.clone();
@@ -156,12 +157,27 @@ impl Catalog {
             .blocking(move |index| {
                 let (policies, values) = (&catalog.inner.policies, query.asks_for_values());
                 let visible = |view: &View| {
-                    Ok(view.is_for(policies, &rights, now)?
-                        && (!values || view.tells_values_to(policies, &rights, now)?))
+                    let for_whom = (&*rights, &decided);
+                    Ok(view.is_for(policies, for_whom, now)?
+                        && (!values || view.tells_values_to(policies, for_whom, now)?))
                 };
                 index.search(&query, limit, visible)
             })
             .await?
+    }
+
+    /// What a principal sees of datasets with tables that queries made of other data. Decisions of these may
+    /// change without a change of them: an input is withdrawn, or an embargo of it begins.
+    async fn decided(&self, rights: &Rights) -> Result<Decided, CatalogError> {
+        let mut read = self.inner.database.read().await?;
+        let derived = self.derived_datasets(&mut read).await?;
+        let names: Vec<DatasetName> = derived.into_iter().collect();
+        let mut decided = Decided::new();
+        for Stored { dataset, .. } in self.load_all(&mut read, &names).await? {
+            let found = (self.seen(rights, &dataset)?, self.may_count(rights, &dataset)?);
+            decided.insert(dataset.name, found);
+        }
+        Ok(decided)
     }
 
     /// Brings the index up to the last change; `anew` throws it away first.
@@ -224,7 +240,7 @@ impl Catalog {
     async fn changed_since(&self, sequence: u64) -> Result<Batch, CatalogError> {
         let (names, to) = self.inner.database.changed(sequence, BATCH).await?;
         let mut read = self.inner.database.read().await?;
-        let stored = load_all(&self.inner.database, self.lab(), &mut read, &names).await?;
+        let stored = self.load_all(&mut read, &names).await?;
         let indexed = stored.into_iter().map(|Stored { dataset, .. }| {
             let resource = self.inner.policies.resource(&dataset);
             Indexed { dataset, resource }

@@ -6,14 +6,18 @@
 //! decides once for each, and finds only documents with the terms that are allowed: hits, totals and
 //! counts alike. As a decision depends on nothing but the resource, that is what deciding for each
 //! dataset would give.
+//!
+//! What is made of other data by queries is decided by these as well. Such datasets are few: each of them
+//! has terms of its own, and is decided as everywhere else before the search begins.
 
 use crate::CatalogError;
-use crate::decision::Action;
+use crate::decision::{Action, Seen};
 use crate::model::Dataset;
 use crate::policy::{Policies, Resource, Rights, failed};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tarn_schemas::Tier;
+use std::collections::BTreeMap;
+use tarn_schemas::{DatasetName, Tier};
 
 /// A dataset for the index.
 #[derive(Debug)]
@@ -27,12 +31,20 @@ pub(crate) struct Indexed {
 pub(super) struct View {
     whole: bool,
     resource: Resource,
+    /// The dataset, where queries made tables of it of other data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<DatasetName>,
 }
+
+/// Of datasets with tables that queries made of other data: what a principal sees of each, and whether they may
+/// be told of its values.
+pub(super) type Decided = BTreeMap<DatasetName, (Seen, bool)>;
 
 impl View {
     /// The term of a document.
-    pub(super) fn term(whole: bool, resource: &Resource) -> Result<String, CatalogError> {
-        serde_json::to_string(&Self { whole, resource: resource.clone() }).map_err(failed)
+    pub(super) fn term(whole: bool, of: &Indexed) -> Result<String, CatalogError> {
+        let made = (!of.dataset.sources.is_empty()).then(|| of.dataset.name.clone());
+        serde_json::to_string(&Self { whole, resource: of.resource.clone(), made }).map_err(failed)
     }
 
     /// What a term stands for.
@@ -44,9 +56,13 @@ impl View {
     pub(super) fn is_for(
         &self,
         policies: &Policies,
-        rights: &Rights,
+        (rights, decided): (&Rights, &Decided),
         now: DateTime<Utc>,
     ) -> Result<bool, CatalogError> {
+        if let Some(made) = &self.made {
+            let wanted = if self.whole { Seen::Whole } else { Seen::Redacted };
+            return Ok(decided.get(made).is_some_and(|(seen, _)| *seen == wanted));
+        }
         let case = policies.case(rights, &self.resource, now)?;
         Ok(case.ask(Action::Discover)?.allowed && case.ask(Action::Describe)?.allowed == self.whole)
     }
@@ -56,9 +72,12 @@ impl View {
     pub(super) fn tells_values_to(
         &self,
         policies: &Policies,
-        rights: &Rights,
+        (rights, decided): (&Rights, &Decided),
         now: DateTime<Utc>,
     ) -> Result<bool, CatalogError> {
+        if let Some(made) = &self.made {
+            return Ok(decided.get(made).is_some_and(|(_, told)| *told));
+        }
         if self.resource.tier() != Tier::AggregatesOnly && !policies.lab_owes() {
             return Ok(true);
         }

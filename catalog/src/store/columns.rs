@@ -233,7 +233,28 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("saved_at", Text),
         ],
     ),
-    ("derived_table", &[("dataset", Text), ("name", Text), ("content", Text), ("made_at", Text)]),
+    (
+        "derived_table",
+        &[
+            ("dataset", Text),
+            ("name", Text),
+            ("content", Text),
+            ("made_at", Text),
+            ("made_in", Integer),
+            ("dropped_in", Integer),
+        ],
+    ),
+    (
+        "dataset_view",
+        &[
+            ("dataset", Text),
+            ("name", Text),
+            ("content", Text),
+            ("definer", Text),
+            ("made_at", Text),
+        ],
+    ),
+    ("table_folder", &[("folder", Text), ("alive_at", Text), ("swept", Integer)]),
     (
         "keyed_request",
         &[

@@ -20,7 +20,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row, Transaction};
+use sqlx::{Any, Row, Transaction, ValueRef};
 use std::io::{BufRead, Write};
 
 /// The first line of a backup.
@@ -67,6 +67,10 @@ const FORGOTTEN: [&str; 4] = [
     // A one-time token that was used after the backup was made is not to work again.
     "DELETE FROM administrator_token",
 ];
+
+/// Its rows are not restored: what was being written when the backup was made is another home's, and may be a
+/// table of that by now.
+const NOT_RESTORED: &str = "table_folder";
 
 fn broken(problem: impl std::fmt::Display) -> CatalogError {
     CatalogError::Backup(problem.to_string())
@@ -126,7 +130,10 @@ impl Database {
     fn value(&self, row: &AnyRow, name: &str, kind: Kind) -> Result<Value, CatalogError> {
         Ok(match kind {
             Text => self.optional_text(row, name)?.map_or(Value::Null, Value::String),
-            Integer => self.number::<i64>(row, name)?.into(),
+            Integer => {
+                let stored = row.try_get_raw(name).map_err(|error| self.error(&error))?;
+                if stored.is_null() { Value::Null } else { self.number::<i64>(row, name)?.into() }
+            }
             Real => {
                 let number: f64 = row.try_get(name).map_err(|error| self.error(&error))?;
                 Value::String(format!("{number:?}"))
@@ -152,15 +159,18 @@ impl Database {
             )));
         }
         self.apply(&mut write.transaction, 0, header.schema).await?;
-        let (mut into, mut rows) = (None::<(String, Vec<(&'static str, Kind)>)>, 0_u64);
+        let (mut into, mut rows) = (None::<(String, Vec<(&'static str, Kind)>, bool)>, 0_u64);
         while let Some(line) = next()? {
             if line.starts_with('[') {
-                let (insert, columns) =
+                let (insert, columns, restored) =
                     into.as_ref().ok_or_else(|| broken("a row stands before its table"))?;
-                self.insert_row(&mut write.transaction, insert, columns, &line).await?;
+                if *restored {
+                    self.insert_row(&mut write.transaction, insert, columns, &line).await?;
+                }
                 rows = rows.saturating_add(1);
             } else if let Ok(table) = serde_json::from_str::<TableLine>(&line) {
-                into = Some(insert_into(&table)?);
+                let (insert, columns) = insert_into(&table)?;
+                into = Some((insert, columns, table.table != NOT_RESTORED));
             }
         }
         for statement in FORGOTTEN {
@@ -206,6 +216,7 @@ impl Database {
             query = match (kind, value) {
                 (Text, Value::Null) => query.bind(None::<String>),
                 (Text, Value::String(text)) => query.bind(text),
+                (Integer, Value::Null) => query.bind(None::<i64>),
                 (Integer, value) => query.bind(value.as_i64().ok_or_else(wrong)?),
                 (Real, Value::String(text)) => {
                     query.bind(text.parse::<f64>().map_err(|_| wrong())?)

@@ -5,7 +5,7 @@ use crate::CatalogError;
 use sqlx::{Any, Executor, Row, Transaction};
 
 /// Schema versions in order, on SQLite and on PostgreSQL; version n is made by the first n scripts.
-const MIGRATIONS: [[&str; 2]; 11] = [
+const MIGRATIONS: [[&str; 2]; 12] = [
     [include_str!("schema_1.sqlite.sql"), include_str!("schema_1.postgres.sql")],
     [include_str!("schema_2.sqlite.sql"), include_str!("schema_2.postgres.sql")],
     [include_str!("schema_3.sqlite.sql"), include_str!("schema_3.postgres.sql")],
@@ -17,6 +17,7 @@ const MIGRATIONS: [[&str; 2]; 11] = [
     [include_str!("schema_9.sqlite.sql"), include_str!("schema_9.postgres.sql")],
     [include_str!("schema_10.sqlite.sql"), include_str!("schema_10.postgres.sql")],
     [include_str!("schema_11.sqlite.sql"), include_str!("schema_11.postgres.sql")],
+    [include_str!("schema_12.sqlite.sql"), include_str!("schema_12.postgres.sql")],
 ];
 
 /// SQLite's `application_id` of a catalog: "TARN".

@@ -1,5 +1,6 @@
 //! What is hidden, against a catalog in which it is not.
 
+use super::derived::put_made;
 use super::policy::*;
 use super::support::*;
 use proptest::prelude::*;
@@ -231,9 +232,11 @@ fn a_search_finds_what_deciding_for_each_dataset_would() {
     let cases = (
         proptest::collection::vec(any_record(), 12),
         proptest::collection::btree_set(0..12_usize, 0..6),
+        proptest::collection::vec((0..12_usize, 0..12_usize), 0..5),
+        proptest::collection::btree_set(0..12_usize, 0..4),
     );
     runner
-        .run(&cases, |(records, granted)| {
+        .run(&cases, |(records, granted, made, closed)| {
             runtime.block_on(async {
                 let folder = tempfile::tempdir().unwrap();
                 let catalog = catalog(folder.path()).await;
@@ -247,6 +250,20 @@ fn a_search_finds_what_deciding_for_each_dataset_would() {
                 }
                 for number in &granted {
                     grant(&catalog, &format!("set_{number:02}"), "person:ada", 1).await;
+                }
+                // Tables that queries made, and inputs that are closed after that.
+                for (to, from) in &made {
+                    let (to, from) = (format!("set_{to:02}"), format!("set_{from:02}"));
+                    let made = put_made(&catalog, &Principal::Owner, &to, "made", &from).await;
+                    drop(made);
+                }
+                for number in &closed {
+                    let mut record = records[*number].0.clone();
+                    record.name = format!("set_{number:02}").parse().unwrap();
+                    record.keywords = vec![format!("keyword {}", number % 3)];
+                    record.exposure = Some(Exposure::None);
+                    record.title = "Closed by now".to_owned();
+                    drop(catalog.register(&Principal::Owner, record, data()).await);
                 }
                 let of_committee = PersonAttributes {
                     groups: BTreeSet::from([COMMITTEES[1].to_owned()]),

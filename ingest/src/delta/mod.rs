@@ -17,7 +17,7 @@ pub(crate) use identity::app_id;
 pub(crate) use log::Log;
 pub(crate) use optimize::optimize;
 pub(crate) use probe::check_conditional_puts;
-pub use rows::{Made, write_table};
+pub use rows::{discard_folder, new_folder, write_table};
 pub(crate) use verify::StoredFile;
 pub(crate) use write::Target;
 

@@ -15,70 +15,67 @@ use tarn_catalog::TableEntry;
 use tarn_connectors::{Location, Stores};
 use tarn_schemas::{DatasetName, TableName};
 
-/// A table that is complete in its store, and that no catalog knows yet.
-#[derive(Debug)]
-pub struct Made {
-    /// What the catalog is to know of it.
-    pub entry: TableEntry,
-    target: Target,
+/// The folder below `store` of a new table that a query makes. No other table is ever written there.
+pub fn new_folder(store: &Location, dataset: &DatasetName, table: &TableName) -> Location {
+    store.child(&format!("{dataset}/{table}-{}", uuid::Uuid::now_v7()))
 }
 
-impl Made {
-    /// Takes it away again, as far as that works: what stays behind is never read.
-    pub async fn discard(self) {
-        let Target { store, folder, table, .. } = &self.target;
-        let files: Vec<_> = store
-            .list(Some(folder))
-            .map_ok(|file| file.location)
-            .try_collect()
-            .await
-            .unwrap_or_default();
-        for file in files {
-            if let Err(error) = store.delete(&file).await {
-                tracing::warn!(%table, %file, %error, "a file stays behind");
-            }
+/// Takes everything away that was written into a folder of [`new_folder`].
+///
+/// # Errors
+/// [`IngestError`] for a store that fails: something may be left.
+pub async fn discard_folder(stores: &Stores, folder: &Location) -> Result<(), IngestError> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        IngestError::below("(a table that was not made)", folder, error)
+    };
+    if let Some(path) = folder.local_path() {
+        // Parts of files that were not completed have names that a store does not list.
+        return match tokio::fs::remove_dir_all(&path).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&error)),
+            _ => Ok(()),
+        };
+    }
+    let (store, prefix) = stores.object_store(folder)?;
+    let files: Vec<_> = store
+        .list(Some(&prefix))
+        .map_ok(|file| file.location)
+        .try_collect()
+        .await
+        .map_err(|error| failed(&error))?;
+    for file in files {
+        match store.delete(&file).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(failed(&error)),
         }
     }
+    Ok(())
 }
 
-/// Writes the rows of a query into a new Delta table in a folder of its own below `store`, reads them back and
-/// commits them there. Until a catalog is told of it nobody meets it: whatever ends this halfway leaves
-/// files that no name leads to.
+/// Writes the rows of a query into a new Delta table in a folder of [`new_folder`], reads them back and
+/// commits them there. Until a catalog is told of it nobody meets it. Whatever ends this halfway may leave
+/// files: then the folder is to be discarded.
 ///
 /// # Errors
 /// Those of the rows, and [`IngestError`] for columns that Delta cannot store and for stores that fail.
 pub async fn write_table<E: From<IngestError>>(
     stores: &Stores,
-    store: &Location,
-    (dataset, table): (&DatasetName, &TableName),
+    folder: Location,
+    table: &TableName,
     schema: &SchemaRef,
     rows: impl Stream<Item = Result<RecordBatch, E>> + Unpin,
-) -> Result<Made, E> {
+) -> Result<TableEntry, E> {
     let id = uuid::Uuid::now_v7();
-    let location = store.child(&format!("{dataset}/{table}-{id}"));
-    let target = place(stores, table.as_str(), location).await?;
+    let target = place(stores, table.as_str(), folder).await?;
     let new = delta_schema(table.as_str(), schema)?;
     let columns: SchemaRef = Arc::new(merge(table.as_str(), None, &new)?.files);
     let files = write(&target, &columns, rows).await?;
-    let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     for file in &files {
-        if let Err(error) = verify(&target, file, &columns, &Cancel::new()).await {
-            target.discard(names).await;
-            return Err(error.into());
-        }
+        verify(&target, file, &columns, &Cancel::new()).await?;
     }
     let pending = vec![Pending { app_id: format!("tarn:query:{id}"), files }];
-    let (log, _) = match log::commit(&target, &columns, &[], pending).await {
-        Ok(done) => done,
-        Err(NotCommitted { error, certain }) => {
-            if certain {
-                target.discard(names).await;
-            }
-            return Err(error.into());
-        }
-    };
-    let entry = log.entry(table, &target)?;
-    Ok(Made { entry, target })
+    let committed = log::commit(&target, &columns, &[], pending).await;
+    let (log, _) = committed.map_err(|NotCommitted { error, .. }| error)?;
+    Ok(log.entry(table, &target)?)
 }
 
 /// Writes data files. On failure nothing stays.

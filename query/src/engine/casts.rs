@@ -62,10 +62,7 @@ impl ScalarUDFImpl for CastAs {
 ///
 /// # Errors
 /// What the planner finds wrong with it then.
-pub(crate) async fn plan(
-    state: &SessionState,
-    statement: &Statement,
-) -> Option<Result<LogicalPlan>> {
+async fn plan(state: &SessionState, statement: &Statement) -> Option<Result<LogicalPlan>> {
     let statement = told_apart(statement)?;
     let mut state = state.clone();
     if let Err(error) = state.register_udf(Arc::new(ScalarUDF::from(CastAs::new()))) {
@@ -85,9 +82,27 @@ pub(crate) async fn plan(
     }))
 }
 
+/// Plans a statement, once more with a name for each cast where it cannot be planned as it is.
+///
+/// # Errors
+/// What is wrong with the statement as it was written.
+pub(crate) async fn planned(state: &SessionState, statement: &Statement) -> Result<LogicalPlan> {
+    match state.statement_to_plan(statement.clone()).await {
+        Err(error) => match plan(state, statement).await {
+            Some(Ok(plan)) => Ok(plan),
+            _ => Err(error),
+        },
+        Ok(first) if clash(&first)? => {
+            let told = plan(state, statement).await;
+            Ok(told.and_then(Result::ok).unwrap_or(first))
+        }
+        Ok(plan) => Ok(plan),
+    }
+}
+
 /// Whether a node of a plan has two expressions of one name. Groups may pass the planner so, and fail
 /// where an optimizer projects them.
-pub(crate) fn clash(plan: &LogicalPlan) -> Result<bool> {
+fn clash(plan: &LogicalPlan) -> Result<bool> {
     let mut clash = false;
     plan.apply_with_subqueries(|plan| {
         if matches!(

@@ -3,6 +3,7 @@
 mod answer;
 mod casts;
 mod catalogs;
+mod change;
 mod citable;
 mod conjuncts;
 mod constants;
@@ -26,8 +27,8 @@ mod veil;
 mod workers;
 
 pub use answer::{Answer, Prepared, Sites};
+pub use change::{Change, Creation, Dropping, ViewCreation};
 pub use citable::{AnswerDigest, engine_name, parameter};
-pub use derive::Creation;
 pub use estimate::Estimate;
 pub use guards::{Bounds, Limits, Progress, Query, State, Stop};
 pub use nesting::NestingError;

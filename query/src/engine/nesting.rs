@@ -61,8 +61,17 @@ pub enum NestingError {
 /// # Errors
 /// [`NestingError`].
 pub(crate) fn check(sql: &str) -> Result<(), NestingError> {
+    check_share(sql, 1)
+}
+
+/// The same for a statement that others stand within, or that stands within others, as views do: it may have
+/// one of so many parts of what a statement may.
+///
+/// # Errors
+/// [`NestingError`].
+pub(crate) fn check_share(sql: &str, parts: usize) -> Result<(), NestingError> {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return Ok(()) };
-    let mut depth = Depth::default();
+    let mut depth = Depth { parts, ..Depth::default() };
     for token in &tokens {
         if let ControlFlow::Break(error) = depth.take(token) {
             return Err(error);
@@ -115,6 +124,8 @@ struct Depth {
     here: Level,
     operators: usize,
     relations: usize,
+    /// Each bound is divided by this.
+    parts: usize,
 }
 
 impl Depth {
@@ -170,13 +181,14 @@ impl Depth {
     }
 
     fn verdict(&self) -> Result<(), NestingError> {
-        if self.relations > MOST_RELATIONS {
+        let above = |number: usize, most: usize| number.saturating_mul(self.parts) > most;
+        if above(self.relations, MOST_RELATIONS) {
             Err(NestingError::Relations)
-        } else if self.here.item().max(self.here.deepest) > LONGEST_CHAIN {
+        } else if above(self.here.item().max(self.here.deepest), LONGEST_CHAIN) {
             Err(NestingError::Chain)
-        } else if self.operators > MOST_OPERATORS {
+        } else if above(self.operators, MOST_OPERATORS) {
             Err(NestingError::Operators)
-        } else if self.around.len() > MOST_BRACKETS {
+        } else if above(self.around.len(), MOST_BRACKETS) {
             Err(NestingError::Brackets)
         } else {
             Ok(())

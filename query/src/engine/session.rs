@@ -3,11 +3,11 @@
 use crate::engine::answer::{Answer, Prepared, Sites};
 use crate::engine::catalogs::{Catalogs, OwnLab, ResolvingLab};
 use crate::engine::guards::{Awaited, Bounds, Query, Slot, patient};
-use crate::engine::names::{self, NO_DATASET, Names, Use};
+use crate::engine::names::{self, NO_DATASET, Names, Read, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
 use crate::engine::{
-    Engine, Veil, casts, explain, obligations, output, parameters, rewrite, times,
+    Engine, Veil, casts, explain, nesting, obligations, output, parameters, rewrite, times,
 };
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
@@ -22,6 +22,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use tarn_catalog::PinnedTable;
@@ -84,7 +85,7 @@ pub(super) struct Planning {
     sites: Sites,
     lab: Option<LabName>,
     /// The tables of the own lab that it reads.
-    pub(super) read: Vec<PinnedTable>,
+    pub(super) read: Read,
 }
 
 impl Session {
@@ -275,6 +276,13 @@ impl Session {
             .collect();
         let used = if parsed.kind == Kind::Listing { Use::Describe } else { Use::Read };
         let planning = self.planning(query, (&references, pins), used, files).await?;
+        if planning.read.has_views() {
+            nesting::check_share(sql, 2).map_err(|error| {
+                QueryError::Invalid(format!(
+                    "a statement that reads views may nest half of what others may: {error}"
+                ))
+            })?;
+        }
         let unknown = parsed
             .calls
             .iter()
@@ -282,24 +290,12 @@ impl Session {
             .map(|call| unknown_table_function(&call.function));
         let statement = parsed.statement;
         let work = async move {
-            let planned = planning.state.statement_to_plan(statement.clone()).await;
-            let plan = match (planned, unknown) {
+            let plan = match (casts::planned(&planning.state, &statement).await, unknown) {
                 (Err(error), Some(unknown)) if error.to_string().contains("table function '") => {
                     tracing::debug!(%error, "an unknown table function");
                     return Err(unknown);
                 }
-                (Err(error), _) => {
-                    // What is wrong is said of the statement as it was written.
-                    match casts::plan(&planning.state, &statement).await {
-                        Some(Ok(plan)) => plan,
-                        _ => return Err(error.into()),
-                    }
-                }
-                (Ok(plan), _) if casts::clash(&plan)? => {
-                    let told = casts::plan(&planning.state, &statement).await;
-                    told.and_then(Result::ok).unwrap_or(plan)
-                }
-                (Ok(plan), _) => plan,
+                (planned, _) => planned?,
             };
             Ok(Logical { planning, plan })
         };
@@ -326,7 +322,8 @@ impl Session {
         let query = self.begin();
         let builder = SessionStateBuilder::new_from_existing(self.context.state());
         let state = guarded(&self.engine, &query, builder)?;
-        let planning = Planning { state, sites: Sites::default(), lab: None, read: Vec::new() };
+        let planning =
+            Planning { state, sites: Sites::default(), lab: None, read: Read::default() };
         let (session, own) = (self.clone(), query.clone());
         let work = async move { session.finish(&own, Logical { planning, plan }, &[]).await };
         let (prepared, slot) =
@@ -393,7 +390,22 @@ impl Session {
             .ok_or_else(|| QueryError::Internal("nothing was planned".to_owned()))
     }
 
-    /// All tables the session sees, with their Arrow schemas: own lab and peers.
+    /// The views of the own lab that the session sees.
+    pub async fn views(&self) -> Result<BTreeSet<TableRef>, QueryError> {
+        let Some(catalog) = self.engine.catalog() else { return Ok(BTreeSet::new()) };
+        let mut views = BTreeSet::new();
+        for dataset in catalog.datasets(&self.who).await? {
+            let (lab, name) = (&dataset.lab, &dataset.name);
+            views.extend(dataset.views.iter().map(|view| TableRef {
+                lab: lab.clone(),
+                dataset: name.clone(),
+                table: view.name.clone(),
+            }));
+        }
+        Ok(views)
+    }
+
+    /// All tables and views the session sees, with their Arrow schemas: own lab and peers.
     pub async fn tables(&self) -> Result<Vec<(TableRef, SchemaRef)>, QueryError> {
         let Some(catalog) = self.engine.catalog() else { return Ok(vec![]) };
         let mut tables = Vec::new();
@@ -405,6 +417,14 @@ impl Session {
                     table: entry.name.clone(),
                 };
                 tables.push((name, schema_of(entry)?));
+            }
+            for view in &dataset.views {
+                let name = TableRef {
+                    lab: dataset.lab.clone(),
+                    dataset: dataset.name.clone(),
+                    table: view.name.clone(),
+                };
+                tables.push((name, names::schema_of_view(view)?));
             }
         }
         let Some(attachment) = self.attach(&Sites::default()).await? else { return Ok(tables) };
@@ -458,7 +478,7 @@ impl Session {
         files: FileTables,
     ) -> Result<Planning, QueryError> {
         let sites = Sites::default();
-        let (mut own, mut read) = (OwnLab::default(), Vec::new());
+        let (mut own, mut read) = (OwnLab::default(), Read::default());
         let listing = references.iter().any(names::is_information);
         let foreign = references.iter().any(|reference| {
             reference.catalog().is_some_and(|lab| self.lab().is_none_or(|own| own.as_str() != lab))
@@ -477,7 +497,7 @@ impl Session {
                 return Err(names::no_home(reference));
             };
             let names = Names::new(&self.engine, catalog, &self.who, peers, &self.veil);
-            read.extend(names.pinned(pins).open(reference, used, &mut own).await?);
+            read.add(Box::pin(names.pinned(pins).open(reference, used, &mut own)).await?);
         }
         if listing && let Some(catalog) = self.engine.catalog() {
             Names::new(&self.engine, catalog, &self.who, peers, &self.veil).list(&mut own).await?;
@@ -489,7 +509,7 @@ impl Session {
 }
 
 /// A state of its own for one statement, or for what a principal does beside statements.
-fn state(
+pub(super) fn state(
     engine: &Engine,
     query: Result<&Query, &Principal>,
     own: Arc<dyn CatalogProvider>,

@@ -81,7 +81,7 @@ fn refused(word: &str) -> QueryError {
     QueryError::Invalid(format!(
         "{word} is not allowed here: SQL reads (SELECT, WITH, VALUES, EXPLAIN, DESCRIBE, SHOW TABLES, SHOW \
          COLUMNS), and makes tables of queries over HTTP and in `tarn sql` (CREATE TABLE dataset.table AS \
-         SELECT …); data come in with `tarn ingest` and `tarn register`"
+         SELECT …, DROP TABLE dataset.table) and views (CREATE VIEW, DROP VIEW); data come in with `tarn ingest` and `tarn register`"
     ))
 }
 

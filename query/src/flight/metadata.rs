@@ -16,8 +16,9 @@ use tarn_schemas::TableRef;
 use tarn_schemas::code::ErrorCode;
 use tonic::Status;
 
-/// The one type of table.
+/// The types of tables.
 const TABLE: &str = "TABLE";
+const VIEW: &str = "VIEW";
 
 fn failed(error: &dyn Display) -> Status {
     hidden(ErrorCode::Internal, "the listing failed", error)
@@ -65,13 +66,15 @@ pub(crate) async fn answer(command: Command, session: &Session) -> Result<Record
         }
         Command::CommandGetTables(query) => {
             let mut builder = query.into_builder();
+            let views = session.views().await.map_err(|error| super::to_status(&error))?;
             for (name, schema) in tables(session).await? {
+                let kind = if views.contains(&name) { VIEW } else { TABLE };
                 builder
                     .append(
                         name.lab.as_str(),
                         name.dataset.as_str(),
                         name.table.as_str(),
-                        TABLE,
+                        kind,
                         &schema,
                     )
                     .map_err(|error| failed(&error))?;
@@ -81,6 +84,7 @@ pub(crate) async fn answer(command: Command, session: &Session) -> Result<Record
         Command::CommandGetTableTypes(query) => {
             let mut builder = query.into_builder();
             builder.append(TABLE);
+            builder.append(VIEW);
             builder.build()
         }
         Command::CommandGetSqlInfo(query) => server::rows(query.info),

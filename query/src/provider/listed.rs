@@ -13,12 +13,20 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct ListedTable {
     schema: SchemaRef,
+    kind: TableType,
+    /// The query of a view, where it may be told.
+    sql: Option<String>,
 }
 
 impl ListedTable {
     /// A table with these columns.
     pub(crate) fn new(schema: SchemaRef) -> Self {
-        Self { schema }
+        Self { schema, kind: TableType::Base, sql: None }
+    }
+
+    /// A view with these columns.
+    pub(crate) fn view(schema: SchemaRef, sql: Option<String>) -> Self {
+        Self { schema, kind: TableType::View, sql }
     }
 }
 
@@ -29,7 +37,11 @@ impl TableProvider for ListedTable {
     }
 
     fn table_type(&self) -> TableType {
-        TableType::Base
+        self.kind
+    }
+
+    fn get_table_definition(&self) -> Option<&str> {
+        self.sql.as_deref()
     }
 
     async fn scan(

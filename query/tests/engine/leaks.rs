@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 use tarn_catalog::Peer;
 use tarn_query::Session;
-use tarn_schemas::{LabName, Principal};
+use tarn_schemas::{LabName, Principal, Scope};
 use url::Url;
 
 /// Who is ada sees patients of site a, without their telephones, with ages in tens and places in
@@ -97,10 +97,54 @@ with netCDF4.Dataset(sys.argv[1], "w") as f:
     path.to_str().unwrap().to_owned()
 }
 
+/// Through what the probes look at the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Through {
+    /// The table itself, under the policy.
+    Table,
+    /// A view with the rights of whoever asks, under the policy.
+    Invoker,
+    /// A view with the rights of its definer, who sees everything: what is hidden is hidden by its query.
+    Definer,
+}
+
+impl Through {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Table => "ornl.patients.visits",
+            Self::Invoker => "ornl.patients.mine",
+            Self::Definer => "ornl.shown.visits",
+        }
+    }
+
+    /// Who asks: nobody but ada may read the table.
+    fn asker(self) -> Principal {
+        match self {
+            Self::Definer => Principal::person("bob", Scope::Read),
+            Self::Table | Self::Invoker => person(),
+        }
+    }
+
+    fn view(self) -> Option<&'static str> {
+        match self {
+            Self::Table => None,
+            Self::Invoker => Some(
+                "CREATE VIEW patients.mine WITH (security_invoker = true) AS SELECT * FROM patients.visits",
+            ),
+            Self::Definer => Some(
+                "CREATE VIEW shown.visits WITH (security_invoker = false) AS \
+                 SELECT id, site, name, CAST(NULL AS VARCHAR) AS phone, floor(age / 10 + 0.5) * 10 AS age, \
+                 floor(lat / 2) * 2 + 1 AS lat, score FROM patients.visits WHERE site IN ('a') AND score > -900",
+            ),
+        }
+    }
+}
+
 /// A lab with the table `ornl.patients.visits`.
-async fn lab(in_place: bool, whole: bool) -> Lab {
+async fn lab(in_place: bool, whole: bool, through: Through) -> Lab {
     let lab = Lab::new("ornl").await;
     lab.register_with("patients", "controlled", under_agreement()).await;
+    lab.register("shown", "public").await;
     let folder = lab.folder.path().join("data");
     std::fs::create_dir(&folder).unwrap();
     if in_place {
@@ -120,7 +164,11 @@ async fn lab(in_place: bool, whole: bool) -> Lab {
         let version = table.version().unwrap();
         lab.put_delta("patients", "visits", &schema, url.as_str(), version).await;
     }
-    lab.under(POLICY).await
+    let lab = lab.under(POLICY).await;
+    if let Some(view) = through.view() {
+        lab.view(view).await;
+    }
+    lab
 }
 
 const PROBES: &[&str] = &[
@@ -217,7 +265,7 @@ const PROBES: &[&str] = &[
     "EXPLAIN ANALYZE SELECT * FROM t",
     "EXPLAIN VERBOSE SELECT * FROM t",
     "DESCRIBE t",
-    "SELECT * FROM information_schema.columns WHERE table_name = 'visits' ORDER BY column_name",
+    "SELECT * FROM information_schema.columns WHERE table_name IN ('visits', 'mine') ORDER BY table_name, column_name",
     "SELECT * FROM information_schema.tables ORDER BY table_name",
     "SELECT * FROM information_schema.views",
     "SELECT nam FROM t",
@@ -256,8 +304,7 @@ async fn asking(lab: &Lab) -> Lab {
 }
 
 /// Everything that a caller gets to see.
-async fn seen(session: &Session, sql: &str) -> String {
-    let name = "ornl.patients.visits";
+async fn seen(session: &Session, name: &str, sql: &str) -> String {
     let sql = sql
         .replace("FROM t", &format!("FROM {name} t"))
         .replace(" t b", &format!(" {name} b"))
@@ -281,21 +328,24 @@ async fn seen(session: &Session, sql: &str) -> String {
     }
 }
 
-async fn probe(in_place: bool, from_afar: bool) {
-    let (whole, without) = (lab(in_place, true).await, lab(in_place, false).await);
+async fn probe(in_place: bool, from_afar: bool, through: Through) {
+    let (whole, without) =
+        (lab(in_place, true, through).await, lab(in_place, false, through).await);
     // The probes would show something: the owner sees all of it.
-    let owner = whole.session(Principal::Owner).await;
-    assert!(seen(&owner, "SELECT id FROM t WHERE id = 42").await.contains("42"));
-    let broken = seen(&owner, "SELECT CAST(name AS BIGINT) FROM t WHERE id = 42").await;
+    let (owner, table) = (whole.session(Principal::Owner).await, Through::Table.name());
+    assert!(seen(&owner, table, "SELECT id FROM t WHERE id = 42").await.contains("42"));
+    let broken = seen(&owner, table, "SELECT CAST(name AS BIGINT) FROM t WHERE id = 42").await;
     assert!(broken.contains("PATIENT-0042"), "{broken}");
+    let name = through.name();
 
     let askers =
         if from_afar { Some((asking(&whole).await, asking(&without).await)) } else { None };
     let (whole, without) = askers.as_ref().map_or((&whole, &without), |(a, b)| (a, b));
-    let (with, without) = (whole.session(person()).await, without.session(person()).await);
+    let who = through.asker();
+    let (with, without) = (whole.session(who.clone()).await, without.session(who).await);
     let mut leaks = vec![];
     for sql in PROBES {
-        let (one, other) = (seen(&with, sql).await, seen(&without, sql).await);
+        let (one, other) = (seen(&with, name, sql).await, seen(&without, name, sql).await);
         let tells = ["PATIENT", "555-", "site = 'a'", "913", "9223372036854775808"];
         let tells = tells.into_iter().any(|text| one.contains(text) && !sql.contains(text));
         if one != other || tells {
@@ -305,23 +355,56 @@ async fn probe(in_place: bool, from_afar: bool) {
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
     // What may be seen is seen, and as the policy says.
     assert_eq!(
-        seen(&with, "SELECT id, phone, age, lat FROM t ORDER BY id").await,
+        seen(&with, name, "SELECT id, phone, age, lat FROM t ORDER BY id").await,
         "1 | NULL | 40.0 | 51.0\n2 | NULL | 40.0 | 51.0\n3 | NULL | 70.0 | -1.0\n4 | NULL | 70.0 | 11.0"
     );
-    assert_eq!(seen(&with, "SELECT count(*), sum(score) FROM t WHERE id >= 2").await, "3 | 9");
+    assert_eq!(
+        seen(&with, name, "SELECT count(*), sum(score) FROM t WHERE id >= 2").await,
+        "3 | 9"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_rows_and_values_of_a_delta_table_change_nothing() {
-    probe(false, false).await;
+    probe(false, false, Through::Table).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_rows_and_values_of_files_in_place_change_nothing() {
-    probe(true, false).await;
+    probe(true, false, Through::Table).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_rows_and_values_of_another_lab_change_nothing() {
-    probe(false, true).await;
+    probe(false, true, Through::Table).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_invokers_view_of_a_delta_table_hides_changes_nothing() {
+    probe(false, false, Through::Invoker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_invokers_view_of_files_in_place_hides_changes_nothing() {
+    probe(true, false, Through::Invoker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_invokers_view_of_another_lab_hides_changes_nothing() {
+    probe(false, true, Through::Invoker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_definers_view_of_a_delta_table_hides_changes_nothing() {
+    probe(false, false, Through::Definer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_definers_view_of_files_in_place_hides_changes_nothing() {
+    probe(true, false, Through::Definer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_definers_view_of_another_lab_hides_changes_nothing() {
+    probe(false, true, Through::Definer).await;
 }

@@ -12,7 +12,7 @@ use tarn_catalog::{
 };
 use tarn_connectors::{Location, Stores};
 use tarn_formats::{OpenOptions, Table};
-use tarn_query::{Engine, EngineConfig, QueryError, Session, SessionOptions};
+use tarn_query::{Change, Engine, EngineConfig, QueryError, Session, SessionOptions, ViewCreation};
 use tarn_schemas::{
     DatasetName, Extent, FileFacts, LabName, Principal, Record, Scope, TableName, TableOptions,
     VariableFacts,
@@ -114,6 +114,18 @@ impl Lab {
 
     pub(crate) async fn session(&self, who: Principal) -> Session {
         self.engine.session(who, SessionOptions::default()).await.unwrap()
+    }
+
+    /// Makes a view in the name of the owner.
+    pub(crate) async fn view(&self, sql: &str) {
+        let session = self.session(Principal::Owner).await;
+        let Some(Change::CreateView(view)) = session.change(sql).await.unwrap() else {
+            panic!("{sql}")
+        };
+        let ViewCreation { dataset, name, security_invoker, sql } = view;
+        let query = session.begin();
+        let view = session.plan_view(&query, (name, &sql), security_invoker).await.unwrap();
+        self.catalog.put_view(&Principal::Owner, &dataset, view).await.unwrap();
     }
 
     /// Registers a dataset without tables.

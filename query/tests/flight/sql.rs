@@ -217,7 +217,7 @@ async fn listings_answer_without_filters_with_patterns_and_with_nothing() {
     let info = client.get_tables(tables(None, Some("nothing"), false)).await.unwrap();
     assert_eq!(texts(&rows(&mut client, info).await, 2), [] as [&str; 0]);
     let info = client.get_table_types().await.unwrap();
-    assert_eq!(texts(&rows(&mut client, info).await, 0), ["TABLE"]);
+    assert_eq!(texts(&rows(&mut client, info).await, 0), ["TABLE", "VIEW"]);
     let names = vec![SqlInfo::FlightSqlServerName, SqlInfo::FlightSqlServerReadOnly];
     let info = client.get_sql_info(names).await.unwrap();
     assert_eq!(rows(&mut client, info).await[0].num_rows(), 2);

@@ -134,6 +134,16 @@ fn print_dataset(dataset: &Dataset) {
         });
         say_part!("{}", text_table(&["column", "type", "units", "standard name"], rows));
     }
+    for view in &dataset.views {
+        let whose = if view.security_invoker { "of whoever asks" } else { "of whoever made it" };
+        say!("\n{}.{}.{} (view with the rights {whose})", dataset.lab, dataset.name, view.name);
+        if let Some(sql) = &view.sql {
+            say!("{sql}");
+        }
+        let rows =
+            view.columns.iter().map(|column| vec![column.name.clone(), column.data_type.clone()]);
+        say_part!("{}", text_table(&["column", "type"], rows));
+    }
 }
 
 fn date(seconds: f64) -> String {

@@ -7,6 +7,7 @@ use crate::home::Home;
 use crate::http;
 use crate::registrar;
 use crate::tls::{SecureDoor, Tls};
+use crate::writing;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tarn_catalog::Catalog;
@@ -71,6 +72,8 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         wait_for_signal().await;
         stopper.cancel();
     });
+    let (catalog, stores) = (home.catalog.clone(), home.stores.clone());
+    tokio::spawn(async move { writing::sweep(&catalog, &stores).await });
     tokio::spawn(stop.clone().run_until_cancelled_owned(sign_heads(home.catalog.clone())));
     tokio::spawn(stop.clone().run_until_cancelled_owned(publish(home.catalog.clone())));
     if let Some(registrar) = registrar {

@@ -4,7 +4,7 @@ use super::Door;
 use super::auth::Caller;
 use super::problem::Refusal;
 use crate::cli::SqlFormat;
-use crate::derived::{Workshop, create};
+use crate::derived::{Workshop, change};
 use crate::failure::Failure;
 use crate::output::BatchWriter;
 use axum::Json;
@@ -31,7 +31,8 @@ const QUERY_HEADER: HeaderName = HeaderName::from_static("x-tarn-query-id");
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SqlRequest {
-    /// One statement that reads, or `CREATE TABLE dataset.table AS SELECT …`.
+    /// One statement that reads, or `CREATE TABLE dataset.table AS SELECT …`, `DROP TABLE dataset.table`,
+    /// `CREATE VIEW dataset.view WITH (security_invoker = …) AS SELECT …`, `DROP VIEW dataset.view`.
     query: String,
     /// `error` (default) or `allow`.
     #[serde(default)]
@@ -106,7 +107,8 @@ impl SqlLimits {
 /// (`text/csv`) or JSON. `sites` stand in the JSON; an answer with `partial = allow` carries them in the header
 /// `x-tarn-sites` too, and has status 206 if a lab is missing. The header `x-tarn-query-id`, and `query` in the
 /// JSON, name the query. `CREATE TABLE dataset.table AS SELECT …` makes a table of this lab, in a dataset that the
-/// caller may write to, and answers in JSON what was made from what.
+/// caller registered, and answers in JSON what was made from what; `DROP TABLE dataset.table` takes such a table away. `CREATE VIEW`
+/// and `DROP VIEW` do so for views, which say with whose rights they read (`security_invoker`).
 #[utoipa::path(post, path = "/api/v1/sql", request_body = SqlRequest,
     responses(
         (status = 200, description = "The answer"), (status = 206, description = "An answer that lacks a lab"),
@@ -126,12 +128,12 @@ pub(crate) async fn run(
 ) -> Result<Response, Refusal> {
     let format = format(&headers)?;
     let (session, query) = request.begin(&door, who).await?;
-    if let Some(creation) = session.creation(&request.query).await? {
+    if let Some(wanted) = session.change(&request.query).await? {
         let Door { catalog, stores, store, .. } = &door;
         let workshop = Workshop { catalog, stores, store };
-        let made = Box::pin(create(workshop, &session, &query, creation)).await;
-        let made = made.map(|made| Json(made).into_response()).map_err(Refusal::from);
-        return Ok(named(&query, made));
+        let done = Box::pin(change(workshop, &session, &query, wanted)).await;
+        let done = done.map(|done| Json(done).into_response()).map_err(Refusal::from);
+        return Ok(named(&query, done));
     }
     Ok(named(&query, answer(&session, &query, &request.query, format).await))
 }

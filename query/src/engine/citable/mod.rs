@@ -80,7 +80,7 @@ impl Session {
         let work = async {
             self.check_own_tables(sql, KEPT).await?;
             let mut logical = Box::pin(self.plan_logical(query, sql, pins)).await?;
-            let read = std::mem::take(&mut logical.planning.read);
+            let read = std::mem::take(&mut logical.planning.read).own(KEPT)?;
             let (session, query) = (self.clone(), query.clone());
             let rows = if parameters.is_empty() { Vec::new() } else { vec![parameters.to_vec()] };
             let work = async move {

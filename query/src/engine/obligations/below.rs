@@ -14,7 +14,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use std::sync::Arc;
 
 /// What a plan gives, as a leaf with this schema. What is wrong with it is in the log alone.
-pub(super) async fn below(
+pub(in crate::engine) async fn below(
     name: &Arc<str>,
     plan: LogicalPlan,
     schema: SchemaRef,

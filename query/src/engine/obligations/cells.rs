@@ -32,7 +32,8 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::ExecutionPlan;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tarn_catalog::{Catalog, Dataset, Release, TableEntry};
+use tarn_catalog::{Catalog, Dataset, Release};
+use tarn_schemas::TableName;
 use tarn_schemas::record::Privacy;
 
 /// Smallest number of units behind a number, where neither record nor policy says more.
@@ -65,7 +66,7 @@ impl Disclosed {
     /// enough is an error in words for the operator.
     pub(super) fn new(
         catalog: &Catalog,
-        (dataset, entry): (&Dataset, &TableEntry),
+        (dataset, table): (&Dataset, &TableName),
         stored: &SchemaRef,
         minimum_cell: Option<u32>,
     ) -> Result<Self, String> {
@@ -81,7 +82,10 @@ impl Disclosed {
         if !has(&given.unit) {
             return Err(format!("the unit {:?} is no column of this table", given.unit));
         }
-        let ledger = given.privacy.as_ref().map(|privacy| {
+        let release = |privacy: &Privacy| {
+            // What a view shows changes without a new version, and so without a release.
+            let entry = dataset.tables.iter().find(|entry| entry.name == *table);
+            let entry = entry.ok_or("differential privacy is for tables, and this is a view")?;
             let by = (given.unit.as_str(), given.group_by.as_slice());
             let least = given.minimum_cell.max(MINIMUM_CELL);
             let private = Private::new(privacy, by, least, stored);
@@ -92,8 +96,10 @@ impl Disclosed {
                 key: blake3::hash(rules.as_bytes()).to_hex().to_string(),
                 privacy: Privacy::clone(privacy),
             };
-            Arc::new(Ledger { catalog: catalog.clone(), release, private })
-        });
+            Ok(Arc::new(Ledger { catalog: catalog.clone(), release, private }))
+        };
+        let ledger = given.privacy.as_deref().map(release).transpose();
+        let ledger = ledger.map_err(|problem: &str| problem.to_owned())?;
         Ok(Self {
             ledger,
             dataset: format!("{}.{}", dataset.lab, dataset.name),

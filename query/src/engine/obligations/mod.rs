@@ -23,7 +23,7 @@ pub(super) use exec::GuardedExec;
 use crate::error::QueryError;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
-use below::below;
+pub(super) use below::below;
 use cells::Disclosed;
 use columns::masked;
 use datafusion::catalog::{Session, TableProvider};
@@ -38,7 +38,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use leakproof::cannot_fail;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tarn_catalog::{Catalog, Dataset, Masking, Obligation, Step, TableEntry};
+use tarn_catalog::{Catalog, Dataset, Masking, Obligation, Step};
+use tarn_schemas::TableName;
 
 /// What the table is called in the plan below the guard.
 const INNER: &str = "guarded";
@@ -67,11 +68,11 @@ pub(crate) struct GuardedTable {
 pub(super) fn guarded(
     catalog: &Catalog,
     state: &SessionState,
-    (dataset, entry): (&Dataset, &TableEntry),
+    (dataset, table): (&Dataset, &TableName),
     inner: Arc<dyn TableProvider>,
     obligations: &BTreeSet<Obligation>,
 ) -> Result<Arc<dyn TableProvider>, QueryError> {
-    let name = format!("{}.{}.{}", dataset.lab, dataset.name, entry.name);
+    let name = format!("{}.{}.{table}", dataset.lab, dataset.name);
     let refused = |problem: String| {
         tracing::error!(table = name, problem, "an obligation of a policy cannot be met");
         QueryError::Denied(format!(
@@ -122,7 +123,7 @@ pub(super) fn guarded(
                 }
             }
             Obligation::Aggregates { minimum_cell } => {
-                let found = Disclosed::new(catalog, (dataset, entry), &stored, *minimum_cell);
+                let found = Disclosed::new(catalog, (dataset, table), &stored, *minimum_cell);
                 disclosed = Some(Arc::new(found.map_err(&refused)?));
             }
         }

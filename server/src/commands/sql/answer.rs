@@ -2,19 +2,22 @@
 
 use super::Context;
 use crate::cli::SqlFormat;
-use crate::derived::{Workshop, create};
+use crate::derived::{Workshop, change, told};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{BatchWriter, QueryLine};
 use futures::StreamExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tarn_query::{QueryError, Session};
+use tarn_query::{QueryError, Session, Stop};
 use tarn_schemas::site::SiteReport;
 use tarn_schemas::{ErrorCode, SiteStatus};
 
 /// How often the line of progress changes.
 const PACE: Duration = Duration::from_millis(200);
+
+/// How long what was cancelled may take to undo what it began.
+const UNDOING: Duration = Duration::from_secs(2);
 
 /// What came of a statement.
 #[derive(Debug)]
@@ -50,17 +53,16 @@ pub(super) async fn answer(
     let query = session.begin();
     let line = QueryLine::new(context.quiet || context.json);
     let work = async {
-        if let Some(creation) = session.creation(sql).await? {
+        if let Some(wanted) = session.change(sql).await? {
             let home = Home::open(context.home.as_deref()).await?;
             let Home { catalog, stores, store, .. } = &home;
             let workshop = Workshop { catalog, stores, store };
-            let made = Box::pin(create(workshop, session, &query, creation)).await?;
+            let done = Box::pin(change(workshop, session, &query, wanted)).await?;
             line.end();
             if context.json {
-                say!("{made}");
+                say!("{done}");
             } else {
-                let table = made["table"].as_str().unwrap_or_default();
-                say!("{table}  {} rows  dataset version {}", made["rows"], made["version"]);
+                say!("{}", told(&done));
             }
             return Ok((0, Vec::new()));
         }
@@ -85,6 +87,9 @@ pub(super) async fn answer(
         tokio::select! {
             done = &mut work => break done,
             _ = tokio::signal::ctrl_c() => {
+                query.stop(Stop::Cancelled);
+                // What was begun is undone meanwhile: a table that is being written leaves no file.
+                let _ = tokio::time::timeout(UNDOING, &mut work).await;
                 break Err(Failure::new(ErrorCode::Cancelled, "cancelled"));
             }
             _ = ticks.tick() => line.show(&query.progress()),

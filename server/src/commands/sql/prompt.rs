@@ -162,12 +162,14 @@ impl Shell<'_> {
     async fn tables(&self, wanted: impl Fn(&TableRef) -> bool) -> Result<(), Failure> {
         let own = self.session.lab().map(ToString::to_string);
         let tables = self.session.tables().await?;
+        let views = self.session.views().await?;
         let row = |(name, schema): &(TableRef, SchemaRef)| {
             let shortest = written(name, own.as_deref()).swap_remove(0);
-            [shortest, name.lab.to_string(), schema.fields().len().to_string()]
+            let kind = if views.contains(name) { "view" } else { "table" };
+            [shortest, kind.to_owned(), name.lab.to_string(), schema.fields().len().to_string()]
         };
         let wanted = tables.iter().filter(|(name, _)| wanted(name));
-        self.list(["table", "lab", "columns"], wanted.map(row).collect())
+        self.list(["table", "kind", "lab", "columns"], wanted.map(row).collect())
     }
 
     /// Columns of a table, or the tables of a dataset or lab.

@@ -1,0 +1,59 @@
+//! Data that leave: a decision with its entry in the log.
+
+use crate::audit::{Act, Said};
+use crate::decision::{Action, Decision, Door};
+use crate::model::Dataset;
+use crate::policy::{Resource, subject};
+use crate::{Catalog, CatalogError};
+use tarn_schemas::{Principal, Tier};
+
+impl Catalog {
+    /// May data of this dataset leave by a door to `who`, now? As
+    /// [`Catalog::decide`] for [`Action::Read`]; about data that are not for everyone the answer is in
+    /// the audit log before it is given. A failure to write it is no permission.
+    pub async fn admit(
+        &self,
+        who: &Principal,
+        dataset: &Dataset,
+        door: Door,
+    ) -> Result<Decision, CatalogError> {
+        self.admit_through(who, dataset, door, None).await
+    }
+
+    /// As [`Catalog::admit`]; through a view with the rights of its definer the log says who reads it.
+    pub async fn admit_through(
+        &self,
+        who: &Principal,
+        dataset: &Dataset,
+        door: Door,
+        view: Option<(&str, &Principal)>,
+    ) -> Result<Decision, CatalogError> {
+        let decision = self.decide(who, Action::Read, dataset).await?;
+        let resource = self.inner.policies.resource(dataset);
+        let newest = dataset.newest.as_deref().map_or(Tier::Public, Resource::tier);
+        let held = dataset.record.embargo.is_some() || dataset.newest_embargo.is_some();
+        let open = resource.tier() == Tier::Public && newest == Tier::Public && !held;
+        if open && dataset.withdrawn.is_none() {
+            return Ok(decision);
+        }
+        let policies: Vec<&str> = decision.policies.iter().map(String::as_str).collect();
+        let said = Said::new(Act::Read, subject(who))
+            .on(dataset.full_name())
+            .with("door", door.as_str())
+            .with("policies", policies.join(", "));
+        let owed: Vec<String> = decision.obligations.iter().map(ToString::to_string).collect();
+        let said = if owed.is_empty() { said } else { said.with("obligations", owed.join(", ")) };
+        let said = match view {
+            Some((view, reader)) => said.with("view", view).with("reader", subject(reader)),
+            None => said,
+        };
+        let said = match decision.refusal_at(door) {
+            Some(reason) => said.with("reason", reason).refused(),
+            None => said,
+        };
+        let mut write = self.inner.database.write().await?;
+        write.note(said).await?;
+        write.commit().await?;
+        Ok(decision)
+    }
+}
