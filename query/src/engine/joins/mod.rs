@@ -5,8 +5,8 @@
 //! bounds of columns tell ([`sizes`], [`order`]). The rows of the answer are the same: inner joins may be
 //! done in any order. So that nothing can fail on rows on which it was not computed before, trees are left
 //! as they are where a key or a condition is more than a comparison of columns. Tables that policy guards
-//! count as of a fixed size, whatever is in them, and trees with tables of other labs stay as written:
-//! what runs there was chosen before.
+//! count as of a fixed size, whatever is in them, and what is joined with tables of other labs stays as
+//! written: what runs there was chosen before.
 
 mod known;
 mod order;

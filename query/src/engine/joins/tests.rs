@@ -105,7 +105,7 @@ const STATEMENTS: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     #[test]
     fn another_order_gives_the_same_rows(
@@ -164,8 +164,8 @@ async fn what_could_fail_elsewhere_or_is_no_inner_join_keeps_its_place() {
         // No key between two of them.
         "SELECT a.v FROM a CROSS JOIN b CROSS JOIN c",
         // A table of which nothing is known, such as another lab's.
-        "SELECT a.v FROM a, b, (VALUES (1)) AS w(k), unnest([1, 2]) AS u(k)
-         WHERE a.f = b.k AND b.f = w.k AND w.k = u.k",
+        "SELECT a.v FROM a, unnest([1, 2]) AS u(k), b, c
+         WHERE a.k = u.k AND a.f = b.k AND b.f = c.k AND c.v = 1",
     ] {
         assert!(!changes(statement).await, "{statement}");
     }
