@@ -175,7 +175,7 @@ impl Conditions {
         let mut keys = Vec::with_capacity(tree.keys.len());
         for (left, right) in &tree.keys {
             let (one, other) = (tables(left)?, tables(right)?);
-            if one.count_ones() != 1 || other.count_ones() != 1 || one == other {
+            if !one.is_power_of_two() || !other.is_power_of_two() || one == other {
                 return None;
             }
             keys.push(Condition { what: (left.clone(), right.clone()), tables: one | other });

@@ -89,7 +89,7 @@ impl Graph {
         // A set is greater than those within it, so these are known.
         for set in 1..=all {
             let rows = self.rows(set);
-            if set.count_ones() == 1 {
+            if set.is_power_of_two() {
                 best.push(Some(Best { cost: 0.0, rows, left: 0 }));
                 continue;
             }
