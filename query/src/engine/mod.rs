@@ -12,6 +12,7 @@ mod estimate;
 mod expansion;
 mod explain;
 mod guards;
+mod joins;
 mod names;
 pub(crate) mod nesting;
 mod obligations;

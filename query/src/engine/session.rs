@@ -7,7 +7,7 @@ use crate::engine::names::{self, NO_DATASET, Names, Read, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
 use crate::engine::{
-    Engine, Veil, casts, explain, nesting, obligations, output, parameters, rewrite, times,
+    Engine, Veil, casts, explain, joins, nesting, obligations, output, parameters, rewrite, times,
 };
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
@@ -566,7 +566,7 @@ async fn optimize(
     plan: LogicalPlan,
 ) -> Result<(SessionState, LogicalPlan), QueryError> {
     blocking(move || {
-        let plan = state.optimize(&plan)?;
+        let plan = joins::in_best_order(state.optimize(&plan)?)?;
         Ok((state, plan))
     })
     .await

@@ -71,6 +71,16 @@ impl DeltaEntryTable {
         Self { name: name.to_owned(), snapshot, schema }
     }
 
+    /// Rows, as its log counts them, to estimate by.
+    pub(crate) fn rows(&self) -> Option<usize> {
+        self.snapshot.said.rows
+    }
+
+    /// What its log says of a column, to estimate by.
+    pub(crate) fn known(&self, column: &str) -> Option<&ColumnStatistics> {
+        self.snapshot.said.columns.get(column)
+    }
+
     /// Whether a predicate names a tensor, of which Parquet has another type.
     fn names_tensor(&self, predicate: &Expr) -> bool {
         predicate.column_refs().iter().any(|column| {

@@ -28,6 +28,8 @@ const MOST_FILES: usize = 4096;
 pub(crate) struct Said {
     /// Bounds and NULLs by column, as estimates: they order joins, and answer nothing.
     pub columns: HashMap<String, ColumnStatistics>,
+    /// Rows of all files, as far as the log counts them, as an estimate.
+    pub rows: Option<usize>,
     /// Whether a bound of a float is one of its NaNs too. Writers but Tarn leave NaN out of bounds,
     /// and to the engine it is greater than every number.
     pub bounds_nan: bool,
@@ -42,10 +44,14 @@ impl Said {
     /// What the log of a table says.
     pub(crate) fn of(table: &DeltaTable, schema: &Schema) -> Self {
         let Ok(state) = table.snapshot() else { return Self::default() };
-        let mut said = Self { bounds_nan: true, ..Self::default() };
+        let mut said = Self { bounds_nan: true, rows: Some(0), ..Self::default() };
         for (place, file) in state.log_data().iter().enumerate() {
             said.bounds_nan &= is_ours(&file.path());
             said.deletes |= file.deletion_vector_descriptor().is_some();
+            said.rows = said
+                .rows
+                .zip(file.num_records())
+                .and_then(|(all, of_file)| all.checked_add(of_file));
             for (column, text) in file.partition_values_map() {
                 if text.is_some_and(|text| text.is_empty()) {
                     said.blank.insert(logical(schema, column));

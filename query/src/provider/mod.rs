@@ -24,7 +24,7 @@ pub use aggregate::{AggregateBelowBroadcast, GridAggregateExec};
 pub use grid::GridTable;
 pub use scan::GridScanExec;
 
-pub(crate) use delta::DeltaScanExec;
+pub(crate) use delta::{DeltaEntryTable, DeltaScanExec};
 pub(crate) use delta_log::PHYSICAL_NAME;
 pub(crate) use listed::ListedTable;
 pub(crate) use open::{

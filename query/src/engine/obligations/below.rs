@@ -31,5 +31,6 @@ pub(in crate::engine) async fn below(
     let (state, plan) = optimized.await.map_err(|error| hidden(name, error.into()))?;
     let planner = DefaultPhysicalPlanner::default();
     let inner = planner.create_physical_plan(&plan, &state).await;
-    Ok(Arc::new(GuardedExec::new(name, inner.map_err(|error| hidden(name, error))?, schema)))
+    let inner = inner.map_err(|error| hidden(name, error))?;
+    Ok(Arc::new(GuardedExec::new(name, inner, schema, state.config().target_partitions())?))
 }

@@ -7,11 +7,13 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, reset_plan_states};
+use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+};
 use futures::StreamExt;
 use std::fmt;
 use std::sync::Arc;
@@ -30,17 +32,27 @@ pub(crate) struct GuardedExec {
 }
 
 impl GuardedExec {
-    pub(super) fn new(name: &Arc<str>, inner: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
-        // One partition, always: how many the scan has depends on what the caller's predicate left of
-        // rows that the policy hides, and plans show it.
-        let inner: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(inner));
+    pub(super) fn new(
+        name: &Arc<str>,
+        inner: Arc<dyn ExecutionPlan>,
+        schema: SchemaRef,
+        partitions: usize,
+    ) -> Result<Self> {
+        // As many partitions as a query has, always: how many the scan has depends on what the caller's
+        // predicate left of rows that the policy hides, and plans show it.
+        let inner = if inner.output_partitioning().partition_count() == partitions {
+            inner
+        } else {
+            let partitioning = Partitioning::RoundRobinBatch(partitions);
+            Arc::new(RepartitionExec::try_new(inner, partitioning)?) as Arc<dyn ExecutionPlan>
+        };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(1),
+            Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { name: Arc::clone(name), inner, properties: Arc::new(properties) }
+        Ok(Self { name: Arc::clone(name), inner, properties: Arc::new(properties) })
     }
 }
 

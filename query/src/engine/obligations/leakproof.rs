@@ -1,32 +1,43 @@
 //! Predicates that may be asked of rows that the caller may not see.
 
 use arrow::datatypes::{DataType, Schema};
+use datafusion::common::Column;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator};
+
+/// The type of a column, if there is such a column.
+type Types<'a> = &'a dyn Fn(&Column) -> Option<DataType>;
 
 /// Whether a predicate can fail on no row: comparisons of columns with constants, tests for NULL, and
 /// what AND, OR and NOT make of them. No arithmetic, no function, and no cast but to a wider number.
 pub(super) fn cannot_fail(predicate: &Expr, schema: &Schema) -> bool {
-    let side = |expr: &Expr| matches!(expr, Expr::Literal(..)) || plain(expr, schema);
+    is_infallible(predicate, &|column| {
+        schema.field_with_name(&column.name).ok().map(|field| field.data_type().clone())
+    })
+}
+
+/// The same over columns of these types.
+pub(in crate::engine) fn is_infallible(predicate: &Expr, types: Types<'_>) -> bool {
+    let side = |expr: &Expr| matches!(expr, Expr::Literal(..)) || plain(expr, types);
     match predicate {
         Expr::Literal(..) => true,
-        Expr::Column(_) => plain(predicate, schema),
+        Expr::Column(_) => plain(predicate, types),
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
-            cannot_fail(left, schema) && cannot_fail(right, schema)
+            is_infallible(left, types) && is_infallible(right, types)
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             compares(*op) && side(left) && side(right)
         }
-        Expr::Not(inner) => cannot_fail(inner, schema),
+        Expr::Not(inner) => is_infallible(inner, types),
         Expr::IsNull(inner)
         | Expr::IsNotNull(inner)
         | Expr::IsTrue(inner)
         | Expr::IsFalse(inner)
         | Expr::IsNotTrue(inner)
-        | Expr::IsNotFalse(inner) => plain(inner, schema) || cannot_fail(inner, schema),
+        | Expr::IsNotFalse(inner) => plain(inner, types) || is_infallible(inner, types),
         Expr::Between(between) => {
-            plain(&between.expr, schema) && side(&between.low) && side(&between.high)
+            plain(&between.expr, types) && side(&between.low) && side(&between.high)
         }
-        Expr::InList(list) => plain(&list.expr, schema) && list.list.iter().all(side),
+        Expr::InList(list) => plain(&list.expr, types) && list.list.iter().all(side),
         _ => false,
     }
 }
@@ -37,15 +48,13 @@ fn compares(operator: Operator) -> bool {
 }
 
 /// A column of a simple type, or such a column as a wider number.
-fn plain(expr: &Expr, schema: &Schema) -> bool {
+fn plain(expr: &Expr, types: Types<'_>) -> bool {
     match expr {
-        Expr::Column(column) => {
-            schema.field_with_name(&column.name).is_ok_and(|field| simple(field.data_type()))
-        }
+        Expr::Column(column) => types(column).is_some_and(|kind| simple(&kind)),
         Expr::Cast(Cast { expr, field }) => match expr.as_ref() {
-            Expr::Column(column) => schema
-                .field_with_name(&column.name)
-                .is_ok_and(|from| widens(from.data_type(), field.data_type())),
+            Expr::Column(column) => {
+                types(column).is_some_and(|from| widens(&from, field.data_type()))
+            }
             _ => false,
         },
         _ => false,
@@ -61,7 +70,7 @@ fn simple(data_type: &DataType) -> bool {
 }
 
 /// Whether every value of a type has one in the other.
-pub(super) fn widens(from: &DataType, to: &DataType) -> bool {
+pub(in crate::engine) fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
     match (from, to) {
         (Int8, Int16 | Int32 | Int64)

@@ -19,6 +19,7 @@ mod release;
 
 pub(super) use cells::protect;
 pub(super) use exec::GuardedExec;
+pub(super) use leakproof::{is_infallible, widens};
 
 use crate::error::QueryError;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -31,10 +32,12 @@ use datafusion::common::{Column, DFSchema, Result, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType,
 };
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExecBuilder;
 use leakproof::cannot_fail;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -170,6 +173,23 @@ impl GuardedTable {
         Self { disclosed: None, ..self.clone() }
     }
 
+    /// Reads the rows and columns that may be seen of a selection.
+    async fn read(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = self.plan(projection, filters, limit);
+        let plan = plan.map_err(|error| exec::hidden(&self.name, error))?;
+        let schema = match projection {
+            Some(projection) => Arc::new(self.schema.project(projection)?),
+            None => Arc::clone(&self.schema),
+        };
+        below(&self.name, plan, schema, state).await
+    }
+
     /// The rows and columns that may be seen of a selection.
     fn plan(
         &self,
@@ -219,8 +239,9 @@ impl TableProvider for GuardedTable {
         Ok(filters
             .iter()
             .map(|filter| {
+                // What goes below is held against every row there, so not above once more.
                 if self.takes(filter) {
-                    TableProviderFilterPushDown::Inexact
+                    TableProviderFilterPushDown::Exact
                 } else {
                     TableProviderFilterPushDown::Unsupported
                 }
@@ -238,16 +259,29 @@ impl TableProvider for GuardedTable {
         if let Some(disclosed) = &self.disclosed {
             return Err(disclosed.refusal(&self.name).into());
         }
-        // What the optimizer asks again may be more than what was said to go below.
-        let asked: Vec<Expr> =
-            filters.iter().filter(|filter| self.takes(filter)).cloned().collect();
-        let limit = limit.filter(|_| self.steady && asked.len() == filters.len());
-        let plan = self.plan(projection, &asked, limit);
-        let plan = plan.map_err(|error| exec::hidden(&self.name, error))?;
-        let schema = match projection {
-            Some(projection) => Arc::new(self.schema.project(projection)?),
-            None => Arc::clone(&self.schema),
+        // What the optimizer asks may have been written anew since it was said to go below.
+        let (asked, above): (Vec<Expr>, Vec<Expr>) =
+            filters.iter().cloned().partition(|filter| self.takes(filter));
+        let Some(above) = conjunction(above.into_iter().map(unnormalize_col)) else {
+            let limit = limit.filter(|_| self.steady);
+            return self.read(state, projection, &asked, limit).await;
         };
-        below(&self.name, plan, schema, state).await
+        let wanted: Vec<usize> =
+            projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let mut columns = wanted.clone();
+        for column in above.column_refs() {
+            let place = self.schema.index_of(&column.name)?;
+            if !columns.contains(&place) {
+                columns.push(place);
+            }
+        }
+        let rows = self.read(state, Some(&columns), &asked, None).await?;
+        let predicate = state.create_physical_expr(above, &DFSchema::try_from(rows.schema())?)?;
+        let filter = FilterExecBuilder::new(predicate, rows)
+            .apply_projection(Some((0..wanted.len()).collect()))?;
+        Ok(Arc::new(filter.build()?))
     }
 }
+
+#[cfg(test)]
+mod tests;
