@@ -126,9 +126,13 @@ def test_an_embargo_that_ends_is_a_change_at_that_moment(lab):
 
 
 def test_what_new_policies_hide_and_show_is_a_change(lab):
-    kept, other = lab.register("a"), lab.register("b")
+    kept, other, made = lab.register("a"), lab.register("b"), lab.register("c")
+    # What was made of it goes and comes with it.
+    lab.run("ingest", lab.file, "--dataset", "b", "--in-place")
+    table = lab.run("show", "b", "--json").json()["tables"][0]["name"]
+    lab.run("sql", f"CREATE TABLE c.few AS SELECT * FROM b.{table} LIMIT 3")
     first = harvest(lab)
-    assert {one: deleted for one, (_, deleted) in first.items()} == {kept: False, other: False}
+    assert {one: deleted for one, (_, deleted) in first.items()} == {kept: False, other: False, made: False}
     policies = lab.home / "policies"
     policies.mkdir(exist_ok=True)
 
@@ -148,8 +152,8 @@ def test_what_new_policies_hide_and_show_is_a_change(lab):
         '@id("closed") forbid (principal, action in [Action::"discover", Action::"describe"], resource)\n'
         'when { resource == Dataset::"ornl.b" } unless { principal.kind == "owner" };\n'
     )
-    assert after(forbid) == {other: True}
-    assert after("") == {other: False}
+    assert after(forbid) == {other: True, made: True}
+    assert after("") == {other: False, made: False}
     lab.stop()
     lab.start()
     assert harvest(lab)[kept] == first[kept]

@@ -176,9 +176,10 @@ impl Catalog {
         version: Option<u32>,
     ) -> Result<Option<Stored>, CatalogError> {
         let found = version_row(&self.inner.database, self.lab(), transaction, name, version);
-        let Some(mut stored) = found.await? else { return Ok(None) };
+        // Large futures: on the heap they are no burden to those of the many callers.
+        let Some(mut stored) = Box::pin(found).await? else { return Ok(None) };
         let version = stored.dataset.version;
-        stored.dataset.sources = self.sources(transaction, name, version).await?;
+        stored.dataset.sources = Box::pin(self.sources(transaction, name, version)).await?;
         Ok(Some(stored))
     }
 
@@ -189,11 +190,13 @@ impl Catalog {
         transaction: &mut Transaction<'static, Any>,
         names: &[DatasetName],
     ) -> Result<Vec<Stored>, CatalogError> {
-        let mut found = version_rows(&self.inner.database, self.lab(), transaction, names).await?;
+        let found = version_rows(&self.inner.database, self.lab(), transaction, names);
+        let mut found = Box::pin(found).await?;
         let derived = self.derived_datasets(transaction).await?;
         for Stored { dataset, .. } in &mut found {
             if derived.contains(&dataset.name) {
-                dataset.sources = self.sources(transaction, &dataset.name, dataset.version).await?;
+                let made = self.sources(transaction, &dataset.name, dataset.version);
+                dataset.sources = Box::pin(made).await?;
             }
         }
         Ok(found)
@@ -206,9 +209,10 @@ impl Catalog {
         table: &PinnedTable,
     ) -> Result<Option<Dataset>, CatalogError> {
         let (database, name) = (&self.inner.database, &table.dataset);
-        let newest = version_row(database, self.lab(), transaction, name, None).await?;
-        let read =
-            version_row(database, self.lab(), transaction, name, Some(table.version)).await?;
+        let newest = version_row(database, self.lab(), transaction, name, None);
+        let newest = Box::pin(newest).await?;
+        let read = version_row(database, self.lab(), transaction, name, Some(table.version));
+        let read = Box::pin(read).await?;
         Ok(match (read, newest) {
             (Some(read), Some(newest)) if read.dataset.version == newest.dataset.version => {
                 Some(newest.dataset)

@@ -82,7 +82,7 @@ def test_adbc_lists_objects_schemas_and_itself():
         assert {("ornl", "scans", "cells"), ("ornl", "scans", "log"), ("ornl", "inside", "images")} <= tables
         schema = connection.adbc_get_table_schema("log", catalog_filter="ornl", db_schema_filter="scans")
         assert schema.names == ["id", "text"]
-        assert connection.adbc_get_table_types() == ["TABLE"]
+        assert connection.adbc_get_table_types() == ["TABLE", "VIEW"]
         assert connection.adbc_get_info()["vendor_name"] == "tarn"
         for depth in ("catalogs", "db_schemas", "tables"):
             found = connection.adbc_get_objects(depth=depth, table_name_filter="nothing").read_all()

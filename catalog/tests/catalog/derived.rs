@@ -38,7 +38,7 @@ async fn put_making(
     let folder = format!("file:///store/{to}/{table}-{}", uuid::Uuid::now_v7());
     catalog.begin_table(&folder).await?;
     let made = (delta(table, 0), &*folder);
-    catalog.put_derived_table(who, &to.parse().unwrap(), made, making).await
+    Box::pin(catalog.put_derived_table(who, &to.parse().unwrap(), made, making)).await
 }
 
 async fn may_read(catalog: &Catalog, who: &Principal, dataset: &str) -> bool {
@@ -165,6 +165,8 @@ async fn tables_are_made_and_taken_away_in_ones_own_dataset() {
     let mut own = record("made");
     let origin = serde_json::json!({ "derived_from": ["ornl.open@1"] });
     own.provenance = Some(serde_json::from_value(origin).unwrap());
+    // Whatever tier it takes over, everyone knows that it is there.
+    own.exposure = Some(Exposure::Full);
     catalog.register(&ann, own, data()).await.unwrap();
     // Another's is not to be closed by whoever may write, and hidden ones are not there.
     let refused = put_made(&catalog, &wes, "made", "t", "closed").await.unwrap_err();
@@ -241,13 +243,16 @@ async fn no_table_is_made_of_a_folder_that_was_swept_and_none_is_swept_that_was_
     assert!(catalog.abandon_table("file:///store/made/t-1").await.unwrap());
     assert_eq!(catalog.abandoned_tables().await.unwrap(), ["file:///store/made/t-1"]);
     let late = (delta("t", 0), "file:///store/made/t-1");
-    let late = catalog.put_derived_table(&owner, &made, late, making(&["open"], &[])).await;
+    let late =
+        Box::pin(catalog.put_derived_table(&owner, &made, late, making(&["open"], &[]))).await;
     assert_eq!(late.unwrap_err().code(), ErrorCode::Conflict);
     catalog.forget_table("file:///store/made/t-1").await.unwrap();
     assert_eq!(catalog.abandoned_tables().await.unwrap(), Vec::<String>::new());
     catalog.begin_table("file:///store/made/t-2").await.unwrap();
     let whole = (delta("t", 0), "file:///store/made/t-2");
-    catalog.put_derived_table(&owner, &made, whole, making(&["open"], &[])).await.unwrap();
+    Box::pin(catalog.put_derived_table(&owner, &made, whole, making(&["open"], &[])))
+        .await
+        .unwrap();
     // Whoever did not hear that it was made deletes nothing.
     assert!(!catalog.abandon_table("file:///store/made/t-2").await.unwrap());
 }
@@ -282,7 +287,7 @@ async fn what_closes_an_input_closes_what_was_made_of_it_at_every_door() {
     let place = "file:///store/made/t-3";
     catalog.begin_table(place).await.unwrap();
     let making = making(&["input"], &[]);
-    catalog.put_derived_table(&owner, &dataset, (table, place), making).await.unwrap();
+    Box::pin(catalog.put_derived_table(&owner, &dataset, (table, place), making)).await.unwrap();
     let ark = catalog.dataset(&owner, &named("made")).await.unwrap().ark;
     let everyone = Principal::Anonymous;
     assert_eq!(told_of(&catalog, &everyone, "unmistakable").await, (1, 1, true, true));

@@ -136,8 +136,8 @@ fn order(best: &[Option<Best>], set: Set) -> Option<Order> {
 mod tests {
     use super::*;
 
-    fn table(number: usize) -> Box<Order> {
-        Box::new(Order::Table(number))
+    fn join(one: Order, other: Order) -> Order {
+        Order::Join(Box::new(one), Box::new(other))
     }
 
     #[test]
@@ -149,9 +149,9 @@ mod tests {
             filters: vec![],
         };
         let best = graph.best().unwrap();
-        let small_first = Order::Join(table(2), table(1));
-        assert_eq!(best, Order::Join(Box::new(small_first), table(0)));
-        let written = Order::Join(Box::new(Order::Join(table(0), table(1))), table(2));
+        let [large, medium, small] = [0, 1, 2].map(Order::Table);
+        let written = join(join(Order::Table(0), Order::Table(1)), Order::Table(2));
+        assert_eq!(best, join(join(small, medium), large));
         assert!(graph.cost(&best) < graph.cost(&written));
     }
 
