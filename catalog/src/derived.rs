@@ -154,7 +154,6 @@ impl Catalog {
         if !self.decide_as(rights, Action::Discover, &stored.dataset)?.allowed {
             return Err(no_dataset(dataset.as_str()));
         }
-        self.check_writer(rights, Some(&stored))?;
         let registrant = stored.dataset.registrant.as_deref();
         if registrant != Some(&*subject(&rights.who)) && !rights.who.has_scope(Scope::Admin) {
             return Err(CatalogError::Denied(format!(
@@ -164,6 +163,7 @@ impl Catalog {
                 self.lab()
             )));
         }
+        self.check_writer(rights, Some(&stored))?;
         Ok(stored)
     }
 

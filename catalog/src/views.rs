@@ -154,6 +154,14 @@ impl Catalog {
         }
         let database = &self.inner.database;
         let mut write = database.write().await?;
+        // It is one of them itself.
+        let deepest = DEEPEST_VIEW.saturating_sub(1);
+        let seen = &mut BTreeSet::new();
+        if !Box::pin(self.nest_within(&mut write.transaction, &inputs, (deepest, seen))).await? {
+            return Err(CatalogError::Argument(format!(
+                "views read views here {DEEPEST_VIEW} deep at most: name the tables in its query instead"
+            )));
+        }
         let target =
             self.may_define(&rights, &mut write, dataset, (&name, security_invoker)).await?;
         if !security_invoker {
@@ -380,6 +388,34 @@ impl Catalog {
             };
             found.insert(input.clone(), known);
             if !known {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the views among these stand within one another no deeper than so.
+    async fn nest_within(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        inputs: &[ViewInput],
+        (deepest, seen): (usize, &mut BTreeSet<(ViewInput, usize)>),
+    ) -> Result<bool, CatalogError> {
+        for input in inputs {
+            if !seen.insert((input.clone(), deepest)) {
+                continue;
+            }
+            let database = &self.inner.database;
+            let row = sqlx::query("SELECT * FROM dataset_view WHERE dataset = $1 AND name = $2")
+                .bind(input.dataset.as_str())
+                .bind(input.table.as_str())
+                .fetch_optional(&mut **transaction)
+                .await
+                .map_err(|error| database.error(&error))?;
+            let Some(row) = row else { continue };
+            let Some(left) = deepest.checked_sub(1) else { return Ok(false) };
+            let inputs = self.view_from_row(&row)?.definition.inputs;
+            if !Box::pin(self.nest_within(transaction, &inputs, (left, &mut *seen))).await? {
                 return Ok(false);
             }
         }

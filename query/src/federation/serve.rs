@@ -243,6 +243,16 @@ impl Fragment {
 
     /// Its plan over the tables that a state has.
     pub(super) async fn plan(&self, state: &SessionState) -> Result<LogicalPlan, QueryError> {
+        for table in &self.tables {
+            let found = state.schema_for_ref(table.clone())?.table(table.table()).await?;
+            // A fragment speaks of tables, and such a view is a plan in the place of one.
+            if found.is_some_and(|found| found.get_logical_plan().is_some()) {
+                return Err(refused(format!(
+                    "{table} is a view that reads with the rights of whoever asks, which other labs cannot: read \
+                     the tables that it reads"
+                )));
+            }
+        }
         match &self.payload {
             Request::Scan(scan) => self.scan(state, scan).await,
             Request::Plan(plan) => {
