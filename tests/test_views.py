@@ -214,12 +214,23 @@ def test_a_definers_view_is_an_administrators_and_ends_with_their_rights(lab):
 def test_views_of_views_saved_queries_tables_and_a_change_of_what_they_read(lab, tmp_path):
     for depth in range(4):
         below = "open.t" if depth == 0 else f"shown.v{depth - 1}"
-        lab.run("sql", f"CREATE VIEW shown.v{depth} {INVOKER if depth % 2 else DEFINER} AS SELECT station, lat FROM {below}")
+        lab.run("sql", f"CREATE VIEW shown.v{depth} {INVOKER if depth else DEFINER} AS SELECT station, lat FROM {below}")
     lab.start()
     bob = lab.people["bob"]
     assert count(lab, "shown.v3", bob) == len(lab.rows["open"])
     refused = lab.run("sql", f"CREATE VIEW shown.v4 {INVOKER} AS SELECT station FROM shown.v3", code=None)
     assert refused.code != 0 and "views read views" in refused.err, refused.err
+    # Whoever made an inner view would choose what is read with the rights of another.
+    refused = lab.run("sql", f"CREATE VIEW shown.outer {DEFINER} AS SELECT station FROM shown.v1", code=2)
+    assert "tables alone" in refused.err
+    own(lab, "swapped", bob, exposure="full")
+    assert sql(lab, "CREATE TABLE swapped.x AS SELECT station, lat FROM open.t", bob).status_code == 200
+    lab.run("sql", f"CREATE VIEW shown.deputy {DEFINER} AS SELECT * FROM swapped.x")
+    assert count(lab, "shown.deputy", bob) == len(lab.rows["open"])
+    assert sql(lab, "DROP TABLE swapped.x", bob).status_code == 200
+    made = sql(lab, f"CREATE VIEW swapped.x {INVOKER} AS SELECT station, lat FROM open.t", bob)
+    assert made.status_code == 200, made.text
+    assert count(lab, "shown.deputy", bob) == 403
     # They stand within one another, and so do their brackets.
     deep = "(" * 20 + "station" + ")" * 20
     refused = lab.run("sql", f"CREATE VIEW shown.deep {INVOKER} AS SELECT {deep} AS x FROM open.t", code=2)

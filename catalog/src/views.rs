@@ -162,6 +162,15 @@ impl Catalog {
                 "views read views here {DEEPEST_VIEW} deep at most: name the tables in its query instead"
             )));
         }
+        let seen = &mut BTreeSet::new();
+        let tables = Box::pin(self.nest_within(&mut write.transaction, &inputs, (0, seen))).await?;
+        if !security_invoker && !tables {
+            return Err(CatalogError::Argument(
+                "a view with the rights of whoever makes it reads tables alone: whoever made the views in it could \
+                 choose later what is read with these rights. Write their queries in place of them"
+                    .to_owned(),
+            ));
+        }
         let target =
             self.may_define(&rights, &mut write, dataset, (&name, security_invoker)).await?;
         if !security_invoker {

@@ -116,8 +116,9 @@ async fn run(
     }
     let response = next.run(request).await;
     let status = response.status();
-    // A defect may have come after the effect: then nobody knows, and it is not run again.
-    if status == StatusCode::INTERNAL_SERVER_ERROR {
+    // A defect, or a database that went away, may have come after the effect: then nobody knows, and it is not
+    // run again.
+    if status.is_server_error() {
         return response;
     }
     let (parts, body) = response.into_parts();

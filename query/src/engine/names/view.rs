@@ -48,6 +48,13 @@ impl Names<'_> {
         view: &View,
     ) -> Result<(Arc<dyn TableProvider>, Read), QueryError> {
         let name = format!("{}.{}.{}", dataset.lab, dataset.name, view.name);
+        // Whoever made the inner view may change it after the outer one was made, and would so choose what is
+        // read with the rights of another.
+        if self.lent.is_some() {
+            return Err(QueryError::Denied(format!(
+                "a view with the rights of whoever made it reads tables alone, and {name} is a view"
+            )));
+        }
         if self.within.len() >= DEEPEST_VIEW || self.within.contains(&name) {
             return Err(QueryError::Invalid(format!(
                 "views read views here {DEEPEST_VIEW} deep, or one of them itself, and may not: make one of them \

@@ -89,7 +89,12 @@ impl Disclosed {
             let by = (given.unit.as_str(), given.group_by.as_slice());
             let least = given.minimum_cell.max(MINIMUM_CELL);
             let private = Private::new(privacy, by, least, stored);
-            let rules = serde_json::json!([entry, given]).to_string();
+            // The data and what makes the noise, and nothing that a reader sees otherwise or that may be said
+            // anew of the same numbers: another release of them would let the noise be averaged away.
+            let Privacy { epsilon, delta, budget: _, cells, rows, bounds } = privacy;
+            let data = (&entry.storage, &entry.schema, &given.unit, &given.group_by);
+            let noise = (epsilon, delta, cells, rows, bounds, least);
+            let rules = serde_json::json!([entry.name, data, noise]).to_string();
             let release = Release {
                 dataset: dataset.name.clone(),
                 table: entry.name.to_string(),
