@@ -31,7 +31,8 @@ const KEPT: [HeaderName; 4] = [CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION];
 
 /// Whether a route changes something that is kept, by its method and its template.
 pub(super) fn takes_key(method: &Method, route: &str) -> bool {
-    // Queries and searches only read; a login is somebody's first word and has no name yet.
+    // Searches and runs only read, and so does SQL but for CREATE and DROP, which a name that is taken or gone
+    // keeps from being done twice; a login is somebody's first word and has no name yet.
     matches!(*method, Method::POST | Method::PUT | Method::DELETE)
         && route.starts_with("/api/v1/")
         && !route.starts_with("/api/v1/sql")
