@@ -3,7 +3,7 @@
 TARN_CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/tarn"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$TARN_CACHE/target}"
 TARN_VENV="${TARN_VENV:-$TARN_CACHE/venv}"
-TARN_NODE_MODULES="${TARN_NODE_MODULES:-$TARN_CACHE/oidc/node_modules}"
+export TARN_NODE_MODULES="${TARN_NODE_MODULES:-$TARN_CACHE/node/node_modules}"
 TARN_RUST=1.95.0
 
 # rustup puts cargo here; a shell that was open before does not know it yet.

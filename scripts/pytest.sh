@@ -5,7 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
-export TARN_NODE_MODULES
 export TARN_BIN="${TARN_BIN:-$CARGO_TARGET_DIR/debug/tarn}"
 [ -x "$TARN_BIN" ] || {
   echo "no binary at $TARN_BIN: run cargo build --workspace, or set TARN_BIN" >&2

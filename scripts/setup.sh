@@ -32,8 +32,8 @@ LIST
     cat <<'LIST'
 python3|python3|the demo's story, the end-to-end tests, the benchmarks
 postgresql|/usr/lib/postgresql|the second store of the catalog, in tests
-nodejs|node|runs the OpenID provider that the tests log in at
-npm|npm|fetches it
+nodejs|node|runs the OpenID provider and the Azure Blob Storage of the tests
+npm|npm|fetches them
 LIST
   fi
 }
@@ -125,20 +125,20 @@ install_python() {
   printf '%s\n' "$want" >"$stamp"
 }
 
-# The tests of logins are left out without it, and say so; in CI they fail.
-install_provider() {
+# Tests that need one of these are left out without it, and say so; in CI they fail.
+install_servers() {
   local folder stamp want
   folder=$(dirname "$TARN_NODE_MODULES")
   stamp="$folder/lock.sha256"
-  want=$(sha256sum tests/oidc/package-lock.json | cut -d' ' -f1)
+  want=$(sha256sum tests/node/package-lock.json | cut -d' ' -f1)
   [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
-  say "filling $TARN_NODE_MODULES with the OpenID provider that the tests log in at"
+  say "filling $TARN_NODE_MODULES with the servers that the tests talk to (an OpenID provider, Azurite)"
   mkdir -p "$folder"
-  cp tests/oidc/package.json tests/oidc/package-lock.json "$folder/"
+  cp tests/node/package.json tests/node/package-lock.json "$folder/"
   if npm ci --prefix "$folder" --no-audit --no-fund --ignore-scripts --silent; then
     printf '%s\n' "$want" >"$stamp"
   else
-    say "npm could not install tests/oidc: the tests of logins are left out"
+    say "npm could not install tests/node: the tests of logins and of Azure are left out"
   fi
 }
 
@@ -151,5 +151,5 @@ install_packages "$part"
 install_rust
 if [ "$part" = all ]; then
   install_python
-  install_provider
+  install_servers
 fi

@@ -188,7 +188,7 @@ class Provider:
 
 @contextlib.contextmanager
 def oidc_provider(folder, redirects=(), strict=False):
-    """A real OpenID provider (npm oidc-provider, see oidc/provider.mjs); a strict one has claims at its userinfo
+    """A real OpenID provider (npm oidc-provider, see node/provider.mjs); a strict one has claims at its userinfo
     endpoint alone."""
     modules = Path(os.environ.get("TARN_NODE_MODULES", ""))
     node = shutil.which("node")
@@ -196,7 +196,7 @@ def oidc_provider(folder, redirects=(), strict=False):
         pytest.fail("the OpenID provider is missing: scripts/setup.sh installs node and npm's oidc-provider")
     [port] = free_ports(1)
     log = Path(folder) / f"oidc-{port}.log"
-    script = Path(__file__).with_name("oidc") / "provider.mjs"
+    script = Path(__file__).with_name("node") / "provider.mjs"
     with open(log, "wb") as out:
         process = subprocess.Popen(
             [node, str(script), str(port), *redirects],

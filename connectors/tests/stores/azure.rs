@@ -22,16 +22,16 @@ impl Drop for Azurite {
     }
 }
 
-/// The program, from npm's package `azurite`.
+/// The program, from npm's package `azurite` (`tests/node`).
 fn program() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").unwrap_or_default();
-    let services = std::env::var_os("TARN_SERVICES")
-        .map_or_else(|| Path::new(&home).join(".cache/tarn-services"), PathBuf::from);
-    let path = services.join("node_modules/.bin/azurite-blob");
+    let modules = std::env::var_os("TARN_NODE_MODULES")
+        .map_or_else(|| Path::new(&home).join(".cache/tarn/node/node_modules"), PathBuf::from);
+    let path = modules.join(".bin/azurite-blob");
     if path.exists() {
         return Some(path);
     }
-    left_out(&format!("no {}: npm install azurite there", path.display()));
+    left_out(&format!("no {}: make setup", path.display()));
     None
 }
 
