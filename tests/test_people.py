@@ -109,9 +109,18 @@ def test_no_administrator_is_two_people(new_lab, tmp_path):
 
 
 def test_an_administrator_makes_and_revokes_tokens(new_lab):
-    lab = new_lab("ornl", start=True)
+    lab = new_lab("ornl")
+    (lab.home / "policies").mkdir(exist_ok=True)
+    (lab.home / "policies" / "beams.cedar").write_text(
+        '@id("beams") permit (principal, action == Action::"read", resource)\n'
+        'when { principal.id == "person:curator" || principal.id like "person:beam-*" };\n'
+    )
+    lab.start()
     api = f"{lab.http_url}/api/v1"
     root = token(lab, "root", "admin")
+    for name in ("root", "Root", "r\u043eot", "curator", "CURATOR", "beam-7", "rööt"):
+        taken = requests.post(f"{api}/tokens", json={"name": name, "scope": "read"}, headers=root, timeout=60)
+        assert taken.status_code == 403, (name, taken.text)
     made = requests.post(f"{api}/tokens", json={"name": "eve", "scope": "write", "days": 3}, headers=root, timeout=60)
     assert made.status_code == 201 and made.headers["cache-control"] == "no-store", made.text
     eve = {"Authorization": f"Bearer {made.json()['token']}"}

@@ -1,5 +1,7 @@
 """Views: with whose rights they read, who may make them, and what becomes of them."""
 
+import time
+
 import adbc_driver_flightsql.dbapi as flight_sql
 import pyarrow.flight as flight
 import pytest
@@ -197,6 +199,13 @@ def test_a_definers_view_is_an_administrators_and_ends_with_their_rights(lab):
     lab.start()
     assert count(lab, "strict.v", lab.people["bob"]) == expected
     assert count(lab, "strict.v", lab.people["ann"]) == 403
+    # A ticket is decided anew when it is used, however soon the view's definer loses their rights.
+    doors = {"adbc.flight.sql.authorization_header": f"Bearer {lab.people['bob']}"}
+    door = flight_sql.connect(lab.flight_url, db_kwargs=doors)
+    before, after = (door.cursor().adbc_execute_partitions("SELECT count(*) FROM strict.v")[0] for _ in range(2))
+    with door.cursor() as cursor:
+        cursor.adbc_read_partition(before[0])
+        assert cursor.fetchall() == [(expected,)]
     # Reading through it is in the log, with who read.
     acts = lab.run("audit", "list", "--dataset", "closed", "--json").out
     assert "ornl.strict.v" in acts and "person:bob" in acts
@@ -206,6 +215,10 @@ def test_a_definers_view_is_an_administrators_and_ends_with_their_rights(lab):
             lab.run("token", "revoke", line["id"])
     refused = sql(lab, "SELECT count(*) FROM strict.v", lab.people["bob"])
     assert refused.status_code == 403 and "whoever made it" in refused.json()["detail"] and "closed" not in refused.json()["detail"]
+    time.sleep(1.1)
+    with door.cursor() as cursor, pytest.raises(flight_sql.ProgrammingError, match="whoever made it"):
+        cursor.adbc_read_partition(after[0])
+    door.close()
     assert count(lab, "hers.v", lab.people["bob"]) == expected
     lab.run("retract", "closed", "--reason", "consent was withdrawn")
     assert count(lab, "hers.v", lab.people["bob"]) == 403

@@ -79,6 +79,7 @@ pub use obligation::{Masking, Obligation, Span, Step};
 pub use people::KnownPerson;
 pub use policy::subject;
 pub use prefill::prefill;
+pub use register_many::Seen;
 pub use released::Release;
 pub use render::render_yaml;
 pub use saved_queries::{KeptAnswer, NewQuery, PinnedTable, Readers, SavedQuery};

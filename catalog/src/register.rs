@@ -187,20 +187,23 @@ impl Catalog {
         let earlier = self.load(transaction, &record.name, None).await?;
         self.check_writer(&by.rights, earlier.as_ref())?;
         let newest = earlier.as_ref().map_or(0, |earlier| earlier.dataset.version);
-        if let Some(edited) = edited.filter(|edited| *edited != newest) {
+        let conflict = edited.filter(|edited| *edited != newest).map(|edited| {
             let name = format!("{}.{}", self.lab(), record.name);
-            return Err(CatalogError::Conflict(format!(
+            CatalogError::Conflict(format!(
                 "{name} is at version {newest} by now, and this record was edited from version \
                  {edited}: nothing was stored. See what changed (`tarn versions {}`), bring it \
                  into the record and register it with --from {newest}",
                 record.name
-            )));
-        }
+            ))
+        });
         let mut inputs = self.inputs(&by.rights, transaction, &record).await?;
         self.add_sources(transaction, (&record.name, newest), &mut inputs).await?;
-        let version = match self.accept(by, earlier.as_ref(), record, files, inputs)? {
-            Accepted::Unchanged(registered) => return Ok(*registered),
-            Accepted::Changed(version) => version,
+        // Whoever says what is there already is in nobody's way.
+        let version = match (self.accept(by, earlier.as_ref(), record, files, inputs), conflict) {
+            (Ok(Accepted::Unchanged(registered)), _) => return Ok(*registered),
+            (_, Some(conflict)) => return Err(conflict),
+            (Ok(Accepted::Changed(version)), None) => version,
+            (Err(refused), None) => return Err(refused),
         };
         if earlier.is_some() {
             Box::pin(self.store_next(write, by, *version)).await

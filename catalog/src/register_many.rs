@@ -7,19 +7,39 @@ use crate::register::{Accepted, By, Version, timestamp};
 use crate::store::{Rows, Write};
 use crate::{Catalog, CatalogError, Registered, ark};
 use chrono::Utc;
+use sqlx::{Any, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use tarn_schemas::facts::FileFacts;
-use tarn_schemas::{Principal, Record};
+use tarn_schemas::{DatasetName, Principal, Record};
 
 /// A record to be registered, with what is known of its files, and its place among those given.
 type Given = (usize, Record, Vec<FileFacts>);
+
+/// The newest versions of datasets at a moment; those that were not there are not in it.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(BTreeMap<String, u32>);
+
+impl Seen {
+    /// The newest version that was there, 0 where there was none: what a record of this name is edited from.
+    pub fn version(&self, name: &DatasetName) -> u32 {
+        self.0.get(name.as_str()).copied().unwrap_or(0)
+    }
+}
 
 /// What became of the record of each place.
 type Answers = Vec<(usize, Result<Registered, CatalogError>)>;
 
 impl Catalog {
+    /// The newest versions of these datasets: whoever registers from what they saw is told where somebody else
+    /// was faster.
+    pub async fn newest_versions(&self, names: &[&DatasetName]) -> Result<Seen, CatalogError> {
+        let mut read = self.inner.database.read().await?;
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        self.newest_in(&mut read, &names).await
+    }
+
     /// Registers many records in one transaction, which is much faster than one by one. Each has its
     /// own answer: one that breaks rules stops no other. New datasets that name nothing they were made
     /// from come first, then the others in their order.
@@ -31,19 +51,42 @@ impl Catalog {
         who: &Principal,
         records: Vec<(Record, Vec<FileFacts>)>,
     ) -> Result<Vec<Result<Registered, CatalogError>>, CatalogError> {
+        self.register_many_from(who, records, None).await
+    }
+
+    /// As [`Catalog::register_many`], of records that were edited when these versions were the newest.
+    ///
+    /// # Errors
+    /// As [`Catalog::register_many`]; [`CatalogError::Conflict`] of a record whose dataset is at another
+    /// version by now.
+    pub async fn register_many_from(
+        &self,
+        who: &Principal,
+        records: Vec<(Record, Vec<FileFacts>)>,
+        seen: Option<&Seen>,
+    ) -> Result<Vec<Result<Registered, CatalogError>>, CatalogError> {
         let by = Arc::new(self.by(who, None).await?);
         let mut write = self.inner.database.write().await?;
-        let mut known = self.names_of(&mut write, &records).await?;
-        let (mut new, mut others): (Vec<Given>, Vec<Given>) = (Vec::new(), Vec::new());
+        let names: Vec<&str> = records.iter().map(|(record, _)| record.name.as_str()).collect();
+        let known = self.newest_in(&mut write.transaction, &names).await?;
+        let mut named: BTreeSet<String> = BTreeSet::new();
+        let (mut new, mut others): (Vec<Given>, Vec<_>) = (Vec::new(), Vec::new());
         for (place, (record, files)) in records.into_iter().enumerate() {
             let inputs = record.provenance.iter().flat_map(|origin| &origin.derived_from).next();
             // The second record of a name is one of a dataset that is there.
-            let is_new = known.insert(record.name.to_string()) && inputs.is_none();
-            if is_new { &mut new } else { &mut others }.push((place, record, files));
+            let is_first = named.insert(record.name.to_string());
+            let there = known.version(&record.name);
+            let edited = seen.filter(|_| is_first).map(|seen| seen.version(&record.name));
+            let is_new = is_first && there == 0 && edited.unwrap_or(0) == 0 && inputs.is_none();
+            if is_new {
+                new.push((place, record, files));
+            } else {
+                others.push((place, record, files, edited));
+            }
         }
         let mut answers = self.register_new(&mut write, &by, new).await?;
-        for (place, record, files) in others {
-            let answer = Box::pin(self.register_in(&mut write, &by, record, files, None)).await;
+        for (place, record, files, edited) in others {
+            let answer = Box::pin(self.register_in(&mut write, &by, record, files, edited)).await;
             answers.push((place, refused_or(answer)?));
         }
         write.commit().await?;
@@ -51,17 +94,17 @@ impl Catalog {
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
-    /// The names among those of records that datasets have already.
-    async fn names_of(
+    /// The newest versions of those among these names that datasets have already.
+    async fn newest_in(
         &self,
-        write: &mut Write<'_>,
-        records: &[(Record, Vec<FileFacts>)],
-    ) -> Result<BTreeSet<String>, CatalogError> {
-        let names: Vec<&str> = records.iter().map(|(record, _)| record.name.as_str()).collect();
-        let (database, transaction) = (&self.inner.database, &mut write.transaction);
-        let statement = "SELECT name FROM dataset WHERE name IN";
-        let rows = database.rows_for(transaction, statement, &names).await?;
-        rows.iter().map(|row| database.text(row, "name")).collect()
+        transaction: &mut Transaction<'static, Any>,
+        names: &[&str],
+    ) -> Result<Seen, CatalogError> {
+        let database = &self.inner.database;
+        let statement = "SELECT name, newest FROM dataset WHERE name IN";
+        let rows = database.rows_for(transaction, statement, names).await?;
+        let of_row = |row| Ok((database.text(row, "name")?, database.number(row, "newest")?));
+        rows.iter().map(of_row).collect::<Result<_, _>>().map(Seen)
     }
 
     /// Registers records of new datasets without inputs, each of a name of its own.

@@ -52,26 +52,30 @@ impl Catalog {
         Ok(self.makers(person).await?.contains(&subject(who)))
     }
 
-    /// Whether nobody has or had this name here.
+    /// Whether nobody has or had this name here, in whatever case of letters, and no policy names it.
+    /// What a program may be called is plain ASCII, so that it looks like nobody else.
     pub(crate) async fn is_new_name(
         &self,
         write: &mut Write<'_>,
         name: &str,
     ) -> Result<bool, CatalogError> {
+        if !name.is_ascii() || self.inner.policies.name_person(name) {
+            return Ok(false);
+        }
         let database = &self.inner.database;
         let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM token WHERE name = $1)
-                  + (SELECT count(*) FROM person WHERE subject = $2)
-                  + (SELECT count(*) FROM access_grant WHERE subject = $2)
-                  + (SELECT count(*) FROM access_request WHERE subject = $2)
-                  + (SELECT count(*) FROM dataset WHERE registrant = $2)
-                  + (SELECT count(*) FROM draft WHERE author = $2)
-                  + (SELECT count(*) FROM saved_search WHERE subject = $2)
-                  + (SELECT count(*) FROM saved_query WHERE subject = $2)
-                  + (SELECT count(*) FROM saved_query_reader WHERE reader = $2) AS number",
+            "SELECT (SELECT count(*) FROM token WHERE lower(name) = $1)
+                  + (SELECT count(*) FROM person WHERE lower(subject) = $2)
+                  + (SELECT count(*) FROM access_grant WHERE lower(subject) = $2)
+                  + (SELECT count(*) FROM access_request WHERE lower(subject) = $2)
+                  + (SELECT count(*) FROM dataset WHERE lower(registrant) = $2)
+                  + (SELECT count(*) FROM draft WHERE lower(author) = $2)
+                  + (SELECT count(*) FROM saved_search WHERE lower(subject) = $2)
+                  + (SELECT count(*) FROM saved_query WHERE lower(subject) = $2)
+                  + (SELECT count(*) FROM saved_query_reader WHERE lower(reader) = $2) AS number",
         )
-        .bind(name)
-        .bind(format!("person:{name}"))
+        .bind(name.to_lowercase())
+        .bind(format!("person:{}", name.to_lowercase()))
         .fetch_one(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;

@@ -72,8 +72,9 @@ impl Catalog {
         let mut write = database.write().await?;
         if !by_owner && !self.is_new_name(&mut write, name).await? {
             return Err(CatalogError::Denied(format!(
-                "{name} is somebody here already, and whoever has a token in that name is them: the owner of the \
-                 node makes it (`tarn token create --name {name}`), or choose a name that nobody has"
+                "{name} is somebody here already or looks like it, or a policy speaks of them, and whoever has a \
+                 token in that name is them: the owner of the node makes it (`tarn token create --name {name}`), \
+                 or choose a name in plain letters that nobody has"
             )));
         }
         // The id is short, so it may be taken; then another one is drawn.

@@ -4,6 +4,7 @@
 //! whatever the schema speaks of. All are validated strictly when the catalog opens: a policy that
 //! does not validate stops the node, because nobody could say what it would do.
 
+mod names;
 mod resource;
 mod rights;
 
@@ -43,6 +44,8 @@ pub(crate) struct Policies {
     entities: Mutex<BTreeMap<Resource, Entity>>,
     /// Datasets that a policy names, as `lab.name`.
     named: BTreeSet<String>,
+    /// People that a policy of the lab names.
+    people: names::Names,
     fingerprint: String,
     /// Whether a policy of the lab itself asks for something.
     lab_owes: bool,
@@ -106,7 +109,7 @@ impl Policies {
     pub(crate) fn of(texts: &[(String, String)]) -> Result<Self, CatalogError> {
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(failed)?;
         let mut set = PolicySet::new();
-        let mut named = BTreeSet::new();
+        let (mut named, mut people) = (BTreeSet::new(), names::Names::default());
         let (mut lab_owes, mut heeds_time) = (false, false);
         let mut hash = blake3::Hasher::new();
         hash.update(resource::VERSION);
@@ -126,6 +129,9 @@ impl Policies {
                     if literal.type_name().to_string() == "Dataset" {
                         named.insert(literal.id().unescaped().to_owned());
                     }
+                }
+                if name != "presets" {
+                    people.add(policy);
                 }
                 let owed = known_obligations(policy);
                 let owed = owed.map_err(|problem| failed(format!("{id}: {problem}")))?;
@@ -154,6 +160,7 @@ impl Policies {
             actions,
             entities: Mutex::default(),
             named,
+            people,
             fingerprint: hash.finalize().to_hex().to_string(),
             lab_owes,
             heeds_time,
@@ -168,6 +175,11 @@ impl Policies {
     /// Whether a policy of the lab itself may decide otherwise at another time.
     pub(crate) fn heeds_time(&self) -> bool {
         self.heeds_time
+    }
+
+    /// Whether a policy of the lab itself names a person of this name.
+    pub(crate) fn name_person(&self, name: &str) -> bool {
+        self.people.speak_of(name)
     }
 
     /// Changes when the texts do.

@@ -325,6 +325,45 @@ async fn a_tier_that_opens_is_noticed_and_the_longest_embargo_is_the_lab_s() {
 }
 
 #[tokio::test]
+async fn of_two_who_register_what_they_saw_alike_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path()).await;
+    catalog.register(&Principal::Owner, record("old"), data()).await.unwrap();
+    let (old, new) = (record("old"), record("new"));
+    let seen = catalog.newest_versions(&[&old.name, &new.name]).await.unwrap();
+    assert_eq!((seen.version(&old.name), seen.version(&new.name)), (1, 0));
+    let titled = |name: &str, title: &str| {
+        let record = Record { title: title.to_owned(), ..record(name) };
+        (record, data())
+    };
+    let first = vec![titled("old", "First of two titles"), titled("new", "First of two titles")];
+    let second = vec![
+        titled("old", "Second of two titles"),
+        titled("new", "Second of two titles"),
+        titled("third", "Second of two titles"),
+    ];
+    let owner = Principal::Owner;
+    for answer in catalog.register_many_from(&owner, first.clone(), Some(&seen)).await.unwrap() {
+        assert!(answer.unwrap().created);
+    }
+    let late = catalog.register_many_from(&owner, second, Some(&seen)).await.unwrap();
+    for (answer, newest) in late.iter().zip(["version 2", "version 1"]) {
+        let Err(CatalogError::Conflict(told)) = answer else { panic!("{answer:?}") };
+        assert!(told.contains(newest) && told.contains("nothing was stored"), "{told}");
+    }
+    assert!(late[2].as_ref().unwrap().created);
+    // What is there already is no conflict, and the second of a name in one batch is no other person's.
+    for answer in catalog.register_many_from(&owner, first, Some(&seen)).await.unwrap() {
+        assert!(!answer.unwrap().created);
+    }
+    let twice =
+        vec![titled("fourth", "First of two titles"), titled("fourth", "Second of two titles")];
+    for answer in catalog.register_many_from(&owner, twice, Some(&seen)).await.unwrap() {
+        assert!(answer.unwrap().created);
+    }
+}
+
+#[tokio::test]
 async fn many_records_at_once_are_what_they_are_one_by_one() {
     let many_folder = tempfile::tempdir().unwrap();
     let single_folder = tempfile::tempdir().unwrap();

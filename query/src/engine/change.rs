@@ -107,7 +107,7 @@ fn read(sql: &str, lab: Option<&LabName>) -> Result<Change, QueryError> {
                 return Err(wrong(CREATE_TABLE));
             }
             let (dataset, table) = named(&table.name, lab, CREATE_TABLE)?;
-            Ok(Change::CreateTable(Creation { dataset, table, sql: query.to_string() }))
+            Ok(Change::CreateTable(Creation { dataset, table, sql: written(query)? }))
         }
         ast::Statement::Drop { object_type: ast::ObjectType::View, names, .. } => {
             let (dataset, name) = only(names, (&statement, "VIEW"), lab, DROP_VIEW)?;
@@ -132,11 +132,29 @@ fn read(sql: &str, lab: Option<&LabName>) -> Result<Change, QueryError> {
                 return Err(wrong(CREATE_VIEW));
             }
             let (dataset, name) = named(name, lab, CREATE_VIEW)?;
-            let sql = query.to_string();
+            let sql = written(query)?;
             Ok(Change::CreateView(ViewCreation { dataset, name, security_invoker, sql }))
         }
         _ => Err(wrong(CREATE_TABLE)),
     }
+}
+
+/// A query as it is kept: written again, without comments, and only if that means the same.
+fn written(query: &ast::Query) -> Result<String, QueryError> {
+    let text = query.to_string();
+    let again = DFParserBuilder::new(text.as_str()).build()?.parse_statements();
+    let same = again.is_ok_and(|again| {
+        matches!(again.iter().collect::<Vec<_>>().as_slice(), [Statement::Statement(one)]
+            if matches!(one.as_ref(), ast::Statement::Query(again) if again.as_ref() == query))
+    });
+    if same {
+        return Ok(text);
+    }
+    Err(QueryError::Invalid(
+        "the query cannot be written down so that it means the same: put parentheses around signs and \
+         casts, as in -(-1)"
+            .to_owned(),
+    ))
 }
 
 fn wrong(form: &str) -> QueryError {
@@ -209,6 +227,18 @@ mod tests {
             let Change::CreateView(view) = read(&sql).unwrap() else { panic!("{sql}") };
             assert_eq!((view.dataset.as_str(), view.name.as_str()), ("a", "v"));
             assert_eq!((view.security_invoker, &*view.sql), (security_invoker, "SELECT 1 AS x"));
+        }
+        for (said, kept) in [
+            ("SELECT -(-1) AS x", Some("SELECT -(-1) AS x")),
+            ("SELECT 1 -- one\n AS x", Some("SELECT 1 AS x")),
+            ("SELECT - -1 AS x", None),
+        ] {
+            let made = read(&format!("CREATE VIEW a.v WITH (security_invoker = true) AS {said}"));
+            let made = made.ok().map(|made| match made {
+                Change::CreateView(view) => view.sql,
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(made.as_deref(), kept, "{said}");
         }
         let Change::DropView(dropped) = read("DROP VIEW ornl.a.v").unwrap() else { panic!() };
         assert_eq!((dropped.dataset.as_str(), dropped.name.as_str()), ("a", "v"));

@@ -61,6 +61,10 @@ use workers::Workers;
 /// Users of memory that the text of an exhausted pool names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
+/// A side of a join that is known to have no more bytes and rows is one hash table.
+const ONE_TABLE_BYTES: usize = 64 << 20;
+const ONE_TABLE_ROWS: usize = 2_000_000;
+
 /// Limits and settings of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -132,6 +136,9 @@ impl Engine {
         // The two schemas of a union differ in their metadata: the logical one keeps what all inputs
         // share, the physical one what any has. Answers carry the logical one.
         options.execution.skip_physical_aggregate_schema_check = true;
+        // Up to here one hash table for all threads costs less than to send both sides of a join about.
+        options.optimizer.hash_join_single_partition_threshold = ONE_TABLE_BYTES;
+        options.optimizer.hash_join_single_partition_threshold_rows = ONE_TABLE_ROWS;
         let mut template = SessionStateBuilder::new()
             .with_config(settings)
             .with_runtime_env(

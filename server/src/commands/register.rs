@@ -14,7 +14,7 @@ use tarn_connectors::store::FileStat;
 use tarn_formats::Table;
 use tarn_ingest::{Cancel, IngestRequest, ingest};
 use tarn_schemas::profile::{Document, Truth, Violation, read_document};
-use tarn_schemas::{ErrorCode, Principal, Record};
+use tarn_schemas::{DatasetName, ErrorCode, Principal, Record};
 
 /// Validates, decides, mints, stores; says every violation, the FAIR score and what is left.
 pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcome> {
@@ -44,16 +44,21 @@ async fn many(context: &Context, home: &Home, args: &Register) -> Result<(), Out
     let (mut done, mut refused) = (0_usize, None::<ErrorCode>);
     for paths in args.records.chunks(TOGETHER) {
         let (mut batch, mut places) = (Vec::new(), Vec::new());
+        let mut records = Vec::new();
         for path in paths {
             let document = read(path)?;
-            let record = match read_document(&document) {
-                Ok(record) => record,
+            match read_document(&document) {
+                Ok(record) => records.push((path, record)),
                 Err(violations) => {
                     wrong::shape(context, home, path, &document, violations).await?;
                     refused = Some(ErrorCode::InvalidData);
-                    continue;
                 }
-            };
+            }
+        }
+        // Reading files takes its time: whoever registers the same meanwhile is not overwritten.
+        let names: Vec<&DatasetName> = records.iter().map(|(_, record)| &record.name).collect();
+        let seen = home.catalog.newest_versions(&names).await?;
+        for (path, record) in records {
             // Tables are made of the files: one after the other. A dry run stores nothing together.
             if args.dry_run || !record.tables.is_empty() {
                 match Box::pin(one(context, home, path, args)).await {
@@ -74,7 +79,9 @@ async fn many(context: &Context, home: &Home, args: &Register) -> Result<(), Out
             batch.push((record, facts));
             places.push(path);
         }
-        let answers = Box::pin(home.catalog.register_many(&Principal::Owner, batch)).await?;
+        let answers =
+            Box::pin(home.catalog.register_many_from(&Principal::Owner, batch, Some(&seen)))
+                .await?;
         for (path, answer) in places.into_iter().zip(answers) {
             match answer {
                 Ok(registered) => {
@@ -106,6 +113,7 @@ async fn one(context: &Context, home: &Home, path: &Path, args: &Register) -> Re
             return Err(wrong::shape(context, home, path, &document, violations).await?);
         }
     };
+    let seen = home.catalog.newest_versions(&[&record.name]).await?.version(&record.name);
     let (files, missing) = wrong::find_files(home, path, &record).await?;
     if !missing.is_empty() {
         return Err(wrong::files(context, home, &record, &files, missing).await?);
@@ -123,7 +131,10 @@ async fn one(context: &Context, home: &Home, path: &Path, args: &Register) -> Re
         return say_assessment(context, &assessment);
     }
     let who = Principal::Owner;
-    let done = home.catalog.register_from(&who, record.clone(), facts.clone(), args.from).await;
+    let done = home
+        .catalog
+        .register_from(&who, record.clone(), facts.clone(), Some(args.from.unwrap_or(seen)))
+        .await;
     let registered = match done {
         // The same words as of a dry run.
         Err(CatalogError::Invalid { .. }) => {
