@@ -309,7 +309,10 @@ def test_a_home_on_postgresql_works_as_one_on_sqlite(new_lab, tmp_path):
         lab = new_lab("ornl", env={"TARN_DATABASE": url})
         assert not (lab.home / "catalog.sqlite").exists()
         register(lab, tmp_path, "open_data")
-        lab.run("register", tmp_path / "ornl_open_data.yaml", "--from", "7", code=1)
+        lab.run("register", tmp_path / "ornl_open_data.yaml", "--from", "7")
+        path = tmp_path / "ornl_open_data.yaml"
+        path.write_text(path.read_text().replace("title: ", "title: Another ", 1))
+        lab.run("register", path, "--from", "7", code=1)
         lab.start()
         assert sql(lab, "SELECT count(*) FROM open_data.open_data_cells").status_code == 200
         assert call(lab, "GET", "/api/v1/search?q=random").json()["total"] == 1

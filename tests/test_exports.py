@@ -299,6 +299,10 @@ def test_a_page_says_what_it_is_to_people_and_programs(ocean):
     mine = whole.for_context(page) if hasattr(whole, "for_context") else whole
     assert len(mine.items) == len(found.items)
     # The identifier leads to the page by a redirect, and every link answers.
+    # However it is written, it is the same identifier.
+    for text in (ark.replace("ark:/", "ark:"), ark.replace("ark:", "ARK:"), f"{ark}/", ark[:-3] + "-" + ark[-3:], ark.replace(":", "%3A")):
+        again = requests.get(f"{ocean.http_url}/{text}", timeout=30, headers={"Accept": "text/html"})
+        assert again.status_code == 200 and again.history, (text, again.status_code)
     answer = requests.get(f"{ocean.http_url}/{ark}", allow_redirects=False, timeout=30)
     assert (answer.status_code, answer.headers["location"]) == (302, "/datasets/ornl/ocean")
     for link in found.describedBy | found.items:
@@ -393,8 +397,9 @@ contact = { name = "Data desk", email = "data@lab.gov" }
     # The template has a commented section of the same name.
     page = lab.run("record", "new", tmp_path / "ocean.nc").out
     record = yaml.safe_load(page)
-    # Who made it is for the steward to say where the file does not: it is not the lab that publishes it.
-    assert not record.get("creators") and "TYPE who made the data" in page
+    # Where the file does not say who made it, it is the lab, as an organisation, and a comment says so.
+    assert [(one["name"], one["type"]) for one in record["creators"]] == [("Oak Ridge National Laboratory", "organization")]
+    assert "no file names who made the data" in page
     record.update(
         creators=[{"name": "Curie, Marie"}],
         title="Sea surface temperature of a test ocean",

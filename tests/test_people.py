@@ -85,7 +85,11 @@ def test_no_administrator_is_two_people(new_lab, tmp_path):
     for who in ("alter", "root"):
         assert ask("PUT", f"/people/{who}", root, {"groups": ["dac"]}).status_code == 403, who
         assert ask("DELETE", f"/people/{who}", root).status_code == 403, who
-    lab.run("user", "create", "alter", "--group", "dac")
+    # Nor does anybody say something of it who takes it for a person, or make that person a token.
+    for made in (("user", "create", "alter", "--group", "dac"), ("token", "create", "--name", "alter")):
+        assert "program" in lab.run(*made, code=None).err, made
+    line = next(one for one in lab.run("token", "list", "--json").json() if one["name"] == "alter")
+    assert line["made_by"] == "person:root"
     record = {**COMPLETE, "name": "w", "tier": "registered", "terms": RESTRICTED["terms"], "files": [str(path)]}
     other = random_netcdf(data / "y.nc", 6, "NETCDF4", "noleap")
     record["files"] = [str(other)]

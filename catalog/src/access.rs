@@ -17,7 +17,7 @@ use tarn_schemas::{DatasetName, DatasetRef, Principal, Tier};
 /// Longest text of a request.
 const LONGEST: usize = 4000;
 /// Most open requests of one person.
-const MOST_OPEN: i64 = 100;
+const MOST_OPEN: usize = 100;
 
 impl Catalog {
     /// Asks for access to a dataset, by its name. `whom` is for whom, where the owner asks for
@@ -35,6 +35,7 @@ impl Catalog {
         ask: &IntendedUse,
     ) -> Result<AccessRequest, CatalogError> {
         may_be_kept_for(who)?;
+        self.check_person(who).await?;
         let (database, rights) = (&self.inner.database, self.rights(who).await?);
         let subject = match (whom, who) {
             (Some(whom), Principal::Owner) => whom.to_owned(),
@@ -63,22 +64,27 @@ impl Catalog {
             });
         }
         check_ask(&found, ask)?;
-        let open = sqlx::query(
-            "SELECT count(*) AS number,
-                    coalesce(sum(CASE WHEN dataset = $2 THEN 1 ELSE 0 END), 0) AS same
-             FROM access_request WHERE subject = $1 AND state = 'open'",
-        )
-        .bind(&subject)
-        .bind(found.name.as_str())
-        .fetch_one(&mut *write.transaction)
-        .await
-        .map_err(|error| database.error(&error))?;
-        let (number, same): (i64, i64) =
-            (database.number(&open, "number")?, database.number(&open, "same")?);
-        if same > 0 {
-            return Err(CatalogError::Conflict(format!(
-                "there is an open request for {dataset} already: wait for the committee"
-            )));
+        let open =
+            sqlx::query("SELECT * FROM access_request WHERE subject = $1 AND state = 'open'")
+                .bind(&subject)
+                .fetch_all(&mut *write.transaction)
+                .await
+                .map_err(|error| database.error(&error))?;
+        let number = open.len();
+        for row in open {
+            let earlier = self.request_from_row(&row)?;
+            if earlier.dataset != found.name {
+                continue;
+            }
+            if earlier.ask.agreement == ask.agreement {
+                return Err(CatalogError::Conflict(format!(
+                    "there is an open request for {dataset} already: wait for the committee"
+                )));
+            }
+            // Nobody can approve it any more: its agreement is another by now.
+            let reason =
+                Some("the agreement has changed, and access was asked for anew".to_owned());
+            self.close_request(&mut write, who, &earlier, RequestState::Denied, reason).await?;
         }
         if number >= MOST_OPEN {
             return Err(CatalogError::Conflict(format!(
@@ -150,12 +156,7 @@ impl Catalog {
         let rights = self.rights(who).await?;
         let mut write = self.inner.database.write().await?;
         let (mut request, dataset) = self.open_request(&rights, &mut write, request).await?;
-        if self.is_own_program(who, &request.subject).await? {
-            return Err(CatalogError::Denied(
-                "this request is of a program whose token you made: somebody else decides about it"
-                    .to_owned(),
-            ));
-        }
+        self.check_no_program(&request.subject).await?;
         let agreement = dataset.record.agreement.as_ref().ok_or_else(|| {
             CatalogError::Conflict(format!("{} has no agreement any more", request.dataset))
         })?;

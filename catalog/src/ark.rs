@@ -34,10 +34,15 @@ fn check_character(name: &str) -> char {
     ALPHABET.get(sum).map_or('0', |&byte| char::from(byte))
 }
 
-/// Whether a text is an ARK whose check character fits. `ark:NAAN/name` is the same as
-/// `ark:/NAAN/name`.
-pub(crate) fn parse(text: &str) -> Option<String> {
-    let name = text.strip_prefix("ark:")?.trim_start_matches('/');
+/// Whether a text is an ARK whose check character fits, as it is written here. `ark:NAAN/name` is the same as
+/// `ark:/NAAN/name`, in either case of the label; hyphens, and a slash at the end, mean nothing (the ARK
+/// specification, "Normalization and lexical equivalence").
+pub fn parse(text: &str) -> Option<String> {
+    let (label, name) = text.split_once(':')?;
+    if !label.eq_ignore_ascii_case("ark") {
+        return None;
+    }
+    let name = name.trim_start_matches('/').trim_end_matches('/').replace('-', "");
     let (body, check) = name.split_at_checked(name.len().checked_sub(1)?)?;
     (name.len() <= 100 && body.contains('/') && check.chars().eq([check_character(body)]))
         .then(|| format!("ark:/{name}"))
@@ -56,7 +61,9 @@ mod tests {
     fn the_check_character_is_that_of_noid() {
         // From the manual of NOID: 13030/xf93gt2 has the check character q.
         assert_eq!(check_character("13030/xf93gt2"), 'q');
-        assert_eq!(parse("ark:13030/xf93gt2q").as_deref(), Some("ark:/13030/xf93gt2q"));
+        for same in ["ark:13030/xf93gt2q", "ARK:/13030/xf9-3gt-2q", "ark:/13030/xf93gt2q/"] {
+            assert_eq!(parse(same).as_deref(), Some("ark:/13030/xf93gt2q"), "{same}");
+        }
     }
 
     #[test]

@@ -271,6 +271,13 @@ fn forbidden(policy: &str, name: &str, dataset: &Dataset) -> String {
         }
         "embargo" => {
             let embargo = dataset.record.embargo.as_ref().or(dataset.newest_embargo.as_ref());
+            let inherited = dataset.inherited.as_ref().and_then(|taken| taken.embargo.as_ref());
+            if let (None, Some(until)) = (embargo, inherited) {
+                return format!(
+                    "{name} was made from data that are under embargo until {until}: its data are not \
+                     open yet"
+                );
+            }
             let (until, reason) = embargo
                 .map(|embargo| (embargo.until.clone(), embargo.reason.clone()))
                 .unwrap_or_default();

@@ -161,10 +161,7 @@ impl Catalog {
             }
             let open = held.is_empty() && is_for_everyone(&assessed.record);
             if *who == Principal::Owner || open {
-                let edited = self.edited_from(draft).await?;
-                let registered =
-                    Box::pin(self.register_from(who, draft.record.clone(), files.clone(), edited))
-                        .await;
+                let registered = Box::pin(self.register_unheld(who, draft, files.clone())).await;
                 match registered {
                     // What opens a dataset further takes two people: it waits.
                     Err(CatalogError::Denied(_)) => {}
@@ -191,11 +188,36 @@ impl Catalog {
         Ok(Submission::Waiting(Box::new(now)))
     }
 
+    /// Registers what is for everyone, if nobody began to hold its files back since they were looked at.
+    async fn register_unheld(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+        files: Vec<FileFacts>,
+    ) -> Result<Registered, CatalogError> {
+        let edited = self.edited_from(draft).await?;
+        let by = self.by(who, None).await?;
+        let mut write = self.inner.database.write().await?;
+        let name = &draft.record.name;
+        if *who != Principal::Owner
+            && !self.held_in(&mut write.transaction, name, &files).await?.is_empty()
+        {
+            return Err(CatalogError::Denied(format!("files of {name} are held back by now")));
+        }
+        let record = draft.record.clone();
+        let done = Box::pin(self.register_in(&mut write, &by, record, files, edited)).await?;
+        if done.created {
+            write.commit().await?;
+        }
+        Ok(done)
+    }
+
     /// What submitting a draft would say: every violation, the FAIR score and what is missing. Changes
     /// nothing.
     ///
     /// # Errors
-    /// [`CatalogError::Denied`] for whoever is not the author; [`CatalogError::Argument`] where files are held
+    /// [`CatalogError::Denied`] for whoever is neither the author nor looks at what was submitted;
+    /// [`CatalogError::Argument`] where files are held
     /// back by others, as for files that are not there. That somebody asked is in the log then.
     pub async fn check_draft(
         &self,
@@ -204,14 +226,20 @@ impl Catalog {
         files: &[FileFacts],
     ) -> Result<Assessment, CatalogError> {
         let name = &draft.record.name;
-        may_write_here(who)?;
-        if draft.author != subject(who) {
+        // Whoever sees what was submitted reviews it, and hears what its author hears.
+        let author = if draft.author == subject(who) {
+            may_write_here(who)?;
+            who.clone()
+        } else if draft.state == DraftState::Submitted {
+            may_decide_here(who)?;
+            self.author(draft).await?
+        } else {
             return Err(CatalogError::Denied(format!(
                 "the draft {name} is checked for its author"
             )));
-        }
+        };
         let held = self.held_back(name, files).await?;
-        if !self.may_see_files(who, &held).await? {
+        if !self.may_see_files(&author, &held).await? {
             let mut write = self.inner.database.write().await?;
             write.note(self.of_draft(Act::Submit, who, draft).refused()).await?;
             write.commit().await?;
@@ -221,7 +249,7 @@ impl Catalog {
             let name = name.map_or("a file", |name| name.as_str());
             return Err(CatalogError::Argument(format!("{name}: {NOT_OFFERED}")));
         }
-        Box::pin(self.assess_as(who, &draft.record, files)).await
+        Box::pin(self.assess_as(&author, &draft.record, files)).await
     }
 
     /// Registers a record that closes its dataset further and says nothing else that is new: what is to be
@@ -243,7 +271,9 @@ impl Catalog {
             return Ok(None);
         }
         let assessed = Box::pin(self.assess_as(who, &draft.record, files)).await?;
-        if !assessed.violations.is_empty() || !only_closes(&there.record, &assessed.record) {
+        let closes =
+            only_closes(&there.record, &assessed.record) && same_files(&there.files, files);
+        if !assessed.violations.is_empty() || !closes {
             return Ok(None);
         }
         let edited = self.edited_from(draft).await?;
@@ -272,7 +302,12 @@ impl Catalog {
         if now.revision != draft.revision {
             return Err(changed(name, draft.revision, now.revision));
         }
-        if !self.may_open(who, name, &files).await? {
+        if !self.are_held_files(name, &files).await? {
+            return Err(CatalogError::Conflict(format!(
+                "files of {name} are others than when its record was submitted: its author submits it again"
+            )));
+        }
+        if !self.may_open(who, draft, &files).await? {
             return Err(CatalogError::Denied(format!(
                 "the record of {name} names files that somebody else decides about: the owner of the \
                  node has to look at it"
@@ -511,27 +546,31 @@ fn no_draft(name: &DatasetName) -> CatalogError {
     }
 }
 
-/// Whether a record differs from the one before in what limits access alone. Who decides about access stays
-/// who they are, where somebody does. That nothing is opened is checked when it is registered.
+/// Whether a record differs from the one before in what limits access alone, and only begins to limit or has
+/// a stricter tier, exposure, marking or a longer embargo. What of it would open something is found when it is
+/// registered. A stricter tier may need another licence, and a date at which it is looked at again.
 fn only_closes(before: &Record, record: &Record) -> bool {
-    let same = Record {
+    let stricter = record.tier > before.tier;
+    let mut same = Record {
         tier: record.tier,
         exposure: record.exposure,
         markings: record.markings.clone(),
         embargo: record.embargo.clone(),
-        cui: record.cui.clone(),
-        export_control: record.export_control.clone(),
-        terms: record.terms.clone(),
-        license: record.license.clone(),
-        rights: record.rights.clone(),
-        review: record.review.clone(),
-        human_data: record.human_data,
+        cui: before.cui.clone().or_else(|| record.cui.clone()),
+        export_control: before.export_control.clone().or_else(|| record.export_control.clone()),
+        terms: before.terms.clone().or_else(|| record.terms.clone()),
+        human_data: before.human_data.filter(|data| *data).or(record.human_data),
         agreement: before.agreement.clone().or_else(|| record.agreement.clone()),
         conditions: before.conditions.clone().or_else(|| record.conditions.clone()),
         disclosure: before.disclosure.clone().or_else(|| record.disclosure.clone()),
-        reviewed: record.reviewed.clone(),
         ..before.clone()
     };
+    if stricter {
+        same.license.clone_from(&record.license);
+        same.rights.clone_from(&record.rights);
+        same.review.clone_from(&record.review);
+        same.reviewed.clone_from(&record.reviewed);
+    }
     same == *record && before != record
 }
 
@@ -543,6 +582,15 @@ fn is_for_everyone(record: &Record) -> bool {
         && record.embargo.is_none()
         && record.cui.is_none()
         && record.export_control.is_none()
+        && record.conditions.is_none()
+}
+
+/// Whether two lists of files are the same bytes under the same names.
+fn same_files(one: &[FileFacts], other: &[FileFacts]) -> bool {
+    let known = |files: &[FileFacts]| -> BTreeSet<(String, String)> {
+        files.iter().map(|file| (file.location.clone(), file.sha256.clone())).collect()
+    };
+    known(one) == known(other)
 }
 
 fn changed(name: &DatasetName, was: u64, now: u64) -> CatalogError {

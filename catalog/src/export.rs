@@ -2,6 +2,10 @@
 
 use crate::model::{Dataset, LabDefaults};
 use tarn_schemas::export::{Column, Source, Table};
+use tarn_schemas::record::Embargo;
+
+/// Why a dataset is under an embargo that its own record does not speak of.
+const OF_INPUTS: &str = "what it was made from is under embargo";
 
 impl Dataset {
     /// What exports are made from. `base` is the address that others reach the node at.
@@ -22,11 +26,14 @@ impl Dataset {
         });
         let mut record = self.record.clone();
         // What holds back the newest version holds back this one, whichever ends last.
+        let inherited = self.inherited.iter().filter_map(|inherited| inherited.embargo.clone());
+        let inherited = inherited.map(|until| Embargo { until, reason: OF_INPUTS.to_owned() });
         let embargoes = record.embargo.take().into_iter().chain(self.newest_embargo.clone());
+        let embargoes = embargoes.chain(inherited);
         record.embargo = embargoes.max_by(|a, b| a.until.cmp(&b.until));
         // So do the markings of what it was made from.
         let inherited = self.inherited.iter().flat_map(|inherited| &inherited.markings);
-        for marking in inherited {
+        for marking in inherited.filter(|marking| !marking.starts_with("CUI//")) {
             record.markings.retain(|own| own != "UNL" && own != marking);
             record.markings.push(marking.clone());
         }

@@ -4,7 +4,7 @@ use crate::datasets::Stored;
 use crate::decision::Seen;
 use crate::model::{Dataset, Harvested};
 use crate::register::timestamp;
-use crate::{Catalog, CatalogError};
+use crate::{Catalog, CatalogError, ark};
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ impl Catalog {
     ) -> Result<Option<Dataset>, CatalogError> {
         let database = &self.inner.database;
         let row = sqlx::query("SELECT name FROM dataset WHERE ark = $1")
-            .bind(ark)
+            .bind(ark::parse(ark).unwrap_or_else(|| ark.to_owned()))
             .fetch_optional(database.pool())
             .await
             .map_err(|error| database.error(&error))?;

@@ -1,7 +1,7 @@
 //! What a dataset was made from: the inputs exist, and none is stricter than what was made of it.
 
 use crate::decision::Action;
-use crate::lineage::{join, nothing, passed_on};
+use crate::lineage::{join, nothing, passed_on, said};
 use crate::model::{Dataset, Inherited};
 use crate::policy::Rights;
 use crate::{Catalog, CatalogError, ark};
@@ -121,10 +121,12 @@ fn laxer(
             ),
         ));
     }
+    let own = said(record).markings;
+    // What stands within CUI is taken over without a word of the record, as conditions are.
     let missing: Vec<&str> = limits
         .markings
         .iter()
-        .filter(|code| !record.markings.contains(code) && (*code != "CUI" || record.cui.is_none()))
+        .filter(|code| !own.contains(*code) && !code.starts_with("CUI//"))
         .map(String::as_str)
         .collect();
     if !missing.is_empty() {

@@ -63,6 +63,7 @@ mod visas;
 mod withdrawal;
 
 pub use about::About;
+pub use ark::parse as parse_ark;
 pub use chunk_index::ChunkIndex;
 pub use data_use::IntendedUse;
 pub use decision::{Action, Decision, Door};

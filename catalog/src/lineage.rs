@@ -1,41 +1,108 @@
-//! What datasets take over from those that they were made from: the strictest tier, exposure and
-//! markings of their inputs.
+//! What datasets take over from those that they were made from: the strictest tier, exposure, markings,
+//! embargo and conditions of their inputs.
 //!
-//! A record may not be laxer than its inputs when it is registered (`inputs`). When an input is
+//! A record has no laxer tier and no fewer markings than its inputs when it is registered (`inputs`); all
+//! else that limits them limits it too, whatever it says itself. When an input is
 //! tightened later, all that was made from it is tightened with it, in the same transaction. Nothing
 //! is loosened so: that takes a new version of the dataset itself.
 
 use crate::model::{Dataset, Inherited};
-use crate::policy::exposure;
+use crate::policy::{assurance, exposure};
 use crate::store::Write;
 use crate::{Catalog, CatalogError};
+use chrono::Utc;
 use std::collections::BTreeSet;
 use tarn_schemas::record::Exposure;
-use tarn_schemas::{DatasetName, Tier};
+use tarn_schemas::{DatasetName, Record, Tier};
+
+/// What stands for nobody in a set of which one is needed: an empty set stands for everybody.
+const NOBODY: &str = "none";
 
 /// Nothing that limits.
 pub(crate) fn nothing() -> Inherited {
-    Inherited { tier: Tier::Public, exposure: Exposure::Full, markings: BTreeSet::new() }
+    Inherited {
+        tier: Tier::Public,
+        exposure: Exposure::Full,
+        markings: BTreeSet::new(),
+        embargo: None,
+        assurance: None,
+        training: BTreeSet::new(),
+        affiliations: BTreeSet::new(),
+        countries: BTreeSet::new(),
+        us_persons: false,
+    }
 }
 
 /// What others take over from a dataset.
 pub(crate) fn passed_on(dataset: &Dataset) -> Inherited {
-    let mut markings: BTreeSet<String> = dataset.record.markings.iter().cloned().collect();
-    markings.extend(dataset.inherited.iter().flat_map(|inherited| inherited.markings.clone()));
+    let record = &dataset.record;
+    let mut own = said(record);
+    own.tier = dataset.tier;
+    own.exposure = exposure(dataset);
+    let embargoes = record.embargo.iter().chain(&dataset.newest_embargo);
+    let today = Utc::now().date_naive().to_string();
+    // An embargo that has ended holds nothing back.
+    let held = |until: &String| *until > today;
+    own.embargo = embargoes.map(|embargo| embargo.until.clone()).filter(held).max();
+    let mut inherited = dataset.inherited.clone().unwrap_or_else(nothing);
+    inherited.embargo = inherited.embargo.filter(held);
+    join(own, &inherited)
+}
+
+/// What markings and conditions of a record limit; no tier, exposure or embargo.
+pub(crate) fn said(record: &Record) -> Inherited {
+    let mut markings: BTreeSet<String> = record.markings.iter().cloned().collect();
     markings.remove("UNL");
-    if dataset.record.cui.is_some() {
+    if let Some(cui) = &record.cui {
         markings.insert("CUI".to_owned());
+        let more = cui.categories.iter().chain(&cui.dissemination);
+        markings.extend(more.map(|code| format!("CUI//{code}")));
     }
-    Inherited { tier: dataset.tier, exposure: exposure(dataset), markings }
+    let conditions = record.conditions.clone().unwrap_or_default();
+    let export = record.export_control.as_ref();
+    let allowed = export.map(|export| export.countries.iter().cloned().collect());
+    let countries = conditions.countries.into_iter().collect();
+    Inherited {
+        markings,
+        assurance: conditions.assurance,
+        training: conditions.training.into_iter().collect(),
+        affiliations: conditions.affiliations.into_iter().collect(),
+        countries: both(countries, &allowed.unwrap_or_default()),
+        us_persons: export.is_some_and(|export| export.us_persons),
+        ..nothing()
+    }
 }
 
 /// The strictest of both.
 pub(crate) fn join(one: Inherited, other: &Inherited) -> Inherited {
+    let strict = |name: &Option<String>| name.as_deref().map_or(0, assurance);
     Inherited {
         tier: one.tier.max(other.tier),
         exposure: one.exposure.max(other.exposure),
         markings: one.markings.union(&other.markings).cloned().collect(),
+        embargo: one.embargo.clone().max(other.embargo.clone()),
+        assurance: if strict(&one.assurance) >= strict(&other.assurance) {
+            one.assurance.clone()
+        } else {
+            other.assurance.clone()
+        },
+        training: one.training.union(&other.training).cloned().collect(),
+        affiliations: both(one.affiliations, &other.affiliations),
+        countries: both(one.countries, &other.countries),
+        us_persons: one.us_persons || other.us_persons,
     }
+}
+
+/// What two sets allow of which one is needed each.
+fn both(one: BTreeSet<String>, other: &BTreeSet<String>) -> BTreeSet<String> {
+    if one.is_empty() {
+        return other.clone();
+    }
+    if other.is_empty() {
+        return one;
+    }
+    let common: BTreeSet<String> = one.intersection(other).cloned().collect();
+    if common.is_empty() { BTreeSet::from([NOBODY.to_owned()]) } else { common }
 }
 
 impl Catalog {
@@ -147,7 +214,7 @@ mod tests {
             for exposure in exposures {
                 for chosen in [&[][..], &["CUI"], &["OUO"], &["CUI", "OUO"]] {
                     let markings = chosen.iter().map(|code| (*code).to_owned()).collect();
-                    all.push(Inherited { tier, exposure, markings });
+                    all.push(Inherited { tier, exposure, markings, ..nothing() });
                 }
             }
         }
@@ -173,5 +240,26 @@ mod tests {
                 assert!(least.into_iter().all(|more| laxer(&both, more)));
             }
         }
+    }
+
+    #[test]
+    fn conditions_of_two_are_those_that_meet_both() {
+        let of =
+            |countries: &[&str], training: &[&str], assurance: &str, embargo: &str| Inherited {
+                countries: countries.iter().map(|code| (*code).to_owned()).collect(),
+                training: training.iter().map(|code| (*code).to_owned()).collect(),
+                assurance: Some(assurance.to_owned()),
+                embargo: Some(embargo.to_owned()),
+                ..nothing()
+            };
+        let one = of(&["US", "CA"], &["radiation"], "low", "2040-01-01");
+        let other = of(&["CA", "FR"], &["human"], "high", "2030-01-01");
+        let both = of(&["CA"], &["human", "radiation"], "high", "2040-01-01");
+        assert_eq!(join(one.clone(), &other), both);
+        assert_eq!(join(other, &one), both);
+        assert_eq!(join(nothing(), &one), one);
+        let nobody = join(one.clone(), &of(&["RU"], &[], "low", "2030-01-01"));
+        assert_eq!(nobody.countries, BTreeSet::from([NOBODY.to_owned()]));
+        assert_eq!(join(nobody.clone(), &one).countries, nobody.countries);
     }
 }

@@ -260,8 +260,26 @@ pub struct Inherited {
     pub tier: Tier,
     /// Who may know of it.
     pub exposure: Exposure,
-    /// Markings that limit access.
+    /// Markings that limit access, those within CUI as `CUI//NOFORN`.
     pub markings: BTreeSet<String>,
+    /// The day until which it is under embargo, `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embargo: Option<String>,
+    /// Lowest assurance of an identity (REFEDS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assurance: Option<String>,
+    /// Training that has to be valid.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub training: BTreeSet<String>,
+    /// Affiliations of which one is needed; empty for any, `none` for one that nobody has.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub affiliations: BTreeSet<String>,
+    /// Countries that are allowed; empty for all, `none` for no country.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub countries: BTreeSet<String>,
+    /// Whether only US persons may have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub us_persons: bool,
 }
 
 /// A dataset that was withdrawn.
@@ -548,6 +566,8 @@ pub struct TokenInfo {
     /// RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<String>,
+    /// Who made it: `owner`, or an administrator over the network, for a program.
+    pub made_by: String,
 }
 
 /// A peer lab and the secret that both share.

@@ -107,6 +107,7 @@ impl Catalog {
         may_administer(who)?;
         check_subject(subject)?;
         self.is_somebody_else(who, subject).await?;
+        self.check_no_program(subject).await?;
         check_attributes(attributes)?;
         let database = &self.inner.database;
         let text = serde_json::to_string(attributes)

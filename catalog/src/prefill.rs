@@ -8,19 +8,20 @@ use tarn_schemas::facts::{FORMULA, FileFacts};
 use tarn_schemas::formula;
 use tarn_schemas::profile::identifier::is_orcid;
 use tarn_schemas::profile::license::from_words;
-use tarn_schemas::record::{Contact, Creator, Organisation, Provenance};
+use tarn_schemas::record::{AgentKind, Contact, Creator, Organisation, Provenance};
 use tarn_schemas::{DatasetName, Record};
 
 /// Most keywords taken from standard names.
 const MOST_KEYWORDS: usize = 12;
 
 /// A record of files, with everything filled in that they (attributes of CF and ACDD 1.3) and the
-/// lab's defaults tell. What only a person knows is left empty; the tier always is.
+/// lab's defaults tell. Where no file names who made the data it is the lab, under the name of its
+/// publisher. What only a person knows is left empty; the tier always is.
 pub fn prefill(name: DatasetName, facts: &[FileFacts], defaults: &LabDefaults) -> Record {
     let mut record = Record {
         title: only(facts, "title").unwrap_or_default(),
         description: only(facts, "summary").unwrap_or_default(),
-        creators: creators(facts),
+        creators: creators(facts, defaults),
         license: license(facts),
         keywords: keywords(facts),
         provenance: provenance(facts),
@@ -69,8 +70,9 @@ fn license(facts: &[FileFacts]) -> Option<String> {
     }
 }
 
-/// From ACDD's `creator_name`, or names in `contact`; institutions where nobody is named.
-fn creators(facts: &[FileFacts]) -> Vec<Creator> {
+/// From ACDD's `creator_name`, or names in `contact`; institutions where nobody is named, and the lab where
+/// the files name none.
+fn creators(facts: &[FileFacts], defaults: &LabDefaults) -> Vec<Creator> {
     let names = all(facts, "creator_name").into_iter();
     let mut creators: Vec<Creator> = names.map(Creator::named).collect();
     if let [creator] = creators.as_mut_slice() {
@@ -84,6 +86,14 @@ fn creators(facts: &[FileFacts]) -> Vec<Creator> {
         let institutions = all(facts, "institution").into_iter();
         creators =
             institutions.filter(|name| name.chars().count() <= 200).map(Creator::named).collect();
+    }
+    if creators.is_empty() {
+        let lab = defaults.publisher.iter().map(|publisher| Creator {
+            kind: Some(AgentKind::Organization),
+            ror: publisher.ror.clone(),
+            ..Creator::named(publisher.name.clone())
+        });
+        creators = lab.collect();
     }
     creators
 }
@@ -255,6 +265,21 @@ mod tests {
         assert_eq!(record.title, "");
         assert_eq!(record.license, None);
         assert!(record.creators.is_empty() && record.provenance.is_none());
+    }
+
+    #[test]
+    fn where_no_file_names_who_made_it_the_lab_did() {
+        let publisher = Organisation {
+            name: "Oak Ridge National Laboratory".to_owned(),
+            ror: Some("https://ror.org/01qz5mb56".to_owned()),
+        };
+        let defaults = LabDefaults { publisher: Some(publisher), ..LabDefaults::default() };
+        let of = |facts| prefill(DatasetName::new("x").unwrap(), &[facts], &defaults).creators;
+        let [lab] = of(file(&[], &[])).try_into().unwrap();
+        assert_eq!(lab.name, "Oak Ridge National Laboratory");
+        assert_eq!(lab.ror.as_deref(), Some("https://ror.org/01qz5mb56"));
+        assert!(!lab.is_person());
+        assert_eq!(of(file(&[("institution", "NCAR")], &[]))[0].name, "NCAR");
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Catalog {
             })));
         }
         if reviewer.is_none() {
-            check_relaxing(who, earlier, &record)?;
+            check_relaxing(who, earlier, &record, &inputs)?;
         }
         let setting = setting(defaults, &tables, now.date_naive());
         let mut violations = self.violations(&record, &files, (&setting, defaults))?;
@@ -411,28 +411,38 @@ fn check_relaxing(
     who: &Principal,
     earlier: Option<&Stored>,
     record: &Record,
+    inputs: &Inputs,
 ) -> Result<(), CatalogError> {
     let Some(Stored { dataset, .. }) = earlier.filter(|_| *who != Principal::Owner) else {
         return Ok(());
     };
     let mut after = dataset.clone();
-    after.inherited = None;
+    after.inherited = Some(inputs.limits.clone());
     after.tier = record.tier.unwrap_or(dataset.tier);
+    after.newest_embargo = None;
     after.record = record.clone();
     let (before, now) = (passed_on(dataset), passed_on(&after));
-    let today = Utc::now().date_naive().to_string();
-    let until = |record: &Record| record.embargo.as_ref().map(|embargo| embargo.until.clone());
-    // An embargo that has ended holds nothing back.
-    let held = until(&dataset.record).filter(|until| *until > today);
-    let sooner = held > until(record);
-    if join(now.clone(), &before) == now && !sooner {
+    let was = &dataset.record;
+    let stays = stays(&was.terms, &record.terms)
+        && stays(&was.agreement, &record.agreement)
+        && stays(&was.disclosure, &record.disclosure)
+        && stays(&was.data_use, &record.data_use)
+        && stays(&was.cui, &record.cui)
+        && stays(&was.export_control, &record.export_control);
+    if stays && join(now.clone(), &before) == now {
         return Ok(());
     }
     Err(CatalogError::Denied(format!(
-        "this opens {}.{} further (tier, exposure, markings or embargo), which takes two people: \
-         hand the record to the owner of the node, who registers it",
+        "this opens {}.{} further, or may (tier, exposure, markings, embargo, conditions, export control, \
+         terms, agreement, data use or disclosure), which takes two people: hand the record to the owner of \
+         the node, who registers it",
         dataset.lab, dataset.name
     )))
+}
+
+/// Whether what limits access is what it was; to begin to limit is always possible.
+fn stays<T: PartialEq>(before: &Option<T>, now: &Option<T>) -> bool {
+    before.is_none() || before == now
 }
 
 pub(crate) fn next(version: u32) -> Result<u32, CatalogError> {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tarn_schemas::Record;
 use tarn_schemas::facts::{Extent, FileFacts, VariableFacts};
+use tarn_schemas::record::AgentKind;
 use tarn_schemas::time::day_or_time;
 
 /// Most variables listed in the comment at the end.
@@ -20,6 +21,14 @@ pub fn render_yaml(record: &Record, files: &[FileFacts]) -> String {
         &record.description,
         "at least 100 characters: what this is, how it was made, what it is good for",
     );
+    let lab = record.publisher.as_ref().map(|publisher| publisher.name.as_str());
+    if matches!(record.creators.as_slice(), [only] if only.kind == Some(AgentKind::Organization)
+        && Some(only.name.as_str()) == lab)
+    {
+        page.note(
+            "no file names who made the data, so it is the lab: name the people if you know them",
+        );
+    }
     page.list(
         "creators",
         &record.creators,

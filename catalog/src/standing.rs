@@ -6,8 +6,10 @@
 //! second person, and whoever made it says nothing of it either.
 
 use crate::policy::subject;
+use crate::register::timestamp;
 use crate::store::Write;
 use crate::{Catalog, CatalogError, OWNER};
+use chrono::Utc;
 use std::collections::BTreeSet;
 use tarn_schemas::Principal;
 
@@ -41,6 +43,29 @@ impl Catalog {
                 who.label()
             ))),
         }
+    }
+
+    /// Refuses to say something of somebody, or to make them a token, in a name whose holder is a program now:
+    /// whoever made that token would be who is meant.
+    pub(crate) async fn check_no_program(&self, person: &str) -> Result<(), CatalogError> {
+        let Some(name) = person.strip_prefix("person:") else { return Ok(()) };
+        let database = &self.inner.database;
+        let row = sqlx::query(
+            "SELECT made_by FROM token
+             WHERE name = $1 AND made_by <> $2 AND revoked_at IS NULL AND expires_at > $3 LIMIT 1",
+        )
+        .bind(name)
+        .bind(OWNER)
+        .bind(timestamp(Utc::now()))
+        .fetch_optional(database.pool())
+        .await
+        .map_err(|error| database.error(&error))?;
+        let Some(row) = row else { return Ok(()) };
+        Err(CatalogError::Denied(format!(
+            "{name} is a program, whose token {} made over the network: choose another name for a person, or \
+             revoke that token first (`tarn token revoke {name}`)",
+            database.text(&row, "made_by")?
+        )))
     }
 
     /// Whether somebody else is in truth this principal: a name whose token they made themselves.

@@ -50,6 +50,9 @@ impl Catalog {
             )));
         }
         let by_owner = *who == Principal::Owner;
+        if by_owner {
+            self.check_no_program(&format!("person:{name}")).await?;
+        }
         if scope == Scope::Admin && !by_owner {
             return Err(CatalogError::Denied(
                 "tokens of administrators are made on the node itself (`tarn token create --scope admin`); over \
@@ -234,6 +237,7 @@ impl Catalog {
             created_at: text("created_at")?,
             expires_at: text("expires_at")?,
             revoked_at: row.try_get("revoked_at").map_err(|error| database.error(&error))?,
+            made_by: text("made_by")?,
         };
         Ok(Stored { info, secret_hash: text("secret_hash")? })
     }

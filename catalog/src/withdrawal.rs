@@ -27,6 +27,8 @@ impl Catalog {
         if let Some(replaced_by) = replaced_by {
             check_text("what replaces it", replaced_by)?;
         }
+        // It cannot be undone.
+        self.check_person(who).await?;
         let (database, rights) = (&self.inner.database, self.rights(who).await?);
         let mut write = database.write().await?;
         let stored = self.load(&mut write.transaction, dataset, None).await?;

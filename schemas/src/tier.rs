@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 /// The tier of a record, from the most open to the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,6 +21,10 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// All of them, from the most open to the strictest.
+    pub const ALL: [Self; 5] =
+        [Self::Public, Self::Registered, Self::Controlled, Self::Restricted, Self::AggregatesOnly];
+
     /// The text used in records, SQL and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -29,6 +34,17 @@ impl Tier {
             Self::Restricted => "restricted",
             Self::AggregatesOnly => "aggregates_only",
         }
+    }
+}
+
+impl FromStr for Tier {
+    type Err = String;
+
+    /// # Errors
+    /// The names that there are, for any other text.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|tier| tier.as_str() == text);
+        named.ok_or_else(|| format!("the tiers are {}", Self::ALL.map(Self::as_str).join(", ")))
     }
 }
 

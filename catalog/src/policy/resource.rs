@@ -2,6 +2,7 @@
 
 use super::failed;
 use crate::CatalogError;
+use crate::lineage::{join, said};
 use crate::model::Dataset;
 use cedar_policy::RestrictedExpression;
 use chrono::{DateTime, NaiveTime, Utc};
@@ -65,35 +66,15 @@ impl Resource {
         let exposure = exposure(dataset);
         let embargoes = record.embargo.iter().chain(&dataset.newest_embargo);
         let ends = embargoes.map(|embargo| end_of(&embargo.until));
-        let conditions = record.conditions.clone().unwrap_or_default();
-        let export = record.export_control.as_ref();
-        let mut countries: BTreeSet<String> = conditions.countries.into_iter().collect();
-        if let Some(allowed) = export.map(|export| &export.countries).filter(|c| !c.is_empty()) {
-            let allowed: BTreeSet<String> = allowed.iter().cloned().collect();
-            if countries.is_empty() {
-                countries = allowed;
-            } else {
-                countries = countries.intersection(&allowed).cloned().collect();
-                // An empty set would stand for every country.
-                if countries.is_empty() {
-                    countries.insert("none".to_owned());
-                }
-            }
-        }
-        let limits = |code: &String| *code != "UNL";
-        let inherited = dataset.inherited.iter().flat_map(|inherited| &inherited.markings);
-        let mut markings: BTreeSet<String> =
-            record.markings.iter().chain(inherited).filter(|code| limits(code)).cloned().collect();
-        if let Some(cui) = &record.cui {
-            markings.insert("CUI".to_owned());
-            let more = cui.categories.iter().chain(&cui.dissemination);
-            markings.extend(more.map(|code| format!("CUI//{code}")));
-        }
+        let limits = said(record);
+        let limits = dataset.inherited.iter().fold(limits, join);
+        let ends = ends.chain(limits.embargo.iter().map(|until| end_of(until)));
         let key = format!("{}.{}", dataset.lab, dataset.name);
         let plain = dataset.tier <= Tier::Registered
             && exposure == Exposure::Full
             && record.embargo.is_none()
             && dataset.newest_embargo.is_none()
+            && limits.embargo.is_none()
             && !named(&key);
         Self {
             key: if plain { String::new() } else { key },
@@ -101,7 +82,7 @@ impl Resource {
             exposure,
             withdrawn: dataset.withdrawn.is_some(),
             embargo_until: ends.max().unwrap_or(0),
-            markings,
+            markings: limits.markings,
             terms: record.terms.as_ref().map(|terms| terms.sha256.clone()).unwrap_or_default(),
             committee: record
                 .agreement
@@ -109,11 +90,11 @@ impl Resource {
                 .map(|agreement| agreement.committee.trim().to_owned())
                 .unwrap_or_default(),
             insiders: dataset.registrant.iter().cloned().collect(),
-            assurance: conditions.assurance.as_deref().map_or(0, assurance),
-            training: conditions.training.into_iter().collect(),
-            affiliations: conditions.affiliations.into_iter().collect(),
-            countries,
-            us_persons: export.is_some_and(|export| export.us_persons),
+            assurance: limits.assurance.as_deref().map_or(0, assurance),
+            training: limits.training,
+            affiliations: limits.affiliations,
+            countries: limits.countries,
+            us_persons: limits.us_persons,
         }
     }
 

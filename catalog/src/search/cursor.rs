@@ -5,6 +5,7 @@ use crate::model::SearchHit;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use tarn_schemas::{DatasetName, LabName};
 
 /// A place in the order of hits: the best first, then by lab, then by name. Scores do not depend on
 /// what else is in an index, so that a place means the same in every lab and after a change.
@@ -43,7 +44,11 @@ impl FromStr for Cursor {
         let score = parts.next().filter(|bits| bits.len() == 8 && !bits.starts_with('+'));
         let score = score.and_then(|bits| u32::from_str_radix(bits, 16).ok()).map(f32::from_bits);
         match (score, parts.next(), parts.next()) {
-            (Some(score), Some(lab), Some(name)) if score.is_finite() => {
+            (Some(score), Some(lab), Some(name))
+                if score.is_finite()
+                    && LabName::new(lab).is_ok()
+                    && DatasetName::new(name).is_ok() =>
+            {
                 Ok(Self { score, lab: lab.to_owned(), name: name.to_owned() })
             }
             _ => Err(CatalogError::Argument(format!(
@@ -74,7 +79,15 @@ mod tests {
         ] {
             assert_eq!(cursor.is_before(score, lab, name), after, "{score} {lab} {name}");
         }
-        for wrong in ["", "x", "00000000", "00000000.a", "7fc00000.a.b", "+0000000.a.b"] {
+        for wrong in [
+            "",
+            "x",
+            "00000000",
+            "00000000.a",
+            "7fc00000.anl.b",
+            "+0000000.anl.b",
+            "40200000.anl.b, and more",
+        ] {
             assert!(wrong.parse::<Cursor>().is_err(), "{wrong}");
         }
     }

@@ -49,12 +49,25 @@ pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogErr
     let (mut rest, mut conditions) = (String::new(), Vec::new());
     let spaced = spaced(text);
     let mut words = spaced.split_whitespace().peekable();
+    let mut said: Option<&str> = None;
     while let Some(word) = words.next() {
-        let Some(sign) = words.next_if(|next| SIGNS.contains(next)) else {
+        let (word, sign) = if SIGNS.contains(&word) {
+            // A second condition on the same: `… >= 20 degC <= 25 degC`.
+            let before = said.ok_or_else(|| {
+                argument(format!(
+                    "write a CF standard name before `{word}`, such as `air_temperature {word} 280`"
+                ))
+            })?;
+            (before, word)
+        } else if let Some(sign) = words.next_if(|next| SIGNS.contains(next)) {
+            (word, sign)
+        } else {
             rest.push_str(word);
             rest.push(' ');
+            said = None;
             continue;
         };
+        said = Some(word);
         let name = standard_names::resolve(word).ok_or_else(|| {
             let close = standard_names::suggest(word).join(" or ");
             let hint = if close.is_empty() { close } else { format!("; did you mean {close}?") };
@@ -90,6 +103,10 @@ pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogErr
 
 /// The number that a text begins with, and the rest.
 fn number_of(text: &str) -> Option<(f64, &str)> {
+    // `1e999` is no number with a unit behind it.
+    if text.parse::<f64>().is_ok_and(|number| !number.is_finite()) {
+        return None;
+    }
     let ends = text.char_indices().map(|(at, _)| at).skip(1).chain([text.len()]);
     let parts = ends.filter_map(|end| text.split_at_checked(end));
     let numbers = parts.filter_map(|(number, rest)| Some((number.parse::<f64>().ok()?, rest)));
@@ -318,6 +335,13 @@ mod tests {
             ]
         );
         assert_eq!(of_text("salt water").unwrap(), ("salt water ".to_owned(), vec![]));
+        let (_, twice) = of_text("air_temperature >= 20 degC <= 25 degC").unwrap();
+        let of = |low, high| Condition::Value { name: "air_temperature", low, high };
+        assert_eq!(twice, [of(Included(293.15), Unbounded), of(Unbounded, Included(298.15))]);
+        for wrong in ["<= 25 degC", "air_temperature > -1e999 K", "air_temperature > 3 K warm < 5"]
+        {
+            assert!(of_text(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["air_temperature > 3 m", "air_temperature > 300 degrees Celsius"] {
             assert!(of_text(wrong).unwrap_err().to_string().contains('K'), "{wrong}");
         }

@@ -13,7 +13,7 @@ pub(crate) use steward::{Access, Audit, Backup, DoiCommand, DraftCommand, Restor
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tarn_schemas::export::Format;
-use tarn_schemas::{ColumnSource, Layout, PartialMode};
+use tarn_schemas::{ColumnSource, Layout, PartialMode, Tier};
 
 /// A federated lake of scientific files: register them under FAIR records, ask SQL over every lab,
 /// stream them to training jobs, all under one policy.
@@ -138,7 +138,9 @@ pub(crate) struct Inspect {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Record {
     /// Print a record in YAML, prefilled from the files
-    #[command(after_help = "Example:\n  tarn record new data/*.nc --name sst > sst.yaml")]
+    #[command(
+        after_help = "Example:\n  tarn record new data/*.nc --name sst --tier public > sst.yaml"
+    )]
     New {
         /// Paths, URLs, globs or folders
         #[arg(required = true, value_name = "FILE")]
@@ -146,6 +148,9 @@ pub(crate) enum Record {
         /// Name of the dataset [default: from the first file]
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// Who may read the data: public, registered, controlled, restricted or aggregates_only
+        #[arg(long, value_name = "TIER")]
+        tier: Option<Tier>,
     },
     /// Print a profile as JSON Schema: lab-core, or a community profile of the lab
     #[command(after_help = "Example:\n  tarn record profile cf-acdd")]

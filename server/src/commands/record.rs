@@ -12,12 +12,12 @@ use tarn_ingest::{IngestError, facts};
 use tarn_schemas::facts::FileFacts;
 use tarn_schemas::profile::LAB_CORE;
 use tarn_schemas::profile::community::{Community, SHIPPED};
-use tarn_schemas::{DatasetName, ErrorCode, TableName};
+use tarn_schemas::{DatasetName, ErrorCode, Record, TableName};
 
 /// Prints a record in YAML with what the files know.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Outcome> {
-    let (files, name) = match args {
-        Args::New { files, name } => (files, name),
+    let (files, name, tier) = match args {
+        Args::New { files, name, tier } => (files, name, tier),
         Args::Profile { name } => return profile(context, &name).await,
     };
     let (stores, defaults) = settings(context).await?;
@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Outcome> {
         Some(name) => name,
         None => name_of(&facts)?,
     };
-    let record = tarn_catalog::prefill(name, &facts, &defaults);
+    let record = Record { tier, ..tarn_catalog::prefill(name, &facts, &defaults) };
     if context.json {
         say!("{}", serde_json::json!(record));
     } else {

@@ -35,13 +35,17 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         None => None,
     };
     let (mut batches, mut rows, mut bytes, mut position) = (0_u64, 0_usize, 0_usize, args.start);
+    // One listener for the whole stream: what comes while a batch is written is heard, too.
+    let interrupt = tokio::signal::ctrl_c();
+    tokio::pin!(interrupt);
     loop {
         let next = tokio::select! {
-            next = answer.batches.next() => next,
-            _ = tokio::signal::ctrl_c() => {
+            biased;
+            _ = &mut interrupt => {
                 let problem = format!("cancelled; go on with --start {position}");
                 return Err(Failure::new(ErrorCode::Cancelled, problem).into());
             }
+            next = answer.batches.next() => next,
         };
         let Some(next) = next else { break };
         let (batch, cursor) = next?;

@@ -38,11 +38,15 @@ pub(crate) async fn run(context: &Context, args: Token) -> Result<(), Outcome> {
                         state.to_owned(),
                         token.created_at.clone(),
                         token.expires_at.clone(),
+                        token.made_by.clone(),
                     ]
                 });
                 say_part!(
                     "{}",
-                    text_table(&["id", "name", "scope", "state", "created", "expires"], rows)
+                    text_table(
+                        &["id", "name", "scope", "state", "created", "expires", "made by"],
+                        rows
+                    )
                 );
             }
         }

@@ -4,7 +4,7 @@
 //! with `Idempotency-Replayed: true`. What was refused changed nothing, and runs anew.
 
 use super::auth::Caller;
-use super::problem::Refusal;
+use super::problem::{NothingDone, Refusal};
 use super::{BODY_BYTES, Door};
 use crate::failure::Failure;
 use axum::body::{Body, Bytes, to_bytes};
@@ -119,7 +119,7 @@ async fn run(
     let status = response.status();
     // A defect, or a database that went away, may have come after the effect: then nobody knows, and it is not
     // run again.
-    if status.is_server_error() {
+    if status.is_server_error() && response.extensions().get::<NothingDone>().is_none() {
         return response;
     }
     let (parts, body) = response.into_parts();

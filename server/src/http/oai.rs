@@ -247,9 +247,6 @@ impl Wanted {
     }
 }
 
-const TIERS: [Tier; 5] =
-    [Tier::Public, Tier::Registered, Tier::Controlled, Tier::Restricted, Tier::AggregatesOnly];
-
 /// The sets: the lab, its tiers, and the subjects of records that everyone may see, a page at a time. The
 /// token is the last set of a page.
 async fn sets(catalog: &Catalog, after: Option<&str>) -> Result<Answer, Failure> {
@@ -270,7 +267,7 @@ async fn sets(catalog: &Catalog, after: Option<&str>) -> Result<Answer, Failure>
 /// Sets that are there whatever is registered.
 fn fixed_sets(lab: &str) -> Vec<(String, String)> {
     let tiers =
-        TIERS.iter().map(|tier| (format!("tier:{tier}"), format!("Data of the tier {tier}")));
+        Tier::ALL.iter().map(|tier| (format!("tier:{tier}"), format!("Data of the tier {tier}")));
     let lab = [(format!("lab:{lab}"), format!("Datasets of {lab}"))];
     let parents = [("lab", "By lab"), ("tier", "By tier"), ("subject", "By subject and keyword")];
     let parents = parents.map(|(set, name)| (set.to_owned(), name.to_owned()));

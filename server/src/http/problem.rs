@@ -5,6 +5,7 @@ use axum::Json;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tarn_catalog::parse_ark;
 use tarn_schemas::ErrorCode;
 use utoipa::ToSchema;
 
@@ -23,6 +24,11 @@ pub(crate) struct Problem {
     /// What happened and what to do.
     pub detail: String,
 }
+
+/// Marks an answer to a request that changed nothing: a store or a lab that it needed was away. Of a
+/// database that was away nobody knows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NothingDone;
 
 /// A failed request.
 #[derive(Debug)]
@@ -59,6 +65,11 @@ impl IntoResponse for Refusal {
             detail,
         };
         let mut response = (status, Json(problem)).into_response();
+        let ours = ["catalog database ", "search index "];
+        let text = self.0.to_string();
+        if code == ErrorCode::Unavailable && !ours.iter().any(|start| text.starts_with(start)) {
+            response.extensions_mut().insert(NothingDone);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(PROBLEM));
         if code == ErrorCode::Unauthenticated {
@@ -120,10 +131,15 @@ pub(crate) fn no_nul() -> Refusal {
     Refusal(Failure::new(ErrorCode::InvalidArgument, problem))
 }
 
-/// Any other path.
-pub(crate) async fn no_route(uri: Uri) -> Refusal {
-    Refusal(Failure::new(
-        ErrorCode::NotFound,
-        format!("no page {}; the API is described at /api/v1/openapi.json", uri.path()),
-    ))
+/// Any other path. An ARK that is written otherwise than here (`/ark:99999/…`, `/ARK:/…`, with a slash at its
+/// end) leads to the page that resolves it.
+pub(crate) async fn no_route(uri: Uri) -> Response {
+    let path = uri.path().replace("%3A", ":").replace("%3a", ":");
+    if let Some(ark) = path.get(1..).and_then(parse_ark).map(|ark| format!("/{ark}"))
+        && ark != uri.path()
+    {
+        return (StatusCode::FOUND, [(header::LOCATION, ark)]).into_response();
+    }
+    let problem = format!("no page {}; the API is described at /api/v1/openapi.json", uri.path());
+    Refusal(Failure::new(ErrorCode::NotFound, problem)).into_response()
 }

@@ -47,9 +47,6 @@ pub(super) fn at(tier: Tier, record: &mut Record) {
     }
 }
 
-const TIERS: [Tier; 5] =
-    [Tier::Public, Tier::Registered, Tier::Controlled, Tier::Restricted, Tier::AggregatesOnly];
-
 /// Fields that a tier asks for, by the table of the profile.
 fn required(tier: Tier) -> Vec<&'static str> {
     let mut fields = vec![
@@ -95,7 +92,7 @@ fn required(tier: Tier) -> Vec<&'static str> {
 #[test]
 fn a_record_of_each_tier_breaks_no_rule_and_each_field_it_lacks_is_named() {
     let schema = jsonschema::validator_for(&serde_json::from_str(LAB_CORE).unwrap()).unwrap();
-    for tier in TIERS {
+    for tier in Tier::ALL {
         assert_eq!(broken(|r, _| at(tier, r)), [], "{tier}");
         let mut whole = record();
         at(tier, &mut whole);

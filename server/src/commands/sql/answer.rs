@@ -81,12 +81,14 @@ pub(super) async fn answer(
         let rows = writer.finish(&sites)?;
         Ok::<_, Failure>((rows, sites))
     };
-    tokio::pin!(work);
+    // One listener for the whole statement: what comes while the line is drawn is heard, too.
+    let interrupt = tokio::signal::ctrl_c();
+    tokio::pin!(work, interrupt);
     let mut ticks = tokio::time::interval(PACE);
     let done = loop {
         tokio::select! {
             done = &mut work => break done,
-            _ = tokio::signal::ctrl_c() => {
+            _ = &mut interrupt => {
                 query.stop(Stop::Cancelled);
                 // What was begun is undone meanwhile: a table that is being written leaves no file.
                 let _ = tokio::time::timeout(UNDOING, &mut work).await;
