@@ -31,6 +31,7 @@ mod keyed_requests;
 mod lineage;
 mod logins;
 pub mod model;
+mod named;
 mod obligation;
 mod peers;
 mod people;

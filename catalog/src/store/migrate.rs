@@ -18,6 +18,7 @@ const MIGRATIONS: [[&str; 2]; 12] = [
     [include_str!("schema_10.sqlite.sql"), include_str!("schema_10.postgres.sql")],
     [include_str!("schema_11.sqlite.sql"), include_str!("schema_11.postgres.sql")],
     [include_str!("schema_12.sqlite.sql"), include_str!("schema_12.postgres.sql")],
+    [include_str!("schema_13.sqlite.sql"), include_str!("schema_13.postgres.sql")],
 ];
 
 /// SQLite's `application_id` of a catalog: "TARN".

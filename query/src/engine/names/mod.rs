@@ -342,7 +342,7 @@ impl<'a> Names<'a> {
         reference: &TableReference,
     ) -> Result<(Dataset, Found), QueryError> {
         let mut found = Vec::new();
-        for dataset in self.catalog.datasets(self.who).await? {
+        for dataset in self.catalog.datasets_with(self.who, reference.table()).await? {
             if let Some(table) = Found::of(&dataset, reference.table()) {
                 found.push((dataset, table));
             }
