@@ -5,7 +5,7 @@ use crate::CatalogError;
 use sqlx::{Any, Executor, Row, Transaction};
 
 /// Schema versions in order, on SQLite and on PostgreSQL; version n is made by the first n scripts.
-const MIGRATIONS: [[&str; 2]; 12] = [
+const MIGRATIONS: [[&str; 2]; 13] = [
     [include_str!("schema_1.sqlite.sql"), include_str!("schema_1.postgres.sql")],
     [include_str!("schema_2.sqlite.sql"), include_str!("schema_2.postgres.sql")],
     [include_str!("schema_3.sqlite.sql"), include_str!("schema_3.postgres.sql")],
