@@ -19,6 +19,8 @@ mod obligations;
 mod output;
 mod parameters;
 mod planner;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod rewrite;
 mod session;
 mod split;

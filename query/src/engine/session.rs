@@ -67,6 +67,9 @@ pub struct Session {
     options: SessionOptions,
     context: SessionContext,
     veil: Veil,
+    /// Whether the tables of `pg_catalog` are there.
+    #[cfg(feature = "postgres")]
+    pub(super) postgres: bool,
 }
 
 impl fmt::Debug for Session {
@@ -97,7 +100,16 @@ impl Session {
         let veil = Veil::of(&who);
         let own = ResolvingLab::new(engine.clone(), who.clone(), veil.clone());
         let state = state(&engine, Err(&who), Arc::new(own), None, FileTables::default())?;
-        Ok(Self { engine, who, options, context: SessionContext::new_with_state(state), veil })
+        let context = SessionContext::new_with_state(state);
+        Ok(Self {
+            engine,
+            who,
+            options,
+            context,
+            veil,
+            #[cfg(feature = "postgres")]
+            postgres: false,
+        })
     }
 
     /// Who asks.
@@ -486,6 +498,10 @@ impl Session {
         let attachment = if listing || foreign { self.attach(&sites).await? } else { None };
         let peers = attachment.as_ref().map_or(&[][..], |attachment| &attachment.catalogs);
         for reference in references {
+            #[cfg(feature = "postgres")]
+            if self.open_system_table(reference, &mut own).await? {
+                continue;
+            }
             if names::is_information(reference) {
                 // SHOW TABLES and its like name all of them, also those nobody asked for.
                 if used == Use::Read {
