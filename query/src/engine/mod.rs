@@ -13,6 +13,7 @@ mod expansion;
 mod explain;
 mod guards;
 mod joins;
+mod listing;
 mod names;
 pub(crate) mod nesting;
 mod obligations;

@@ -50,15 +50,16 @@ impl Session {
         reference: &TableReference,
         own: &mut OwnLab,
     ) -> Result<bool, QueryError> {
-        let here = reference
-            .catalog()
-            .is_none_or(|lab| self.lab().is_some_and(|own| own.as_str() == lab));
+        let here =
+            reference.catalog().is_none_or(|lab| self.lab().is_some_and(|own| own.as_str() == lab));
         if !self.postgres || !here || reference.schema() != Some(postgres::SCHEMA) {
             return Ok(false);
         }
         let table = Box::pin(postgres::table(self, reference.table())).await?;
         let table = table.ok_or_else(|| {
-            QueryError::NotFound(format!("there is no table {reference} in the catalog of PostgreSQL here"))
+            QueryError::NotFound(format!(
+                "there is no table {reference} in the catalog of PostgreSQL here"
+            ))
         })?;
         own.open(postgres::SCHEMA, reference.table(), table);
         Ok(true)

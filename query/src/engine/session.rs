@@ -22,7 +22,6 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use tarn_catalog::PinnedTable;
@@ -400,21 +399,6 @@ impl Session {
         first
             .map(|planned| planned.then(more).behind(self.veil.clone()).on(&self.engine, query))
             .ok_or_else(|| QueryError::Internal("nothing was planned".to_owned()))
-    }
-
-    /// The views of the own lab that the session sees.
-    pub async fn views(&self) -> Result<BTreeSet<TableRef>, QueryError> {
-        let Some(catalog) = self.engine.catalog() else { return Ok(BTreeSet::new()) };
-        let mut views = BTreeSet::new();
-        for dataset in catalog.datasets(&self.who).await? {
-            let (lab, name) = (&dataset.lab, &dataset.name);
-            views.extend(dataset.views.iter().map(|view| TableRef {
-                lab: lab.clone(),
-                dataset: name.clone(),
-                table: view.name.clone(),
-            }));
-        }
-        Ok(views)
     }
 
     /// All tables and views the session sees, with their Arrow schemas: own lab and peers.

@@ -80,9 +80,7 @@ pub(super) fn arrow_type(oid: u32) -> Option<DataType> {
     };
     match said(oid) {
         Said::One(kind) => Some(one(kind)),
-        Said::Many(kind) => {
-            Some(DataType::List(Arc::new(Field::new_list_field(one(kind), true))))
-        }
+        Said::Many(kind) => Some(DataType::List(Arc::new(Field::new_list_field(one(kind), true)))),
         Said::Nothing | Said::Other => None,
     }
 }
@@ -96,12 +94,14 @@ pub(super) fn value(
 ) -> Result<ScalarValue, Refusal> {
     let said = said(oid);
     if said == Said::Other {
-        let problem =
-            format!("values of type {oid} cannot be bound; bind text, and CAST($1 AS …) it in the statement");
+        let problem = format!(
+            "values of type {oid} cannot be bound; bind text, and CAST($1 AS …) it in the statement"
+        );
         return Err(Refusal::new("0A000", problem));
     }
     let Some(bytes) = bytes else {
-        let null = arrow_type(oid).map_or(Ok(ScalarValue::Null), |kind| ScalarValue::try_from(&kind));
+        let null =
+            arrow_type(oid).map_or(Ok(ScalarValue::Null), |kind| ScalarValue::try_from(&kind));
         return null.map_err(|error| Refusal::new("22P02", error.to_string()));
     };
     match (format, said) {
@@ -151,9 +151,9 @@ fn open(text: &str, asked: &DataType) -> Result<ScalarValue, Refusal> {
             Err(_) => numeric::scalar(text),
         },
         DataType::Decimal128(..) | DataType::Decimal256(..) => numeric::scalar(text),
-        other => ScalarValue::from(text).cast_to(other).map_err(|_| {
-            Refusal::new("22P02", format!("{text:?} is no value of type {other}"))
-        }),
+        other => ScalarValue::from(text)
+            .cast_to(other)
+            .map_err(|_| Refusal::new("22P02", format!("{text:?} is no value of type {other}"))),
     }
 }
 
@@ -192,9 +192,7 @@ fn from_text(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
         PgType::TimestampTz => {
             cast(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?
         }
-        PgType::Interval => {
-            cast(DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano))?
-        }
+        PgType::Interval => cast(DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano))?,
     })
 }
 
@@ -297,7 +295,8 @@ fn array(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
         values.into_iter().map(|value| value.unwrap_or_else(|| null.clone())).collect();
     // Decimal numbers have digits of their own, and an array has one type.
     if values.iter().any(|value| value.data_type() != kind) {
-        let problem = "numbers of an array have to have the same digits; bind them as double precision";
+        let problem =
+            "numbers of an array have to have the same digits; bind them as double precision";
         return Err(Refusal::new("0A000", problem));
     }
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, &kind)))
@@ -323,7 +322,9 @@ mod tests {
         assert_eq!(text("1970-01-02", 1082, &any).unwrap(), ScalarValue::Date32(Some(1)));
         let instant = ScalarValue::TimestampMicrosecond(Some(-7_200_000_000), Some("UTC".into()));
         assert_eq!(text("1970-01-01 00:00:00+02", 1184, &any).unwrap(), instant);
-        for (wrong, oid) in [("x", 23), ("70000", 21), ("2", 16), ("\\x0", 17), ("00", 17), ("1", 600)] {
+        for (wrong, oid) in
+            [("x", 23), ("70000", 21), ("2", 16), ("\\x0", 17), ("00", 17), ("1", 600)]
+        {
             assert!(text(wrong, oid, &any).is_err(), "{wrong} as {oid}");
         }
     }
@@ -342,9 +343,13 @@ mod tests {
 
     #[test]
     fn arrays_come_as_text() {
-        let ScalarValue::List(list) = text("{1,NULL,3}", 1016, &DataType::Null).unwrap() else { panic!() };
+        let ScalarValue::List(list) = text("{1,NULL,3}", 1016, &DataType::Null).unwrap() else {
+            panic!()
+        };
         assert_eq!(list.value_length(0), 3);
-        let ScalarValue::List(list) = text(r#"{a,"b,\"c"}"#, 1009, &DataType::Null).unwrap() else { panic!() };
+        let ScalarValue::List(list) = text(r#"{a,"b,\"c"}"#, 1009, &DataType::Null).unwrap() else {
+            panic!()
+        };
         assert_eq!(list.value_length(0), 2);
         for wrong in ["1,2", "{1", "{{1}}", r#"{"a}"#, "{1}2}"] {
             assert!(text(wrong, 1016, &DataType::Null).is_err(), "{wrong}");

@@ -31,7 +31,11 @@ pub(super) enum Cell<'a> {
     Time(i64),
     /// Microseconds since 1970, and whether they are of a place in time rather than of a clock.
     Timestamp(i64, bool),
-    Interval { months: i32, days: i32, micros: i64 },
+    Interval {
+        months: i32,
+        days: i32,
+        micros: i64,
+    },
     /// A decimal number as it is written.
     Numeric(String),
 }
@@ -150,10 +154,7 @@ pub(super) fn cell<'a>(
 fn json(column: &dyn Array, field: &Field, row: usize) -> Result<String, Refusal> {
     let options = EncoderOptions::default().with_explicit_nulls(true);
     let wrong = || {
-        Refusal::new(
-            "0A000",
-            format!("a value of type {} cannot be written", column.data_type()),
-        )
+        Refusal::new("0A000", format!("a value of type {} cannot be written", column.data_type()))
     };
     let one = column.slice(row, 1);
     let field = Arc::new(field.clone());

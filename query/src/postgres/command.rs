@@ -48,8 +48,22 @@ fn words(sql: &str) -> Vec<String> {
 
 /// Words that begin what this door answers itself.
 const FIRST: [&str; 16] = [
-    "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "set", "reset",
-    "show", "deallocate", "close", "discard", "unlisten", "checkpoint",
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "abort",
+    "savepoint",
+    "release",
+    "set",
+    "reset",
+    "show",
+    "deallocate",
+    "close",
+    "discard",
+    "unlisten",
+    "checkpoint",
 ];
 
 impl Command {
@@ -67,8 +81,9 @@ impl Command {
         match words.as_slice() {
             ["begin", ..] | ["start", "transaction", ..] => Self::Begin,
             ["commit" | "end", ..] => Self::Commit,
-            ["rollback", "to", ..]
-            | ["rollback", "work" | "transaction", "to", ..] => Self::Point("ROLLBACK"),
+            ["rollback", "to", ..] | ["rollback", "work" | "transaction", "to", ..] => {
+                Self::Point("ROLLBACK")
+            }
             ["rollback" | "abort", ..] => Self::Rollback,
             ["savepoint", _] => Self::Point("SAVEPOINT"),
             ["release", ..] => Self::Point("RELEASE"),
@@ -82,9 +97,11 @@ impl Command {
             }
             ["show", "time", "zone"] => Self::Show(Some("timezone".to_owned())),
             // SHOW TABLES, SHOW COLUMNS … are the engine's.
-            ["show", "tables" | "columns" | "functions" | "create" | "databases" | "schemas", ..] => {
-                Self::Statement
-            }
+            [
+                "show",
+                "tables" | "columns" | "functions" | "create" | "databases" | "schemas",
+                ..,
+            ] => Self::Statement,
             ["show", name @ ..] if !name.is_empty() => Self::Show(Some(name.concat())),
             ["deallocate", "prepare", "all"] | ["deallocate", "all"] => Self::Deallocate(None),
             ["deallocate", "prepare", name] | ["deallocate", name] => {
@@ -103,10 +120,11 @@ fn set(words: &[&str]) -> Command {
     match words {
         ["time", "zone", value @ ..] => Command::Set("timezone".to_owned(), value.concat()),
         ["names", value @ ..] => Command::Set("client_encoding".to_owned(), value.concat()),
-        ["transaction", ..] | ["characteristics", ..] => Command::Point("SET"),
+        ["transaction" | "characteristics", ..] => Command::Point("SET"),
         words => {
             let at = words.iter().position(|word| matches!(*word, "to" | "="));
-            let (name, value) = at.and_then(|at| words.split_at_checked(at)).unwrap_or((words, &[]));
+            let (name, value) =
+                at.and_then(|at| words.split_at_checked(at)).unwrap_or((words, &[]));
             match value {
                 [_, value @ ..] if !name.is_empty() && !value.is_empty() => {
                     Command::Set(name.concat(), value.join(" ").replace(" ,", ","))
@@ -131,12 +149,18 @@ mod tests {
             ("/* x */ rollback", Command::Rollback),
             ("ROLLBACK TO SAVEPOINT a", Command::Point("ROLLBACK")),
             ("SET extra_float_digits = 3", set("extra_float_digits", "3")),
-            ("SET SESSION application_name TO 'DBeaver 1 - Main'", set("application_name", "DBeaver 1 - Main")),
+            (
+                "SET SESSION application_name TO 'DBeaver 1 - Main'",
+                set("application_name", "DBeaver 1 - Main"),
+            ),
             ("set search_path = a, \"B\"", set("search_path", "a, B")),
             ("SET TIME ZONE 'UTC'", set("timezone", "UTC")),
             ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", Command::Point("SET")),
             ("SET statement_timeout = '5s'", set("statement_timeout", "5s")),
-            ("SHOW TRANSACTION ISOLATION LEVEL", Command::Show(Some("transaction_isolation".to_owned()))),
+            (
+                "SHOW TRANSACTION ISOLATION LEVEL",
+                Command::Show(Some("transaction_isolation".to_owned())),
+            ),
             ("show server_version", Command::Show(Some("server_version".to_owned()))),
             ("SHOW TABLES", Command::Statement),
             ("DEALLOCATE \"S_1\"", Command::Deallocate(Some("S_1".to_owned()))),

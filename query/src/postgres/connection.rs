@@ -218,7 +218,8 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
                 }
                 Ok(None) => return Ok(()),
                 Err(_) => {
-                    let refusal = Refusal::new("57P05", "nothing was asked for an hour; connect again");
+                    let refusal =
+                        Refusal::new("57P05", "nothing was asked for an hour; connect again");
                     return self.say_goodbye(&refusal).await;
                 }
             };
@@ -269,7 +270,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
 
     async fn extended(&mut self, message: Message) -> Result<(), End> {
         match message {
-            Message::Parse { name, sql, types } => self.parse(name, &sql, types).await?,
+            Message::Parse { name, sql, types } => self.parse(name, &sql, types)?,
             Message::Bind(bind) => self.bind(bind).await?,
             Message::Describe(target) => self.describe(&target).await?,
             Message::Execute { portal, rows } => self.execute(&portal, rows).await?,

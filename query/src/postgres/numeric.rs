@@ -54,7 +54,9 @@ pub(super) fn put(body: &mut BytesMut, text: &str) -> Result<(), Refusal> {
     body.put_i16(weight);
     body.put_u16(if negative && !groups.is_empty() { NEGATIVE } else { 0 });
     body.put_i16(short(part.len())?);
-    groups.into_iter().for_each(|group| body.put_u16(group));
+    for group in groups {
+        body.put_u16(group);
+    }
     Ok(())
 }
 

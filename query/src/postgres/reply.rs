@@ -96,7 +96,9 @@ impl Replies {
         self.message(b'v', |body| {
             body.put_i32(0);
             body.put_i32(i32::try_from(unknown.len()).unwrap_or(0));
-            unknown.iter().for_each(|name| text(body, name));
+            for name in unknown {
+                text(body, name);
+            }
         });
     }
 
@@ -125,12 +127,18 @@ impl Replies {
     pub(super) fn parameters(&mut self, types: &[u32]) {
         self.message(b't', |body| {
             body.put_i16(i16::try_from(types.len()).unwrap_or(i16::MAX));
-            types.iter().for_each(|oid| body.put_u32(*oid));
+            for oid in types {
+                body.put_u32(*oid);
+            }
         });
     }
 
     /// The columns of rows.
-    pub(super) fn columns(&mut self, columns: &[Column], formats: &[Format]) -> Result<(), Refusal> {
+    pub(super) fn columns(
+        &mut self,
+        columns: &[Column],
+        formats: &[Format],
+    ) -> Result<(), Refusal> {
         let count = count(columns.len())?;
         self.try_message(b'T', |body| {
             body.put_i16(count);

@@ -97,12 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         Ok(())
     }
 
-    pub(super) async fn parse(
-        &mut self,
-        name: String,
-        sql: &str,
-        types: Vec<u32>,
-    ) -> Result<(), End> {
+    pub(super) fn parse(&mut self, name: String, sql: &str, types: Vec<u32>) -> Result<(), End> {
         let split = Statements::of(sql);
         let rest = Some(split.rest).filter(|rest| !rest.is_empty());
         let mut statements = split.complete.into_iter().chain(rest);
@@ -114,7 +109,8 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         if name.is_empty() {
             self.statements.remove(&name);
         } else if self.statements.contains_key(&name) {
-            let problem = format!("there is a prepared statement {name:?} already; DEALLOCATE it first");
+            let problem =
+                format!("there is a prepared statement {name:?} already; DEALLOCATE it first");
             return Err(Refusal::new("42P05", problem).into());
         }
         self.check_room(one.len())?;
@@ -137,8 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         let session = if statement.is_open(&bind) { Some(self.session().await?) } else { None };
         let values = statement.values(&bind, session.as_ref());
         let values = while_there(&self.gone.clone(), None, values).await?;
-        let portal =
-            values.map(|values| Self::portal(&mut statement, values, bind.results, bytes));
+        let portal = values.map(|values| Self::portal(&mut statement, values, bind.results, bytes));
         self.statements.insert(bind.statement, statement);
         self.portals.insert(bind.portal, portal?);
         self.replies.plain(b'2');
@@ -170,7 +165,10 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
     }
 
     async fn describe_statement(&mut self, statement: &mut Statement) -> Result<(), End> {
-        if statement.command != Command::Statement || statement.is_change() || statement.sql.is_empty() {
+        if statement.command != Command::Statement
+            || statement.is_change()
+            || statement.sql.is_empty()
+        {
             self.replies.parameters(&[]);
             return match self.answer_of(&statement.command)? {
                 Some(batch) => {
@@ -231,8 +229,12 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
 
     pub(super) async fn execute(&mut self, name: &str, rows: u32) -> Result<(), End> {
         let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
+        let over = matches!(portal.stage, Stage::Done);
         if portal.sql.is_empty() {
             self.replies.plain(b'I');
+        } else if over && (portal.change || portal.command != Command::Statement) {
+            let problem = format!("the portal {name:?} was run, and is run once");
+            return Err(Refusal::new("55000", problem).into());
         } else {
             // Whoever was shut out since the first rows gets no more of them.
             if matches!(portal.stage, Stage::Open(_)) {
@@ -324,9 +326,11 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
 
     /// In a transaction in which something failed, nothing but its end is done.
     fn check_transaction(&self, command: &Command) -> Result<(), Refusal> {
-        let ends = matches!(command, Command::Commit | Command::Rollback | Command::Point("ROLLBACK"));
+        let ends =
+            matches!(command, Command::Commit | Command::Rollback | Command::Point("ROLLBACK"));
         if self.transaction == Transaction::Failed && !ends {
-            let problem = "a statement of this transaction failed, and the rest is not done: ROLLBACK";
+            let problem =
+                "a statement of this transaction failed, and the rest is not done: ROLLBACK";
             return Err(Refusal::new("25P02", problem));
         }
         Ok(())
@@ -338,7 +342,10 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         let batch = match name {
             Some(name) => {
                 let value = self.settings.get(name).ok_or_else(|| {
-                    Refusal::new("42704", format!("there is no setting {name:?}; SHOW ALL lists them"))
+                    Refusal::new(
+                        "42704",
+                        format!("there is no setting {name:?}; SHOW ALL lists them"),
+                    )
                 })?;
                 texts(&[(name.as_str(), vec![Some(value.to_owned())])])?
             }
@@ -429,7 +436,11 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
     /// Makes a table or a view, or takes one away.
     async fn change(&mut self, portal: &mut Portal, session: &Session) -> Result<(), End> {
         if !portal.values.is_empty() {
-            return Err(Refusal::new("0A000", "a statement that changes something has no parameters").into());
+            return Err(Refusal::new(
+                "0A000",
+                "a statement that changes something has no parameters",
+            )
+            .into());
         }
         let Some(change) = session.change(&portal.sql).await? else {
             // CREATE INDEX and its like: the engine says what there is.
@@ -460,5 +471,8 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
 }
 
 fn no_portal(name: &str) -> Refusal {
-    Refusal::new("34000", format!("there is no portal {name:?}; portals end with the transaction, or with Sync"))
+    Refusal::new(
+        "34000",
+        format!("there is no portal {name:?}; portals end with the transaction, or with Sync"),
+    )
 }

@@ -81,7 +81,12 @@ impl Settings {
     /// What clients are told when they come in.
     pub(super) fn reported(&self) -> impl Iterator<Item = (&str, &str)> {
         let names = REPORTED.into_iter().map(|(name, _)| name);
-        let names = names.chain(["server_version", "session_authorization", "application_name", "is_superuser"]);
+        let names = names.chain([
+            "server_version",
+            "session_authorization",
+            "application_name",
+            "is_superuser",
+        ]);
         names.filter_map(|name| self.get(name).map(|value| (name, value)))
     }
 
@@ -108,16 +113,27 @@ impl Settings {
             return refused("there are too many settings, or too long a one".to_owned());
         }
         let done = match key.as_str() {
-            "client_encoding" if !matches!(value.to_lowercase().as_str(), "utf8" | "utf-8" | "unicode" | "sql_ascii") => {
-                return refused(format!("client_encoding {value:?} is not known here: texts are UTF8"));
+            "client_encoding"
+                if !matches!(
+                    value.to_lowercase().as_str(),
+                    "utf8" | "utf-8" | "unicode" | "sql_ascii"
+                ) =>
+            {
+                return refused(format!(
+                    "client_encoding {value:?} is not known here: texts are UTF8"
+                ));
             }
             "datestyle" if !value.to_lowercase().starts_with("iso") => {
                 return refused(format!("DateStyle {value:?} is not known here: dates are ISO"));
             }
             "intervalstyle" if !value.eq_ignore_ascii_case("postgres") => {
-                return refused(format!("IntervalStyle {value:?} is not known here: it is postgres"));
+                return refused(format!(
+                    "IntervalStyle {value:?} is not known here: it is postgres"
+                ));
             }
-            "standard_conforming_strings" if !matches!(value.to_lowercase().as_str(), "on" | "true" | "1") => {
+            "standard_conforming_strings"
+                if !matches!(value.to_lowercase().as_str(), "on" | "true" | "1") =>
+            {
                 return refused("standard_conforming_strings is on here".to_owned());
             }
             "client_encoding" | "datestyle" | "intervalstyle" | "standard_conforming_strings" => {
@@ -133,8 +149,14 @@ impl Settings {
                     "times stay in UTC here, and are given with +00: TimeZone was not changed",
                 ));
             }
-            "server_version" | "server_version_num" | "server_encoding" | "integer_datetimes"
-            | "is_superuser" | "session_authorization" | "role" | "in_hot_standby" => {
+            "server_version"
+            | "server_version_num"
+            | "server_encoding"
+            | "integer_datetimes"
+            | "is_superuser"
+            | "session_authorization"
+            | "role"
+            | "in_hot_standby" => {
                 return Err(Refusal::new("55P02", format!("{name} cannot be changed")));
             }
             "statement_timeout" => {
@@ -184,13 +206,16 @@ fn milliseconds(value: &str) -> Result<Option<Duration>, Refusal> {
         "h" => Some(3_600_000),
         _ => None,
     };
-    let number = number.parse::<u64>().ok().filter(|number| *number <= i32::MAX.unsigned_abs().into());
+    let number =
+        number.parse::<u64>().ok().filter(|number| *number <= i32::MAX.unsigned_abs().into());
     match number.zip(factor) {
         _ if value.eq_ignore_ascii_case("default") => Ok(None),
         Some((0, _)) => Ok(None),
         Some((number, factor)) => Ok(Some(Duration::from_millis(number.saturating_mul(factor)))),
         None => {
-            let problem = format!("statement_timeout {value:?}: write milliseconds, or a number with ms, s, min or h");
+            let problem = format!(
+                "statement_timeout {value:?}: write milliseconds, or a number with ms, s, min or h"
+            );
             Err(Refusal::new("22023", problem))
         }
     }
@@ -209,9 +234,12 @@ mod tests {
         settings.reset(None);
         assert_eq!(settings.get("extra_float_digits"), None);
         assert_eq!(settings.set("DateStyle", "ISO"), Ok(Done::Kept));
-        for (name, value) in
-            [("DateStyle", "German"), ("client_encoding", "LATIN1"), ("server_version", "1"), ("statement_timeout", "x")]
-        {
+        for (name, value) in [
+            ("DateStyle", "German"),
+            ("client_encoding", "LATIN1"),
+            ("server_version", "1"),
+            ("statement_timeout", "x"),
+        ] {
             assert!(settings.set(name, value).is_err(), "{name}");
         }
         assert!(matches!(settings.set("TimeZone", "Europe/Berlin"), Ok(Done::Without(_))));

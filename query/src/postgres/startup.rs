@@ -163,7 +163,10 @@ impl Startup {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        if self.setting("replication").is_some_and(|value| !matches!(value, "false" | "off" | "0" | "no")) {
+        if self
+            .setting("replication")
+            .is_some_and(|value| !matches!(value, "false" | "off" | "0" | "no"))
+        {
             return Err(Refusal::new("0A000", "there is no replication here"));
         }
         let standing = if self.user() == ANONYMOUS {
@@ -233,7 +236,8 @@ mod tests {
         assert_eq!(one(packet(&80_877_104_i32.to_be_bytes())).await, Ok(Greeting::Gss));
         let cancel = [80_877_102_i32, 7, -1].map(i32::to_be_bytes).concat();
         assert_eq!(one(packet(&cancel)).await, Ok(Greeting::Cancel { process: 7, secret: -1 }));
-        let startup = [&196_608_i32.to_be_bytes()[..], b"user\0ada\0options\0-c statement_timeout=5s\0\0"];
+        let startup =
+            [&196_608_i32.to_be_bytes()[..], b"user\0ada\0options\0-c statement_timeout=5s\0\0"];
         let Ok(Greeting::Startup(startup)) = one(packet(&startup.concat())).await else { panic!() };
         assert_eq!((startup.user(), startup.unknown()), ("ada", None));
         assert_eq!(startup.settings().unwrap().timeout(), Some(Duration::from_secs(5)));

@@ -109,8 +109,10 @@ impl Statement {
         let asked = if let Some(session) = session.filter(|_| self.is_open(bind)) {
             let asked = self.asked(session).await?.parameters;
             if asked.fields().len() != count {
-                let problem =
-                    format!("{count} values were bound, and the statement has {} parameters", asked.fields().len());
+                let problem = format!(
+                    "{count} values were bound, and the statement has {} parameters",
+                    asked.fields().len()
+                );
                 return Err(Refusal::new("08P01", problem));
             }
             Some(asked)

@@ -29,8 +29,7 @@ impl Rows {
     /// If there are more or fewer formats than columns.
     pub(super) fn new(columns: Vec<Column>, formats: Vec<Format>) -> Result<Self, Refusal> {
         if formats.len() > 1 && formats.len() != columns.len() {
-            let problem =
-                format!("{} formats for {} columns", formats.len(), columns.len());
+            let problem = format!("{} formats for {} columns", formats.len(), columns.len());
             return Err(Refusal::new("08P01", problem));
         }
         Ok(Self { columns, formats })
@@ -49,7 +48,11 @@ impl Rows {
     /// Refuses to write what has other types than the client was told.
     pub(super) fn check(&self, columns: &[Column]) -> Result<(), Refusal> {
         let alike = self.columns.len() == columns.len()
-            && self.columns.iter().zip(columns).all(|(told, own)| can_be_said(&own.kind, &told.kind));
+            && self
+                .columns
+                .iter()
+                .zip(columns)
+                .all(|(told, own)| can_be_said(&own.kind, &told.kind));
         if alike {
             return Ok(());
         }
@@ -108,11 +111,8 @@ fn value(
 ) -> Result<bool, Refusal> {
     let own = ColumnType::of(field);
     // What was told to be text is text in both formats.
-    let format = if (own.element, own.array) == (told.element, told.array) {
-        format
-    } else {
-        Format::Text
-    };
+    let format =
+        if (own.element, own.array) == (told.element, told.array) { format } else { Format::Text };
     if own.array {
         let Some(items) = elements(values, row) else { return Ok(false) };
         let sides = own.sides.clone().unwrap_or_else(|| vec![items.len()]);
@@ -441,7 +441,14 @@ mod tests {
         assert_eq!(interval(-1, 1, -500_000), "-1 mons +1 day -00:00:00.5");
         let far = Cell::Timestamp(i64::MIN, false);
         assert!(text(&mut BytesMut::new(), &far).is_err());
-        assert!(binary(&mut BytesMut::new(), &far, &ColumnType::of(&Field::new("x", arrow::datatypes::DataType::Int64, true))).is_err());
+        assert!(
+            binary(
+                &mut BytesMut::new(),
+                &far,
+                &ColumnType::of(&Field::new("x", arrow::datatypes::DataType::Int64, true))
+            )
+            .is_err()
+        );
     }
 
     #[test]

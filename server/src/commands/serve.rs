@@ -124,8 +124,10 @@ async fn listen_for_postgres(address: Option<SocketAddr>) -> Result<Option<TcpLi
 
 /// A build without the door says so, rather than leave clients before a closed one.
 #[cfg(not(feature = "postgres"))]
-async fn listen_for_postgres(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {
-    match address {
+fn listen_for_postgres(
+    address: Option<SocketAddr>,
+) -> std::future::Ready<Result<Option<TcpListener>, Failure>> {
+    std::future::ready(match address {
         Some(address) => Err(Failure::new(
             ErrorCode::InvalidArgument,
             format!(
@@ -135,7 +137,7 @@ async fn listen_for_postgres(address: Option<SocketAddr>) -> Result<Option<TcpLi
             ),
         )),
         None => Ok(None),
-    }
+    })
 }
 
 /// Serves clients of PostgreSQL, if there is a listener for them.

@@ -60,7 +60,7 @@ pub(crate) struct Config {
     /// What queries and people may use.
     #[serde(default, skip_serializing_if = "LimitsConfig::is_default")]
     pub limits: LimitsConfig,
-    /// Certificate and key of both doors; without them they speak in clear text.
+    /// Certificate and key of all doors; without them they speak in clear text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
     /// What records may leave out.

@@ -50,9 +50,11 @@ pub(super) fn instead(expr: &Expr, to: &DataType) -> Option<Expr> {
         ("int4" | "integer" | "int2" | "smallint", _) => cast(DataType::Int(None)),
         ("float8", _) => cast(DataType::DoublePrecision),
         ("bool" | "boolean", _) => cast(DataType::Boolean),
-        ("name" | "char" | "text" | "varchar" | "bpchar" | "cstring" | "aclitem" | "anyarray" | "pg_node_tree", _) => {
-            cast(DataType::Varchar(None))
-        }
+        (
+            "name" | "char" | "text" | "varchar" | "bpchar" | "cstring" | "aclitem" | "anyarray"
+            | "pg_node_tree",
+            _,
+        ) => cast(DataType::Varchar(None)),
         _ => None,
     }
 }

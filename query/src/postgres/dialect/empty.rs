@@ -6,13 +6,24 @@
 use super::super::system;
 use super::{column_name, parsed, parts};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, Value,
+    Expr, GroupByExpr, Ident, Join, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor,
+    Value, Visit, Visitor,
 };
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 /// Functions that give a row where there is none.
 const AGGREGATES: [&str; 10] = [
-    "count", "max", "min", "sum", "avg", "array_agg", "string_agg", "bool_or", "bool_and", "every",
+    "count",
+    "max",
+    "min",
+    "sum",
+    "avg",
+    "array_agg",
+    "string_agg",
+    "bool_or",
+    "bool_and",
+    "every",
 ];
 
 /// Whether a query is a `SELECT` that was made blank.
@@ -26,7 +37,8 @@ pub(super) fn is_blank_query(query: &Query) -> bool {
 }
 
 fn is_blank(select: &Select) -> bool {
-    let never = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value == Value::Boolean(false));
+    let never =
+        |expr: &Expr| matches!(expr, Expr::Value(value) if value.value == Value::Boolean(false));
     select.from.is_empty() && select.selection.as_ref().is_some_and(never)
 }
 
@@ -44,7 +56,7 @@ fn is_empty(factor: &TableFactor) -> bool {
     }
 }
 
-fn from_nothing(first: &TableFactor, joins: &[datafusion::sql::sqlparser::ast::Join]) -> bool {
+fn from_nothing(first: &TableFactor, joins: &[Join]) -> bool {
     let mut nothing = is_empty(first);
     for join in joins {
         match &join.join_operator {
@@ -63,8 +75,7 @@ fn from_nothing(first: &TableFactor, joins: &[datafusion::sql::sqlparser::ast::J
 
 /// Makes a `SELECT` without rows blank; whether it did.
 pub(super) fn blank(select: &mut Select) -> bool {
-    let nothing =
-        select.from.iter().any(|table| from_nothing(&table.relation, &table.joins));
+    let nothing = select.from.iter().any(|table| from_nothing(&table.relation, &table.joins));
     let grouped = match &select.group_by {
         GroupByExpr::All(_) => true,
         GroupByExpr::Expressions(by, _) => !by.is_empty(),
@@ -110,9 +121,37 @@ fn names(select: &Select) -> Option<Vec<SelectItem>> {
         .collect()
 }
 
+/// Finds aggregates, but for those of queries within.
+#[derive(Default)]
+struct Aggregates {
+    depth: usize,
+    found: bool,
+}
+
+impl Visitor for Aggregates {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.depth = self.depth.saturating_add(1);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.depth = self.depth.saturating_sub(1);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            let name = parts(&function.name).pop().unwrap_or_default();
+            self.found |= self.depth == 0 && AGGREGATES.contains(&name.as_str());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 fn has_aggregate(select: &Select) -> bool {
-    select.projection.iter().any(|item| {
-        let text = item.to_string().to_lowercase();
-        AGGREGATES.iter().any(|name| text.contains(&format!("{name}(")))
-    })
+    let mut aggregates = Aggregates::default();
+    let _ = select.projection.visit(&mut aggregates);
+    aggregates.found
 }

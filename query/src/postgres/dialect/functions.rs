@@ -88,16 +88,36 @@ fn text(name: &str, arguments: &[&Expr], facts: &Facts<'_>) -> Option<String> {
         ("pg_backend_pid", []) => facts.process.to_string(),
         ("pg_get_userbyid", _) => literal("tarn"),
         ("pg_encoding_to_char", _) => literal("UTF8"),
-        ("pg_is_in_recovery" | "pg_is_other_temp_schema" | "pg_relation_is_publishable"
-            | "pg_index_column_has_property", _) => "false".to_owned(),
+        (
+            "pg_is_in_recovery"
+            | "pg_is_other_temp_schema"
+            | "pg_relation_is_publishable"
+            | "pg_index_column_has_property",
+            _,
+        ) => "false".to_owned(),
         ("pg_my_temp_schema" | "txid_current" | "pg_current_xact_id", []) => {
             "CAST(0 AS BIGINT)".to_owned()
         }
-        ("pg_relation_size" | "pg_total_relation_size" | "pg_table_size" | "pg_indexes_size"
-            | "pg_database_size" | "pg_stat_get_live_tuples", _) => "CAST(NULL AS BIGINT)".to_owned(),
-        ("pg_size_pretty" | "obj_description" | "col_description" | "shobj_description"
-            | "pg_tablespace_location" | "inet_server_addr" | "inet_client_addr"
-            | "pg_get_serial_sequence", _) => NOTHING.to_owned(),
+        (
+            "pg_relation_size"
+            | "pg_total_relation_size"
+            | "pg_table_size"
+            | "pg_indexes_size"
+            | "pg_database_size"
+            | "pg_stat_get_live_tuples",
+            _,
+        ) => "CAST(NULL AS BIGINT)".to_owned(),
+        (
+            "pg_size_pretty"
+            | "obj_description"
+            | "col_description"
+            | "shobj_description"
+            | "pg_tablespace_location"
+            | "inet_server_addr"
+            | "inet_client_addr"
+            | "pg_get_serial_sequence",
+            _,
+        ) => NOTHING.to_owned(),
         ("pg_get_viewdef", [oid, ..]) => format!(
             "(SELECT max(v.definition) FROM pg_catalog.pg_views v WHERE v.viewoid = ({oid}))"
         ),
@@ -108,9 +128,9 @@ fn text(name: &str, arguments: &[&Expr], facts: &Facts<'_>) -> Option<String> {
         ("quote_literal", [text]) => {
             format!("('''' || replace(({text}), '''', '''''') || '''')")
         }
-        ("current_setting", [name, ..]) => {
-            text_of(name).and_then(|name| facts.settings.get(name)).map_or(NOTHING.to_owned(), literal)
-        }
+        ("current_setting", [name, ..]) => text_of(name)
+            .and_then(|name| facts.settings.get(name))
+            .map_or(NOTHING.to_owned(), literal),
         ("set_config", [_, value, _]) => format!("CAST(({value}) AS VARCHAR)"),
         ("to_regclass", [name]) => text_of(name).map(table_number)?,
         ("to_regtype", [name]) => type_number(&name.to_string()),

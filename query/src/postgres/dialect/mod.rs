@@ -33,10 +33,28 @@ pub(super) struct Facts<'a> {
 }
 
 /// Parts of words that a statement has where it may be of this kind.
-const SIGNS: [&str; 20] = [
-    "pg_", "information_schema", "current_", "session_user", "version", "reg", "quote_", "_description",
-    "format_type", "has_", "set_config", "txid_", "inet_", "oid", "name", "\"char\"", "operator", "any",
-    "collate", "array_to_string",
+const SIGNS: [&str; 21] = [
+    "escape",
+    "pg_",
+    "information_schema",
+    "current_",
+    "session_user",
+    "version",
+    "reg",
+    "quote_",
+    "_description",
+    "format_type",
+    "has_",
+    "set_config",
+    "txid_",
+    "inet_",
+    "oid",
+    "name",
+    "\"char\"",
+    "operator",
+    "any",
+    "collate",
+    "array_to_string",
 ];
 
 /// The statement as the engine reads it; none where it is so already.
@@ -119,37 +137,29 @@ impl Rewriter<'_> {
         }
     }
 
-    /// An expression in the place of this one, before what is in it is looked at.
-    fn whole(&self, expr: &Expr) -> Option<Expr> {
-        let text = match expr {
-            // What is found without its schema: everything is.
-            Expr::AnyOp { right, .. } if right.to_string().contains("current_schemas") => "true",
-            Expr::InSubquery { subquery, .. }
-                if subquery.to_string().contains("current_setting('search_path')") =>
-            {
-                "true"
-            }
-            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-                return one_of(left, right);
-            }
-            Expr::Function(function) => {
-                let name = parts(&function.name).pop()?;
-                let acl = || function.args.to_string().to_lowercase().contains("acl,");
-                let of_rows = || {
-                    let arguments = function.args.to_string().to_lowercase();
-                    arguments.contains("array(") && arguments.contains("select ")
-                };
-                match name.as_str() {
-                    "array_to_string" if acl() || of_rows() => "CAST(NULL AS VARCHAR)",
-                    "array" if function.args.to_string().to_lowercase().contains("select ") => {
-                        "CAST(NULL AS VARCHAR)"
-                    }
-                    _ => return None,
-                }
-            }
-            _ => return None,
+    /// Gives columns that stand beside all columns of a table of the catalog a name of their own: a name is there once.
+    fn tell_apart(&mut self, select: &mut Select) {
+        let system = |factor: &TableFactor| {
+            matches!(factor, TableFactor::Table { name, .. }
+                if parts(name).first().is_some_and(|schema| schema == "pg_catalog"))
         };
-        parsed(text)
+        let all = select.projection.iter().any(|item| {
+            matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+        });
+        if !all || !select.from.iter().any(|table| system(&table.relation)) {
+            return;
+        }
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(
+                expr @ (Expr::Identifier(_) | Expr::CompoundIdentifier(_)),
+            ) = item
+                && let Some(name) = column_name(expr)
+            {
+                let alias = Ident::with_quote('"', format!("{name}_2"));
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                self.changed = true;
+            }
+        }
     }
 
     /// An expression in the place of this one, after what is in it was looked at.
@@ -180,6 +190,28 @@ impl Rewriter<'_> {
                 };
                 Some(Expr::BinaryOp { left: left.clone(), op, right: right.clone() })
             }
+            // The engine escapes with a backslash alone.
+            Expr::Like { negated, any, expr, pattern, escape_char: Some(escape) } => {
+                let escape = match &escape.value {
+                    Value::SingleQuotedString(text)
+                        if text.chars().count() == 1 && text != "\\" =>
+                    {
+                        text
+                    }
+                    _ => return None,
+                };
+                let pattern = parsed(&format!(
+                    "replace(replace(({pattern}), '\\', '\\\\'), {}, '\\')",
+                    literal(escape)
+                ))?;
+                Some(Expr::Like {
+                    negated: *negated,
+                    any: *any,
+                    expr: expr.clone(),
+                    pattern: Box::new(pattern),
+                    escape_char: None,
+                })
+            }
             Expr::Subquery(query) if empty::is_blank_query(query) => {
                 parsed("CAST(NULL AS VARCHAR)")
             }
@@ -192,6 +224,39 @@ impl Rewriter<'_> {
             _ => None,
         }
     }
+}
+
+/// An expression in the place of this one, before what is in it is looked at.
+fn whole(expr: &Expr) -> Option<Expr> {
+    let text = match expr {
+        // What is found without its schema: everything is.
+        Expr::AnyOp { right, .. } if right.to_string().contains("current_schemas") => "true",
+        Expr::InSubquery { subquery, .. }
+            if subquery.to_string().contains("current_setting('search_path')") =>
+        {
+            "true"
+        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            return one_of(left, right);
+        }
+        Expr::Function(function) => {
+            let name = parts(&function.name).pop()?;
+            let acl = || function.args.to_string().to_lowercase().contains("acl,");
+            let of_rows = || {
+                let arguments = function.args.to_string().to_lowercase();
+                arguments.contains("array(") && arguments.contains("select ")
+            };
+            match name.as_str() {
+                "array_to_string" if acl() || of_rows() => "CAST(NULL AS VARCHAR)",
+                "array" if function.args.to_string().to_lowercase().contains("select ") => {
+                    "CAST(NULL AS VARCHAR)"
+                }
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    parsed(text)
 }
 
 /// `x = ANY(ARRAY['a', 'b'])` and `x = ANY('{a,b}')` as a list.
@@ -229,6 +294,7 @@ impl VisitorMut for Rewriter<'_> {
         if empty::blank(select) {
             self.changed = true;
         }
+        self.tell_apart(select);
         ControlFlow::Continue(())
     }
 
@@ -241,6 +307,14 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } =
+            factor
+            && parts(name).first().is_some_and(|schema| schema == "pg_catalog")
+        {
+            // A function that makes rows, which the engine has without a schema.
+            name.0.drain(..name.0.len().saturating_sub(1));
+            self.changed = true;
+        }
         let TableFactor::Table { name, alias, args: None, .. } = factor else {
             return ControlFlow::Continue(());
         };
@@ -267,7 +341,7 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let with = self.whole(expr);
+        let with = whole(expr);
         self.replace(expr, with);
         ControlFlow::Continue(())
     }

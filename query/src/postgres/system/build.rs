@@ -39,7 +39,9 @@ pub(super) fn batch(columns: &str, rows: &[Vec<(&str, Value)>]) -> Result<Record
     for column in columns.split_whitespace() {
         let (name, kind) = column.split_once(':').unwrap_or((column, "t"));
         let of = |row: &Vec<(&str, Value)>| {
-            row.iter().find(|(given, _)| *given == name).map_or(Value::Null, |(_, value)| value.clone())
+            row.iter()
+                .find(|(given, _)| *given == name)
+                .map_or(Value::Null, |(_, value)| value.clone())
         };
         let values = rows.iter().map(of);
         let array: ArrayRef = match kind {

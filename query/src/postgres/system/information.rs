@@ -40,8 +40,10 @@ pub(super) fn batch(name: &str, listing: &Listing) -> Result<Option<RecordBatch>
         "information_schema_views" => {
             let views = listing.relations.iter().filter(|(_, relation)| relation.view);
             let view = |(_, relation): &(i64, super::Relation)| -> Row {
-                let definition =
-                    relation.definition.as_ref().map_or(Value::Null, |sql| Value::Text(sql.clone()));
+                let definition = relation
+                    .definition
+                    .as_ref()
+                    .map_or(Value::Null, |sql| Value::Text(sql.clone()));
                 vec![
                     ("table_catalog", lab.into()),
                     ("table_schema", relation.dataset.as_str().into()),
@@ -94,12 +96,18 @@ fn columns(listing: &Listing) -> Vec<Row> {
                 ("column_name", field.name().as_str().into()),
                 ("ordinal_position", place.into()),
                 ("is_nullable", if field.is_nullable() { "YES" } else { "NO" }.into()),
-                ("data_type", Value::Text(if kind.array { "ARRAY".to_owned() } else { kind.said() })),
+                (
+                    "data_type",
+                    Value::Text(if kind.array { "ARRAY".to_owned() } else { kind.said() }),
+                ),
                 ("numeric_precision", number(bits)),
                 ("numeric_precision_radix", number(radix)),
                 ("udt_catalog", listing.lab.as_str().into()),
                 ("udt_schema", "pg_catalog".into()),
-                ("udt_name", Value::Text(if kind.array { format!("_{name}") } else { name.to_owned() })),
+                (
+                    "udt_name",
+                    Value::Text(if kind.array { format!("_{name}") } else { name.to_owned() }),
+                ),
                 ("is_identity", "NO".into()),
                 ("is_generated", "NEVER".into()),
                 ("is_updatable", "NO".into()),

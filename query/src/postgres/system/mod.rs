@@ -127,9 +127,22 @@ fn provider(batch: RecordBatch) -> Result<Arc<dyn TableProvider>, QueryError> {
 /// Whether there is a table of this name.
 pub(super) fn is_table(name: &str) -> bool {
     const TABLES: [&str; 16] = [
-        "pg_namespace", "pg_class", "pg_attribute", "pg_tables", "pg_views", "pg_type", "pg_database",
-        "pg_roles", "pg_user", "pg_settings", "pg_am", "pg_tablespace", "information_schema_tables",
-        "information_schema_columns", "information_schema_schemata", "information_schema_views",
+        "pg_namespace",
+        "pg_class",
+        "pg_attribute",
+        "pg_tables",
+        "pg_views",
+        "pg_type",
+        "pg_database",
+        "pg_roles",
+        "pg_user",
+        "pg_settings",
+        "pg_am",
+        "pg_tablespace",
+        "information_schema_tables",
+        "information_schema_columns",
+        "information_schema_schemata",
+        "information_schema_views",
     ];
     TABLES.contains(&name) || is_always_empty(name)
 }
@@ -164,12 +177,28 @@ mod tests {
 
     #[test]
     fn every_table_can_be_made() {
-        let listing =
-            Listing::new("ornl".to_owned(), BTreeSet::from(["ornl".to_owned()]), vec![relation("d", "t")]);
+        let listing = Listing::new(
+            "ornl".to_owned(),
+            BTreeSet::from(["ornl".to_owned()]),
+            vec![relation("d", "t")],
+        );
         for name in [
-            "pg_namespace", "pg_class", "pg_attribute", "pg_tables", "pg_views", "pg_type", "pg_database",
-            "pg_roles", "pg_user", "pg_settings", "pg_am", "pg_tablespace", "information_schema_tables",
-            "information_schema_columns", "information_schema_schemata", "information_schema_views",
+            "pg_namespace",
+            "pg_class",
+            "pg_attribute",
+            "pg_tables",
+            "pg_views",
+            "pg_type",
+            "pg_database",
+            "pg_roles",
+            "pg_user",
+            "pg_settings",
+            "pg_am",
+            "pg_tablespace",
+            "information_schema_tables",
+            "information_schema_columns",
+            "information_schema_schemata",
+            "information_schema_views",
         ] {
             let made = [
                 relations::batch(name, &listing).unwrap(),

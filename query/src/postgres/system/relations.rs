@@ -60,12 +60,29 @@ fn classes(listing: &Listing) -> Vec<Row> {
             ("relreplident", "n".into()),
         ];
         let zero = [
-            "reltype", "reloftype", "relam", "relfilenode", "reltablespace", "relpages",
-            "relallvisible", "reltoastrelid", "relchecks", "relrewrite", "relfrozenxid", "relminmxid",
+            "reltype",
+            "reloftype",
+            "relam",
+            "relfilenode",
+            "reltablespace",
+            "relpages",
+            "relallvisible",
+            "reltoastrelid",
+            "relchecks",
+            "relrewrite",
+            "relfrozenxid",
+            "relminmxid",
         ];
         let no = [
-            "relhasindex", "relisshared", "relhasrules", "relhastriggers", "relhassubclass",
-            "relrowsecurity", "relforcerowsecurity", "relispartition", "relhasoids",
+            "relhasindex",
+            "relisshared",
+            "relhasrules",
+            "relhastriggers",
+            "relhassubclass",
+            "relrowsecurity",
+            "relforcerowsecurity",
+            "relispartition",
+            "relhasoids",
         ];
         row.extend(zero.map(|name| (name, 0.into())));
         row.extend(no.map(|name| (name, false.into())));

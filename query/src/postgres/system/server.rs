@@ -39,9 +39,10 @@ type Row = Vec<(&'static str, Value)>;
 
 /// Numbers of types, and their names in SQL.
 pub(crate) fn type_names() -> Vec<(i64, String)> {
-    let own = PgType::ALL.into_iter().map(PgType::known).map(|known| {
-        (i64::from(known.oid), i64::from(known.array), known.said.to_owned())
-    });
+    let own = PgType::ALL
+        .into_iter()
+        .map(PgType::known)
+        .map(|known| (i64::from(known.oid), i64::from(known.array), known.said.to_owned()));
     let others = OTHERS.into_iter().map(|(oid, array, name, ..)| {
         let said = match name {
             "char" => "\"char\"",
@@ -146,7 +147,9 @@ fn a_type(oid: i64, name: String, length: i64, category: &str, (elem, array): (i
         ("typreceive", if elem == 0 { "recv" } else { "array_recv" }.into()),
         ("typtypmod", (-1).into()),
     ];
-    row.extend(["typrelid", "typbasetype", "typndims", "typcollation"].map(|name| (name, 0.into())));
+    row.extend(
+        ["typrelid", "typbasetype", "typndims", "typcollation"].map(|name| (name, 0.into())),
+    );
     row.extend(["typbyval", "typispreferred", "typnotnull"].map(|name| (name, false.into())));
     row
 }
