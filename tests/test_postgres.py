@@ -252,6 +252,9 @@ def test_values_are_those_of_arrow(node, in_binary):
             assert cursor.description[0].type_code == kind, expression
             (value,) = cursor.fetchone()
             (over_http,) = arrow(node, query).column("x").to_pylist()
+            if kind == 700:
+                # Text has the digits that mean the number of four bytes.
+                value, over_http = struct.pack("f", value), struct.pack("f", over_http)
             assert value == expected(over_http, kind), expression
 
 
@@ -259,7 +262,7 @@ def test_values_are_those_of_arrow(node, in_binary):
 def test_intervals_and_numbers_that_are_none(node, in_binary):
     with connect(node) as connection:
         cursor = connection.cursor(binary=in_binary)
-        cursor.execute("SELECT INTERVAL '3 days 04:05:06.5', INTERVAL '-1 day'")
+        cursor.execute("SELECT INTERVAL '3 days 4 hours 5 minutes 6.5 seconds', INTERVAL '-1 day'")
         assert cursor.fetchone() == (
             datetime.timedelta(days=3, hours=4, minutes=5, seconds=6.5),
             datetime.timedelta(days=-1),
@@ -504,7 +507,8 @@ def test_tables_and_views_are_made_as_over_http(node):
         assert rows == (len(node.rows),)
         connection.execute("CREATE VIEW made.v WITH (security_invoker = true) AS SELECT * FROM open.t")
         assert psql(node.postgres, node.root, r"\dv") == ["made|v|view|tarn"]
-        assert psql(node.postgres, node.root, "SELECT pg_get_viewdef('made.v'::regclass, true)") == ["SELECT * FROM open.t"]
+        (definition,) = psql(node.postgres, node.root, "SELECT pg_get_viewdef('made.v'::regclass, true)")
+        assert definition == 'SELECT * FROM "ornl".open.t'
         assert psql(node.postgres, node.root, r"\d+ made.v")
         connection.execute("DROP VIEW made.v")
         connection.execute("DROP TABLE made.few")

@@ -326,8 +326,11 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         begin(self.place.slot(), session)
     }
 
-    /// What the functions of a session answer.
-    pub(super) fn rewritten(&self, sql: &str) -> Result<Option<String>, Refusal> {
+    /// A statement as the engine reads it; none where it is so already.
+    pub(super) fn rewritten(
+        &self,
+        sql: &str,
+    ) -> Result<Option<super::dialect::Rewritten>, Refusal> {
         let lab = self.door.engine.catalog().map(|catalog| catalog.lab().as_str());
         let facts = super::dialect::Facts {
             lab: lab.unwrap_or_default(),

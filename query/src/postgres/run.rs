@@ -57,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             return Ok(statement);
         }
         Ok(match self.rewritten(sql)? {
-            Some(sql) => Statement::new(Command::Statement, &sql, types),
+            Some(rewritten) => Statement::rewritten(&rewritten, types),
             None => statement,
         })
     }

@@ -2,9 +2,10 @@
 
 use super::binding;
 use super::command::Command;
+use super::dialect::Rewritten;
 use super::failure::Refusal;
 use super::message::Bind;
-use super::types::{Column, ColumnType, Format, columns};
+use super::types::{Column, ColumnType, Format, PgType, columns};
 use crate::engine::{Described, Query, Session};
 use datafusion::common::ScalarValue;
 use std::sync::Arc;
@@ -19,13 +20,33 @@ pub(super) struct Statement {
     /// What the client says of its parameters.
     types: Vec<u32>,
     asked: Option<Described>,
+    /// Where parameters were left out of it: places of those that were not, and how many there were.
+    kept: Option<(Vec<usize>, usize)>,
     /// Its columns, once the client was told.
     pub(super) told: Option<Vec<Column>>,
 }
 
 impl Statement {
     pub(super) fn new(command: Command, sql: &str, types: Vec<u32>) -> Self {
-        Self { command, sql: sql.into(), types, asked: None, told: None }
+        Self { command, sql: sql.into(), types, asked: None, kept: None, told: None }
+    }
+
+    /// One that was rewritten for the engine.
+    pub(super) fn rewritten(rewritten: &Rewritten, types: Vec<u32>) -> Self {
+        let Rewritten { sql, kept, parameters } = rewritten;
+        let places: Vec<usize> = kept.iter().map(|number| number.saturating_sub(1)).collect();
+        let kept = (places.len() != *parameters).then_some((places, *parameters));
+        Self { kept, ..Self::new(Command::Statement, sql, types) }
+    }
+
+    /// Places of the parameters that the engine knows, of so many.
+    fn places(&self, count: usize) -> Vec<usize> {
+        self.kept.as_ref().map_or_else(|| (0..count).collect(), |(places, _)| places.clone())
+    }
+
+    /// What the client says of a parameter.
+    fn given(&self, place: usize) -> u32 {
+        self.types.get(place).copied().unwrap_or(0)
     }
 
     /// Bytes that it holds.
@@ -57,17 +78,26 @@ impl Statement {
         begin: impl FnOnce() -> Query + Send,
     ) -> Result<(Vec<u32>, Vec<Column>), Refusal> {
         let asked = self.asked(session).await?;
-        let mut types = Vec::new();
+        let count = asked.parameters.fields().len();
+        let whole = self.kept.as_ref().map_or(count, |(_, whole)| *whole);
+        let text = PgType::Text.known().oid;
+        let mut types: Vec<u32> = (0..whole)
+            .map(|place| match self.given(place) {
+                given if binding::is_open(given) => text,
+                given => given,
+            })
+            .collect();
         let mut nulls = Vec::new();
-        for (place, field) in asked.parameters.fields().iter().enumerate() {
-            let given = self.types.get(place).copied().unwrap_or(0);
-            let (oid, kind) = if binding::is_open(given) {
-                (ColumnType::of(field).oid(), field.data_type().clone())
+        for (place, field) in self.places(count).into_iter().zip(asked.parameters.fields()) {
+            let given = self.given(place);
+            let kind = if binding::is_open(given) {
+                if let Some(told) = types.get_mut(place) {
+                    *told = ColumnType::of(field).oid();
+                }
+                field.data_type().clone()
             } else {
-                let kind = binding::arrow_type(given).unwrap_or_else(|| field.data_type().clone());
-                (given, kind)
+                binding::arrow_type(given).unwrap_or_else(|| field.data_type().clone())
             };
-            types.push(oid);
             nulls.push(ScalarValue::try_from(&kind).unwrap_or(ScalarValue::Null));
         }
         // The types of columns may depend on those of the parameters, which the client has said.
@@ -88,8 +118,8 @@ impl Statement {
     /// Whether what values mean is for the statement to say.
     pub(super) fn is_open(&self, bind: &Bind) -> bool {
         let count = bind.values.len();
-        let open = |place: usize| binding::is_open(self.types.get(place).copied().unwrap_or(0));
-        count > 0 && (count != self.types.len() || (0..count).any(open))
+        let open = |place: usize| binding::is_open(self.given(place));
+        count > 0 && (count != self.types.len() || self.places(count).into_iter().any(open))
     }
 
     /// The values of a message, as the engine takes them. A session is needed where they are open.
@@ -106,27 +136,34 @@ impl Statement {
         if self.command != Command::Statement && count > 0 {
             return Err(Refusal::new("08P01", "this statement has no parameters"));
         }
+        let miscounted = |wanted: usize| {
+            let problem =
+                format!("{count} values were bound, and the statement has {wanted} parameters");
+            Refusal::new("08P01", problem)
+        };
+        if let Some((_, whole)) = self.kept
+            && whole != count
+        {
+            return Err(miscounted(whole));
+        }
+        let places = self.places(count);
         let asked = if let Some(session) = session.filter(|_| self.is_open(bind)) {
             let asked = self.asked(session).await?.parameters;
-            if asked.fields().len() != count {
-                let problem = format!(
-                    "{count} values were bound, and the statement has {} parameters",
-                    asked.fields().len()
-                );
-                return Err(Refusal::new("08P01", problem));
+            if asked.fields().len() != places.len() {
+                return Err(miscounted(asked.fields().len()));
             }
             Some(asked)
         } else {
             None
         };
         let any = arrow::datatypes::DataType::Null;
-        let mut values = Vec::with_capacity(count);
-        for (place, value) in bind.values.iter().enumerate() {
-            let wanted = asked.as_ref().and_then(|asked| asked.fields().get(place));
+        let mut values = Vec::with_capacity(places.len());
+        for (index, place) in places.into_iter().enumerate() {
+            let wanted = asked.as_ref().and_then(|asked| asked.fields().get(index));
             let wanted = wanted.map_or(&any, |field| field.data_type());
             let format = Format::at(&bind.formats, place).unwrap_or(Format::Text);
-            let given = self.types.get(place).copied().unwrap_or(0);
-            values.push(binding::value(value.as_deref(), format, given, wanted)?);
+            let value = bind.values.get(place).and_then(Option::as_deref);
+            values.push(binding::value(value, format, self.given(place), wanted)?);
         }
         Ok(values)
     }

@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// What the functions of a session answer.
@@ -61,7 +62,7 @@ const SIGNS: [&str; 21] = [
 ///
 /// # Errors
 /// For what is no SQL.
-pub(super) fn rewritten(sql: &str, facts: &Facts<'_>) -> Result<Option<String>, QueryError> {
+pub(super) fn rewritten(sql: &str, facts: &Facts<'_>) -> Result<Option<Rewritten>, QueryError> {
     nesting::check(sql)?;
     let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
     let lower = sql.to_ascii_lowercase();
@@ -69,9 +70,60 @@ pub(super) fn rewritten(sql: &str, facts: &Facts<'_>) -> Result<Option<String>, 
         return Ok(None);
     }
     let Some(Statement::Statement(mut statement)) = statements.pop_front() else { return Ok(None) };
+    let mut before = Placeholders::default();
+    let _ = VisitMut::visit(statement.as_mut(), &mut before);
     let mut rewriter = Rewriter { facts, changed: false };
     let _ = VisitMut::visit(statement.as_mut(), &mut rewriter);
-    Ok(rewriter.changed.then(|| statement.to_string()))
+    if !rewriter.changed {
+        return Ok(None);
+    }
+    let mut after = Placeholders::default();
+    let _ = VisitMut::visit(statement.as_mut(), &mut after);
+    // Numbers without gaps.
+    let kept: Vec<usize> = after.found.into_iter().collect();
+    after = Placeholders { found: BTreeSet::new(), kept: Some(kept) };
+    let _ = VisitMut::visit(statement.as_mut(), &mut after);
+    Ok(Some(Rewritten {
+        sql: statement.to_string(),
+        kept: after.kept.unwrap_or_default(),
+        parameters: before.found.last().copied().unwrap_or(0),
+    }))
+}
+
+/// A statement as the engine reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rewritten {
+    pub(super) sql: String,
+    /// Numbers of the parameters that are still in it, in order.
+    pub(super) kept: Vec<usize>,
+    /// How many there were.
+    pub(super) parameters: usize,
+}
+
+/// Finds parameters, `$1`, or gives those that were kept their new numbers.
+#[derive(Default)]
+struct Placeholders {
+    found: BTreeSet<usize>,
+    kept: Option<Vec<usize>>,
+}
+
+impl VisitorMut for Placeholders {
+    type Break = ();
+
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+        let Value::Placeholder(text) = &mut value.value else { return ControlFlow::Continue(()) };
+        let number = text.strip_prefix('$').and_then(|number| number.parse().ok());
+        match (number, &self.kept) {
+            (Some(number), None) => drop(self.found.insert(number)),
+            (Some(number), Some(kept)) => {
+                if let Some(place) = kept.iter().position(|kept| *kept == number) {
+                    *text = format!("${}", place.saturating_add(1));
+                }
+            }
+            (None, _) => {}
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 struct Rewriter<'a> {
@@ -357,5 +409,72 @@ impl VisitorMut for Rewriter<'_> {
             value.value = ast::Value::SingleQuotedString(text.clone());
         }
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(sql: &str) -> Option<Rewritten> {
+        let settings = Settings::new("ada", "");
+        let facts = Facts { lab: "ornl", user: "ada", process: 7, settings: &settings };
+        rewritten(sql, &facts).unwrap()
+    }
+
+    fn told(sql: &str) -> String {
+        asked(sql).unwrap().sql
+    }
+
+    #[test]
+    fn what_the_engine_understands_stays_as_it_is() {
+        for sql in [
+            "SELECT name FROM a.t WHERE version > 1 AND \"current_user\" = 'x'",
+            "SELECT count(*) AS any FROM a.t WHERE name LIKE 'a%'",
+            "SELECT CAST(region AS VARCHAR) FROM a.t",
+        ] {
+            assert_eq!(asked(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn functions_casts_and_operators_are_those_of_the_engine() {
+        assert_eq!(
+            told("SELECT current_database(), pg_catalog.lower('A')"),
+            "SELECT 'ornl' AS \"current_database\", lower('A') AS \"lower\""
+        );
+        assert!(told("SELECT x::pg_catalog.oid FROM a.t").contains("BIGINT"));
+        let regex = told(
+            "SELECT 1 FROM pg_class c WHERE relname OPERATOR(pg_catalog.~) 'a' COLLATE pg_catalog.default",
+        );
+        assert!(regex.ends_with("WHERE relname ~ 'a'"), "{regex}");
+        assert!(
+            told("SELECT 1 FROM pg_class WHERE relkind = ANY(ARRAY['r', 'v'])")
+                .contains("IN ('r', 'v')")
+        );
+        assert!(told("SELECT * FROM information_schema.tables").contains("AS \"tables\""));
+        assert!(told("SELECT current_user FROM a.t WHERE 'it''s' = 'x'").contains("'it''s' = 'x'"));
+    }
+
+    #[test]
+    fn what_joins_nothing_has_no_rows_and_keeps_its_names_and_parameters() {
+        let keys = "SELECT c.relname, i.indkey[0] AS k FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid \
+                    WHERE i.indisunique = $1";
+        let blank = "SELECT CAST(NULL AS VARCHAR) AS \"relname\", CAST(NULL AS VARCHAR) AS \"k\" WHERE false";
+        let keys = asked(keys).unwrap();
+        assert_eq!((keys.sql.as_str(), keys.kept.len(), keys.parameters), (blank, 0, 1));
+        let kept = asked(
+            "SELECT relname FROM pg_class WHERE oid = $2 AND EXISTS (SELECT 1 FROM pg_index WHERE indrelid = $1)",
+        );
+        let kept = kept.unwrap();
+        assert!(kept.sql.ends_with("WHERE oid = $1 AND false"), "{}", kept.sql);
+        assert_eq!((kept.kept, kept.parameters), (vec![2], 2));
+        let left =
+            told("SELECT c.relname FROM pg_class c LEFT JOIN pg_index i ON i.indrelid = c.oid");
+        assert!(left.contains("LEFT JOIN"), "{left}");
+        assert!(
+            told("SELECT count(*) FROM pg_index").contains("FROM pg_catalog"),
+            "a count has a row"
+        );
     }
 }
