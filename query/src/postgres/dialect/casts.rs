@@ -1,8 +1,8 @@
 //! Casts to types that only PostgreSQL's catalog has.
 
-use super::functions::{table_number, type_name, type_number};
+use super::functions::{table_number, table_number_of, type_name, type_number};
 use super::{literal, parsed, parts, text_of};
-use datafusion::sql::sqlparser::ast::{CastKind, DataType, Expr};
+use datafusion::sql::sqlparser::ast::{CastKind, DataType, Expr, Value};
 
 /// The expression in the place of a cast; none where the engine knows the type.
 pub(super) fn instead(expr: &Expr, to: &DataType) -> Option<Expr> {
@@ -33,6 +33,7 @@ pub(super) fn instead(expr: &Expr, to: &DataType) -> Option<Expr> {
     };
     match (name.as_str(), text_of(expr)) {
         ("regclass", Some(text)) if text.parse::<i64>().is_err() => parsed(&table_number(text)),
+        ("regclass", None) if is_parameter(expr) => parsed(&table_number_of(&expr.to_string())),
         ("regtype", Some(text)) => parsed(&type_number(&literal(text))),
         ("regtype", None) => parsed(&type_name(&expr.to_string())),
         ("regnamespace", Some(text)) => parsed(&format!(
@@ -56,5 +57,13 @@ pub(super) fn instead(expr: &Expr, to: &DataType) -> Option<Expr> {
             _,
         ) => cast(DataType::Varchar(None)),
         _ => None,
+    }
+}
+
+fn is_parameter(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => is_parameter(expr),
+        _ => false,
     }
 }

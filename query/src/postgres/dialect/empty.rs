@@ -6,8 +6,8 @@
 use super::super::system;
 use super::{column_name, parsed, parts};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, Join, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor,
-    Value, Visit, Visitor,
+    Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem,
+    SetExpr, TableFactor, Value, Visit, Visitor,
 };
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -71,6 +71,23 @@ fn from_nothing(first: &TableFactor, joins: &[Join]) -> bool {
         }
     }
     nothing
+}
+
+/// Lets rows of tables that are always empty, which other rows wait for in vain, fit none whatever was asked of them;
+/// whether there are such.
+pub(super) fn loosen(select: &mut Select) -> bool {
+    let mut changed = false;
+    for join in select.from.iter_mut().flat_map(|table| &mut table.joins) {
+        if let JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) =
+            &mut join.join_operator
+            && is_empty(&join.relation)
+            && let Some(never) = parsed("false")
+        {
+            *constraint = JoinConstraint::On(never);
+            changed = true;
+        }
+    }
+    changed
 }
 
 /// Makes a `SELECT` without rows blank; whether it did.

@@ -42,6 +42,14 @@ pub(super) fn table_number(name: &str) -> String {
     )
 }
 
+/// The number of a table by its name, which is a parameter.
+pub(super) fn table_number_of(parameter: &str) -> String {
+    format!(
+        "(SELECT max(c.oid) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relname = {parameter} OR n.nspname || '.' || c.relname = {parameter})"
+    )
+}
+
 /// The expression in the place of a call; none where the engine knows the function.
 pub(super) fn instead(function: &Function, facts: &Facts<'_>) -> Option<Expr> {
     let mut names = parts(&function.name);
