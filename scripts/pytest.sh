@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . scripts/env.sh
 export TARN_BIN="${TARN_BIN:-$CARGO_TARGET_DIR/debug/tarn}"
 [ -x "$TARN_BIN" ] || {
-  echo "no binary at $TARN_BIN: run cargo build --workspace, or set TARN_BIN" >&2
+  echo "no binary at $TARN_BIN: run cargo build --workspace --features tarn/postgres, or set TARN_BIN" >&2
   exit 1
 }
 exec "$TARN_VENV/bin/python" -m pytest "$@"

@@ -31,7 +31,7 @@ LIST
   if [ "${1:-all}" = all ]; then
     cat <<'LIST'
 python3|python3|the demo's story, the end-to-end tests, the benchmarks
-postgresql|/usr/lib/postgresql|the second store of the catalog, in tests
+postgresql|/usr/lib/postgresql|the second store of the catalog, and psql, in tests
 nodejs|node|runs the OpenID provider and the Azure Blob Storage of the tests
 npm|npm|fetches them
 LIST

@@ -6,6 +6,8 @@ pub mod error;
 pub mod federation;
 pub mod flight;
 pub mod functions;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod provider;
 pub mod stream;
 

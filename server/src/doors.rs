@@ -1,4 +1,4 @@
-//! What both doors bear: connections that are many, silent or half open.
+//! What all doors bear: connections that are many, silent or half open.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;

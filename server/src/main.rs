@@ -15,6 +15,8 @@ mod fallback;
 mod home;
 mod http;
 mod logins;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod saved_queries;
 mod tls;
 mod views;

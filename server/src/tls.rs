@@ -1,4 +1,4 @@
-//! TLS of both doors, with certificates that may be renewed while the node runs.
+//! TLS of the doors, with certificates that may be renewed while the node runs.
 
 use crate::doors::{Connection, Door, PATIENCE};
 use crate::failure::{Failure, io};
@@ -91,7 +91,7 @@ impl Tls {
     }
 
     /// Shakes hands for one protocol.
-    fn acceptor(&self, protocol: &[u8]) -> Result<TlsAcceptor, Failure> {
+    pub(crate) fn acceptor(&self, protocol: &[u8]) -> Result<TlsAcceptor, Failure> {
         let wrong = |error: rustls::Error| Failure::new(ErrorCode::Internal, error.to_string());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()

@@ -13,12 +13,15 @@ mod expansion;
 mod explain;
 mod guards;
 mod joins;
+mod listing;
 mod names;
 pub(crate) mod nesting;
 mod obligations;
 mod output;
 mod parameters;
 mod planner;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod rewrite;
 mod session;
 mod split;

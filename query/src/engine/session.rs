@@ -22,7 +22,6 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use tarn_catalog::PinnedTable;
@@ -67,6 +66,9 @@ pub struct Session {
     options: SessionOptions,
     context: SessionContext,
     veil: Veil,
+    /// Whether the tables of `pg_catalog` are there.
+    #[cfg(feature = "postgres")]
+    pub(super) postgres: bool,
 }
 
 impl fmt::Debug for Session {
@@ -97,7 +99,16 @@ impl Session {
         let veil = Veil::of(&who);
         let own = ResolvingLab::new(engine.clone(), who.clone(), veil.clone());
         let state = state(&engine, Err(&who), Arc::new(own), None, FileTables::default())?;
-        Ok(Self { engine, who, options, context: SessionContext::new_with_state(state), veil })
+        let context = SessionContext::new_with_state(state);
+        Ok(Self {
+            engine,
+            who,
+            options,
+            context,
+            veil,
+            #[cfg(feature = "postgres")]
+            postgres: false,
+        })
     }
 
     /// Who asks.
@@ -390,21 +401,6 @@ impl Session {
             .ok_or_else(|| QueryError::Internal("nothing was planned".to_owned()))
     }
 
-    /// The views of the own lab that the session sees.
-    pub async fn views(&self) -> Result<BTreeSet<TableRef>, QueryError> {
-        let Some(catalog) = self.engine.catalog() else { return Ok(BTreeSet::new()) };
-        let mut views = BTreeSet::new();
-        for dataset in catalog.datasets(&self.who).await? {
-            let (lab, name) = (&dataset.lab, &dataset.name);
-            views.extend(dataset.views.iter().map(|view| TableRef {
-                lab: lab.clone(),
-                dataset: name.clone(),
-                table: view.name.clone(),
-            }));
-        }
-        Ok(views)
-    }
-
     /// All tables and views the session sees, with their Arrow schemas: own lab and peers.
     pub async fn tables(&self) -> Result<Vec<(TableRef, SchemaRef)>, QueryError> {
         let Some(catalog) = self.engine.catalog() else { return Ok(vec![]) };
@@ -486,6 +482,10 @@ impl Session {
         let attachment = if listing || foreign { self.attach(&sites).await? } else { None };
         let peers = attachment.as_ref().map_or(&[][..], |attachment| &attachment.catalogs);
         for reference in references {
+            #[cfg(feature = "postgres")]
+            if self.open_system_table(reference, &mut own).await? {
+                continue;
+            }
             if names::is_information(reference) {
                 // SHOW TABLES and its like name all of them, also those nobody asked for.
                 if used == Use::Read {

@@ -397,7 +397,8 @@ pub(crate) struct Stream {
 /// `tarn serve`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  TARN_HTTP=127.0.0.1:8081 TARN_FLIGHT=127.0.0.1:8816 tarn serve"
+    after_help = "Example:\n  TARN_HTTP=127.0.0.1:8081 TARN_FLIGHT=127.0.0.1:8816 tarn serve\n\n\
+                  TARN_POSTGRES=127.0.0.1:5432 lets psql and dashboards in too, in builds that have that door."
 )]
 pub(crate) struct Serve {}
 

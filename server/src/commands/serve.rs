@@ -11,7 +11,7 @@ use crate::writing;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tarn_catalog::Catalog;
-use tarn_query::flight;
+use tarn_query::{Engine, flight};
 use tarn_schemas::ErrorCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     let engine = home.engine()?;
     let http_listener = listen("HTTP", "TARN_HTTP", home.config.http).await?;
     let flight_listener = listen("Flight", "TARN_FLIGHT", home.config.flight).await?;
+    let clients = listen_for_postgres(home.config.postgres).await?;
     let stop = CancellationToken::new();
     let registrar = registrar::of(&home)?;
 
@@ -37,7 +38,11 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         home.config.http,
         home.config.flight
     ));
-    let open = [home.config.http, home.config.flight].iter().any(|door| !door.ip().is_loopback());
+    if let Some(address) = home.config.postgres {
+        context.note(format_args!("clients of PostgreSQL are served on postgres://{address}"));
+    }
+    let doors = [Some(home.config.http), Some(home.config.flight), home.config.postgres];
+    let open = doors.iter().flatten().any(|door| !door.ip().is_loopback());
     if open && tls.is_none() {
         tracing::warn!(
             "the node can be reached from other machines, in clear text: tokens and rows can be read on the \
@@ -60,6 +65,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         ),
         stop.clone(),
     );
+    let clients = serve_postgres(clients, &home, &engine, (tls.clone(), places), stop.clone());
     let flights = Door::new(flight_listener, places, PREFACE);
     let flights = SecureDoor::new(flights, tls.as_ref(), b"h2")?.secured();
     let flights = tokio_stream::wrappers::ReceiverStream::new(flights);
@@ -81,7 +87,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         let work = registrar::work(catalog, registrar, base);
         tokio::spawn(stop.clone().run_until_cancelled_owned(work));
     }
-    let both = async {
+    let all = async {
         tokio::join!(
             async {
                 pages.await;
@@ -91,18 +97,83 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
                 let done = streams.await;
                 stop.cancel();
                 done
-            }
+            },
+            clients
         )
     };
-    let ((), streams) = tokio::select! {
-        done = both => done,
+    let ((), streams, clients) = tokio::select! {
+        done = all => done,
         () = doors::grace(&stop) => {
             tracing::warn!("answers that run for more than {} s after the signal are cut", GRACE.as_secs());
             return Ok(());
         }
     };
     streams.map_err(|e| Failure::new(ErrorCode::Unavailable, format!("Flight: {e}")))?;
+    clients?;
     Ok(())
+}
+
+/// The listener for clients of PostgreSQL, if the home has an address for them.
+#[cfg(feature = "postgres")]
+async fn listen_for_postgres(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {
+    match address {
+        Some(address) => listen("Postgres", "TARN_POSTGRES", address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A build without the door says so, rather than leave clients before a closed one.
+#[cfg(not(feature = "postgres"))]
+fn listen_for_postgres(
+    address: Option<SocketAddr>,
+) -> std::future::Ready<Result<Option<TcpListener>, Failure>> {
+    std::future::ready(match address {
+        Some(address) => Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            format!(
+                "postgres is {address}, and this build of tarn has no door for clients of PostgreSQL: build it with \
+                 `make build FEATURES=tarn/postgres`, or take `postgres` out of tarn.toml and TARN_POSTGRES out of the \
+                 environment"
+            ),
+        )),
+        None => Ok(None),
+    })
+}
+
+/// Serves clients of PostgreSQL, if there is a listener for them.
+#[cfg(feature = "postgres")]
+fn serve_postgres(
+    listener: Option<TcpListener>,
+    home: &Home,
+    engine: &Engine,
+    (tls, places): (Option<Tls>, usize),
+    stop: CancellationToken,
+) -> impl Future<Output = Result<(), Failure>> + use<> {
+    use crate::postgres::{Maker, door, serve};
+    let maker = Maker {
+        catalog: home.catalog.clone(),
+        stores: home.stores.clone(),
+        store: home.store.clone(),
+    };
+    let door = door(engine.clone(), maker);
+    async move {
+        match listener {
+            Some(listener) => serve(Door::new(listener, places, 0), tls.as_ref(), door, stop).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// There is nothing to serve in a build without the door.
+#[cfg(not(feature = "postgres"))]
+fn serve_postgres(
+    _listener: Option<TcpListener>,
+    _home: &Home,
+    _engine: &Engine,
+    _tls: (Option<Tls>, usize),
+    _stop: CancellationToken,
+) -> impl Future<Output = Result<(), Failure>> + use<> {
+    std::future::ready(Ok(()))
 }
 
 async fn listen(door: &str, variable: &str, address: SocketAddr) -> Result<TcpListener, Failure> {

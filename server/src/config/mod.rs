@@ -30,6 +30,9 @@ pub(crate) struct Config {
     /// Address of Flight.
     #[serde(default = "default_flight")]
     pub flight: SocketAddr,
+    /// Address for clients of PostgreSQL; without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<SocketAddr>,
     /// HTTP address that peers are told, where it differs from `http`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_url: Option<String>,
@@ -57,7 +60,7 @@ pub(crate) struct Config {
     /// What queries and people may use.
     #[serde(default, skip_serializing_if = "LimitsConfig::is_default")]
     pub limits: LimitsConfig,
-    /// Certificate and key of both doors; without them they speak in clear text.
+    /// Certificate and key of all doors; without them they speak in clear text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
     /// What records may leave out.
@@ -105,10 +108,11 @@ fn default_session_hours() -> u32 {
 const LONGEST_SESSION_HOURS: u32 = 720;
 
 /// The keys that have an environment variable.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "lab",
     "http",
     "flight",
+    "postgres",
     "http_url",
     "flight_url",
     "store",
@@ -126,6 +130,7 @@ impl Config {
             lab,
             http: default_http(),
             flight: default_flight(),
+            postgres: None,
             http_url: None,
             flight_url: None,
             store: default_store(),
@@ -170,8 +175,8 @@ impl Config {
     fn with_environment(text: &str, path: &Path) -> Result<Self, Failure> {
         let variable = |key: &str| format!("TARN_{}", key.to_uppercase());
         let environment = |key: &str| std::env::var(variable(key)).ok();
-        for key in ["http", "flight"] {
-            if let Some(value) = environment(key)
+        for key in ["http", "flight", "postgres"] {
+            if let Some(value) = environment(key).filter(|value| !value.is_empty())
                 && value.parse::<SocketAddr>().is_err()
             {
                 return Err(Failure::new(
@@ -221,6 +226,8 @@ impl Config {
              lab = \"{}\"\n\
              http = \"{}\"\n\
              flight = \"{}\"\n\
+             # Address for psql and dashboards, in builds that have it (docs/reference/postgres.md).\n\
+             # postgres = \"127.0.0.1:5432\"\n\
              # Folder (relative to this file) or URL of the lab's tables, such as s3://bucket/prefix.\n\
              store = \"{}\"\n\
              # PostgreSQL for the catalog; without it the catalog is the file catalog.sqlite beside this one.\n\

@@ -1,0 +1,358 @@
+//! Values that clients bind to parameters: text or binary, as values of the engine.
+
+use super::failure::Refusal;
+use super::numeric;
+use super::types::{Format, PgType};
+use arrow::datatypes::{DataType, Field, TimeUnit};
+use bytes::Buf;
+use datafusion::common::ScalarValue;
+use std::sync::Arc;
+
+/// Days and microseconds from 1970 to 2000, where the times of PostgreSQL begin.
+const DAYS_TO_2000: i32 = 10_957;
+const MICROS_TO_2000: i64 = 946_684_800_000_000;
+/// The type of a value of which the client says nothing.
+const UNKNOWN: u32 = 705;
+
+/// What a client says the type of a parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// Nothing; it is what the statement asks for.
+    Nothing,
+    One(PgType),
+    Many(PgType),
+    /// A type that this door does not know.
+    Other,
+}
+
+fn said(oid: u32) -> Said {
+    // varchar, char(n), name, "char", uuid, jsonb, xml; oid and regclass.
+    const TEXTS: [u32; 7] = [1043, 1042, 19, 18, 2950, 3802, 142];
+    const NUMBERS: [u32; 2] = [26, 2205];
+    if oid == 0 || oid == UNKNOWN {
+        return Said::Nothing;
+    }
+    if TEXTS.contains(&oid) {
+        return Said::One(PgType::Text);
+    }
+    if NUMBERS.contains(&oid) {
+        return Said::One(PgType::Int8);
+    }
+    // varchar[]
+    if oid == 1015 {
+        return Said::Many(PgType::Text);
+    }
+    for kind in PgType::ALL {
+        let known = kind.known();
+        if known.oid == oid {
+            return Said::One(kind);
+        }
+        if known.array == oid {
+            return Said::Many(kind);
+        }
+    }
+    Said::Other
+}
+
+/// Whether what is bound depends on what the statement asks for.
+pub(super) fn is_open(oid: u32) -> bool {
+    said(oid) == Said::Nothing
+}
+
+/// The type of the engine's values that are bound as this type; none where it is open or unknown.
+pub(super) fn arrow_type(oid: u32) -> Option<DataType> {
+    let one = |kind| match kind {
+        PgType::Bool => DataType::Boolean,
+        PgType::Bytea => DataType::Binary,
+        PgType::Int2 => DataType::Int16,
+        PgType::Int4 => DataType::Int32,
+        PgType::Int8 => DataType::Int64,
+        PgType::Text | PgType::Json => DataType::Utf8,
+        PgType::Float4 => DataType::Float32,
+        PgType::Float8 => DataType::Float64,
+        PgType::Date => DataType::Date32,
+        PgType::Time => DataType::Time64(TimeUnit::Microsecond),
+        PgType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        PgType::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        PgType::Interval => DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano),
+        // Of a number that is not there yet nobody knows the digits.
+        PgType::Numeric => DataType::Float64,
+    };
+    match said(oid) {
+        Said::One(kind) => Some(one(kind)),
+        Said::Many(kind) => Some(DataType::List(Arc::new(Field::new_list_field(one(kind), true)))),
+        Said::Nothing | Said::Other => None,
+    }
+}
+
+/// A value as the engine takes it. `asked` is what the statement asks for in its place.
+pub(super) fn value(
+    bytes: Option<&[u8]>,
+    format: Format,
+    oid: u32,
+    asked: &DataType,
+) -> Result<ScalarValue, Refusal> {
+    let said = said(oid);
+    if said == Said::Other {
+        let problem = format!(
+            "values of type {oid} cannot be bound; bind text, and CAST($1 AS …) it in the statement"
+        );
+        return Err(Refusal::new("0A000", problem));
+    }
+    let Some(bytes) = bytes else {
+        let null =
+            arrow_type(oid).map_or(Ok(ScalarValue::Null), |kind| ScalarValue::try_from(&kind));
+        return null.map_err(|error| Refusal::new("22P02", error.to_string()));
+    };
+    match (format, said) {
+        (Format::Text, said) => {
+            let text = std::str::from_utf8(bytes)
+                .map_err(|_| Refusal::new("22021", "the text of a parameter is not UTF-8"))?;
+            match said {
+                Said::One(kind) => from_text(text, kind),
+                Said::Many(kind) => array(text, kind),
+                Said::Nothing | Said::Other => open(text, asked),
+            }
+        }
+        (Format::Binary, Said::One(kind)) => from_binary(bytes, kind, oid),
+        // Bytes of a type that nobody names are those of a text.
+        (Format::Binary, Said::Nothing) if matches!(asked, DataType::Null | DataType::Utf8) => {
+            from_binary(bytes, PgType::Text, oid)
+        }
+        (Format::Binary, _) => {
+            let problem = "arrays, and values without a type, are bound as text";
+            Err(Refusal::new("0A000", problem))
+        }
+    }
+}
+
+fn malformed(text: &str, kind: PgType) -> Refusal {
+    Refusal::new("22P02", format!("{text:?} is no value of type {}", kind.known().said))
+}
+
+/// Text of which the client does not say what it is: what the statement asks for.
+fn open(text: &str, asked: &DataType) -> Result<ScalarValue, Refusal> {
+    match asked {
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            Ok(ScalarValue::from(text))
+        }
+        DataType::Boolean => from_text(text, PgType::Bool),
+        DataType::Binary | DataType::LargeBinary => from_text(text, PgType::Bytea),
+        // As a literal in the statement would be: a whole number, or one with a fraction.
+        DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32
+        | DataType::UInt64 => match text.trim().parse::<i64>() {
+            Ok(number) => Ok(ScalarValue::from(number)),
+            Err(_) => numeric::scalar(text),
+        },
+        DataType::Decimal128(..) | DataType::Decimal256(..) => numeric::scalar(text),
+        other => ScalarValue::from(text)
+            .cast_to(other)
+            .map_err(|_| Refusal::new("22P02", format!("{text:?} is no value of type {other}"))),
+    }
+}
+
+fn from_text(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
+    let wrong = || malformed(text, kind);
+    let cast = |to: DataType| ScalarValue::from(text.trim()).cast_to(&to).map_err(|_| wrong());
+    Ok(match kind {
+        PgType::Text | PgType::Json => ScalarValue::from(text),
+        PgType::Bool => match text.trim().to_ascii_lowercase().as_str() {
+            "t" | "true" | "y" | "yes" | "on" | "1" => ScalarValue::from(true),
+            "f" | "false" | "n" | "no" | "off" | "0" => ScalarValue::from(false),
+            _ => return Err(wrong()),
+        },
+        PgType::Int2 => ScalarValue::from(text.trim().parse::<i16>().map_err(|_| wrong())?),
+        PgType::Int4 => ScalarValue::from(text.trim().parse::<i32>().map_err(|_| wrong())?),
+        PgType::Int8 => ScalarValue::from(text.trim().parse::<i64>().map_err(|_| wrong())?),
+        PgType::Float4 => ScalarValue::from(text.trim().parse::<f32>().map_err(|_| wrong())?),
+        PgType::Float8 => ScalarValue::from(text.trim().parse::<f64>().map_err(|_| wrong())?),
+        PgType::Numeric => match numeric::scalar(text) {
+            Ok(number) => number,
+            // NaN, infinity and exponents, which decimal numbers have not.
+            Err(_) => ScalarValue::from(text.trim().parse::<f64>().map_err(|_| wrong())?),
+        },
+        PgType::Bytea => {
+            let digits = text.strip_prefix("\\x").ok_or_else(wrong)?;
+            let pair = |pair: &[u8]| {
+                let pair = std::str::from_utf8(pair).ok()?;
+                if pair.len() == 2 { u8::from_str_radix(pair, 16).ok() } else { None }
+            };
+            let bytes = digits.as_bytes().chunks(2).map(pair).collect::<Option<Vec<u8>>>();
+            ScalarValue::Binary(Some(bytes.ok_or_else(wrong)?))
+        }
+        PgType::Date => cast(DataType::Date32)?,
+        PgType::Time => cast(DataType::Time64(TimeUnit::Microsecond))?,
+        PgType::Timestamp => cast(DataType::Timestamp(TimeUnit::Microsecond, None))?,
+        PgType::TimestampTz => {
+            cast(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?
+        }
+        PgType::Interval => cast(DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano))?,
+    })
+}
+
+fn from_binary(mut bytes: &[u8], kind: PgType, oid: u32) -> Result<ScalarValue, Refusal> {
+    let wrong = || {
+        let said = kind.known().said;
+        Refusal::new("22P03", format!("a value of type {said} in binary is malformed"))
+    };
+    let beyond = || malformed("a time beyond what the engine holds", kind);
+    let length = kind.known().length;
+    // oid and regclass are numbers of four bytes.
+    let length = if matches!(oid, 26 | 2205) { 4 } else { length };
+    if usize::try_from(length).is_ok_and(|length| length != bytes.len()) {
+        return Err(wrong());
+    }
+    Ok(match kind {
+        PgType::Text | PgType::Json => {
+            match oid {
+                // jsonb begins with its version.
+                3802 if bytes.first() == Some(&1) => bytes.advance(1),
+                3802 => return Err(wrong()),
+                2950 if bytes.len() == 16 => {
+                    let id = uuid::Uuid::from_slice(bytes).map_err(|_| wrong())?;
+                    return Ok(ScalarValue::from(id.to_string()));
+                }
+                _ => {}
+            }
+            let text = std::str::from_utf8(bytes).map_err(|_| wrong())?;
+            ScalarValue::from(text)
+        }
+        PgType::Bool => ScalarValue::from(bytes.get_u8() != 0),
+        PgType::Int2 => ScalarValue::from(bytes.get_i16()),
+        PgType::Int4 => ScalarValue::from(bytes.get_i32()),
+        PgType::Int8 if length == 4 => ScalarValue::from(i64::from(bytes.get_u32())),
+        PgType::Int8 => ScalarValue::from(bytes.get_i64()),
+        PgType::Float4 => ScalarValue::from(bytes.get_f32()),
+        PgType::Float8 => ScalarValue::from(bytes.get_f64()),
+        PgType::Numeric => numeric::scalar(&numeric::get(bytes)?)?,
+        PgType::Bytea => ScalarValue::Binary(Some(bytes.to_vec())),
+        PgType::Date => {
+            let days = bytes.get_i32().checked_add(DAYS_TO_2000).ok_or_else(beyond)?;
+            ScalarValue::Date32(Some(days))
+        }
+        PgType::Time => ScalarValue::Time64Microsecond(Some(bytes.get_i64())),
+        PgType::Timestamp | PgType::TimestampTz => {
+            let micros = bytes.get_i64().checked_add(MICROS_TO_2000).ok_or_else(beyond)?;
+            let zone = (kind == PgType::TimestampTz).then(|| "UTC".into());
+            ScalarValue::TimestampMicrosecond(Some(micros), zone)
+        }
+        PgType::Interval => {
+            let (micros, days, months) = (bytes.get_i64(), bytes.get_i32(), bytes.get_i32());
+            let nanos = micros.checked_mul(1_000).ok_or_else(beyond)?;
+            let value = arrow::datatypes::IntervalMonthDayNano::new(months, days, nanos);
+            ScalarValue::IntervalMonthDayNano(Some(value))
+        }
+    })
+}
+
+/// `{1,2,NULL}`, of one dimension.
+fn array(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
+    let wrong = || Refusal::new("22P02", format!("{text:?} is no array of one dimension"));
+    let inner = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let mut letters = inner.ok_or_else(wrong)?.chars().peekable();
+    let mut values = Vec::new();
+    let mut more = letters.peek().is_some();
+    while more {
+        let (mut item, mut in_quotes) = (String::new(), false);
+        if letters.next_if_eq(&'"').is_some() {
+            in_quotes = true;
+            loop {
+                match letters.next().ok_or_else(wrong)? {
+                    '"' => break,
+                    '\\' => item.push(letters.next().ok_or_else(wrong)?),
+                    letter => item.push(letter),
+                }
+            }
+        } else {
+            while let Some(letter) = letters.next_if(|letter| *letter != ',') {
+                if matches!(letter, '{' | '}' | '"') {
+                    return Err(wrong());
+                }
+                item.push(letter);
+            }
+        }
+        more = match letters.next() {
+            None => false,
+            Some(',') => true,
+            Some(_) => return Err(wrong()),
+        };
+        values.push(if !in_quotes && item.trim().eq_ignore_ascii_case("null") {
+            None
+        } else {
+            Some(from_text(&item, kind)?)
+        });
+    }
+    let found = values.iter().flatten().map(ScalarValue::data_type).next();
+    let kind = found.or_else(|| arrow_type(kind.known().oid)).unwrap_or(DataType::Utf8);
+    let null = ScalarValue::try_from(&kind).map_err(|_| wrong())?;
+    let values: Vec<ScalarValue> =
+        values.into_iter().map(|value| value.unwrap_or_else(|| null.clone())).collect();
+    // Decimal numbers have digits of their own, and an array has one type.
+    if values.iter().any(|value| value.data_type() != kind) {
+        let problem =
+            "numbers of an array have to have the same digits; bind them as double precision";
+        return Err(Refusal::new("0A000", problem));
+    }
+    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, &kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str, oid: u32, asked: &DataType) -> Result<ScalarValue, Refusal> {
+        value(Some(text.as_bytes()), Format::Text, oid, asked)
+    }
+
+    #[test]
+    fn text_is_what_the_client_says_or_what_the_statement_asks_for() {
+        let any = DataType::Null;
+        assert_eq!(text("7", 23, &any).unwrap(), ScalarValue::from(7_i32));
+        assert_eq!(text("7", 0, &any).unwrap(), ScalarValue::from("7"));
+        assert_eq!(text("7", 0, &DataType::Int16).unwrap(), ScalarValue::from(7_i64));
+        assert_eq!(text("t", 16, &any).unwrap(), ScalarValue::from(true));
+        assert_eq!(text("1.50", 1700, &any).unwrap(), ScalarValue::Decimal128(Some(150), 3, 2));
+        assert_eq!(text("\\x00ff", 17, &any).unwrap(), ScalarValue::Binary(Some(vec![0, 255])));
+        assert_eq!(text("1970-01-02", 1082, &any).unwrap(), ScalarValue::Date32(Some(1)));
+        let instant = ScalarValue::TimestampMicrosecond(Some(-7_200_000_000), Some("UTC".into()));
+        assert_eq!(text("1970-01-01 00:00:00+02", 1184, &any).unwrap(), instant);
+        for (wrong, oid) in
+            [("x", 23), ("70000", 21), ("2", 16), ("\\x0", 17), ("00", 17), ("1", 600)]
+        {
+            assert!(text(wrong, oid, &any).is_err(), "{wrong} as {oid}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_values_of_their_length() {
+        let any = DataType::Null;
+        let of = |bytes: &[u8], oid| value(Some(bytes), Format::Binary, oid, &any);
+        assert_eq!(of(&[0, 0, 0, 7], 23).unwrap(), ScalarValue::from(7_i32));
+        assert_eq!(of(&[0, 0, 0, 0], 1082).unwrap(), ScalarValue::Date32(Some(10_957)));
+        assert!(of(&[0, 0, 7], 23).is_err());
+        assert!(of(&[0xff], 25).is_err(), "not UTF-8");
+        assert!(of(&i64::MAX.to_be_bytes(), 1114).is_err(), "beyond");
+        assert!(value(None, Format::Binary, 23, &any).unwrap().is_null());
+    }
+
+    #[test]
+    fn arrays_come_as_text() {
+        let ScalarValue::List(list) = text("{1,NULL,3}", 1016, &DataType::Null).unwrap() else {
+            panic!()
+        };
+        assert_eq!(list.value_length(0), 3);
+        let ScalarValue::List(list) = text(r#"{a,"b,\"c"}"#, 1009, &DataType::Null).unwrap() else {
+            panic!()
+        };
+        assert_eq!(list.value_length(0), 2);
+        for wrong in ["1,2", "{1", "{{1}}", r#"{"a}"#, "{1}2}"] {
+            assert!(text(wrong, 1016, &DataType::Null).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The door for clients of PostgreSQL: `psql`, drivers and dashboards.
+//!
+//! What they say is taken apart here, and every statement goes through a [`Session`](crate::Session) of whoever asks, as
+//! over HTTP and Flight SQL. Whoever serves accepts the connections, makes them secret, and does what statements change.
+
+mod binding;
+mod cancel;
+mod cell;
+mod command;
+mod connection;
+mod dialect;
+mod failure;
+mod message;
+mod numeric;
+mod portal;
+mod reply;
+mod run;
+mod settings;
+mod startup;
+mod statement;
+mod system;
+mod types;
+mod write;
+
+pub use failure::Refusal;
+pub use startup::{Greeting, Startup, greeting, turn_away};
+
+pub(crate) use system::{Relation, SCHEMA, table};
+
+use crate::engine::{Change, Engine, Query, Session};
+use cancel::Running;
+use futures::future::BoxFuture;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+/// What was done by a statement that changes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Rows of a table that was made.
+    pub rows: Option<u64>,
+    /// What happened, for people.
+    pub note: String,
+}
+
+/// Does what statements change, with the rights of whoever asks.
+pub trait Changes: Send + Sync + 'static {
+    /// Does it, as this query.
+    fn change<'a>(
+        &'a self,
+        session: &'a Session,
+        query: &'a Query,
+        change: Change,
+    ) -> BoxFuture<'a, Result<Changed, Refusal>>;
+}
+
+/// The door. Cheap to clone.
+#[derive(Clone)]
+pub struct PostgresDoor {
+    engine: Engine,
+    changes: Arc<dyn Changes>,
+    running: Arc<Running>,
+}
+
+impl fmt::Debug for PostgresDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresDoor").finish_non_exhaustive()
+    }
+}
+
+impl PostgresDoor {
+    /// A door to an engine.
+    pub fn new(engine: Engine, changes: Arc<dyn Changes>) -> Self {
+        Self { engine, changes, running: Arc::default() }
+    }
+
+    /// Stops what runs on the connection of this number, if the secret is its own.
+    pub fn cancel(&self, process: i32, secret: i32) {
+        self.running.cancel((process, secret));
+    }
+
+    /// Serves a client that said how it begins, until it goes or the node stops. A password is taken where the
+    /// connection is `safe`: where nobody on the way can read it.
+    pub async fn serve<S>(
+        &self,
+        stream: S,
+        startup: Startup,
+        safe: bool,
+        stop: CancellationToken,
+    ) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        connection::serve(self, stream, startup, safe, stop).await
+    }
+}

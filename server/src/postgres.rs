@@ -1,0 +1,158 @@
+//! The door for clients of PostgreSQL: connections, TLS where they ask for it, and what statements change.
+
+use crate::derived::{self, Workshop};
+use crate::doors::{Door, PATIENCE};
+use crate::failure::Failure;
+use crate::tls::Tls;
+use futures::future::BoxFuture;
+use std::io;
+use std::sync::Arc;
+use tarn_catalog::Catalog;
+use tarn_connectors::{Location, Stores};
+use tarn_query::postgres::{
+    Changed, Changes, Greeting, PostgresDoor, Refusal, Startup, greeting, turn_away,
+};
+use tarn_query::{Change, Query, Session};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// Makes tables and views as HTTP does.
+#[derive(Debug)]
+pub(crate) struct Maker {
+    pub catalog: Catalog,
+    pub stores: Stores,
+    /// The folder or prefix of the lab's tables.
+    pub store: Location,
+}
+
+impl Changes for Maker {
+    fn change<'a>(
+        &'a self,
+        session: &'a Session,
+        query: &'a Query,
+        change: Change,
+    ) -> BoxFuture<'a, Result<Changed, Refusal>> {
+        let Self { catalog, stores, store } = self;
+        let workshop = Workshop { catalog, stores, store };
+        Box::pin(async move {
+            let done = derived::change(workshop, session, query, change).await;
+            let done = done.map_err(|failure| Refusal::of(failure.code(), &failure))?;
+            Ok(Changed { rows: done["rows"].as_u64(), note: derived::told(&done) })
+        })
+    }
+}
+
+/// Serves until `stop`, then until the running answers have ended.
+pub(crate) async fn serve(
+    listener: Door,
+    tls: Option<&Tls>,
+    door: PostgresDoor,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
+    let acceptor = tls.map(|tls| tls.acceptor(b"postgresql")).transpose()?;
+    let mut connections = JoinSet::new();
+    loop {
+        let connection = tokio::select! {
+            connection = listener.accept() => connection,
+            () = stop.cancelled() => break,
+            // Connections that have ended are forgotten.
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok(connection) = connection else { break };
+        let (door, acceptor, stop) = (door.clone(), acceptor.clone(), stop.clone());
+        connections.spawn(async move {
+            // What nobody else on the machine's network sees.
+            let near = connection.peer().is_some_and(|peer| peer.to_canonical().is_loopback());
+            if let Err(error) = one(connection, acceptor, near, &door, stop).await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Serves one client.
+async fn one<C>(
+    mut connection: C,
+    acceptor: Option<TlsAcceptor>,
+    near: bool,
+    door: &PostgresDoor,
+    stop: CancellationToken,
+) -> io::Result<()>
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let begun = timeout(PATIENCE, begin(&mut connection, acceptor.is_some(), door)).await;
+    match begun.map_err(late)?? {
+        Begun::Startup(startup) => door.serve(connection, startup, near, stop).await,
+        Begun::Secret => {
+            let Some(acceptor) = acceptor else { return Ok(()) };
+            let shaken = timeout(PATIENCE, acceptor.accept(connection)).await;
+            let mut secret = shaken.map_err(late)??;
+            let begun = timeout(PATIENCE, begin(&mut secret, false, door)).await;
+            match begun.map_err(late)?? {
+                Begun::Startup(startup) => door.serve(secret, startup, true, stop).await,
+                Begun::Secret | Begun::Over => Ok(()),
+            }
+        }
+        Begun::Over => Ok(()),
+    }
+}
+
+/// What a client wants.
+enum Begun {
+    /// To come in.
+    Startup(Startup),
+    /// To shake hands first.
+    Secret,
+    /// Nothing more.
+    Over,
+}
+
+/// Asks each question of a client at most once.
+async fn begin<C>(connection: &mut C, tls: bool, door: &PostgresDoor) -> io::Result<Begun>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    const YES: &[u8] = b"S";
+    const NO: &[u8] = b"N";
+    let (mut asked_tls, mut asked_gss) = (false, false);
+    loop {
+        match greeting(connection).await {
+            Ok(Greeting::Tls) if !asked_tls => {
+                asked_tls = true;
+                connection.write_all(if tls { YES } else { NO }).await?;
+                connection.flush().await?;
+                if tls {
+                    return Ok(Begun::Secret);
+                }
+            }
+            Ok(Greeting::Gss) if !asked_gss => {
+                asked_gss = true;
+                connection.write_all(NO).await?;
+                connection.flush().await?;
+            }
+            Ok(Greeting::Cancel { process, secret }) => {
+                door.cancel(process, secret);
+                return Ok(Begun::Over);
+            }
+            Ok(Greeting::Startup(startup)) => return Ok(Begun::Startup(startup)),
+            Ok(Greeting::Tls | Greeting::Gss) => return Ok(Begun::Over),
+            Err(refusal) => {
+                turn_away(connection, &refusal).await?;
+                return Ok(Begun::Over);
+            }
+        }
+    }
+}
+
+/// The door of a home.
+pub(crate) fn door(engine: tarn_query::Engine, maker: Maker) -> PostgresDoor {
+    PostgresDoor::new(engine, Arc::new(maker))
+}
