@@ -31,6 +31,16 @@ impl Catalog {
         dataset: &DatasetName,
         table: &TableName,
     ) -> Result<u32, CatalogError> {
+        // A large future: on the heap it is no burden to those of callers.
+        Box::pin(self.take_table_away(who, dataset, table)).await
+    }
+
+    async fn take_table_away(
+        &self,
+        who: &Principal,
+        dataset: &DatasetName,
+        table: &TableName,
+    ) -> Result<u32, CatalogError> {
         let rights = self.rights(who).await?;
         let mut write = self.inner.database.write().await?;
         let Stored { dataset: mut newest, .. } =

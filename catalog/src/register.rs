@@ -423,12 +423,12 @@ fn check_relaxing(
     after.record = record.clone();
     let (before, now) = (passed_on(dataset), passed_on(&after));
     let was = &dataset.record;
-    let stays = stays(&was.terms, &record.terms)
-        && stays(&was.agreement, &record.agreement)
-        && stays(&was.disclosure, &record.disclosure)
-        && stays(&was.data_use, &record.data_use)
-        && stays(&was.cui, &record.cui)
-        && stays(&was.export_control, &record.export_control);
+    let stays = stays(was.terms.as_ref(), record.terms.as_ref())
+        && stays(was.agreement.as_ref(), record.agreement.as_ref())
+        && stays(was.disclosure.as_ref(), record.disclosure.as_ref())
+        && stays(was.data_use.as_ref(), record.data_use.as_ref())
+        && stays(was.cui.as_ref(), record.cui.as_ref())
+        && stays(was.export_control.as_ref(), record.export_control.as_ref());
     if stays && join(now.clone(), &before) == now {
         return Ok(());
     }
@@ -441,7 +441,7 @@ fn check_relaxing(
 }
 
 /// Whether what limits access is what it was; to begin to limit is always possible.
-fn stays<T: PartialEq>(before: &Option<T>, now: &Option<T>) -> bool {
+fn stays<T: PartialEq>(before: Option<&T>, now: Option<&T>) -> bool {
     before.is_none() || before == now
 }
 
