@@ -21,7 +21,7 @@ pub(crate) async fn run(context: &Context, args: &Register) -> Result<(), Outcom
     let home = Home::open(context.home.as_deref()).await?;
     match args.only() {
         Some(path) => Box::pin(one(context, &home, path, args)).await,
-        None => many(context, &home, args).await,
+        None => Box::pin(many(context, &home, args)).await,
     }
 }
 
