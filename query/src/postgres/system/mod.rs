@@ -124,26 +124,28 @@ fn provider(batch: RecordBatch) -> Result<Arc<dyn TableProvider>, QueryError> {
     Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
 }
 
+/// Tables that say something; others are there and always empty.
+const TABLES: [&str; 16] = [
+    "pg_namespace",
+    "pg_class",
+    "pg_attribute",
+    "pg_tables",
+    "pg_views",
+    "pg_type",
+    "pg_database",
+    "pg_roles",
+    "pg_user",
+    "pg_settings",
+    "pg_am",
+    "pg_tablespace",
+    "information_schema_tables",
+    "information_schema_columns",
+    "information_schema_schemata",
+    "information_schema_views",
+];
+
 /// Whether there is a table of this name.
 pub(super) fn is_table(name: &str) -> bool {
-    const TABLES: [&str; 16] = [
-        "pg_namespace",
-        "pg_class",
-        "pg_attribute",
-        "pg_tables",
-        "pg_views",
-        "pg_type",
-        "pg_database",
-        "pg_roles",
-        "pg_user",
-        "pg_settings",
-        "pg_am",
-        "pg_tablespace",
-        "information_schema_tables",
-        "information_schema_columns",
-        "information_schema_schemata",
-        "information_schema_views",
-    ];
     TABLES.contains(&name) || is_always_empty(name)
 }
 
@@ -182,24 +184,7 @@ mod tests {
             BTreeSet::from(["ornl".to_owned()]),
             vec![relation("d", "t")],
         );
-        for name in [
-            "pg_namespace",
-            "pg_class",
-            "pg_attribute",
-            "pg_tables",
-            "pg_views",
-            "pg_type",
-            "pg_database",
-            "pg_roles",
-            "pg_user",
-            "pg_settings",
-            "pg_am",
-            "pg_tablespace",
-            "information_schema_tables",
-            "information_schema_columns",
-            "information_schema_schemata",
-            "information_schema_views",
-        ] {
+        for name in TABLES {
             let made = [
                 relations::batch(name, &listing).unwrap(),
                 information::batch(name, &listing).unwrap(),
