@@ -3,7 +3,7 @@
 use crate::audit::{Act, Said};
 use crate::decision::{Action, Decision, Door};
 use crate::model::Dataset;
-use crate::policy::{Resource, subject};
+use crate::policy::{Resource, Rights, subject};
 use crate::{Catalog, CatalogError};
 use tarn_schemas::{Principal, Tier};
 
@@ -17,18 +17,19 @@ impl Catalog {
         dataset: &Dataset,
         door: Door,
     ) -> Result<Decision, CatalogError> {
-        self.admit_through(who, dataset, door, None).await
+        let rights = self.rights(who).await?;
+        self.admit_as(&rights, dataset, door, None).await
     }
 
-    /// As [`Catalog::admit`]; through a view with the rights of its definer the log says who reads it.
-    pub async fn admit_through(
+    /// As [`Catalog::admit`], for a principal that was looked up.
+    pub(crate) async fn admit_as(
         &self,
-        who: &Principal,
+        rights: &Rights,
         dataset: &Dataset,
         door: Door,
         view: Option<(&str, &Principal)>,
     ) -> Result<Decision, CatalogError> {
-        let decision = self.decide(who, Action::Read, dataset).await?;
+        let decision = self.decide_as(rights, Action::Read, dataset)?;
         let resource = self.inner.policies.resource(dataset);
         let newest = dataset.newest.as_deref().map_or(Tier::Public, Resource::tier);
         let held = dataset.record.embargo.is_some() || dataset.newest_embargo.is_some();
@@ -37,7 +38,7 @@ impl Catalog {
             return Ok(decision);
         }
         let policies: Vec<&str> = decision.policies.iter().map(String::as_str).collect();
-        let said = Said::new(Act::Read, subject(who))
+        let said = Said::new(Act::Read, subject(&rights.who))
             .on(dataset.full_name())
             .with("door", door.as_str())
             .with("policies", policies.join(", "));

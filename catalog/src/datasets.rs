@@ -241,7 +241,7 @@ impl Catalog {
 
     /// Waits so that what is hidden answers no later than what does not exist. That somebody asked for
     /// something hidden comes into the audit log meanwhile.
-    async fn not_found(&self, started: Instant, rights: Rights, name: DatasetName) {
+    pub(crate) async fn not_found(&self, started: Instant, rights: Rights, name: DatasetName) {
         let catalog = self.clone();
         tokio::spawn(async move {
             if let Err(error) = catalog.note_looked_for(&rights, &name).await {
@@ -528,23 +528,8 @@ impl Catalog {
         table: &TableName,
     ) -> Result<(Dataset, TableEntry), CatalogError> {
         let found = self.dataset(who, dataset).await?;
-        if let Some(entry) = found.tables.iter().find(|entry| entry.name == *table).cloned() {
-            return Ok((found, entry));
-        }
-        let names: Vec<&str> = found.tables.iter().map(|entry| entry.name.as_str()).collect();
-        let hint = if found.views.iter().any(|view| view.name == *table) {
-            "; it is a view, which SQL alone reads: make a table of it (CREATE TABLE … AS) for other doors"
-                .to_owned()
-        } else if names.is_empty() {
-            "; the dataset has no tables yet: ingest its files".to_owned()
-        } else {
-            format!("; the dataset has {}", names.join(", "))
-        };
-        Err(CatalogError::NotFound {
-            kind: "table",
-            name: format!("{}.{}.{table}", found.lab, found.name),
-            hint,
-        })
+        let entry = found.table(table)?.clone();
+        Ok((found, entry))
     }
 
     /// Only datasets of this lab are held here.
@@ -557,6 +542,29 @@ impl Catalog {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+impl Dataset {
+    /// The table of a name; the error says which there are.
+    pub(crate) fn table(&self, table: &TableName) -> Result<&TableEntry, CatalogError> {
+        if let Some(entry) = self.tables.iter().find(|entry| entry.name == *table) {
+            return Ok(entry);
+        }
+        let names: Vec<&str> = self.tables.iter().map(|entry| entry.name.as_str()).collect();
+        let hint = if self.views.iter().any(|view| view.name == *table) {
+            "; it is a view, which SQL alone reads: make a table of it (CREATE TABLE … AS) for other doors"
+                .to_owned()
+        } else if names.is_empty() {
+            "; the dataset has no tables yet: ingest its files".to_owned()
+        } else {
+            format!("; the dataset has {}", names.join(", "))
+        };
+        Err(CatalogError::NotFound {
+            kind: "table",
+            name: format!("{}.{}.{table}", self.lab, self.name),
+            hint,
+        })
     }
 }
 

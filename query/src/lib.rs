@@ -1,6 +1,7 @@
 //! SQL over every lab, under policy: sessions per principal, table providers, federation, Flight SQL
 //! and training streams.
 
+pub mod changes;
 pub mod engine;
 pub mod error;
 pub mod federation;

@@ -15,6 +15,7 @@ mod fallback;
 mod home;
 mod http;
 mod logins;
+mod maker;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod saved_queries;

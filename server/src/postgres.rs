@@ -1,49 +1,15 @@
-//! The door for clients of PostgreSQL: connections, TLS where they ask for it, and what statements change.
+//! The door for clients of PostgreSQL: connections, and TLS where they ask for it.
 
-use crate::derived::{self, Workshop};
 use crate::doors::{Door, PATIENCE};
 use crate::failure::Failure;
 use crate::tls::Tls;
-use futures::future::BoxFuture;
 use std::io;
-use std::sync::Arc;
-use tarn_catalog::Catalog;
-use tarn_connectors::{Location, Stores};
-use tarn_query::postgres::{
-    Changed, Changes, Greeting, PostgresDoor, Refusal, Startup, greeting, turn_away,
-};
-use tarn_query::{Change, Query, Session};
+use tarn_query::postgres::{Greeting, PostgresDoor, Startup, greeting, turn_away};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-
-/// Makes tables and views as HTTP does.
-#[derive(Debug)]
-pub(crate) struct Maker {
-    pub catalog: Catalog,
-    pub stores: Stores,
-    /// The folder or prefix of the lab's tables.
-    pub store: Location,
-}
-
-impl Changes for Maker {
-    fn change<'a>(
-        &'a self,
-        session: &'a Session,
-        query: &'a Query,
-        change: Change,
-    ) -> BoxFuture<'a, Result<Changed, Refusal>> {
-        let Self { catalog, stores, store } = self;
-        let workshop = Workshop { catalog, stores, store };
-        Box::pin(async move {
-            let done = derived::change(workshop, session, query, change).await;
-            let done = done.map_err(|failure| Refusal::of(failure.code(), &failure))?;
-            Ok(Changed { rows: done["rows"].as_u64(), note: derived::told(&done) })
-        })
-    }
-}
 
 /// Serves until `stop`, then until the running answers have ended.
 pub(crate) async fn serve(
@@ -150,9 +116,4 @@ where
             }
         }
     }
-}
-
-/// The door of a home.
-pub(crate) fn door(engine: tarn_query::Engine, maker: Maker) -> PostgresDoor {
-    PostgresDoor::new(engine, Arc::new(maker))
 }

@@ -148,6 +148,8 @@ impl SchemaProvider for ResolvingDataset {
         let Some(catalog) = self.lab.engine.catalog() else { return Ok(None) };
         let reference = TableReference::partial(self.name.as_str(), name);
         let mut own = OwnLab::default();
+        let reading = catalog.reading(&self.lab.who).await.map_err(crate::QueryError::from)?;
+        let catalog = (catalog, &reading);
         Names::new(&self.lab.engine, catalog, &self.lab.who, &[], &self.lab.veil)
             .open(&reference, Use::Read, &mut own)
             .await?;

@@ -187,22 +187,39 @@ impl Session {
     /// # Errors
     /// As [`Session::plan`].
     pub async fn describe(&self, sql: &str) -> Result<Described, QueryError> {
+        let (described, plan) = Box::pin(self.described_and_planned(sql)).await?;
+        if let Some(query) = plan.and_then(Prepared::again) {
+            query.done();
+        }
+        Ok(described)
+    }
+
+    /// What a statement takes and gives, with its plan where it takes nothing.
+    pub(crate) async fn described_and_planned(
+        &self,
+        sql: &str,
+    ) -> Result<(Described, Option<Prepared>), QueryError> {
         let query = self.begin();
-        let _awaited = Awaited::new(&query);
+        let awaited = Awaited::new(&query);
         let work = async {
             let logical = Box::pin(self.plan_logical(&query, sql, &[])).await?;
             let parameters = parameters::schema(&logical.plan)?;
             if parameters.fields().is_empty() {
                 let (session, query) = (self.clone(), query.clone());
                 let work = async move { session.finish(&query, logical, &[]).await };
-                let schema = self.engine.workers().run(work).await?.schema();
-                return Ok(Described { schema, parameters });
+                let plan = self.engine.workers().run(work).await?;
+                return Ok((Described { schema: plan.schema(), parameters }, Some(plan)));
             }
             let schema = logical.plan.schema().as_arrow();
-            Ok(Described { schema: output::schema_of(schema, schema), parameters })
+            let schema = output::schema_of(schema, schema);
+            Ok((Described { schema, parameters }, None))
         };
         let (described, _) = Box::pin(self.in_turn(&query, work)).await;
-        described.inspect(|_| query.done())
+        described.inspect(|(_, plan)| match plan {
+            // The plan stops it from now on.
+            Some(_) => drop(awaited.over()),
+            None => query.done(),
+        })
     }
 
     /// Plans in the query's turn; the place is given along.
@@ -481,6 +498,12 @@ impl Session {
         });
         let attachment = if listing || foreign { self.attach(&sites).await? } else { None };
         let peers = attachment.as_ref().map_or(&[][..], |attachment| &attachment.catalogs);
+        let catalog = match self.engine.catalog() {
+            Some(catalog) if !references.is_empty() => {
+                Some((catalog, catalog.reading(&self.who).await?))
+            }
+            _ => None,
+        };
         for reference in references {
             #[cfg(feature = "postgres")]
             if self.open_system_table(reference, &mut own).await? {
@@ -493,13 +516,15 @@ impl Session {
                 }
                 continue;
             }
-            let Some(catalog) = self.engine.catalog() else {
+            let Some((catalog, reading)) = &catalog else {
                 return Err(names::no_home(reference));
             };
+            let catalog = (*catalog, reading);
             let names = Names::new(&self.engine, catalog, &self.who, peers, &self.veil);
             read.add(Box::pin(names.pinned(pins).open(reference, used, &mut own)).await?);
         }
-        if listing && let Some(catalog) = self.engine.catalog() {
+        if listing && let Some((catalog, reading)) = &catalog {
+            let catalog = (*catalog, reading);
             Names::new(&self.engine, catalog, &self.who, peers, &self.veil).list(&mut own).await?;
         }
         let lab = self.lab().filter(|_| used == Use::Read && !own.reads_nothing()).cloned();

@@ -2,6 +2,7 @@
 
 mod actions;
 mod bind;
+mod changes;
 mod encode;
 mod identity;
 mod metadata;
@@ -19,7 +20,6 @@ pub use identity::{PARTIAL_HEADER, VISITOR_HEADER};
 pub use service::FlightDoor;
 pub use status::to_status;
 
-use crate::engine::Engine;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use futures::Stream;
 use std::future::Future;
@@ -35,33 +35,29 @@ const MAX_REQUEST_BYTES: usize = 16 << 20;
 /// How often an idle connection is probed.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// The Flight service of a node, for a tonic server.
-pub fn service(engine: Engine) -> FlightServiceServer<FlightDoor> {
-    FlightServiceServer::new(FlightDoor::new(engine)).max_decoding_message_size(MAX_REQUEST_BYTES)
-}
-
 /// Serves Flight on a bound listener until `shutdown` resolves; then running calls may end.
 pub async fn serve(
     listener: TcpListener,
-    engine: Engine,
+    door: FlightDoor,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), tonic::transport::Error> {
     let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-    serve_connections(connections, engine, shutdown).await
+    serve_connections(connections, door, shutdown).await
 }
 
 /// Serves Flight on connections that somebody else accepts and limits.
 pub async fn serve_connections<C>(
     connections: impl Stream<Item = io::Result<C>>,
-    engine: Engine,
+    door: FlightDoor,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), tonic::transport::Error>
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
+    let service = FlightServiceServer::new(door).max_decoding_message_size(MAX_REQUEST_BYTES);
     Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .add_service(service(engine))
+        .add_service(service)
         .serve_with_incoming_shutdown(connections, shutdown)
         .await
 }

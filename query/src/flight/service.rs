@@ -2,21 +2,23 @@
 
 use super::actions;
 use super::bind;
+use super::changes::Changer;
 use super::encode::{FlightStream, schema_bytes};
 use super::identity::{self, Caller};
 use super::routes;
 use super::seal::{Seal, is_sealed};
 use super::sessions;
-use super::sql::{self, Sql};
+use super::sql::Sql;
 use super::status::{hidden, refuse};
 use super::streams::StreamDoor;
+use crate::changes::Changes;
 use crate::engine::Engine;
 use crate::stream::StreamRequest;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::{
     ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest, Any, Command, DoPutPreparedStatementResult,
-    ProstMessageExt,
+    DoPutUpdateResult, ProstMessageExt,
 };
 use arrow_flight::{
     Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, Criteria, Empty,
@@ -56,11 +58,20 @@ struct Inner {
 }
 
 impl FlightDoor {
-    /// A door to an engine. Its tickets are worth nothing at any other.
+    /// A door to an engine, where statements only read. Its tickets are worth nothing at any other.
     pub fn new(engine: Engine) -> Self {
+        Self::with(engine, Changer::default())
+    }
+
+    /// A door where statements may change something too.
+    pub fn changing(engine: Engine, changes: Arc<dyn Changes>) -> Self {
+        Self::with(engine, Changer::new(changes))
+    }
+
+    fn with(engine: Engine, changer: Changer) -> Self {
         let inner = Inner {
             seal: Seal::new(),
-            sql: Sql::new(engine.clone()),
+            sql: Sql::new(engine.clone(), changer),
             streams: StreamDoor::new(engine.clone()),
             engine,
         };
@@ -265,16 +276,21 @@ impl FlightService for FlightDoor {
         let mut messages = request.into_inner();
         let first = messages.message().await?.ok_or_else(no_descriptor)?;
         let descriptor = first.flight_descriptor.as_ref().ok_or_else(no_descriptor)?;
-        let query = match command(&descriptor.cmd)? {
-            Command::CommandPreparedStatementQuery(query) => query,
-            other => return Err(sql::unsupported(&other)),
-        };
-        let handle = query.prepared_statement_handle;
-        let rows = bind::rows(first, messages).await?;
         let Inner { seal, sql, .. } = &*self.inner;
-        sql.bind(seal, &caller, &handle, rows)?;
-        let answer = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
-        let answer = PutResult { app_metadata: answer.encode_to_vec().into() };
+        let app_metadata = match command(&descriptor.cmd)? {
+            Command::CommandPreparedStatementQuery(query) => {
+                let handle = query.prepared_statement_handle;
+                let rows = bind::rows(first, messages).await?;
+                sql.bind(seal, &caller, &handle, rows)?;
+                let handle = Some(handle);
+                DoPutPreparedStatementResult { prepared_statement_handle: handle }.encode_to_vec()
+            }
+            command => {
+                let record_count = Box::pin(sql.update(seal, &caller, command)).await?;
+                DoPutUpdateResult { record_count }.encode_to_vec()
+            }
+        };
+        let answer = PutResult { app_metadata: app_metadata.into() };
         Ok(Response::new(stream::iter([Ok(answer)]).boxed()))
     }
 

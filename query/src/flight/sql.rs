@@ -1,15 +1,16 @@
 //! Statements: planned at `GetFlightInfo`, run at `DoGet`.
 
+use super::changes::{self, Changer};
 use super::encode::{self, FlightStream, schema_bytes};
 use super::identity::Caller;
 use super::metadata;
 use super::seal::{Kind, Seal};
 use super::statements::{
-    self, PARTS_LIFE, PREPARED_LIFE, Planned, STATEMENT_LIFE, Statements, Text,
+    Known, PARTS_LIFE, PREPARED_LIFE, Planned, STATEMENT_LIFE, Statements, Text,
 };
 use super::status::{refuse, to_status};
-use crate::engine::{Engine, Prepared, Query, Session, Stop};
-use arrow::datatypes::SchemaRef;
+use crate::engine::{Described, Engine, Prepared, Query, Session, Stop};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::sql::{
     ActionCreatePreparedStatementResult, Command, ProstMessageExt, TicketStatementQuery,
 };
@@ -17,6 +18,7 @@ use arrow_flight::{CancelStatus, FlightDescriptor, FlightEndpoint, FlightInfo, T
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
 use prost::Message;
+use std::sync::Arc;
 use std::time::SystemTime;
 use tarn_schemas::Principal;
 use tarn_schemas::code::ErrorCode;
@@ -27,12 +29,13 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(crate) struct Sql {
     engine: Engine,
+    changer: Changer,
     statements: Statements,
 }
 
 impl Sql {
-    pub(crate) fn new(engine: Engine) -> Self {
-        Self { engine, statements: Statements::default() }
+    pub(crate) fn new(engine: Engine, changer: Changer) -> Self {
+        Self { engine, changer, statements: Statements::default() }
     }
 
     /// What is held for clients.
@@ -71,9 +74,15 @@ impl Sql {
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let handle = &query.prepared_statement_handle;
-                let held =
+                let known =
                     self.statements.execute(id(seal, Kind::Prepared, &caller.who, handle)?)?;
-                self.ticket(seal, &caller.who, held).await?
+                let planned = known.first.and_then(|id| Some((id, self.statements.promote(id)?)));
+                match planned {
+                    Some((id, (schema, parts))) => {
+                        (schema, endpoints(seal, &caller.who, id, parts)?)
+                    }
+                    None => self.ticket(seal, &caller.who, known.text).await?,
+                }
             }
             listing => {
                 let schema = metadata::schema(&listing).ok_or_else(|| unsupported(&listing))?;
@@ -91,20 +100,57 @@ impl Sql {
         Ok(info)
     }
 
+    /// Whether a statement is to change something. It takes no values.
+    async fn changes(&self, who: &Principal, text: &Text) -> Result<bool, Status> {
+        let session = self.session(who, text).await?;
+        let changes = self.changer.wanted(&session, &text.sql).await?.is_some();
+        if changes && !text.rows.is_empty() {
+            return Err(refuse(
+                ErrorCode::InvalidArgument,
+                "a statement that changes something has no parameters",
+            ));
+        }
+        Ok(changes)
+    }
+
+    /// Does what an update asks for; how many rows were made, or -1 where that says nothing.
+    pub(crate) async fn update(
+        &self,
+        seal: &Seal,
+        caller: &Caller,
+        command: Command,
+    ) -> Result<i64, Status> {
+        let sql = match command {
+            Command::CommandStatementUpdate(update) if update.transaction_id.is_none() => {
+                update.query
+            }
+            Command::CommandPreparedStatementUpdate(update) => {
+                let handle = &update.prepared_statement_handle;
+                self.statements.text(id(seal, Kind::Prepared, &caller.who, handle)?)?.sql
+            }
+            other => return Err(unsupported(&other)),
+        };
+        let made = self.changer.make(&self.engine, caller, (Uuid::new_v4(), &sql)).await?;
+        Ok(changes::count(&made))
+    }
+
     async fn ticket(
         &self,
         seal: &Seal,
         who: &Principal,
         text: Text,
     ) -> Result<(SchemaRef, Vec<FlightEndpoint>), Status> {
+        if self.changes(who, &text).await? {
+            let id = Uuid::new_v4();
+            self.statements.hold_change(who, id, text.sql)?;
+            return Ok((changes::schema(), endpoints(seal, who, id, 1)?));
+        }
         // Until it is read, others may have its turn.
         let plan = self.plan(who, &text, None).await?.holding(None);
-        let schema = plan.schema();
-        let id = plan.query().map_or_else(Uuid::new_v4, Query::id);
-        let parts = u8::try_from(statements::endpoints(&plan)).unwrap_or(1);
-        self.statements.hold(who, id, Planned::new(text, plan))?;
-        let endpoints = (0..parts).map(|part| endpoint(seal, who, Handle { id, part }));
-        Ok((schema, endpoints.collect::<Result<_, _>>()?))
+        let planned = Planned::new(text, plan);
+        let (schema, id, parts) = (planned.schema.clone(), planned.id(), planned.endpoints());
+        self.statements.hold(who, id, planned)?;
+        Ok((schema, endpoints(seal, who, id, parts)?))
     }
 
     /// The schema of a command, without keeping its plan.
@@ -120,7 +166,7 @@ impl Sql {
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let handle = &query.prepared_statement_handle;
-                self.statements.execute(id(seal, Kind::Prepared, &caller.who, handle)?)?
+                self.statements.text(id(seal, Kind::Prepared, &caller.who, handle)?)?
             }
             listing => return metadata::schema(listing).ok_or_else(|| unsupported(listing)),
         };
@@ -128,6 +174,9 @@ impl Sql {
             return Ok(self.plan(&caller.who, &text, None).await?.schema());
         }
         let session = self.session(&caller.who, &text).await?;
+        if self.changer.wanted(&session, &text.sql).await?.is_some() {
+            return Ok(changes::schema());
+        }
         let described = Box::pin(session.describe(&text.sql)).await;
         described.map(|described| described.schema).map_err(|error| to_status(&error))
     }
@@ -141,6 +190,10 @@ impl Sql {
     ) -> Result<FlightStream, Status> {
         if let Command::TicketStatementQuery(ticket) = command {
             let Handle { id, part } = Handle::open(seal, &caller.who, &ticket.statement_handle)?;
+            if let Some(sql) = self.statements.take_change(id) {
+                let made = self.changer.make(&self.engine, caller, (id, &sql)).await?;
+                return encode::single(&changes::report(&made)?);
+            }
             let parts = self.statements.parts(id)?;
             let start = async {
                 let plan = self.current(&caller.who, id).await?;
@@ -188,9 +241,17 @@ impl Sql {
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let text = Text { sql, options: caller.options, rows: vec![] };
         let session = self.session(&caller.who, &text).await?;
-        let described = Box::pin(session.describe(&text.sql)).await;
-        let described = described.map_err(|error| to_status(&error))?;
-        let id = self.statements.prepare(&caller.who, text)?;
+        let (described, plan) = match self.changer.wanted(&session, &text.sql).await? {
+            // Clients tell an update by the columns that it does not have.
+            Some(_) => (Described { schema: nothing(), parameters: nothing() }, None),
+            None => {
+                let described = Box::pin(session.described_and_planned(&text.sql)).await;
+                described.map_err(|error| to_status(&error))?
+            }
+        };
+        let planned = plan.map(|plan| Planned::new(text.clone(), plan));
+        let first = planned.and_then(|planned| self.statements.hold_first(&caller.who, planned));
+        let id = self.statements.prepare(&caller.who, Known { text, first })?;
         // The handle may be used for longer than one idle time, as long as it is used.
         let life = PREPARED_LIFE.saturating_mul(24);
         Ok(ActionCreatePreparedStatementResult {
@@ -288,8 +349,24 @@ impl Handle {
     }
 }
 
+/// No columns at all.
+fn nothing() -> SchemaRef {
+    Arc::new(Schema::empty())
+}
+
 fn malformed() -> Status {
     refuse(ErrorCode::InvalidArgument, "the handle is malformed")
+}
+
+/// The places where a statement is read, each of which gives a part of its answer.
+fn endpoints(
+    seal: &Seal,
+    who: &Principal,
+    id: Uuid,
+    parts: usize,
+) -> Result<Vec<FlightEndpoint>, Status> {
+    let parts = u8::try_from(parts).unwrap_or(1);
+    (0..parts).map(|part| endpoint(seal, who, Handle { id, part })).collect()
 }
 
 /// Where a statement is read, and until when it has to be begun.
@@ -314,15 +391,15 @@ fn id(seal: &Seal, kind: Kind, who: &Principal, handle: &[u8]) -> Result<Uuid, S
     Uuid::from_slice(&payload).map_err(|_| malformed())
 }
 
-/// Refuses what a read-only node does not do.
-pub(crate) fn unsupported(command: &Command) -> Status {
+/// Refuses what is not done here.
+fn unsupported(command: &Command) -> Status {
     match command {
-        Command::CommandStatementUpdate(_)
-        | Command::CommandStatementIngest(_)
-        | Command::CommandPreparedStatementUpdate(_) => refuse(
-            ErrorCode::InvalidArgument,
-            "SQL here only reads; data come in with `tarn ingest`",
-        ),
+        Command::CommandStatementUpdate(_) => {
+            refuse(ErrorCode::InvalidArgument, "there are no transactions here")
+        }
+        Command::CommandStatementIngest(_) => {
+            refuse(ErrorCode::InvalidArgument, "data come in with `tarn ingest`")
+        }
         Command::CommandStatementSubstraitPlan(_) => {
             Status::unimplemented("Substrait plans are not accepted; send SQL [invalid_argument]")
         }

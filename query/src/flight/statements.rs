@@ -2,7 +2,7 @@
 
 use super::parts::{self, Parts};
 use super::status::refuse;
-use crate::engine::{Prepared, SessionOptions};
+use crate::engine::{Prepared, Query, SessionOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use std::collections::HashMap;
@@ -38,6 +38,14 @@ pub(crate) struct Text {
     pub(crate) rows: Vec<Vec<ScalarValue>>,
 }
 
+/// A statement that was prepared.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) text: Text,
+    /// Its plan, for whoever runs it at once: most clients do.
+    pub(crate) first: Option<Uuid>,
+}
+
 /// A statement with a ticket. Whoever has read it may read it again until the ticket expires; then it is
 /// planned, and decided, anew.
 #[derive(Debug)]
@@ -55,6 +63,17 @@ impl Planned {
     pub(crate) fn new(text: Text, plan: Prepared) -> Self {
         let parts = (endpoints(&plan) > 1).then(Arc::default);
         Self { text, schema: plan.schema(), plan: Some((plan, Instant::now())), parts }
+    }
+
+    /// The id of the query that it is planned as.
+    pub(crate) fn id(&self) -> Uuid {
+        let query = self.plan.as_ref().and_then(|(plan, _)| plan.query());
+        query.map_or_else(Uuid::new_v4, Query::id)
+    }
+
+    /// Endpoints that its answer is given at.
+    pub(crate) fn endpoints(&self) -> usize {
+        self.plan.as_ref().map_or(1, |(plan, _)| endpoints(plan))
     }
 }
 
@@ -92,7 +111,9 @@ type Shelf<T> = Mutex<HashMap<Uuid, Held<T>>>;
 #[derive(Debug, Default)]
 pub(crate) struct Statements {
     planned: Shelf<Planned>,
-    prepared: Shelf<Text>,
+    prepared: Shelf<Known>,
+    /// What is to be changed once it is read.
+    changes: Shelf<String>,
     sessions: Shelf<SessionOptions>,
 }
 
@@ -160,6 +181,23 @@ impl Statements {
         put(&self.planned, who, id, planned, STATEMENT_LIFE, |planned| planned.plan.is_none())
     }
 
+    /// Holds a plan that has no ticket yet, for as long as it may be run.
+    pub(crate) fn hold_first(&self, who: &Principal, planned: Planned) -> Option<Uuid> {
+        let id = planned.id();
+        put(&self.planned, who, id, planned, FRESH, |planned| planned.plan.is_none()).ok()?;
+        Some(id)
+    }
+
+    /// A plan that was held without a ticket and gets one now: the columns of its answer and how many
+    /// endpoints it has. `None` where it is too old by now.
+    pub(crate) fn promote(&self, id: Uuid) -> Option<(SchemaRef, usize)> {
+        with(&self.planned, id, Some(STATEMENT_LIFE), |planned| {
+            let (plan, _) = planned.plan.as_ref().filter(|(_, at)| at.elapsed() < FRESH)?;
+            Some((planned.schema.clone(), endpoints(plan)))
+        })
+        .flatten()
+    }
+
     /// The statement, to be run now.
     pub(crate) fn due(&self, id: Uuid) -> Result<Due, Status> {
         with(&self.planned, id, None, |planned| {
@@ -186,31 +224,56 @@ impl Statements {
 
     /// Keeps a statement for its whole life from now on.
     pub(crate) fn renew(&self, id: Uuid) -> Result<(), Status> {
-        with(&self.planned, id, Some(STATEMENT_LIFE), |_| ()).ok_or_else(|| gone("statement"))
+        with(&self.planned, id, Some(STATEMENT_LIFE), |_| ())
+            .or_else(|| with(&self.changes, id, Some(STATEMENT_LIFE), |_| ()))
+            .ok_or_else(|| gone("statement"))
     }
 
     /// Forgets a statement; whether there was one.
     pub(crate) fn cancel(&self, id: Uuid) -> bool {
         let held = lock(&self.planned).remove(&id);
-        held.is_some()
+        held.is_some() || self.take_change(id).is_some()
+    }
+
+    /// Holds a statement that changes something until its ticket expires.
+    pub(crate) fn hold_change(&self, who: &Principal, id: Uuid, sql: String) -> Result<(), Status> {
+        put(&self.changes, who, id, sql, STATEMENT_LIFE, |_| false)
+    }
+
+    /// A statement that changes something, which is given away once.
+    pub(crate) fn take_change(&self, id: Uuid) -> Option<String> {
+        let held = lock(&self.changes).remove(&id).filter(|held| held.until > Instant::now());
+        held.map(|held| held.item)
     }
 
     /// Keeps a prepared statement.
-    pub(crate) fn prepare(&self, who: &Principal, text: Text) -> Result<Uuid, Status> {
+    pub(crate) fn prepare(&self, who: &Principal, known: Known) -> Result<Uuid, Status> {
         let id = Uuid::new_v4();
-        put(&self.prepared, who, id, text, PREPARED_LIFE, |_| false).map(|()| id)
+        put(&self.prepared, who, id, known, PREPARED_LIFE, |_| false).map(|()| id)
+    }
+
+    /// A prepared statement, to be run; the plan of its preparation is given away once.
+    pub(crate) fn execute(&self, id: Uuid) -> Result<Known, Status> {
+        let known = with(&self.prepared, id, Some(PREPARED_LIFE), |known| {
+            let text = known.text.clone();
+            Known { text, first: known.first.take() }
+        });
+        known.ok_or_else(|| gone("prepared statement"))
     }
 
     /// The text of a prepared statement.
-    pub(crate) fn execute(&self, id: Uuid) -> Result<Text, Status> {
-        with(&self.prepared, id, Some(PREPARED_LIFE), |text| text.clone())
+    pub(crate) fn text(&self, id: Uuid) -> Result<Text, Status> {
+        with(&self.prepared, id, Some(PREPARED_LIFE), |known| known.text.clone())
             .ok_or_else(|| gone("prepared statement"))
     }
 
     /// Binds values to the parameters of a prepared statement.
     pub(crate) fn bind(&self, id: Uuid, rows: Vec<Vec<ScalarValue>>) -> Result<(), Status> {
-        with(&self.prepared, id, Some(PREPARED_LIFE), |text| text.rows = rows)
-            .ok_or_else(|| gone("prepared statement"))
+        with(&self.prepared, id, Some(PREPARED_LIFE), |known| {
+            known.text.rows = rows;
+            known.first = None;
+        })
+        .ok_or_else(|| gone("prepared statement"))
     }
 
     /// Closes a prepared statement. Closing one that is gone is no error.

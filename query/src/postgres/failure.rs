@@ -1,5 +1,6 @@
 //! Failures as SQLSTATE codes: what a client over this door learns, and nothing internal.
 
+use crate::changes::NotChanged;
 use crate::engine::Stop;
 use crate::error::QueryError;
 use std::fmt::Display;
@@ -24,12 +25,18 @@ impl Refusal {
 
     /// What is told of a failure with a code of the one table. Of a defect, and of where the catalog lies, the log says
     /// more under the id that the client sees.
-    pub fn of(code: ErrorCode, message: &dyn Display) -> Self {
+    pub(super) fn of(code: ErrorCode, message: &dyn Display) -> Self {
         let message = message.to_string();
         if code == ErrorCode::Internal || message.starts_with("catalog database ") {
             return hidden(code, "the node failed", &message);
         }
         Self::new(sqlstate(code, &message), message)
+    }
+}
+
+impl From<NotChanged> for Refusal {
+    fn from(error: NotChanged) -> Self {
+        Self::of(error.code, &error)
     }
 }
 

@@ -27,34 +27,14 @@ pub use startup::{Greeting, Startup, greeting, turn_away};
 
 pub(crate) use system::{Relation, SCHEMA, table};
 
-use crate::engine::{Change, Engine, Query, Session};
+use crate::changes::Changes;
+use crate::engine::Engine;
 use cancel::Running;
-use futures::future::BoxFuture;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
-
-/// What was done by a statement that changes something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
-    /// Rows of a table that was made.
-    pub rows: Option<u64>,
-    /// What happened, for people.
-    pub note: String,
-}
-
-/// Does what statements change, with the rights of whoever asks.
-pub trait Changes: Send + Sync + 'static {
-    /// Does it, as this query.
-    fn change<'a>(
-        &'a self,
-        session: &'a Session,
-        query: &'a Query,
-        change: Change,
-    ) -> BoxFuture<'a, Result<Changed, Refusal>>;
-}
 
 /// The door. Cheap to clone.
 #[derive(Clone)]

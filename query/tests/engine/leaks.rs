@@ -288,7 +288,11 @@ const PROBES: &[&str] = &[
 async fn asking(lab: &Lab) -> Lab {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(tarn_query::flight::serve(listener, lab.engine.clone(), std::future::pending()));
+    tokio::spawn(tarn_query::flight::serve(
+        listener,
+        tarn_query::flight::FlightDoor::new(lab.engine.clone()),
+        std::future::pending(),
+    ));
     let secret = tarn_catalog::new_peer_secret();
     let peer = |name: &str| Peer {
         lab: LabName::new(name).unwrap(),

@@ -60,7 +60,11 @@ impl Lab {
         let engine = Engine::new(Some(catalog), stores, config).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(tarn_query::flight::serve(listener, engine.clone(), pending()));
+        tokio::spawn(tarn_query::flight::serve(
+            listener,
+            tarn_query::flight::FlightDoor::new(engine.clone()),
+            pending(),
+        ));
         Self { engine, url, token, _folder: folder }
     }
 }

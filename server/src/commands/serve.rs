@@ -5,13 +5,16 @@ use crate::doors::{self, Door, GRACE, PREFACE};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::http;
+use crate::maker::Maker;
 use crate::registrar;
 use crate::tls::{SecureDoor, Tls};
 use crate::writing;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tarn_catalog::Catalog;
-use tarn_query::{Engine, flight};
+use tarn_query::Engine;
+use tarn_query::flight::{self, FlightDoor};
 use tarn_schemas::ErrorCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -65,11 +68,14 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         ),
         stop.clone(),
     );
-    let clients = serve_postgres(clients, &home, &engine, (tls.clone(), places), stop.clone());
+    let maker = Arc::new(Maker::new(&home));
+    let of_postgres = (engine.clone(), Arc::clone(&maker));
+    let clients = serve_postgres(clients, of_postgres, (tls.clone(), places), stop.clone());
     let flights = Door::new(flight_listener, places, PREFACE);
     let flights = SecureDoor::new(flights, tls.as_ref(), b"h2")?.secured();
     let flights = tokio_stream::wrappers::ReceiverStream::new(flights);
-    let streams = flight::serve_connections(flights, engine, stop.clone().cancelled_owned());
+    let door = FlightDoor::changing(engine, maker);
+    let streams = flight::serve_connections(flights, door, stop.clone().cancelled_owned());
     if let Some(tls) = tls {
         tokio::spawn(stop.clone().run_until_cancelled_owned(tls.renew()));
     }
@@ -144,18 +150,12 @@ fn listen_for_postgres(
 #[cfg(feature = "postgres")]
 fn serve_postgres(
     listener: Option<TcpListener>,
-    home: &Home,
-    engine: &Engine,
+    (engine, maker): (Engine, Arc<Maker>),
     (tls, places): (Option<Tls>, usize),
     stop: CancellationToken,
 ) -> impl Future<Output = Result<(), Failure>> + use<> {
-    use crate::postgres::{Maker, door, serve};
-    let maker = Maker {
-        catalog: home.catalog.clone(),
-        stores: home.stores.clone(),
-        store: home.store.clone(),
-    };
-    let door = door(engine.clone(), maker);
+    use crate::postgres::serve;
+    let door = tarn_query::postgres::PostgresDoor::new(engine, maker);
     async move {
         match listener {
             Some(listener) => serve(Door::new(listener, places, 0), tls.as_ref(), door, stop).await,
@@ -168,8 +168,7 @@ fn serve_postgres(
 #[cfg(not(feature = "postgres"))]
 fn serve_postgres(
     _listener: Option<TcpListener>,
-    _home: &Home,
-    _engine: &Engine,
+    _engine: (Engine, Arc<Maker>),
     _tls: (Option<Tls>, usize),
     _stop: CancellationToken,
 ) -> impl Future<Output = Result<(), Failure>> + use<> {

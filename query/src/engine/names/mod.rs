@@ -13,8 +13,8 @@ use datafusion::common::TableReference;
 use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use std::sync::Arc;
 use tarn_catalog::{
-    Catalog, CatalogError, Dataset, Decision, Door, Obligation, PinnedTable, TableEntry, View,
-    schema_text,
+    Catalog, CatalogError, Dataset, Decision, Door, Obligation, PinnedTable, Reading, TableEntry,
+    View, schema_text,
 };
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName, Tier};
 
@@ -34,6 +34,7 @@ const SUGGESTIONS: usize = 3;
 pub(crate) struct Names<'a> {
     engine: &'a Engine,
     catalog: &'a Catalog,
+    reading: &'a Reading,
     who: &'a Principal,
     peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
     veil: &'a Veil,
@@ -149,15 +150,25 @@ pub(crate) fn no_home(reference: &TableReference) -> QueryError {
 }
 
 impl<'a> Names<'a> {
-    /// Names as `who` sees them.
+    /// Names as `who` sees them, who was looked up for `reading`.
     pub(crate) fn new(
         engine: &'a Engine,
-        catalog: &'a Catalog,
+        (catalog, reading): (&'a Catalog, &'a Reading),
         who: &'a Principal,
         peers: &'a [(LabName, Arc<dyn CatalogProvider>)],
         veil: &'a Veil,
     ) -> Self {
-        Self { engine, catalog, who, peers, veil, pins: &[], within: Vec::new(), lent: None }
+        Self {
+            engine,
+            catalog,
+            reading,
+            who,
+            peers,
+            veil,
+            pins: &[],
+            within: Vec::new(),
+            lent: None,
+        }
     }
 
     /// The same names, but for these tables at the versions that they are pinned to.
@@ -211,7 +222,7 @@ impl<'a> Names<'a> {
                 let open = if owed.is_empty() {
                     open
                 } else {
-                    let (state, at) = (self.engine.template(), (&dataset, found.name()));
+                    let (state, at) = (self.engine.template(), (dataset.as_ref(), found.name()));
                     obligations::guarded(self.catalog, state, at, open, owed)?
                 };
                 (open, read)
@@ -228,8 +239,7 @@ impl<'a> Names<'a> {
         found: &Found,
         pin: Option<&PinnedTable>,
     ) -> Result<Decision, QueryError> {
-        let admitted = self.catalog.admit_through(self.who, dataset, Door::Sql, self.lent);
-        let mut decision = admitted.await?;
+        let mut decision = self.reading.admit(dataset, Door::Sql, self.lent).await?;
         if self.lent.is_some() && dataset.tier == Tier::AggregatesOnly {
             // Whoever may see the rows themselves does not show them to others by a view.
             decision.obligations.insert(Obligation::Aggregates { minimum_cell: None });
@@ -267,10 +277,9 @@ impl<'a> Names<'a> {
         &self,
         reference: &TableReference,
         pin: &PinnedTable,
-    ) -> Result<(Dataset, Found), QueryError> {
+    ) -> Result<(Arc<Dataset>, Found), QueryError> {
         if !pin.is_view() {
-            let (dataset, entry) =
-                self.catalog.table(self.who, &pin.dataset_ref(), &pin.table).await?;
+            let (dataset, entry) = self.reading.table(&pin.dataset_ref(), &pin.table).await?;
             return Ok((dataset, Found::Table(entry)));
         }
         let (dataset, found) = self.qualified(reference, pin.dataset.as_str()).await?;
@@ -320,13 +329,13 @@ impl<'a> Names<'a> {
         &self,
         reference: &TableReference,
         dataset: &str,
-    ) -> Result<(Dataset, Found), QueryError> {
+    ) -> Result<(Arc<Dataset>, Found), QueryError> {
         // A name that breaks the rules of names exists as little as one that is not taken.
         let Ok(mut dataset) = dataset.parse::<DatasetRef>() else {
             return Err(self.not_found(reference).await);
         };
         dataset.lab = Some(self.catalog.lab().clone());
-        let found = match self.catalog.dataset(self.who, &dataset).await {
+        let found = match self.reading.dataset(&dataset).await {
             Ok(dataset) => Found::of(&dataset, reference.table()).map(|found| (dataset, found)),
             Err(CatalogError::NotFound { .. }) => None,
             Err(other) => return Err(other.into()),
@@ -340,9 +349,9 @@ impl<'a> Names<'a> {
     async fn unqualified(
         &self,
         reference: &TableReference,
-    ) -> Result<(Dataset, Found), QueryError> {
+    ) -> Result<(Arc<Dataset>, Found), QueryError> {
         let mut found = Vec::new();
-        for dataset in self.catalog.datasets_with(self.who, reference.table()).await? {
+        for dataset in self.reading.datasets_with(reference.table()).await? {
             if let Some(table) = Found::of(&dataset, reference.table()) {
                 found.push((dataset, table));
             }

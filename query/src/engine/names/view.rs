@@ -74,7 +74,10 @@ impl Names<'_> {
             (lent, _) => lent,
         };
         let Names { engine, catalog, veil, pins, .. } = *self;
-        let inner = Names { engine, catalog, who: &whose, peers: &[], veil, pins, within, lent };
+        let own = if whose == *self.who { None } else { Some(catalog.reading(&whose).await?) };
+        let reading = own.as_ref().unwrap_or(self.reading);
+        let who = &whose;
+        let inner = Names { engine, catalog, reading, who, peers: &[], veil, pins, within, lent };
         let (mut own, mut read) = (OwnLab::default(), Read::default());
         for reference in self.engine.template().resolve_table_references(&statement)? {
             let opened = Box::pin(inner.open(&reference, Use::Read, &mut own)).await;

@@ -36,7 +36,7 @@ static INFO: LazyLock<std::result::Result<SqlInfoData, String>> = LazyLock::new(
     info.append(SqlInfo::FlightSqlServerName, "tarn");
     info.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
     info.append(SqlInfo::FlightSqlServerArrowVersion, arrow::ARROW_VERSION);
-    info.append(SqlInfo::FlightSqlServerReadOnly, true);
+    info.append(SqlInfo::FlightSqlServerReadOnly, false);
     info.append(SqlInfo::FlightSqlServerSql, true);
     info.append(SqlInfo::FlightSqlServerSubstrait, false);
     info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
@@ -47,7 +47,7 @@ static INFO: LazyLock<std::result::Result<SqlInfoData, String>> = LazyLock::new(
     info.append(SqlInfo::FlightSqlServerTransactionTimeout, 0_i32);
     info.append(SqlInfo::SqlDdlCatalog, false);
     info.append(SqlInfo::SqlDdlSchema, false);
-    info.append(SqlInfo::SqlDdlTable, false);
+    info.append(SqlInfo::SqlDdlTable, true);
     info.append(
         SqlInfo::SqlIdentifierCase,
         SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i64,
