@@ -76,12 +76,7 @@ impl Catalog {
             }
         }
         // What holds for the rows of one table of a dataset would not hold for one that was made of it.
-        if making.tables.iter().chain(&further).any(|table| table.dataset == *dataset) {
-            return Err(CatalogError::Denied(format!(
-                "a table is made in another dataset than those that it is made of, and {dataset} is one of \
-                 these: nothing was made"
-            )));
-        }
+        check_elsewhere(dataset, making.tables.iter().chain(&further))?;
         let name = entry.name.clone();
         newest.tables.push(entry);
         newest.tables.sort_by(|one, other| one.name.cmp(&other.name));
@@ -292,4 +287,18 @@ impl Catalog {
             .map_err(|error| database.error(&error))?;
         database.number(&row, "newest")
     }
+}
+
+/// Refuses to make a table in a dataset that it is made of.
+pub fn check_elsewhere<'a>(
+    dataset: &DatasetName,
+    mut inputs: impl Iterator<Item = &'a PinnedTable>,
+) -> Result<(), CatalogError> {
+    if inputs.any(|table| table.dataset == *dataset) {
+        return Err(CatalogError::Denied(format!(
+            "a table is made in another dataset than those that it is made of, and {dataset} is one of \
+             these: nothing was made"
+        )));
+    }
+    Ok(())
 }

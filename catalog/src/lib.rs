@@ -68,7 +68,7 @@ pub use ark::parse as parse_ark;
 pub use chunk_index::ChunkIndex;
 pub use data_use::IntendedUse;
 pub use decision::{Action, Decision, Door};
-pub use derived::Making;
+pub use derived::{Making, check_elsewhere};
 pub use doi::{Doi, DoiState};
 pub use doi_tasks::{DoiTask, Pick, Taken};
 pub use drafts::NOT_OFFERED;

@@ -6,7 +6,7 @@ use crate::views;
 use crate::writing::{Writing, sweep};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use tarn_catalog::{Catalog, Making};
+use tarn_catalog::{Catalog, Making, check_elsewhere};
 use tarn_connectors::{Location, Stores};
 use tarn_ingest::{new_folder, write_table};
 use tarn_query::{Change, Creation, Dropping, Query, QueryError, Session, Stop, engine_name};
@@ -88,6 +88,7 @@ async fn create(
     }
     sweep(catalog, stores).await;
     let (prepared, tables) = Box::pin(session.plan_derived(query, &sql)).await?;
+    check_elsewhere(&dataset, tables.iter())?;
     let answer = prepared.start().await?;
     let rows = answer.stream.map(|batch| batch.map_err(|error| QueryError::from(error).into()));
     let (schema, folder) = (answer.schema, new_folder(store, &dataset, &table));

@@ -14,6 +14,7 @@
 //! | LargeUtf8, Utf8View | string |
 //! | LargeBinary, BinaryView, FixedSizeBinary | binary |
 //! | Dictionary | its values |
+//! | Decimal of at most 38 digits, none of them before the point missing | decimal |
 
 use crate::IngestError;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -26,6 +27,9 @@ pub(crate) use tarn_catalog::schema_text::TENSOR;
 /// Numbers in nanoseconds that one microsecond has.
 const NANOSECONDS: i64 = 1_000;
 
+/// Most digits of a decimal.
+const DIGITS: u8 = 38;
+
 /// The schema that a Delta table of these columns has. Every column is nullable: a later file may
 /// lack it.
 pub(crate) fn delta_schema(table: &str, schema: &Schema) -> Result<Schema, IngestError> {
@@ -37,7 +41,7 @@ pub(crate) fn delta_schema(table: &str, schema: &Schema) -> Result<Schema, Inges
                 table: table.to_owned(),
                 column: field.name().clone(),
                 problem: format!(
-                    "Delta cannot store {data_type}; leave the column out with `select`, or use \
+                    "Delta cannot store {data_type}; CAST it in the query, leave the column out, or use \
                      the files in place"
                 ),
             };
@@ -109,6 +113,14 @@ fn delta_type(data_type: &DataType) -> Result<DataType, DataType> {
         | DataType::Float64
         | DataType::Boolean
         | DataType::Date32 => data_type.clone(),
+        DataType::Decimal32(digits, scale)
+        | DataType::Decimal64(digits, scale)
+        | DataType::Decimal128(digits, scale)
+        | DataType::Decimal256(digits, scale)
+            if *digits <= DIGITS && u8::try_from(*scale).is_ok_and(|scale| scale <= *digits) =>
+        {
+            DataType::Decimal128(*digits, *scale)
+        }
         other => return Err(other.clone()),
     })
 }
@@ -152,15 +164,15 @@ pub(crate) fn convert(
         if let Some(value) = values.iter().flatten().find(|value| value % NANOSECONDS != 0) {
             return Err(refuse(format!(
                 "the time {value} ns since 1970 lies between two microseconds and Delta stores no \
-                 finer time; leave the column out with `select`, or use the files in place"
+                 finer time; cut it in the query with date_trunc, leave the column out, or use the files in place"
             )));
         }
     }
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, data_type, &options).map_err(|error| {
         refuse(format!(
-            "{} does not fit into Delta's {data_type}: {error}; leave the column out with \
-             `select`, or use the files in place",
+            "{} does not fit into Delta's {data_type}: {error}; CAST it in the query, leave the column out, or \
+             use the files in place",
             array.data_type()
         ))
     })

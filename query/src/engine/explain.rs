@@ -21,13 +21,19 @@ pub(super) fn answer(
     task: Arc<TaskContext>,
 ) -> Result<Prepared, QueryError> {
     let schema = Arc::clone(explain.schema.inner());
-    let mut text = String::new();
-    describe(physical, 0, &mut text);
+    let text = shape(physical);
     let kinds = StringArray::from(vec!["logical_plan", "physical_plan"]);
     let plans = StringArray::from(vec![logical.display_indent().to_string(), text]);
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(kinds), Arc::new(plans)])?;
     let plan = MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&schema), None)?;
     Ok(Prepared::new(plan, &schema, task, Sites::default(), None))
+}
+
+/// The plan as everybody may see it.
+pub(super) fn shape(plan: &Arc<dyn ExecutionPlan>) -> String {
+    let mut text = String::new();
+    describe(plan, 0, &mut text);
+    text
 }
 
 /// One line a node. Scans of own tables name the table; other leaves, which may show file names or

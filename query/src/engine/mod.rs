@@ -14,6 +14,7 @@ mod explain;
 mod guards;
 mod joins;
 mod listing;
+mod measured;
 mod names;
 pub(crate) mod nesting;
 mod obligations;
@@ -154,12 +155,10 @@ impl Engine {
             )]))
             .with_physical_optimizer_rule(Arc::new(StoppableJoins))
             .build();
-        let bounded = functions::bounded(|name| template.scalar_functions().get(name).cloned());
-        for function in functions::scalar_functions().into_iter().chain(bounded) {
-            datafusion::execution::FunctionRegistry::register_udf(
-                &mut template,
-                Arc::new(function),
-            )?;
+        let bounded = functions::bounded(template.scalar_functions().values());
+        let own = functions::scalar_functions().into_iter().map(Arc::new);
+        for function in own.chain(bounded) {
+            datafusion::execution::FunctionRegistry::register_udf(&mut template, function)?;
         }
         for function in functions::aggregate_functions() {
             datafusion::execution::FunctionRegistry::register_udaf(&mut template, function)?;

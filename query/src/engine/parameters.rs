@@ -4,8 +4,10 @@
 
 use crate::error::QueryError;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{self, Value, ValueWithSpan, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Location;
@@ -98,6 +100,36 @@ impl VisitorMut for Found {
     }
 }
 
+/// The plan with each parameter that stands where a number does in the type that a number written there would have:
+/// `$1` in `station * $1` is a whole number of 64 bits, whatever the column is, so that the answer has the type, and the
+/// value, that `station * 7` has.
+pub(super) fn widened(plan: LogicalPlan) -> Result<LogicalPlan, QueryError> {
+    if plan.get_parameter_fields()?.is_empty() {
+        return Ok(plan);
+    }
+    let widened = plan.transform_up_with_subqueries(|plan| {
+        plan.map_expressions(|expression| {
+            expression.transform_up(|expression| {
+                let Expr::Placeholder(Placeholder { id, field: Some(field) }) = expression else {
+                    return Ok(Transformed::no(expression));
+                };
+                let wide = match field.data_type() {
+                    whole if whole.is_integer() => Some(DataType::Int64),
+                    DataType::Float16 | DataType::Float32 => Some(DataType::Float64),
+                    _ => None,
+                };
+                let field = match wide {
+                    Some(wide) => Arc::new(field.as_ref().clone().with_data_type(wide)),
+                    None => field,
+                };
+                Ok(Transformed::yes(Expr::Placeholder(Placeholder { id, field: Some(field) })))
+            })
+        })?
+        .map_data(LogicalPlan::recompute_schema)
+    })?;
+    Ok(widened.data)
+}
+
 /// The parameters of a plan, in order, with the types that the statement asks for; `Null` where any will
 /// do.
 pub(super) fn schema(plan: &LogicalPlan) -> Result<SchemaRef, QueryError> {
@@ -148,8 +180,9 @@ pub(super) fn bind(plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalP
     Ok(plan.with_param_values(ParamValues::from(values))?)
 }
 
-/// A value in the type that the statement asks for, if it is the same value there; as it was given if it
-/// is of the same kind, where it means what it would as a literal in the SQL.
+/// A value in the type that the statement asks for, if it is the same value there and is written alike; as it was
+/// given if it is of the same kind, where it means what it would as a literal in the SQL. So 2.0 stays a float, also
+/// where a whole number is asked for: `7 / 2.0` is 3.5.
 fn fit(field: &Field, value: &ScalarValue) -> Result<ScalarValue, QueryError> {
     let (wanted, given) = (field.data_type(), plain(&value.data_type()));
     let value = value.cast_to(&given)?;
@@ -162,10 +195,12 @@ fn fit(field: &Field, value: &ScalarValue) -> Result<ScalarValue, QueryError> {
     if let (Some(wanted_kind), Some(kind)) = (Kind::of(wanted), Kind::of(&given))
         && wanted_kind.takes(kind)
     {
-        let cast = value.cast_to(wanted).ok();
-        let same = cast.filter(|cast| {
-            wanted_kind == kind && cast.cast_to(&given).is_ok_and(|back| back == value)
-        });
+        let alike = given.is_integer()
+            || (given.is_floating() && wanted.is_floating())
+            || (given.is_decimal() && wanted.is_decimal())
+            || (wanted_kind == kind && kind != Kind::Number);
+        let cast = value.cast_to(wanted).ok().filter(|_| alike);
+        let same = cast.filter(|cast| cast.cast_to(&given).is_ok_and(|back| back == value));
         return Ok(same.unwrap_or(value));
     }
     Err(QueryError::Invalid(format!(
@@ -248,6 +283,11 @@ mod tests {
         let long = |value| ScalarValue::Int64(Some(value));
         assert_eq!(fit(DataType::Int16, long(7)).unwrap(), ScalarValue::Int16(Some(7)));
         assert_eq!(fit(DataType::Int16, long(70_000)).unwrap(), long(70_000));
+        let two = ScalarValue::Float64(Some(2.0));
+        assert_eq!(fit(DataType::Int64, two.clone()).unwrap(), two);
+        assert_eq!(fit(DataType::Decimal128(10, 2), two.clone()).unwrap(), two);
+        let two = ScalarValue::Decimal128(Some(20), 2, 1);
+        assert_eq!(fit(DataType::Int64, two.clone()).unwrap(), two);
         let half = ScalarValue::Float64(Some(0.5));
         assert_eq!(fit(DataType::Int32, half.clone()).unwrap(), half);
         let tenth = ScalarValue::Float64(Some(0.1));

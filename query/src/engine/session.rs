@@ -3,6 +3,7 @@
 use crate::engine::answer::{Answer, Prepared, Sites};
 use crate::engine::catalogs::{Catalogs, OwnLab, ResolvingLab};
 use crate::engine::guards::{Awaited, Bounds, Query, Slot, patient};
+use crate::engine::measured::MeasuredExec;
 use crate::engine::names::{self, NO_DATASET, Names, Read, Use};
 use crate::engine::planner::FederatedPlanner;
 use crate::engine::statement::{Kind, parse};
@@ -11,7 +12,7 @@ use crate::engine::{
 };
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
-use crate::functions::{FileFunction, FileTables, unknown_table_function};
+use crate::functions::{FileFunction, FileTables, Work, unknown_table_function};
 use crate::provider::{blocking, schema_of};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::CatalogProvider;
@@ -285,8 +286,8 @@ impl Session {
         let owner = self.who == Principal::Owner;
         if parsed.kind == (Kind::Explain { detailed: true }) && !owner {
             return Err(QueryError::Denied(
-                "EXPLAIN with ANALYZE, VERBOSE or a format shows where data lie, which is for the \
-                 owner of the node; plain EXPLAIN works"
+                "EXPLAIN with VERBOSE or a format shows where data lie, which is for the owner of the node; \
+                 EXPLAIN and EXPLAIN ANALYZE work"
                     .to_owned(),
             ));
         }
@@ -325,7 +326,7 @@ impl Session {
                 }
                 (planned, _) => planned?,
             };
-            Ok(Logical { planning, plan })
+            Ok(Logical { planning, plan: parameters::widened(plan)? })
         };
         self.engine.workers().run(work).await
     }
@@ -383,6 +384,12 @@ impl Session {
         let once = [Vec::new()];
         for values in if rows.is_empty() { &once } else { rows } {
             let plan = parameters::bind(plan.clone(), values)?;
+            let (plan, measured) = match plan {
+                LogicalPlan::Analyze(analyze) if self.who != Principal::Owner => {
+                    (Arc::unwrap_or_clone(analyze.input), Some(analyze.schema))
+                }
+                other => (other, None),
+            };
             let plan = obligations::protect(plan, &state)?;
             times::check(&plan)?;
             let plan = rewrite::rewrite(plan)?;
@@ -397,8 +404,12 @@ impl Session {
             }
             let (kept, plan) = optimize(state, plan).await?;
             state = kept;
-            let physical = physical(&state, &plan).await?;
-            let (schema, task) = (plan.schema().as_arrow(), state.task_ctx());
+            let mut physical = physical(&state, &plan).await?;
+            let schema = measured.as_ref().unwrap_or(plan.schema()).as_arrow();
+            if let Some(told) = &measured {
+                physical = Arc::new(MeasuredExec::new(physical, Arc::clone(told.inner())));
+            }
+            let task = state.task_ctx();
             let Some(first) = &first else {
                 let planned = Prepared::new(physical, schema, task, sites.clone(), lab.clone());
                 first = Some(planned);
@@ -577,8 +588,10 @@ fn guarded(
     query: &Query,
     mut builder: SessionStateBuilder,
 ) -> Result<SessionState, QueryError> {
-    let config = builder.config().take().unwrap_or_default();
+    let mut config = builder.config().take().unwrap_or_default();
     let runtime = engine.guards().runtime(query.principal())?;
+    let work = Work::new(query.clone(), &runtime.memory_pool);
+    config.options_mut().extensions.insert(work);
     let builder = builder
         .with_config(config.with_extension(Arc::new(query.clone())))
         .with_runtime_env(runtime);

@@ -99,9 +99,7 @@ fn kind(statement: &Statement) -> Result<Kind, QueryError> {
         Statement::Statement(inner) => kind_of_sql(inner),
         Statement::Explain(explain) => match kind(&explain.statement)? {
             Kind::Query => Ok(Kind::Explain {
-                detailed: explain.options.analyze
-                    || explain.options.verbose
-                    || explain.options.format.is_some(),
+                detailed: explain.options.verbose || explain.options.format.is_some(),
             }),
             Kind::Explain { .. } | Kind::Listing => Err(QueryError::Invalid(
                 "EXPLAIN works on queries only: write EXPLAIN SELECT …".to_owned(),
@@ -120,10 +118,10 @@ fn kind_of_sql(statement: &ast::Statement) -> Result<Kind, QueryError> {
         | ast::Statement::ShowTables { .. }
         | ast::Statement::ShowColumns { .. } => Ok(Kind::Listing),
         // Only `DESCRIBE SELECT …` arrives here: EXPLAIN is a statement of DataFusion's own parser.
-        ast::Statement::Explain { statement, analyze, verbose, format, describe_alias, .. } => {
+        ast::Statement::Explain { statement, verbose, format, describe_alias, .. } => {
             match (kind_of_sql(statement)?, describe_alias) {
                 (Kind::Query, ast::DescribeAlias::Explain) => {
-                    Ok(Kind::Explain { detailed: *analyze || *verbose || format.is_some() })
+                    Ok(Kind::Explain { detailed: *verbose || format.is_some() })
                 }
                 (Kind::Query, _) => Ok(Kind::Query),
                 _ => {
@@ -314,7 +312,8 @@ mod tests {
         }
         for (sql, detailed) in [
             ("EXPLAIN SELECT 1", false),
-            ("EXPLAIN ANALYZE SELECT 1", true),
+            ("EXPLAIN ANALYZE SELECT 1", false),
+            ("EXPLAIN ANALYZE VERBOSE SELECT 1", true),
             ("EXPLAIN VERBOSE SELECT 1", true),
             ("EXPLAIN FORMAT TREE SELECT 1", true),
         ] {

@@ -5,14 +5,13 @@ mod bounded;
 mod calendar;
 mod distance;
 mod files;
-mod growth;
 mod inside;
 mod tensor;
 mod units;
 
 pub use aggregates::aggregate_functions;
 pub(crate) use aggregates::{GREATEST, Integer, LEAST, SUM, fit};
-pub(crate) use bounded::bounded;
+pub(crate) use bounded::{Work, bounded, of_operator};
 pub(crate) use files::{FileFunction, FileTables, unknown as unknown_table_function};
 
 use datafusion::logical_expr::ScalarUDF;

@@ -1,6 +1,7 @@
 //! A Delta table at its pinned version, with the field metadata that the catalog knows.
 
 use super::delta_log::{Said, by_bounds, without_blank};
+use super::footers::Shelf;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -10,7 +11,9 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ColumnStatistics, Result, Statistics, internal_err};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{
+    SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
+};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -37,6 +40,7 @@ pub(crate) struct DeltaEntryTable {
     name: String,
     snapshot: Arc<DeltaSnapshot>,
     schema: SchemaRef,
+    footers: Shelf,
 }
 
 /// A version of a table, open. The two scans differ in what Parquet readers are told.
@@ -52,7 +56,12 @@ pub(crate) struct DeltaSnapshot {
 
 impl DeltaEntryTable {
     /// The table under the name that plans show. `known` is the catalog's schema.
-    pub(crate) fn new(name: &str, snapshot: Arc<DeltaSnapshot>, known: &Schema) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        snapshot: Arc<DeltaSnapshot>,
+        known: &Schema,
+        footers: Shelf,
+    ) -> Self {
         let stored = snapshot.by_log.schema();
         let fields: Vec<Field> = stored
             .fields()
@@ -68,7 +77,7 @@ impl DeltaEntryTable {
             })
             .collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, known.metadata().clone()));
-        Self { name: name.to_owned(), snapshot, schema }
+        Self { name: name.to_owned(), snapshot, schema, footers }
     }
 
     /// Rows, as its log counts them, to estimate by.
@@ -184,6 +193,12 @@ impl TableProvider for DeltaEntryTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(whole) = state.as_any().downcast_ref::<SessionState>() else {
+            return internal_err!("a Delta table needs a whole session");
+        };
+        let runtime = Arc::new(self.footers.in_place_of(whole.runtime_env())?);
+        let state = SessionStateBuilder::new_from_existing(whole.clone());
+        let state = &state.with_runtime_env(runtime).build();
         let skips = filters.iter().all(|filter| Said::may_skip(&self.schema, filter));
         let scan = if skips && !filters.is_empty() && !self.snapshot.said.deletes {
             by_bounds(self.snapshot.by_file.scan(state, projection, filters, limit).await?)?

@@ -8,6 +8,7 @@ mod delta;
 mod delta_log;
 mod dynamic;
 mod figures;
+mod footers;
 mod grid;
 mod kernel;
 mod listed;

@@ -4,6 +4,7 @@ use crate::error::QueryError;
 use crate::provider::delta::{DeltaEntryTable, DeltaSnapshot};
 use crate::provider::delta_log::Said;
 use crate::provider::figures::Figures;
+use crate::provider::footers::Footers;
 use crate::provider::grid::GridTable;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
@@ -19,7 +20,7 @@ use tarn_connectors::store::FileStat;
 use tarn_connectors::{Location, StoreError, Stores};
 use tarn_formats::saved::Entry;
 use tarn_formats::{ByteSource, FormatError, Reader, Table};
-use tarn_schemas::{Layout, TableOptions};
+use tarn_schemas::{Layout, Principal, TableOptions};
 
 /// Files that are opened at once.
 const OPEN_AT_ONCE: usize = 16;
@@ -38,6 +39,7 @@ pub(crate) struct Opener {
     /// Metadata of registered files, where there is a home.
     index: Option<ChunkIndex>,
     snapshots: Kept<(String, u64), Arc<DeltaSnapshot>>,
+    footers: Footers,
     /// By files and options, as JSON.
     grids: Kept<String, OpenGrid>,
 }
@@ -61,15 +63,17 @@ impl Opener {
     ) -> Self {
         deltalake::aws::register_handlers(None);
         let pushing = OnceLock::new();
-        Self { stores, session, pushing, index, snapshots: Kept::default(), grids: Kept::default() }
+        let (snapshots, grids, footers) = (Kept::default(), Kept::default(), Footers::default());
+        Self { stores, session, pushing, index, snapshots, footers, grids }
     }
 
-    /// The rows of a table. `name` is what plans show.
+    /// The rows of a table, for `who` to read. `name` is what plans show.
     ///
     /// # Errors
     /// Files that changed since they were registered are refused.
     pub(crate) async fn table(
         &self,
+        who: &Principal,
         name: &str,
         entry: &TableEntry,
     ) -> Result<Arc<dyn TableProvider>, QueryError> {
@@ -77,7 +81,8 @@ impl Opener {
         match &entry.storage {
             TableStorage::Delta { url, version } => {
                 let inner = self.snapshot(name, url, *version).await?;
-                Ok(Arc::new(DeltaEntryTable::new(name, inner, &schema)))
+                let footers = self.footers.of(who, url);
+                Ok(Arc::new(DeltaEntryTable::new(name, inner, &schema, footers)))
             }
             TableStorage::InPlace { files, options } => {
                 let open = self.open_grid(name, files, options).await?;

@@ -124,13 +124,24 @@ async fn files_are_for_people_at_the_machine_and_plans_do_not_tell_where_data_li
         let error = refused(&session, &format!("SELECT * FROM read_any('{url}')")).await;
         assert!(matches!(error, QueryError::Denied(_)), "{url}: {error:?}");
     }
-    for sql in ["EXPLAIN ANALYZE SELECT 1", "EXPLAIN VERBOSE SELECT * FROM open.ta"] {
+    for sql in ["EXPLAIN ANALYZE VERBOSE SELECT 1", "EXPLAIN VERBOSE SELECT * FROM open.ta"] {
         assert!(matches!(refused(&session, sql).await, QueryError::Denied(_)), "{sql}");
     }
     let plan = rows(&session, "EXPLAIN SELECT ta FROM open.ta WHERE lat > 89").await.unwrap();
     let text = plan.concat().join("\n");
     assert!(text.contains("GridScanExec: table=ornl.open.ta"), "{text}");
     assert!(!text.contains(lab.folder.path().to_str().unwrap()), "{text}");
+    let plan =
+        rows(&session, "EXPLAIN ANALYZE SELECT ta FROM open.ta WHERE lat > 89").await.unwrap();
+    let text = plan.concat().join("\n");
+    assert!(
+        text.contains("output_rows=") && text.contains("GridScanExec: table=ornl.open.ta"),
+        "{text}"
+    );
+    assert!(
+        !text.contains(lab.folder.path().to_str().unwrap()) && !text.contains("metrics"),
+        "{text}"
+    );
     let owner = lab.session(Principal::Owner).await;
     assert!(rows(&owner, "EXPLAIN ANALYZE SELECT ta FROM open.ta").await.is_ok());
 }

@@ -30,6 +30,9 @@ pub(crate) struct QueryProgress {
     /// Why it failed: a code as in problems.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
+    /// The same in words, where that may be told: an answer that ends in its middle cannot say so itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
     /// When it was asked.
     began: String,
     /// Seconds since then, until it ended.
@@ -75,6 +78,7 @@ impl QueryProgress {
             id: query.id().to_string(),
             state: progress.state.as_str(),
             code: progress.state.code().map(ErrorCode::as_str),
+            problem: progress.problem,
             began: progress.began.to_rfc3339_opts(SecondsFormat::Millis, true),
             seconds: progress.elapsed.as_secs_f64(),
             rows: progress.rows,

@@ -1,6 +1,6 @@
 //! Record batches as text and files.
 
-use super::streams::Stdout;
+use super::streams::{Stdout, text};
 use crate::cli::SqlFormat;
 use crate::failure::{Failure, io};
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
@@ -66,7 +66,11 @@ impl BatchWriter {
         schema: &SchemaRef,
     ) -> Result<Self, Failure> {
         let Some(path) = output.filter(|path| *path != Path::new("-")) else {
-            let out = Box::new(BufWriter::new(Stdout));
+            let out: Box<dyn Write + Send> = match format {
+                SqlFormat::Table | SqlFormat::Csv | SqlFormat::Json => text(),
+                SqlFormat::Arrow | SqlFormat::Parquet => Box::new(Stdout),
+            };
+            let out = Box::new(BufWriter::new(out));
             return Self::to(format, out, "standard output", schema);
         };
         let mut part = path.as_os_str().to_owned();

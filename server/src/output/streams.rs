@@ -22,6 +22,36 @@ impl Write for Stdout {
     }
 }
 
+/// Standard output for text that holds words of others: a terminal is shown them without what it would obey.
+pub(crate) fn text() -> Box<dyn Write + Send> {
+    if io::stdout().is_terminal() { Box::new(Screen::default()) } else { Box::new(Stdout) }
+}
+
+/// A terminal.
+#[derive(Debug, Default)]
+struct Screen {
+    /// The beginning of a character whose end is still to come.
+    rest: Vec<u8>,
+}
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.rest.extend_from_slice(bytes);
+        let whole = match std::str::from_utf8(&self.rest) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => self.rest.len(),
+        };
+        let rest = self.rest.split_off(whole);
+        let text = std::mem::replace(&mut self.rest, rest);
+        Stdout.write_all(shown(&String::from_utf8_lossy(&text)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Stdout.flush()
+    }
+}
+
 fn unless_gone<T>(outcome: io::Result<T>) -> io::Result<T> {
     match outcome {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),

@@ -113,6 +113,8 @@ pub struct Progress {
     pub scanned_bytes: u64,
     /// What it reads at most, once it runs.
     pub estimate: Option<Estimate>,
+    /// Why it was stopped or failed, where that may be told.
+    pub problem: Option<String>,
 }
 
 /// A query. Clones are the same one.
@@ -146,6 +148,8 @@ struct Stage {
     scanned: (u64, u64),
     estimate: Option<Estimate>,
     ended: Option<Instant>,
+    /// Why it failed, where that may be told.
+    problem: Option<String>,
 }
 
 impl fmt::Debug for Query {
@@ -163,6 +167,7 @@ impl Query {
             scanned: (0, 0),
             estimate: None,
             ended: None,
+            problem: None,
         };
         Self {
             inner: Arc::new(Inner {
@@ -209,6 +214,7 @@ impl Query {
             scanned_rows,
             scanned_bytes,
             estimate: stage.estimate,
+            problem: stage.problem.clone(),
         }
     }
 
@@ -231,7 +237,7 @@ impl Query {
         self.inner.stopped.store(true, Ordering::Release);
         self.inner.token.cancel();
         let why = self.stopped().unwrap_or(why);
-        self.end(State::Stopped(why));
+        self.end(State::Stopped(why), Some(why.to_string()));
     }
 
     /// Why it was stopped, if it was.
@@ -344,19 +350,28 @@ impl Query {
 
     /// All of its rows were made.
     pub(crate) fn done(&self) {
-        self.end(State::Done);
+        self.end(State::Done, None);
     }
 
     /// It failed, unless it was stopped.
     pub(crate) fn fail(&self, error: &QueryError) {
-        self.end(State::Failed(error.code()));
+        // Of what may show where data lie, the log says more.
+        let told = match error {
+            QueryError::Internal(_)
+            | QueryError::Catalog(_)
+            | QueryError::Store(_)
+            | QueryError::Format(_) => None,
+            told => Some(told.to_string()),
+        };
+        self.end(State::Failed(error.code()), told);
     }
 
-    fn end(&self, state: State) {
+    fn end(&self, state: State, problem: Option<String>) {
         let scanned = self.scanned();
         let mut stage = self.stage();
         if !stage.state.is_final() {
             (stage.state, stage.scanned, stage.until) = (state, scanned, None);
+            stage.problem = problem;
             (stage.plans, stage.ended) = (Vec::new(), Some(Instant::now()));
         }
     }

@@ -268,7 +268,7 @@ impl<'a> Names<'a> {
     ) -> Result<Arc<dyn TableProvider>, QueryError> {
         let name = format!("{}.{}.{}", dataset.lab, dataset.name, entry.name);
         self.veil.hide(entry);
-        let open = self.engine.opener().table(&name, entry).await;
+        let open = self.engine.opener().table(self.who, &name, entry).await;
         open.map_err(|error| self.veil.error(error))
     }
 

@@ -8,10 +8,11 @@ mod lists;
 mod widths;
 mod zeros;
 
+use crate::functions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableScan};
 
 /// The plan with every expression in it written anew. Columns keep their names.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -22,6 +23,7 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         let plan = match plan {
             LogicalPlan::Join(join) => LogicalPlan::Join(instants::of_join(join)?),
+            LogicalPlan::TableScan(scan) if is_views(&scan) => of_views(scan)?,
             LogicalPlan::Filter(mut filter) => {
                 filter.predicate = instants::of_condition(filter.predicate, &schema);
                 LogicalPlan::Filter(filter)
@@ -49,7 +51,8 @@ fn of_expression(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr
         .transform_data(|expression| instants::of_expression(expression, schema))?
         .transform_data(|expression| zeros::of_expression(expression, schema))?
         .transform_data(|expression| decimals::of_expression(expression, schema))?
-        .transform_data(|expression| widths::of_expression(expression, schema))
+        .transform_data(|expression| widths::of_expression(expression, schema))?
+        .transform_data(|expression| Ok(functions::of_operator(expression)))
 }
 
 /// The same for what the optimizer puts in place of columns: constants finer than a unit.
@@ -73,6 +76,17 @@ pub(super) fn finer_constants(plan: LogicalPlan) -> Result<Transformed<LogicalPl
         let expression = expression.transform_up(exact)?;
         Ok(expression.update_data(|expression| name.restore(expression)))
     })
+}
+
+/// Whether this is `information_schema.views`.
+fn is_views(scan: &TableScan) -> bool {
+    scan.table_name.schema() == Some("information_schema") && scan.table_name.table() == "views"
+}
+
+/// The views alone: DataFusion lists every table among them, without a definition.
+fn of_views(scan: TableScan) -> Result<LogicalPlan> {
+    let definition = Expr::Column(Column::new(Some(scan.table_name.clone()), "definition"));
+    LogicalPlanBuilder::from(LogicalPlan::TableScan(scan)).filter(definition.is_not_null())?.build()
 }
 
 /// Whether an operator compares two values.

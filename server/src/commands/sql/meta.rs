@@ -44,8 +44,11 @@ impl Meta {
     /// A failure that says what there is.
     pub(super) fn of(line: &str) -> Option<Result<Self, Failure>> {
         let line = line.trim();
-        if matches!(line, "quit" | "exit") {
-            return Some(Ok(Self::Quit));
+        // What people type who do not know the prompt yet.
+        match line.strip_suffix(';').unwrap_or(line) {
+            "quit" | "exit" => return Some(Ok(Self::Quit)),
+            "help" | "?" => return Some(Ok(Self::Help)),
+            _ => {}
         }
         let line = line.strip_prefix('\\')?;
         let line = line.strip_suffix(';').unwrap_or(line);
@@ -56,7 +59,7 @@ impl Meta {
     fn parse(word: &str, rest: &str) -> Result<Self, Failure> {
         let wrong = |problem: String| Err(Failure::new(ErrorCode::InvalidArgument, problem));
         match (word, rest) {
-            ("d", "") => Ok(Self::Tables),
+            ("d" | "dt" | "dv", "") => Ok(Self::Tables),
             ("d", name) => Ok(Self::Describe(name.to_owned())),
             ("df", word) => Ok(Self::Functions(word.to_lowercase())),
             ("format", name) => SqlFormat::from_str(name, true)
@@ -92,6 +95,8 @@ mod tests {
         assert_eq!(of("\\format CSV"), Some(Ok(Meta::Format(SqlFormat::Csv))));
         assert_eq!(of("\\o a b.csv"), Some(Ok(Meta::Output(PathBuf::from("a b.csv")))));
         assert_eq!(of("exit"), Some(Ok(Meta::Quit)));
+        assert_eq!(of("help;"), Some(Ok(Meta::Help)));
+        assert_eq!(of("\\dt"), Some(Ok(Meta::Tables)));
         for (line, word) in [
             ("\\format xml", "parquet"),
             ("\\o", "file"),
