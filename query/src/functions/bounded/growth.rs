@@ -187,7 +187,7 @@ impl Growth {
                 let found = texts(to, rows);
                 let groups = found.iter().flatten().map(|to| to.matches(['\\', '$']).count()).max();
                 let copied = sum_of(text, rows).saturating_mul(wide(groups.unwrap_or(0)));
-                let search = product(text, pattern) / PATTERN_STEPS;
+                let search = searched(text, pattern, rows);
                 Ok(product(text, to).saturating_add(copied).saturating_add(search))
             }
             (Self::PatternGroups, [text, pattern, ..]) => {
@@ -195,13 +195,37 @@ impl Growth {
                 let groups =
                     found.iter().flatten().map(|pattern| pattern.matches('(').count()).max();
                 let copied = sum_of(text, rows).saturating_mul(wide(groups.unwrap_or(0)).max(1));
-                Ok(copied.saturating_add(product(text, pattern) / PATTERN_STEPS))
+                Ok(copied.saturating_add(searched(text, pattern, rows)))
             }
-            (Self::Pattern, [text, pattern, ..]) => Ok(product(text, pattern) / PATTERN_STEPS),
+            (Self::Pattern, [text, pattern, ..]) => Ok(searched(text, pattern, rows)),
             (Self::Distance, [one, other]) => Ok(product(one, other) / STEPS),
             _ => Ok(0),
         }
     }
+}
+
+/// How long patterns take over texts.
+fn searched(text: &ArrayRef, pattern: &ArrayRef, rows: usize) -> u128 {
+    let own: Vec<u128> = match pattern.len() {
+        1 => vec![texts(pattern, 1).first().copied().flatten().map_or(0, states); rows],
+        _ => texts(pattern, rows).into_iter().map(|pattern| pattern.map_or(0, states)).collect(),
+    };
+    lengths(text, rows)
+        .zip(own)
+        .map(|(text, states)| text.saturating_add(1).saturating_mul(states))
+        .fold(0, u128::saturating_add)
+        / PATTERN_STEPS
+}
+
+/// States of a pattern at most: a part of it that is to come so many times stands there as often.
+fn states(pattern: &str) -> u128 {
+    let repeats = pattern.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    let most = repeats.filter_map(|(counts, _)| {
+        let counts = counts.split(',').map(|count| count.trim().parse::<u128>());
+        counts.filter_map(Result::ok).max()
+    });
+    let length = wide(pattern.len()).saturating_add(1);
+    most.fold(length, |states, count| states.saturating_mul(count.max(1)))
 }
 
 /// Bytes of an argument for so many rows.
@@ -390,4 +414,16 @@ fn shortest(steps: &IntervalMonthDayNanoArray, row: usize) -> Option<i128> {
 /// Whether it is not 0 in all of its parts.
 fn step_moves(step: &arrow::datatypes::IntervalMonthDayNano) -> bool {
     step.months != 0 || step.days != 0 || step.nanoseconds != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_has_its_parts_as_often_as_it_says() {
+        assert_eq!(states("ab"), 3);
+        assert_eq!(states("(ab){2,10}c{3}"), 15 * 30);
+        assert_eq!(states("a{,}{x}{"), 9);
+    }
 }
