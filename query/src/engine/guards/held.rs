@@ -27,11 +27,13 @@ impl Held {
     }
 
     /// Has a place again.
+    #[cfg(feature = "postgres")]
     pub(in crate::engine) fn take(&self, slot: Slot) {
         self.put(Some(slot));
     }
 
     /// Whether it has none.
+    #[cfg(feature = "postgres")]
     pub(in crate::engine) fn is_given_back(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
