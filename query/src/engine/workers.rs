@@ -229,7 +229,8 @@ mod tests {
     #[tokio::test]
     async fn a_query_ends_with_its_receiver() {
         let (workers, alive) = (Workers::default(), Arc::new(()));
-        let mut driven = workers.drive(endless(alive.clone()), query(), Held::new(Slot::free())).unwrap();
+        let mut driven =
+            workers.drive(endless(alive.clone()), query(), Held::new(Slot::free())).unwrap();
         assert!(driven.next().await.unwrap().is_ok());
         assert_eq!(Arc::strong_count(&alive), 2);
         drop(driven);

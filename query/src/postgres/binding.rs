@@ -286,10 +286,12 @@ fn array(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
 
 /// An array of one dimension as the bytes of its elements.
 fn binary_array(mut bytes: &[u8], kind: PgType) -> Result<ScalarValue, Refusal> {
-    let wrong = || Refusal::new("22P03", "an array in binary is malformed, or has several dimensions");
+    let wrong =
+        || Refusal::new("22P03", "an array in binary is malformed, or has several dimensions");
     let (sides, _) = (bytes.try_get_i32(), bytes.try_get_i32());
     let element = bytes.try_get_u32().map_err(|_| wrong())?;
-    if said(element) != Said::One(kind) && !(kind == PgType::Text && said(element) == Said::Nothing) {
+    if said(element) != Said::One(kind) && !(kind == PgType::Text && said(element) == Said::Nothing)
+    {
         return Err(wrong());
     }
     let count = match sides {

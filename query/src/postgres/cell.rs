@@ -7,8 +7,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
     DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
-    Field, FieldRef, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType,
+    Field, FieldRef, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType,
     Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -196,7 +196,8 @@ fn with_text_keys(data_type: &DataType) -> DataType {
                 0 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
                 _ => inner(field),
             });
-            let entries = entries.as_ref().clone().with_data_type(DataType::Struct(fields.collect()));
+            let entries =
+                entries.as_ref().clone().with_data_type(DataType::Struct(fields.collect()));
             DataType::Map(Arc::new(entries), *sorted)
         }
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),

@@ -137,7 +137,8 @@ fn is_cursor(words: &[&str]) -> bool {
     let mut words = words.iter().skip_while(|word| options.contains(word));
     let (cursor, next) = (words.next(), words.next());
     let without_hold = next == Some(&"without") && words.next() == Some(&"hold");
-    cursor == Some(&"cursor") && (next == Some(&"for") || (without_hold && words.next() == Some(&"for")))
+    cursor == Some(&"cursor")
+        && (next == Some(&"for") || (without_hold && words.next() == Some(&"for")))
 }
 
 /// What a cursor that is declared reads: all after the first FOR.
@@ -197,9 +198,7 @@ mod tests {
 
     #[test]
     fn what_clients_send_at_connect_is_understood() {
-        let set = |name: &str, value: &str| {
-            Command::Set(name.to_owned(), value.to_owned(), false)
-        };
+        let set = |name: &str, value: &str| Command::Set(name.to_owned(), value.to_owned(), false);
         for (sql, command) in [
             ("BEGIN READ ONLY", Command::Begin),
             ("start transaction isolation level repeatable read", Command::Begin),
@@ -212,11 +211,11 @@ mod tests {
                 set("application_name", "DBeaver 1 - Main"),
             ),
             ("set search_path = a, \"B\"", set("search_path", "a, B")),
+            ("SET LOCAL a.b = 1", Command::Set("a.b".to_owned(), "1".to_owned(), true)),
             (
-                "SET LOCAL a.b = 1",
-                Command::Set("a.b".to_owned(), "1".to_owned(), true),
+                "DECLARE \"a for B\" NO SCROLL CURSOR FOR SELECT 1",
+                Command::Declare("a for B".to_owned()),
             ),
-            ("DECLARE \"a for B\" NO SCROLL CURSOR FOR SELECT 1", Command::Declare("a for B".to_owned())),
             ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Command::Statement),
             ("FETCH FORWARD 10 FROM \"c\"", Command::Fetch("c".to_owned(), 10)),
             ("FETCH NEXT IN c", Command::Fetch("c".to_owned(), 1)),

@@ -36,7 +36,8 @@ impl Refusal {
 
 /// What is told of so many connections that others would find no place.
 pub fn crowded(whose: &str) -> Refusal {
-    let problem = format!("there are too many connections {whose}; close some, or connect again in a moment");
+    let problem =
+        format!("there are too many connections {whose}; close some, or connect again in a moment");
     Refusal::new("53300", problem)
 }
 

@@ -1,9 +1,9 @@
 //! Statements with their values, and how far their rows were read.
 
 use super::command::Command;
+use super::dialect::Known;
 use super::failure::Refusal;
 use super::reply::Replies;
-use super::dialect::Known;
 use super::types::{Column, Format, columns, named};
 use super::write::Rows;
 use crate::engine::{Answer, Engine, Held, Prepared, Query};

@@ -3,7 +3,8 @@
 
 use super::super::settings::VERSION;
 use super::tree::{
-    arguments, call, cast, form, function_name, no_text, null, number, put, taken, text, text_of, truth,
+    arguments, call, cast, form, function_name, no_text, null, number, put, taken, text, text_of,
+    truth,
 };
 use super::{Facts, udf};
 use datafusion::sql::sqlparser::ast::{
@@ -156,9 +157,8 @@ fn is_current_schemas(expr: &Expr) -> bool {
 
 /// Whether one may do something with a table, which has to be there if it is named.
 fn table_privilege(function: &str, on: &mut Expr, privilege: &mut Expr) -> Option<Expr> {
-    let named = text_of(on).filter(|name| {
-        function != "has_column_privilege" && name.parse::<i64>().is_err()
-    });
+    let named = text_of(on)
+        .filter(|name| function != "has_column_privilege" && name.parse::<i64>().is_err());
     let Some(name) = named.map(str::to_owned) else {
         return Some(call(udf::PRIVILEGE, vec![taken(privilege)]));
     };

@@ -1,8 +1,8 @@
 //! Parameters of a statement, `$1`, and what it says of their types.
 
+use super::super::types::PgType;
 use super::arrays::parameter_of_elements;
 use super::tree::{parameter, parameter_of};
-use super::super::types::PgType;
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, DataType, Expr, LimitClause, Query, TimezoneInfo, Value, ValueWithSpan,
     VisitMut, VisitorMut,
@@ -130,10 +130,9 @@ fn oid(data_type: &DataType) -> Option<u32> {
         DataType::Int(_) | DataType::Integer(_) | DataType::Int4(_) => PgType::Int4,
         DataType::BigInt(_) | DataType::Int8(_) => PgType::Int8,
         DataType::Real | DataType::Float4 => PgType::Float4,
-        DataType::Float(_)
-        | DataType::Float8
-        | DataType::Double(_)
-        | DataType::DoublePrecision => PgType::Float8,
+        DataType::Float(_) | DataType::Float8 | DataType::Double(_) | DataType::DoublePrecision => {
+            PgType::Float8
+        }
         DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => PgType::Numeric,
         DataType::Text | DataType::String(_) => PgType::Text,
         DataType::Varchar(_) | DataType::CharVarying(_) | DataType::CharacterVarying(_) => {

@@ -347,4 +347,3 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 }
-

@@ -96,7 +96,8 @@ fn calls_within_calls_do_not_grow() {
 fn what_joins_nothing_has_no_rows_and_keeps_its_names_and_parameters() {
     let keys = "SELECT c.relname, i.indkey[0] AS k FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid \
                 WHERE i.indisunique = $1";
-    let blank = "SELECT CAST(NULL AS VARCHAR) AS \"relname\", CAST(NULL AS VARCHAR) AS \"k\" WHERE false";
+    let blank =
+        "SELECT CAST(NULL AS VARCHAR) AS \"relname\", CAST(NULL AS VARCHAR) AS \"k\" WHERE false";
     let (sql, known) = asked(keys).unwrap();
     assert_eq!((sql.as_str(), known.kept.len(), known.parameters), (blank, 0, 1));
     let (sql, known) = asked(

@@ -100,8 +100,7 @@ impl ScalarUDFImpl for OfPostgres {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let single =
-            arguments.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
+        let single = arguments.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
         let made = self.made(&arrays)?;
         if single {
@@ -138,9 +137,10 @@ impl OfPostgres {
             }
             Kind::FormatType => {
                 let numbers = cast(array(0)?, &DataType::Int64)?;
-                let names = numbers.as_primitive::<Int64Type>().iter().map(|oid| {
-                    oid.map(|oid| TYPE_NAMES.get(&oid).map_or("???", String::as_str))
-                });
+                let names = numbers
+                    .as_primitive::<Int64Type>()
+                    .iter()
+                    .map(|oid| oid.map(|oid| TYPE_NAMES.get(&oid).map_or("???", String::as_str)));
                 Arc::new(names.collect::<StringArray>())
             }
             Kind::LikePattern => {
