@@ -1,7 +1,7 @@
 //! A planned statement, its running answer, and which labs took part.
 
 use crate::engine::estimate::Estimate;
-use crate::engine::guards::{Awaited, Query, Slot};
+use crate::engine::guards::{Awaited, Held, Query, Slot};
 use crate::engine::output::{conform, schema_of};
 use crate::engine::{Engine, Veil};
 use crate::error::QueryError;
@@ -157,9 +157,14 @@ impl Prepared {
     }
 
     /// Starts it, when it is its turn.
-    pub async fn start(mut self) -> Result<Answer, QueryError> {
-        let Some((engine, awaited)) = self.runs.take() else { return self.begin() };
-        let Some(query) = awaited.query().cloned() else { return self.begin() };
+    pub async fn start(self) -> Result<Answer, QueryError> {
+        Ok(self.start_held().await?.0)
+    }
+
+    /// The same, with its place among the queries that run, for who does not read on at once.
+    pub(crate) async fn start_held(mut self) -> Result<(Answer, Option<Held>), QueryError> {
+        let Some((engine, awaited)) = self.runs.take() else { return Ok((self.begin()?, None)) };
+        let Some(query) = awaited.query().cloned() else { return Ok((self.begin()?, None)) };
         let slot = match self.slot.take() {
             Some(slot) => slot,
             None => engine.guards().turn(&query).await?,
@@ -169,10 +174,11 @@ impl Prepared {
         // Some nodes start tasks as soon as they are executed, where that is.
         let begun = engine.workers().run(async move { self.begin() });
         let mut answer = query.work(begun).await?;
-        answer.stream = engine.workers().drive(answer.stream, query, slot)?;
+        let held = Held::new(slot);
+        answer.stream = engine.workers().drive(answer.stream, query, held.clone())?;
         // The stream stops it from now on.
         answer.query = awaited.over();
-        Ok(answer)
+        Ok((answer, Some(held)))
     }
 
     fn plans(&self) -> Vec<Arc<dyn ExecutionPlan>> {

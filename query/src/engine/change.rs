@@ -139,8 +139,9 @@ fn read(sql: &str, lab: Option<&LabName>) -> Result<Change, QueryError> {
     }
 }
 
-/// A query as it is kept: written again, without comments, and only if that means the same.
-fn written(query: &ast::Query) -> Result<String, QueryError> {
+/// A query as it is kept: written again, without comments, and only if that means the same. The printer of the parser
+/// leaves some quotes within texts as they are, so that what it prints may be another statement.
+pub(super) fn written(query: &ast::Query) -> Result<String, QueryError> {
     let text = query.to_string();
     let again = DFParserBuilder::new(text.as_str()).build()?.parse_statements();
     let same = again.is_ok_and(|again| {
@@ -232,6 +233,9 @@ mod tests {
             ("SELECT -(-1) AS x", Some("SELECT -(-1) AS x")),
             ("SELECT 1 -- one\n AS x", Some("SELECT 1 AS x")),
             ("SELECT - -1 AS x", None),
+            ("SELECT 'a''''b' AS x", None),
+            (r"SELECT '\'' UNION ALL SELECT y FROM b.t --' AS x", None),
+            (r#"SELECT 1 AS "a""""b""#, None),
         ] {
             let made = read(&format!("CREATE VIEW a.v WITH (security_invoker = true) AS {said}"));
             let made = made.ok().map(|made| match made {

@@ -41,6 +41,8 @@ pub use session::{Described, Session, SessionOptions};
 pub use split::Statements;
 pub use workers::STACK_BYTES;
 
+#[cfg(feature = "postgres")]
+pub(crate) use guards::Held;
 pub(crate) use statement::Call;
 pub(crate) use veil::Veil;
 

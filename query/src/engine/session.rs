@@ -6,13 +6,17 @@ use crate::engine::guards::{Awaited, Bounds, Query, Slot, patient};
 use crate::engine::measured::MeasuredExec;
 use crate::engine::names::{self, NO_DATASET, Names, Read, Use};
 use crate::engine::planner::FederatedPlanner;
-use crate::engine::statement::{Kind, parse};
+#[cfg(feature = "postgres")]
+use crate::engine::statement::parse_as;
+use crate::engine::statement::{Kind, Parsed, parse};
 use crate::engine::{
     Engine, Veil, casts, explain, joins, nesting, obligations, output, parameters, rewrite, times,
 };
 use crate::error::QueryError;
 use crate::federation::{self, Attachment};
 use crate::functions::{FileFunction, FileTables, Work, unknown_table_function};
+#[cfg(feature = "postgres")]
+use crate::postgres::translate;
 use crate::provider::{blocking, schema_of};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::CatalogProvider;
@@ -67,9 +71,9 @@ pub struct Session {
     options: SessionOptions,
     context: SessionContext,
     veil: Veil,
-    /// Whether the tables of `pg_catalog` are there.
+    /// What a client of PostgreSQL is told of itself; the tables of `pg_catalog` are there with it.
     #[cfg(feature = "postgres")]
-    pub(super) postgres: bool,
+    pub(super) postgres: Option<Arc<crate::postgres::Facts>>,
 }
 
 impl fmt::Debug for Session {
@@ -108,7 +112,7 @@ impl Session {
             context,
             veil,
             #[cfg(feature = "postgres")]
-            postgres: false,
+            postgres: None,
         })
     }
 
@@ -274,6 +278,17 @@ impl Session {
         self.engine.workers().run(work).await
     }
 
+    /// A statement, parsed on the threads of queries.
+    async fn parsed(&self, sql: &str) -> Result<Parsed, QueryError> {
+        let text = sql.to_owned();
+        #[cfg(feature = "postgres")]
+        if let Some(facts) = self.postgres.clone() {
+            let words = move || parse_as(&text, |said| translate(said, &facts).map(drop));
+            return self.engine.workers().run(async move { words() }).await;
+        }
+        self.engine.workers().run(async move { parse(&text) }).await
+    }
+
     /// Resolves the names of a statement and plans it. Tables that are pinned are read at these versions.
     pub(super) async fn plan_logical(
         &self,
@@ -281,8 +296,7 @@ impl Session {
         sql: &str,
         pins: &[PinnedTable],
     ) -> Result<Logical, QueryError> {
-        let text = sql.to_owned();
-        let parsed = self.engine.workers().run(async move { parse(&text) }).await?;
+        let parsed = self.parsed(sql).await?;
         let owner = self.who == Principal::Owner;
         if parsed.kind == (Kind::Explain { detailed: true }) && !owner {
             return Err(QueryError::Denied(
@@ -540,6 +554,8 @@ impl Session {
         }
         let lab = self.lab().filter(|_| used == Use::Read && !own.reads_nothing()).cloned();
         let state = state(&self.engine, Ok(query), Arc::new(own), attachment, files)?;
+        #[cfg(feature = "postgres")]
+        let state = self.with_functions_of_postgres(state)?;
         Ok(Planning { state, sites, lab, read })
     }
 }

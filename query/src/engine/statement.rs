@@ -49,6 +49,17 @@ pub(crate) struct Call {
 /// [`QueryError::Invalid`] for text that is no SQL, for several statements, and for any statement
 /// that would change something.
 pub(crate) fn parse(sql: &str) -> Result<Parsed, QueryError> {
+    parse_as(sql, |_| Ok(()))
+}
+
+/// The same for a statement that is put in other words once it is parsed, and then decided on.
+///
+/// # Errors
+/// As [`parse`], and what `words` finds wrong.
+pub(crate) fn parse_as(
+    sql: &str,
+    words: impl FnOnce(&mut Statement) -> Result<(), QueryError>,
+) -> Result<Parsed, QueryError> {
     nesting::check(sql)?;
     let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
     let Some(mut statement) = statements.pop_front() else {
@@ -62,6 +73,7 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, QueryError> {
             statements.len().saturating_add(1)
         )));
     }
+    words(&mut statement)?;
     let kind = kind(&statement)?;
     parameters::number(&mut statement)?;
     let mut visitor = Calls::default();

@@ -4,7 +4,7 @@
 //! connection, no health check and no metadata waiting, and no end of the process either. They have
 //! stacks for the deepest statements that [`nesting`](super::nesting) lets through.
 
-use crate::engine::guards::{Query, Slot, Stop};
+use crate::engine::guards::{Held, Query, Stop};
 use crate::error::QueryError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -78,7 +78,7 @@ impl Workers {
         &self,
         stream: SendableRecordBatchStream,
         query: Query,
-        slot: Slot,
+        held: Held,
     ) -> Result<SendableRecordBatchStream, QueryError> {
         let (sender, batches) = mpsc::channel(AHEAD);
         let schema = stream.schema();
@@ -91,7 +91,7 @@ impl Workers {
                     _ = query.cancelled() => {}
                     () = send_all(stream, &query, sender) => {}
                 }
-                drop(slot);
+                held.give_back();
             }
         };
         task.spawn_on(work.in_current_span(), self.handle()?);
@@ -203,7 +203,7 @@ impl RecordBatchStream for Driven {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::guards::{Bounds, Limits};
+    use crate::engine::guards::{Bounds, Limits, Slot};
     use arrow::datatypes::Schema;
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
     use std::sync::Arc;
@@ -229,7 +229,8 @@ mod tests {
     #[tokio::test]
     async fn a_query_ends_with_its_receiver() {
         let (workers, alive) = (Workers::default(), Arc::new(()));
-        let mut driven = workers.drive(endless(alive.clone()), query(), Slot::free()).unwrap();
+        let mut driven =
+            workers.drive(endless(alive.clone()), query(), Held::new(Slot::free())).unwrap();
         assert!(driven.next().await.unwrap().is_ok());
         assert_eq!(Arc::strong_count(&alive), 2);
         drop(driven);
@@ -242,7 +243,7 @@ mod tests {
     async fn a_query_that_is_stopped_is_no_short_answer_and_frees_what_it_holds() {
         let (workers, alive, query) = (Workers::default(), Arc::new(()), query());
         let mut driven =
-            workers.drive(endless(alive.clone()), query.clone(), Slot::free()).unwrap();
+            workers.drive(endless(alive.clone()), query.clone(), Held::new(Slot::free())).unwrap();
         assert!(driven.next().await.unwrap().is_ok());
         query.stop(Stop::Cancelled);
         // Nobody reads on, and the work ends all the same.
@@ -260,7 +261,7 @@ mod tests {
         let schema = Arc::new(Schema::empty());
         let batches = futures::stream::poll_fn(|_| -> Poll<Option<_>> { panic!("on purpose") });
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema, batches));
-        let mut driven = workers.drive(stream, query(), Slot::free()).unwrap();
+        let mut driven = workers.drive(stream, query(), Held::new(Slot::free())).unwrap();
         let error = driven.next().await.unwrap().unwrap_err();
         assert!(error.to_string().contains("the query stopped"), "{error}");
         assert!(driven.next().await.is_none());

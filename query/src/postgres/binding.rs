@@ -1,11 +1,12 @@
 //! Values that clients bind to parameters: text or binary, as values of the engine.
 
+use super::array::items;
 use super::failure::Refusal;
 use super::numeric;
-use super::types::{Format, PgType};
+use super::types::{ColumnType, Format, PgType};
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use bytes::Buf;
-use datafusion::common::ScalarValue;
+use datafusion::common::{DataFusionError, ScalarValue};
 use std::sync::Arc;
 
 /// Days and microseconds from 1970 to 2000, where the times of PostgreSQL begin.
@@ -115,13 +116,15 @@ pub(super) fn value(
             }
         }
         (Format::Binary, Said::One(kind)) => from_binary(bytes, kind, oid),
-        // Bytes of a type that nobody names are those of a text.
-        (Format::Binary, Said::Nothing) if matches!(asked, DataType::Null | DataType::Utf8) => {
-            from_binary(bytes, PgType::Text, oid)
-        }
-        (Format::Binary, _) => {
-            let problem = "arrays, and values without a type, are bound as text";
-            Err(Refusal::new("0A000", problem))
+        (Format::Binary, Said::Many(kind)) => binary_array(bytes, kind),
+        // Bytes of a type that nobody names are those of the type that the client was told.
+        (Format::Binary, Said::Nothing | Said::Other) => {
+            let told = ColumnType::of(&Field::new("value", asked.clone(), true));
+            if told.array {
+                binary_array(bytes, told.element)
+            } else {
+                from_binary(bytes, told.element, told.oid())
+            }
         }
     }
 }
@@ -136,6 +139,13 @@ fn open(text: &str, asked: &DataType) -> Result<ScalarValue, Refusal> {
         DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             Ok(ScalarValue::from(text))
         }
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => {
+            let told = ColumnType::of(&Field::new("value", asked.clone(), true));
+            array(text, told.element)
+        }
+        DataType::Date32 => from_text(text, PgType::Date),
+        DataType::Timestamp(_, None) => from_text(text, PgType::Timestamp),
+        DataType::Timestamp(..) => from_text(text, PgType::TimestampTz),
         DataType::Boolean => from_text(text, PgType::Bool),
         DataType::Binary | DataType::LargeBinary => from_text(text, PgType::Bytea),
         // As a literal in the statement would be: a whole number, or one with a fraction.
@@ -186,14 +196,28 @@ fn from_text(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
             let bytes = digits.as_bytes().chunks(2).map(pair).collect::<Option<Vec<u8>>>();
             ScalarValue::Binary(Some(bytes.ok_or_else(wrong)?))
         }
-        PgType::Date => cast(DataType::Date32)?,
-        PgType::Time => cast(DataType::Time64(TimeUnit::Microsecond))?,
-        PgType::Timestamp => cast(DataType::Timestamp(TimeUnit::Microsecond, None))?,
-        PgType::TimestampTz => {
-            cast(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?
+        PgType::Date | PgType::Timestamp | PgType::TimestampTz => {
+            let to = match kind {
+                PgType::Date => DataType::Date32,
+                PgType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+                _ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            };
+            // A date with a zone, as JDBC sends them: it is the date that is meant.
+            let text = zoned_date(text).unwrap_or(text).trim();
+            ScalarValue::from(text).cast_to(&to).map_err(|_| wrong())?
         }
+        PgType::Time => cast(DataType::Time64(TimeUnit::Microsecond))?,
         PgType::Interval => cast(DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano))?,
     })
+}
+
+/// The date of a text that is a date and a zone: `1850-01-01 +00`.
+fn zoned_date(text: &str) -> Option<&str> {
+    let (date, zone) = text.trim().split_once(' ')?;
+    let zone = zone.trim();
+    let offset = zone.strip_prefix(['+', '-'])?;
+    let plain = offset.chars().all(|c| c.is_ascii_digit() || c == ':');
+    (plain && (2..=8).contains(&offset.len())).then_some(date)
 }
 
 fn from_binary(mut bytes: &[u8], kind: PgType, oid: u32) -> Result<ScalarValue, Refusal> {
@@ -230,6 +254,7 @@ fn from_binary(mut bytes: &[u8], kind: PgType, oid: u32) -> Result<ScalarValue, 
         PgType::Int8 => ScalarValue::from(bytes.get_i64()),
         PgType::Float4 => ScalarValue::from(bytes.get_f32()),
         PgType::Float8 => ScalarValue::from(bytes.get_f64()),
+        PgType::Numeric if numeric::is_nan(bytes) => ScalarValue::from(f64::NAN),
         PgType::Numeric => numeric::scalar(&numeric::get(bytes)?)?,
         PgType::Bytea => ScalarValue::Binary(Some(bytes.to_vec())),
         PgType::Date => {
@@ -253,52 +278,69 @@ fn from_binary(mut bytes: &[u8], kind: PgType, oid: u32) -> Result<ScalarValue, 
 
 /// `{1,2,NULL}`, of one dimension.
 fn array(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
-    let wrong = || Refusal::new("22P02", format!("{text:?} is no array of one dimension"));
-    let inner = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-    let mut letters = inner.ok_or_else(wrong)?.chars().peekable();
-    let mut values = Vec::new();
-    let mut more = letters.peek().is_some();
-    while more {
-        let (mut item, mut in_quotes) = (String::new(), false);
-        if letters.next_if_eq(&'"').is_some() {
-            in_quotes = true;
-            loop {
-                match letters.next().ok_or_else(wrong)? {
-                    '"' => break,
-                    '\\' => item.push(letters.next().ok_or_else(wrong)?),
-                    letter => item.push(letter),
-                }
-            }
-        } else {
-            while let Some(letter) = letters.next_if(|letter| *letter != ',') {
-                if matches!(letter, '{' | '}' | '"') {
-                    return Err(wrong());
-                }
-                item.push(letter);
-            }
+    let wrong = |_| Refusal::new("22P02", format!("{text:?} is no array of one dimension"));
+    let values = items(text).map_err(wrong)?.into_iter();
+    let values = values.map(|item| item.map(|item| from_text(&item, kind)).transpose());
+    list(values.collect::<Result<_, _>>()?, kind)
+}
+
+/// An array of one dimension as the bytes of its elements.
+fn binary_array(mut bytes: &[u8], kind: PgType) -> Result<ScalarValue, Refusal> {
+    let wrong =
+        || Refusal::new("22P03", "an array in binary is malformed, or has several dimensions");
+    let (sides, _) = (bytes.try_get_i32(), bytes.try_get_i32());
+    let element = bytes.try_get_u32().map_err(|_| wrong())?;
+    if said(element) != Said::One(kind) && !(kind == PgType::Text && said(element) == Said::Nothing)
+    {
+        return Err(wrong());
+    }
+    let count = match sides {
+        Ok(0) => 0,
+        Ok(1) => {
+            let (count, _first) = (bytes.try_get_i32(), bytes.try_get_i32());
+            count.map_err(|_| wrong())?
         }
-        more = match letters.next() {
-            None => false,
-            Some(',') => true,
-            Some(_) => return Err(wrong()),
+        _ => return Err(wrong()),
+    };
+    let mut values = Vec::new();
+    for _ in 0..count {
+        let length = bytes.try_get_i32().map_err(|_| wrong())?;
+        let Ok(length) = usize::try_from(length) else {
+            values.push(None);
+            continue;
         };
-        values.push(if !in_quotes && item.trim().eq_ignore_ascii_case("null") {
-            None
-        } else {
-            Some(from_text(&item, kind)?)
+        let (value, rest) = bytes.split_at_checked(length).ok_or_else(wrong)?;
+        values.push(Some(from_binary(value, kind, element)?));
+        bytes = rest;
+    }
+    if bytes.has_remaining() {
+        return Err(wrong());
+    }
+    list(values, kind)
+}
+
+/// Values of one type as a list. Decimal numbers have as many digits as the longest of them.
+fn list(values: Vec<Option<ScalarValue>>, kind: PgType) -> Result<ScalarValue, Refusal> {
+    let wrong = |error: DataFusionError| Refusal::new("22003", error.to_string());
+    let none = arrow_type(kind.known().oid).unwrap_or(DataType::Utf8);
+    let mut common: Option<DataType> = None;
+    for value in values.iter().flatten() {
+        let found = value.data_type();
+        common = Some(match common {
+            None => found,
+            Some(common) => numeric::common(&common, &found).unwrap_or(DataType::Float64),
         });
     }
-    let found = values.iter().flatten().map(ScalarValue::data_type).next();
-    let kind = found.or_else(|| arrow_type(kind.known().oid)).unwrap_or(DataType::Utf8);
-    let null = ScalarValue::try_from(&kind).map_err(|_| wrong())?;
-    let values: Vec<ScalarValue> =
-        values.into_iter().map(|value| value.unwrap_or_else(|| null.clone())).collect();
-    // Decimal numbers have digits of their own, and an array has one type.
-    if values.iter().any(|value| value.data_type() != kind) {
-        let problem =
-            "numbers of an array have to have the same digits; bind them as double precision";
-        return Err(Refusal::new("0A000", problem));
-    }
+    let kind = common.unwrap_or(none);
+    let values: Vec<ScalarValue> = values
+        .into_iter()
+        .map(|value| match value {
+            Some(value) if value.data_type() != kind => value.cast_to(&kind),
+            Some(value) => Ok(value),
+            None => ScalarValue::try_from(&kind),
+        })
+        .collect::<Result<_, _>>()
+        .map_err(wrong)?;
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, &kind)))
 }
 
@@ -322,6 +364,9 @@ mod tests {
         assert_eq!(text("1970-01-02", 1082, &any).unwrap(), ScalarValue::Date32(Some(1)));
         let instant = ScalarValue::TimestampMicrosecond(Some(-7_200_000_000), Some("UTC".into()));
         assert_eq!(text("1970-01-01 00:00:00+02", 1184, &any).unwrap(), instant);
+        assert_eq!(text("1970-01-02 +00", 1082, &any).unwrap(), ScalarValue::Date32(Some(1)));
+        let unsaid = value(Some(&[0, 0, 0, 7]), Format::Binary, 0, &DataType::Int32);
+        assert_eq!(unsaid.unwrap(), ScalarValue::from(7_i32), "as it was told");
         for (wrong, oid) in
             [("x", 23), ("70000", 21), ("2", 16), ("\\x0", 17), ("00", 17), ("1", 600)]
         {
@@ -342,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_come_as_text() {
+    fn arrays_come_in_both_formats() {
         let ScalarValue::List(list) = text("{1,NULL,3}", 1016, &DataType::Null).unwrap() else {
             panic!()
         };
@@ -351,6 +396,18 @@ mod tests {
             panic!()
         };
         assert_eq!(list.value_length(0), 2);
+        let one = |rest: &[u8]| [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23][..], rest].concat();
+        let two = one(&[0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255]);
+        let of = |bytes: &[u8], oid| value(Some(bytes), Format::Binary, oid, &DataType::Null);
+        assert_eq!(of(&two, 1007).unwrap(), text("{7,NULL}", 1007, &DataType::Null).unwrap());
+        assert!(of(&two, 1016).is_err(), "other elements");
+        for end in 0..two.len() {
+            assert!(of(&two[..end], 1007).is_err(), "{end}");
+        }
+        assert!(of(&one(&[0x7f, 255, 255, 255, 0, 0, 0, 1]), 1007).is_err(), "a count that lies");
+        let list = text("{1.5,20,NULL}", 1231, &DataType::Null).unwrap();
+        let ScalarValue::List(list) = list else { panic!() };
+        assert_eq!(list.value_type(), DataType::Decimal128(3, 1));
         for wrong in ["1,2", "{1", "{{1}}", r#"{"a}"#, "{1}2}"] {
             assert!(text(wrong, 1016, &DataType::Null).is_err(), "{wrong}");
         }

@@ -3,11 +3,12 @@
 use super::failure::Refusal;
 use super::types::{ColumnType, PgType};
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
     DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
-    Field, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType,
+    Field, FieldRef, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType,
     Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -40,10 +41,19 @@ pub(super) enum Cell<'a> {
     Numeric(String),
 }
 
+/// The first day that PostgreSQL has, in 4714 BC, and the one after its last, in 5874898; since 1970.
+const FIRST_DAY: i64 = -2_440_588;
+const AFTER_LAST_DAY: i64 = 2_145_042_906;
+
 /// A time or date beyond what this protocol can say.
 pub(super) fn beyond() -> Refusal {
     let problem = "a date or time is beyond what PostgreSQL's types hold; CAST(… AS VARCHAR) gives it as text";
     Refusal::new("22008", problem)
+}
+
+/// A day that PostgreSQL has.
+fn day(days: i64) -> Result<i64, Refusal> {
+    if (FIRST_DAY..AFTER_LAST_DAY).contains(&days) { Ok(days) } else { Err(beyond()) }
 }
 
 fn micros(value: i64, unit: TimeUnit) -> Result<i64, Refusal> {
@@ -103,8 +113,8 @@ pub(super) fn cell<'a>(
         DataType::LargeBinary => Cell::Bytes(column.as_binary::<i64>().value(row)),
         DataType::BinaryView => Cell::Bytes(column.as_binary_view().value(row)),
         DataType::FixedSizeBinary(_) => Cell::Bytes(column.as_fixed_size_binary().value(row)),
-        DataType::Date32 => Cell::Date(value!(Date32Type).into()),
-        DataType::Date64 => Cell::Date(value!(Date64Type).div_euclid(86_400_000)),
+        DataType::Date32 => Cell::Date(day(value!(Date32Type).into())?),
+        DataType::Date64 => Cell::Date(day(value!(Date64Type).div_euclid(86_400_000))?),
         DataType::Time32(TimeUnit::Second) => {
             Cell::Time(micros(value!(Time32SecondType).into(), TimeUnit::Second)?)
         }
@@ -122,7 +132,11 @@ pub(super) fn cell<'a>(
                 TimeUnit::Microsecond => value!(TimestampMicrosecondType),
                 TimeUnit::Nanosecond => value!(TimestampNanosecondType),
             };
-            Cell::Timestamp(micros(value, *unit)?, zone.is_some())
+            let micros = micros(value, *unit)?;
+            if micros < FIRST_DAY.saturating_mul(86_400_000_000) {
+                return Err(beyond());
+            }
+            Cell::Timestamp(micros, zone.is_some())
         }
         DataType::Duration(unit) => {
             let value = match unit {
@@ -156,12 +170,42 @@ fn json(column: &dyn Array, field: &Field, row: usize) -> Result<String, Refusal
     let wrong = || {
         Refusal::new("0A000", format!("a value of type {} cannot be written", column.data_type()))
     };
-    let one = column.slice(row, 1);
-    let field = Arc::new(field.clone());
+    let mut one = column.slice(row, 1);
+    // Keys of JSON are texts.
+    let with_keys = with_text_keys(one.data_type());
+    if with_keys != *one.data_type() {
+        one = cast(&one, &with_keys).map_err(|_| wrong())?;
+    }
+    let field = Arc::new(field.clone().with_data_type(with_keys));
     let mut encoder = make_encoder(&field, one.as_ref(), &options).map_err(|_| wrong())?;
     let mut text = Vec::new();
     encoder.encode(0, &mut text);
     String::from_utf8(text).map_err(|_| wrong())
+}
+
+/// The same type, in which the keys of maps are texts.
+fn with_text_keys(data_type: &DataType) -> DataType {
+    let inner = |field: &FieldRef| {
+        let data_type = with_text_keys(field.data_type());
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    };
+    match data_type {
+        DataType::Map(entries, sorted) => {
+            let DataType::Struct(fields) = entries.data_type() else { return data_type.clone() };
+            let fields = fields.iter().enumerate().map(|(place, field)| match place {
+                0 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+                _ => inner(field),
+            });
+            let entries =
+                entries.as_ref().clone().with_data_type(DataType::Struct(fields.collect()));
+            DataType::Map(Arc::new(entries), *sorted)
+        }
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::List(field) => DataType::List(inner(field)),
+        DataType::LargeList(field) => DataType::LargeList(inner(field)),
+        DataType::FixedSizeList(field, size) => DataType::FixedSizeList(inner(field), *size),
+        other => other.clone(),
+    }
 }
 
 /// The elements of a list in a row, and their field; none for NULL or what is no list.

@@ -14,14 +14,18 @@ pub(super) enum Command {
     Rollback,
     /// A point in it, which means nothing; the words that clients expect.
     Point(&'static str),
-    /// A setting gets a value.
-    Set(String, String),
+    /// A setting gets a value; until the end of the transaction, if that is said.
+    Set(String, String, bool),
     /// A setting, or all of them, get back what they had.
     Reset(Option<String>),
     /// The value of a setting, or all of them.
     Show(Option<String>),
     /// A prepared statement, or all of them, are not needed any more.
     Deallocate(Option<String>),
+    /// A cursor of this name is made.
+    Declare(String),
+    /// Rows of a cursor are wanted, so many or, for 0, all.
+    Fetch(String, u32),
     /// A cursor, or all of them, are not needed any more.
     Close(Option<String>),
     /// Everything that the session holds is not needed any more.
@@ -47,7 +51,9 @@ fn words(sql: &str) -> Vec<String> {
 }
 
 /// Words that begin what this door answers itself.
-const FIRST: [&str; 16] = [
+const FIRST: [&str; 18] = [
+    "declare",
+    "fetch",
     "begin",
     "start",
     "commit",
@@ -88,7 +94,17 @@ impl Command {
             ["savepoint", _] => Self::Point("SAVEPOINT"),
             ["release", ..] => Self::Point("RELEASE"),
             ["unlisten", ..] => Self::Point("UNLISTEN"),
-            ["set", "session" | "local", rest @ ..] | ["set", rest @ ..] => set(rest),
+            ["set", "local", rest @ ..] => set(rest, true),
+            ["set", "session", rest @ ..] | ["set", rest @ ..] => set(rest, false),
+            ["declare", name, options @ ..] if is_cursor(options) => {
+                Self::Declare((*name).to_owned())
+            }
+            ["fetch", direction @ .., "from" | "in", name] | ["fetch", direction @ .., name] => {
+                match rows(direction) {
+                    Some(rows) => Self::Fetch((*name).to_owned(), rows),
+                    None => Self::Statement,
+                }
+            }
             ["reset", "all"] => Self::Reset(None),
             ["reset", name @ ..] => Self::Reset(Some(name.concat())),
             ["show", "all"] => Self::Show(None),
@@ -115,11 +131,52 @@ impl Command {
     }
 }
 
+/// Whether what follows a name says what a cursor is, of those that there are: they are read forward, in a transaction.
+fn is_cursor(words: &[&str]) -> bool {
+    let options = ["insensitive", "asensitive", "no", "scroll"];
+    let mut words = words.iter().skip_while(|word| options.contains(word));
+    let (cursor, next) = (words.next(), words.next());
+    let without_hold = next == Some(&"without") && words.next() == Some(&"hold");
+    cursor == Some(&"cursor")
+        && (next == Some(&"for") || (without_hold && words.next() == Some(&"for")))
+}
+
+/// What a cursor that is declared reads: all after the first FOR.
+pub(super) fn after_for(sql: &str) -> Option<&str> {
+    let (mut in_quotes, mut word) = (false, None);
+    for (at, letter) in sql.char_indices() {
+        if letter == '"' {
+            in_quotes = !in_quotes;
+        }
+        if !in_quotes && letter.is_ascii_alphabetic() {
+            word = word.or(Some(at));
+            continue;
+        }
+        if let Some(start) = word.take()
+            && sql.get(start..at).is_some_and(|word| word.eq_ignore_ascii_case("for"))
+            && letter.is_whitespace()
+        {
+            return sql.get(at..).map(str::trim);
+        }
+    }
+    None
+}
+
+/// How many rows a FETCH wants, 0 for all; none for those that are not forward.
+fn rows(direction: &[&str]) -> Option<u32> {
+    match direction {
+        [] | ["next" | "forward"] => Some(1),
+        ["all"] | ["forward", "all"] => Some(0),
+        ["forward", number] | [number] => number.parse().ok().filter(|number| *number > 0),
+        _ => None,
+    }
+}
+
 /// What follows SET.
-fn set(words: &[&str]) -> Command {
+fn set(words: &[&str], local: bool) -> Command {
     match words {
-        ["time", "zone", value @ ..] => Command::Set("timezone".to_owned(), value.concat()),
-        ["names", value @ ..] => Command::Set("client_encoding".to_owned(), value.concat()),
+        ["time", "zone", value @ ..] => Command::Set("timezone".to_owned(), value.concat(), local),
+        ["names", value @ ..] => Command::Set("client_encoding".to_owned(), value.concat(), local),
         ["transaction" | "characteristics", ..] => Command::Point("SET"),
         words => {
             let at = words.iter().position(|word| matches!(*word, "to" | "="));
@@ -127,7 +184,7 @@ fn set(words: &[&str]) -> Command {
                 at.and_then(|at| words.split_at_checked(at)).unwrap_or((words, &[]));
             match value {
                 [_, value @ ..] if !name.is_empty() && !value.is_empty() => {
-                    Command::Set(name.concat(), value.join(" ").replace(" ,", ","))
+                    Command::Set(name.concat(), value.join(" ").replace(" ,", ","), local)
                 }
                 _ => Command::Statement,
             }
@@ -141,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_clients_send_at_connect_is_understood() {
-        let set = |name: &str, value: &str| Command::Set(name.to_owned(), value.to_owned());
+        let set = |name: &str, value: &str| Command::Set(name.to_owned(), value.to_owned(), false);
         for (sql, command) in [
             ("BEGIN READ ONLY", Command::Begin),
             ("start transaction isolation level repeatable read", Command::Begin),
@@ -154,6 +211,17 @@ mod tests {
                 set("application_name", "DBeaver 1 - Main"),
             ),
             ("set search_path = a, \"B\"", set("search_path", "a, B")),
+            ("SET LOCAL a.b = 1", Command::Set("a.b".to_owned(), "1".to_owned(), true)),
+            (
+                "DECLARE \"a for B\" NO SCROLL CURSOR FOR SELECT 1",
+                Command::Declare("a for B".to_owned()),
+            ),
+            ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Command::Statement),
+            ("FETCH FORWARD 10 FROM \"c\"", Command::Fetch("c".to_owned(), 10)),
+            ("FETCH NEXT IN c", Command::Fetch("c".to_owned(), 1)),
+            ("FETCH ALL c", Command::Fetch("c".to_owned(), 0)),
+            ("FETCH c", Command::Fetch("c".to_owned(), 1)),
+            ("FETCH BACKWARD 1 FROM c", Command::Statement),
             ("SET TIME ZONE 'UTC'", set("timezone", "UTC")),
             ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", Command::Point("SET")),
             ("SET statement_timeout = '5s'", set("statement_timeout", "5s")),
@@ -172,5 +240,7 @@ mod tests {
         ] {
             assert_eq!(Command::of(sql), command, "{sql}");
         }
+        let said = after_for("declare \"a for b\" CURSOR\nFOR\tSELECT 'x for y'");
+        assert_eq!(said, Some("SELECT 'x for y'"));
     }
 }

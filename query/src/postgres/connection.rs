@@ -2,32 +2,39 @@
 
 use super::PostgresDoor;
 use super::cancel::{Place, Slot};
-use super::failure::Refusal;
-use super::message::{Message, Target, Wrong, read};
+use super::dialect::Facts;
+use super::failure::{Refusal, crowded};
+use super::message::{Message, Target, Wrong, head, rest};
 use super::portal::Portal;
 use super::reply::{Replies, Severity};
-use super::settings::Settings;
+use super::settings::{Lasting, Settings};
 use super::startup::{Standing, Startup, turn_away};
 use super::statement::Statement;
 use crate::engine::{Bounds, Query, Session, SessionOptions, Stop};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Most bytes of one message.
 const MOST: usize = 4 << 20;
-/// Messages that may wait while one is answered. Where there is room, a client that goes is noticed.
-const WAITING: usize = 8;
+/// Bytes of messages that may wait while one is answered: as long as there is room, a client that goes is noticed. A
+/// longer message waits alone.
+const WAITING: u32 = 256 << 10;
+/// Bytes that a message takes beside its own.
+const EACH: usize = 256;
 /// Longest time in which a client has to say who it is.
 const STARTUP: Duration = Duration::from_secs(15);
 /// Longest time that a client may say nothing.
 const IDLE: Duration = Duration::from_secs(3600);
+/// The same for those who are nobody in particular, and have connections at no price.
+const IDLE_ANONYMOUS: Duration = Duration::from_secs(60);
 /// Longest time that a client may read nothing of what is sent to it.
 const STALLED: Duration = Duration::from_secs(300);
 /// Bytes that are gathered before they are sent.
@@ -87,6 +94,10 @@ pub(super) struct Connection<S> {
     pub(super) statements: HashMap<String, Statement>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) transaction: Transaction,
+    /// What the transaction leaves of its settings.
+    pub(super) lasting: Option<Lasting>,
+    /// The place of somebody without a password.
+    anonymous: Option<OwnedSemaphorePermit>,
 }
 
 /// Serves a client.
@@ -106,24 +117,33 @@ where
         replies.negotiate(&unknown);
         writer.write_all(&replies.take()).await?;
     }
-    let settings = match startup.settings() {
+    let mut settings = match startup.settings() {
         Ok(settings) => settings,
         Err(refusal) => return turn_away(&mut writer, &refusal).await,
     };
     let admitted = startup.admit(&door.engine, safe, (&mut reader, &mut writer));
-    let standing = match timeout(STARTUP, admitted).await {
-        Ok(Ok(standing)) => standing,
+    let (standing, user) = match timeout(STARTUP, admitted).await {
+        Ok(Ok(admitted)) => admitted,
         Ok(Err(refusal)) => return turn_away(&mut writer, &refusal).await,
         Err(_) => return Err(io::ErrorKind::TimedOut.into()),
     };
-    let (sender, inbox) = mpsc::channel(WAITING);
+    let anonymous = if standing.is_anonymous() {
+        let Ok(place) = Arc::clone(&door.anonymous).try_acquire_owned() else {
+            return turn_away(&mut writer, &crowded("without a password")).await;
+        };
+        Some(place)
+    } else {
+        None
+    };
+    settings.belong_to(&user);
+    let (sender, inbox) = mpsc::unbounded_channel();
     let gone = CancellationToken::new();
     let reading = tokio::spawn(gather(reader, sender, gone.clone()));
     let _reading = AbortOnDropHandle::new(reading);
     let mut connection = Connection {
         door: door.clone(),
         standing,
-        user: startup.user().to_owned(),
+        user,
         writer,
         replies,
         gone,
@@ -132,6 +152,8 @@ where
         statements: HashMap::new(),
         portals: HashMap::new(),
         transaction: Transaction::None,
+        lasting: None,
+        anonymous,
     };
     connection.welcome();
     connection.run(inbox, stop).await
@@ -162,25 +184,42 @@ pub(super) async fn while_there<T>(
     }
 }
 
-type Incoming = Result<Message, Wrong>;
+/// A message, and the room that it takes while it waits.
+struct Incoming {
+    message: Result<Message, Wrong>,
+    _room: Option<OwnedSemaphorePermit>,
+}
 
 /// Reads messages, some ahead, so that a client that goes is noticed while its query runs.
 async fn gather<S: AsyncRead>(
     mut reader: ReadHalf<S>,
-    sender: mpsc::Sender<Incoming>,
+    sender: mpsc::UnboundedSender<Incoming>,
     gone: CancellationToken,
 ) {
+    let room = Arc::new(Semaphore::new(usize::try_from(WAITING).unwrap_or(0)));
     loop {
-        let next = match read(&mut reader, MOST).await {
-            Ok(Some((tag, body))) => Message::of(tag, body),
+        let (message, room) = match next(&mut reader, &room).await {
+            Ok(Some((message, room))) => (Ok(message), Some(room)),
             Ok(None) | Err(Wrong::Broken(_)) => return gone.cancel(),
-            Err(wrong) => Err(wrong),
+            Err(wrong) => (Err(wrong), None),
         };
-        let last = matches!(next, Err(_) | Ok(Message::Terminate));
-        if sender.send(next).await.is_err() || last {
+        let last = matches!(message, Err(_) | Ok(Message::Terminate));
+        if sender.send(Incoming { message, _room: room }).is_err() || last {
             return;
         }
     }
+}
+
+/// The next message, once there is room for it.
+async fn next<S: AsyncRead>(
+    reader: &mut ReadHalf<S>,
+    room: &Arc<Semaphore>,
+) -> Result<Option<(Message, OwnedSemaphorePermit)>, Wrong> {
+    let Some((tag, length)) = head(reader, MOST).await? else { return Ok(None) };
+    let size = u32::try_from(length.saturating_add(EACH)).unwrap_or(WAITING).min(WAITING);
+    let room = Arc::clone(room).acquire_many_owned(size).await.map_err(io::Error::other)?;
+    let body = rest(reader, length).await?;
+    Ok(Some((Message::of(tag, body)?, room)))
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
@@ -196,21 +235,22 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
 
     async fn run(
         mut self,
-        mut inbox: mpsc::Receiver<Incoming>,
+        mut inbox: mpsc::UnboundedReceiver<Incoming>,
         stop: CancellationToken,
     ) -> io::Result<()> {
         self.send().await?;
         // After a failure in a series, what follows is read over until its end.
         let mut skipping = false;
+        let idle = if self.anonymous.is_some() { IDLE_ANONYMOUS } else { IDLE };
         loop {
             let next = tokio::select! {
-                next = timeout(IDLE, inbox.recv()) => next,
+                next = timeout(idle, inbox.recv()) => next,
                 () = stop.cancelled() => {
                     let refusal = Refusal::new("57P01", "the node stops; connect again in a moment");
                     return self.say_goodbye(&refusal).await;
                 }
             };
-            let message = match next {
+            let message = match next.map(|incoming| incoming.map(|incoming| incoming.message)) {
                 Ok(Some(Ok(message))) => message,
                 Ok(Some(Err(wrong))) => {
                     let refusal = Refusal::new("08P01", wrong.to_string());
@@ -218,8 +258,9 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
                 }
                 Ok(None) => return Ok(()),
                 Err(_) => {
-                    let refusal =
-                        Refusal::new("57P05", "nothing was asked for an hour; connect again");
+                    let seconds = idle.as_secs();
+                    let problem = format!("nothing was asked for {seconds} seconds; connect again");
+                    let refusal = Refusal::new("57P05", problem);
                     return self.say_goodbye(&refusal).await;
                 }
             };
@@ -250,9 +291,14 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
                     if self.transaction == Transaction::Open {
                         self.transaction = Transaction::Failed;
                     }
+                    // Who waits for the answer to what failed may send nothing before it is there.
+                    self.send().await?;
                 }
                 Err(End::Fatal(refusal)) => return self.say_goodbye(&refusal).await,
                 Err(End::Gone(error)) => return Err(error),
+            }
+            if self.replies.len() > GATHERED {
+                self.send().await?;
             }
             if simple {
                 self.replies.ready(self.transaction.letter());
@@ -270,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
 
     async fn extended(&mut self, message: Message) -> Result<(), End> {
         match message {
-            Message::Parse { name, sql, types } => self.parse(name, &sql, types)?,
+            Message::Parse { name, sql, types } => self.parse(name, &sql, types).await?,
             Message::Bind(bind) => self.bind(bind).await?,
             Message::Describe(target) => self.describe(&target).await?,
             Message::Execute { portal, rows } => self.execute(&portal, rows).await?,
@@ -312,13 +358,15 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
     }
 
     /// A session of whoever the client is now: a token that was revoked or has expired is the end.
-    pub(super) async fn session(&mut self) -> Result<Session, End> {
+    /// It knows which parameters of a statement are intervals.
+    pub(super) async fn session(&mut self, intervals: BTreeSet<usize>) -> Result<Session, End> {
         let who = self.standing.principal(&self.door.engine).await.map_err(|refusal| {
             if refusal.sqlstate == "28P01" { End::Fatal(refusal) } else { End::Refused(refusal) }
         })?;
         let bounds = Bounds { rows: None, run_time: self.settings.timeout() };
         let options = SessionOptions { bounds, ..SessionOptions::default() };
-        Ok(self.door.engine.session(who, options).await?.of_postgres())
+        let session = self.door.engine.session(who, options).await?;
+        Ok(session.of_postgres(self.facts(intervals)))
     }
 
     /// A query that a request to cancel stops.
@@ -326,18 +374,16 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         begin(self.place.slot(), session)
     }
 
-    /// A statement as the engine reads it; none where it is so already.
-    pub(super) fn rewritten(
-        &self,
-        sql: &str,
-    ) -> Result<Option<super::dialect::Rewritten>, Refusal> {
-        let lab = self.door.engine.catalog().map(|catalog| catalog.lab().as_str());
-        let facts = super::dialect::Facts {
+    /// What statements are told of this connection.
+    pub(super) fn facts(&self, intervals: BTreeSet<usize>) -> Facts {
+        let lab = self.door.engine.catalog().map(|catalog| catalog.lab().to_string());
+        Facts {
             lab: lab.unwrap_or_default(),
-            user: &self.user,
+            user: self.user.clone(),
             process: self.place.key().0,
-            settings: &self.settings,
-        };
-        Ok(super::dialect::rewritten(sql, &facts)?)
+            settings: self.settings.clone(),
+            intervals,
+            describing: false,
+        }
     }
 }

@@ -34,6 +34,13 @@ impl Refusal {
     }
 }
 
+/// What is told of so many connections that others would find no place.
+pub fn crowded(whose: &str) -> Refusal {
+    let problem =
+        format!("there are too many connections {whose}; close some, or connect again in a moment");
+    Refusal::new("53300", problem)
+}
+
 impl From<NotChanged> for Refusal {
     fn from(error: NotChanged) -> Self {
         Self::of(error.code, &error)

@@ -7,8 +7,6 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Most values and formats of one message: more parameters no statement has.
-const MOST_VALUES: u16 = 1_000;
 /// Longest time in which the rest of a message has to come once it began.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -79,23 +77,37 @@ pub(super) enum Message {
     Other,
 }
 
-/// The next message, of at most so many bytes; none where the client went.
-pub(super) async fn read<R: AsyncRead + Unpin>(
+/// What the next message is, and how many bytes follow, of at most so many; none where the client went.
+pub(super) async fn head<R: AsyncRead + Unpin>(
     from: &mut R,
     most: usize,
-) -> Result<Option<(u8, Bytes)>, Wrong> {
+) -> Result<Option<(u8, usize)>, Wrong> {
     let tag = match from.read_u8().await {
         Ok(tag) => tag,
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let rest = async {
-        let length = from.read_i32().await?;
-        body(from, length, 4, most).await
-    };
-    let rest = tokio::time::timeout(PAUSE, rest).await;
-    let body = rest.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    Ok(Some((tag, body)))
+    let length = tokio::time::timeout(PAUSE, from.read_i32()).await;
+    let length = length.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    Ok(Some((tag, within(length, 4, most)?)))
+}
+
+/// What follows.
+pub(super) async fn rest<R: AsyncRead + Unpin>(
+    from: &mut R,
+    length: usize,
+) -> Result<Bytes, Wrong> {
+    let body = tokio::time::timeout(PAUSE, exactly(from, length)).await;
+    body.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// The next message, of at most so many bytes; none where the client went.
+pub(super) async fn read<R: AsyncRead + Unpin>(
+    from: &mut R,
+    most: usize,
+) -> Result<Option<(u8, Bytes)>, Wrong> {
+    let Some((tag, length)) = head(from, most).await? else { return Ok(None) };
+    Ok(Some((tag, rest(from, length).await?)))
 }
 
 /// The rest of a message whose length, with `before` bytes that were read, is `length`. Memory grows with what comes
@@ -106,6 +118,10 @@ pub(super) async fn body<R: AsyncRead + Unpin>(
     before: usize,
     most: usize,
 ) -> Result<Bytes, Wrong> {
+    exactly(from, within(length, before, most)?).await
+}
+
+fn within(length: i32, before: usize, most: usize) -> Result<usize, Wrong> {
     let length = usize::try_from(length)
         .ok()
         .and_then(|length| length.checked_sub(before))
@@ -113,6 +129,10 @@ pub(super) async fn body<R: AsyncRead + Unpin>(
     if length > most {
         return Err(Wrong::TooLong { length, most });
     }
+    Ok(length)
+}
+
+async fn exactly<R: AsyncRead + Unpin>(from: &mut R, length: usize) -> Result<Bytes, Wrong> {
     let mut bytes = BytesMut::new();
     let wanted = u64::try_from(length).unwrap_or(u64::MAX);
     let mut rest = from.take(wanted);
@@ -148,11 +168,7 @@ impl Fields {
 
     fn count(&mut self) -> Result<u16, Wrong> {
         self.need(2)?;
-        let count = self.0.get_u16();
-        if count > MOST_VALUES {
-            return Err(Wrong::Malformed("it has more than 1000 values"));
-        }
-        Ok(count)
+        Ok(self.0.get_u16())
     }
 
     /// A number of four bytes.
@@ -280,7 +296,7 @@ mod tests {
         assert_eq!(bind.values, [Some(Bytes::from_static(b"x")), None]);
         assert!(bind.results.is_empty());
         let longer = Bytes::from_static(b"p\0s\0\0\0\xff\xff");
-        assert!(Message::of(b'B', longer).is_err(), "65535 values");
+        assert!(Message::of(b'B', longer).is_err(), "65535 formats that are not there");
     }
 
     proptest! {

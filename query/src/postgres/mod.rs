@@ -3,11 +3,13 @@
 //! What they say is taken apart here, and every statement goes through a [`Session`](crate::Session) of whoever asks, as
 //! over HTTP and Flight SQL. Whoever serves accepts the connections, makes them secret, and does what statements change.
 
+mod array;
 mod binding;
 mod cancel;
 mod cell;
 mod command;
 mod connection;
+mod cursor;
 mod dialect;
 mod failure;
 mod message;
@@ -22,9 +24,10 @@ mod system;
 mod types;
 mod write;
 
-pub use failure::Refusal;
+pub use failure::{Refusal, crowded};
 pub use startup::{Greeting, Startup, greeting, turn_away};
 
+pub(crate) use dialect::{Facts, Known, functions, translate};
 pub(crate) use system::{Relation, SCHEMA, table};
 
 use crate::changes::Changes;
@@ -34,6 +37,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// The door. Cheap to clone.
@@ -42,6 +46,8 @@ pub struct PostgresDoor {
     engine: Engine,
     changes: Arc<dyn Changes>,
     running: Arc<Running>,
+    /// Places for those who are nobody in particular.
+    anonymous: Arc<Semaphore>,
 }
 
 impl fmt::Debug for PostgresDoor {
@@ -51,9 +57,10 @@ impl fmt::Debug for PostgresDoor {
 }
 
 impl PostgresDoor {
-    /// A door to an engine.
-    pub fn new(engine: Engine, changes: Arc<dyn Changes>) -> Self {
-        Self { engine, changes, running: Arc::default() }
+    /// A door to an engine, with so many places. Those without a password have half of them.
+    pub fn new(engine: Engine, changes: Arc<dyn Changes>, places: usize) -> Self {
+        let anonymous = Arc::new(Semaphore::new(places.div_ceil(2)));
+        Self { engine, changes, running: Arc::default(), anonymous }
     }
 
     /// Stops what runs on the connection of this number, if the secret is its own.

@@ -1,6 +1,7 @@
 //! Decimal numbers as PostgreSQL's `numeric`: groups of four digits.
 
 use super::failure::Refusal;
+use arrow::datatypes::DataType;
 use bytes::{Buf, BufMut, BytesMut};
 use datafusion::common::ScalarValue;
 use std::fmt::Write;
@@ -21,6 +22,34 @@ fn parts(text: &str) -> Option<(bool, &str, &str)> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let some = !(whole.is_empty() && part.is_empty());
     (some && digits(whole) && digits(part)).then_some((negative, whole, part))
+}
+
+/// The type that holds the numbers of two types of numbers; none where decimal digits do not suffice.
+pub(super) fn common(one: &DataType, other: &DataType) -> Option<DataType> {
+    if one == other {
+        return Some(one.clone());
+    }
+    let digits = |data_type: &DataType| match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            let scale = u8::try_from(*scale).ok()?;
+            Some((precision.checked_sub(scale)?, scale))
+        }
+        _ => None,
+    };
+    let ((whole, part), (more_whole, more_part)) = (digits(one)?, digits(other)?);
+    let scale = part.max(more_part);
+    let precision = whole.max(more_whole).checked_add(scale)?;
+    let scale = i8::try_from(scale).ok()?;
+    match precision {
+        0..=38 => Some(DataType::Decimal128(precision, scale)),
+        39..=76 => Some(DataType::Decimal256(precision, scale)),
+        _ => None,
+    }
+}
+
+/// Whether a number that a client sent in binary is none.
+pub(super) fn is_nan(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, _, _, _, 0xc0, 0x00, ..])
 }
 
 /// Writes a number that stands as text.

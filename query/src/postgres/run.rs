@@ -1,17 +1,20 @@
 //! What the messages of a client do: statements are prepared, bound, described and run.
 
-use super::command::Command;
+use super::command::{Command, after_for};
 use super::connection::{Connection, End, GATHERED, Transaction, begin, while_there};
+use super::dialect::Known;
 use super::failure::Refusal;
 use super::message::{Bind, Target};
 use super::portal::{Cursor, Portal, Stage, texts};
 use super::reply::Severity;
-use super::settings::Done;
+use super::settings::{Done, Lasting};
 use super::statement::Statement;
-use super::types::columns;
+use super::types::{Column, columns};
 use super::write::Rows;
 use crate::engine::{Change, Session, Statements, Stop};
 use datafusion::common::ScalarValue;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -34,8 +37,14 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         }
         for sql in statements {
             // As a portal without a name, which replaces the one before.
-            let mut statement = self.statement(&sql, vec![])?;
+            let mut statement = self.statement(&sql, vec![]).await?;
             let mut portal = Self::portal(&mut statement, Vec::new(), Vec::new(), 0);
+            if let Command::Fetch(name, most) = portal.command.clone() {
+                let columns = self.cursor_columns(&name)?;
+                self.replies.columns(&columns, &[])?;
+                self.fetch_from(&name, most, &[]).await?;
+                continue;
+            }
             self.start(&mut portal).await?;
             if let Stage::Open(cursor) = &portal.stage {
                 let (columns, formats) = (cursor.rows.columns(), cursor.rows.formats());
@@ -47,21 +56,26 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
     }
 
     /// A statement, taken apart.
-    fn statement(&self, sql: &str, types: Vec<u32>) -> Result<Statement, Refusal> {
+    async fn statement(&mut self, sql: &str, types: Vec<u32>) -> Result<Statement, End> {
         let command = Command::of(sql);
-        if command != Command::Statement {
-            return Ok(Statement::new(command, sql, types));
-        }
-        let statement = Statement::new(command, sql, types.clone());
+        // What a cursor reads is a statement of its own.
+        let read = match &command {
+            Command::Declare(_) => after_for(sql).unwrap_or_default(),
+            Command::Statement => sql,
+            _ => return Ok(Statement::new(command, sql, types, Known::default())),
+        };
+        let mut statement = Statement::new(command, read, types, Known::default());
         if statement.is_change() {
             return Ok(statement);
         }
-        Ok(match self.rewritten(sql)? {
-            Some(rewritten) => Statement::rewritten(&rewritten, types),
-            None => statement,
-        })
+        let facts = self.facts(BTreeSet::new());
+        let known = self.door.engine.translated(read, &facts);
+        let known = while_there(&self.gone, None, known).await??;
+        statement.known = Arc::new(known);
+        Ok(statement)
     }
 
+    /// A statement with values.
     fn portal(
         statement: &mut Statement,
         values: Vec<ScalarValue>,
@@ -72,6 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             command: statement.command.clone(),
             sql: statement.sql.clone(),
             change: statement.is_change(),
+            known: Arc::clone(&statement.known),
+            intervals: statement.intervals(),
             values,
             bytes,
             formats,
@@ -80,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         }
     }
 
-    fn check_room(&self, more: usize) -> Result<(), Refusal> {
+    pub(super) fn check_room(&self, more: usize) -> Result<(), Refusal> {
         let statements = self.statements.values().map(Statement::bytes);
         let portals = self.portals.values().map(|portal| portal.bytes);
         let held: usize = statements.chain(portals).sum();
@@ -97,7 +113,12 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         Ok(())
     }
 
-    pub(super) fn parse(&mut self, name: String, sql: &str, types: Vec<u32>) -> Result<(), End> {
+    pub(super) async fn parse(
+        &mut self,
+        name: String,
+        sql: &str,
+        types: Vec<u32>,
+    ) -> Result<(), End> {
         let split = Statements::of(sql);
         let rest = Some(split.rest).filter(|rest| !rest.is_empty());
         let mut statements = split.complete.into_iter().chain(rest);
@@ -116,9 +137,9 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         self.check_room(one.len())?;
         // An empty statement has no text, and is told apart by that.
         let statement = if one.is_empty() {
-            Statement::new(Command::Statement, "", types)
+            Statement::new(Command::Statement, "", types, Known::default())
         } else {
-            self.statement(&one, types)?
+            self.statement(&one, types).await?
         };
         self.statements.insert(name, statement);
         self.replies.plain(b'1');
@@ -130,7 +151,18 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         let bytes = bind.values.iter().flatten().map(bytes::Bytes::len).sum();
         self.check_room(bytes)?;
         let mut statement = self.take(&bind.statement)?;
-        let session = if statement.is_open(&bind) { Some(self.session().await?) } else { None };
+        let session = if statement.is_open(&bind) {
+            let session = self.session(statement.intervals()).await;
+            match session {
+                Ok(session) => Some(session),
+                Err(end) => {
+                    self.statements.insert(bind.statement, statement);
+                    return Err(end);
+                }
+            }
+        } else {
+            None
+        };
         let values = statement.values(&bind, session.as_ref());
         let values = while_there(&self.gone.clone(), None, values).await?;
         let portal = values.map(|values| Self::portal(&mut statement, values, bind.results, bytes));
@@ -165,30 +197,26 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
     }
 
     async fn describe_statement(&mut self, statement: &mut Statement) -> Result<(), End> {
-        if statement.command != Command::Statement
-            || statement.is_change()
-            || statement.sql.is_empty()
-        {
+        if !statement.is_asked() || statement.is_change() || statement.sql.is_empty() {
             self.replies.parameters(&[]);
-            return match self.answer_of(&statement.command)? {
-                Some(batch) => {
-                    let columns = columns(batch.schema_ref());
-                    self.replies.columns(&columns, &[])?;
-                    Ok(())
-                }
-                None => {
-                    self.replies.plain(b'n');
-                    Ok(())
-                }
-            };
+            match self.columns_of(&statement.command)? {
+                Some(columns) => self.replies.columns(&columns, &[])?,
+                None => self.replies.plain(b'n'),
+            }
+            return Ok(());
         }
         self.check_transaction(&statement.command)?;
-        let session = self.session().await?;
+        let session = self.session(statement.intervals()).await?;
         let (gone, slot) = (self.gone.clone(), self.place.slot().clone());
         let described = statement.describe(&session, || begin(&slot, &session));
         let (types, columns) = while_there(&gone, None, described).await??;
         self.replies.parameters(&types);
-        self.replies.columns(&columns, &[])?;
+        // A cursor that is made has no rows yet.
+        if matches!(statement.command, Command::Declare(_)) {
+            self.replies.plain(b'n');
+        } else {
+            self.replies.columns(&columns, &[])?;
+        }
         Ok(())
     }
 
@@ -199,13 +227,13 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             && matches!(portal.stage, Stage::Bound)
         {
             self.check_transaction(&portal.command)?;
-            let session = self.session().await?;
+            let session = self.session(portal.intervals.clone()).await?;
             self.plan(portal, &session).await?;
         }
         let told = match &portal.stage {
-            Stage::Planned(planned) => Some(columns(&planned.0.schema())),
+            Stage::Planned(planned) => Some(portal.columns(&planned.0.schema())),
             Stage::Open(cursor) => Some(cursor.rows.columns().to_vec()),
-            _ => self.answer_of(&portal.command)?.map(|batch| columns(batch.schema_ref())),
+            _ => self.columns_of(&portal.command)?,
         };
         match told {
             Some(told) => {
@@ -218,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
     }
 
     /// Plans a portal, without a place among the queries that run.
-    async fn plan(&mut self, portal: &mut Portal, session: &Session) -> Result<(), End> {
+    pub(super) async fn plan(&mut self, portal: &mut Portal, session: &Session) -> Result<(), End> {
         let query = self.begin(session);
         let rows = if portal.values.is_empty() { vec![] } else { vec![portal.values.clone()] };
         let planned = session.plan_as(&query, &portal.sql, &rows);
@@ -232,33 +260,50 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         let over = matches!(portal.stage, Stage::Done);
         if portal.sql.is_empty() {
             self.replies.plain(b'I');
+        } else if let (false, Command::Fetch(cursor, most)) = (over, portal.command.clone()) {
+            portal.stage = Stage::Done;
+            self.fetch_from(&cursor, most, &portal.formats).await?;
         } else if over && (portal.change || portal.command != Command::Statement) {
             let problem = format!("the portal {name:?} was run, and is run once");
             return Err(Refusal::new("55000", problem).into());
         } else {
-            // Whoever was shut out since the first rows gets no more of them.
-            if matches!(portal.stage, Stage::Open(_)) {
-                self.session().await?;
-            } else {
-                self.start(&mut portal).await?;
-            }
+            self.go_on(&mut portal).await?;
             self.fetch(&mut portal, rows).await?;
         }
         self.portals.insert(name.to_owned(), portal);
         Ok(())
     }
 
+    /// Begins to read the rows of a portal, or goes on with it.
+    pub(super) async fn go_on(&mut self, portal: &mut Portal) -> Result<(), End> {
+        if !matches!(portal.stage, Stage::Open(_)) {
+            return self.start(portal).await;
+        }
+        // Whoever was shut out since the first rows gets no more of them.
+        self.check_transaction(&portal.command)?;
+        self.session(BTreeSet::new()).await?;
+        if let Stage::Open(cursor) = &mut portal.stage {
+            let resumed = cursor.resume(&self.door.engine);
+            while_there(&self.gone, None, resumed).await??;
+        }
+        Ok(())
+    }
+
     /// Does what a portal is for, up to its first row.
-    async fn start(&mut self, portal: &mut Portal) -> Result<(), End> {
+    pub(super) async fn start(&mut self, portal: &mut Portal) -> Result<(), End> {
         if matches!(portal.stage, Stage::Open(_) | Stage::Done) {
             return Ok(());
         }
         self.check_transaction(&portal.command)?;
+        if let Command::Declare(name) = portal.command.clone() {
+            return Box::pin(self.declare(portal, name)).await;
+        }
         if portal.command != Command::Statement {
             return self.command(portal);
         }
-        let session = self.session().await?;
+        let session = self.session(portal.intervals.clone()).await?;
         if portal.change {
+            let session = session.not_of_postgres();
             return Box::pin(self.change(portal, &session)).await;
         }
         let fresh = matches!(&portal.stage, Stage::Planned(planned) if planned.1.elapsed() < FRESH);
@@ -268,64 +313,62 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         let Stage::Planned(planned) = std::mem::replace(&mut portal.stage, Stage::Done) else {
             return Ok(());
         };
-        let own = columns(&planned.0.schema());
+        let own = portal.columns(&planned.0.schema());
         let told = portal.told.clone().unwrap_or_else(|| own.clone());
         let rows = Rows::new(told, portal.formats.clone())?;
         rows.check(&own)?;
         let query = planned.0.query().cloned();
         let gone = self.gone.clone();
-        let answer = while_there(&gone, query.as_ref(), planned.0.start()).await??;
+        let answer = while_there(&gone, query.as_ref(), planned.0.start_held()).await??;
         portal.stage = Stage::Open(Box::new(Cursor::of(answer, rows)));
         Ok(())
     }
 
     /// Sends rows: so many, or all that there are.
     async fn fetch(&mut self, portal: &mut Portal, most: u32) -> Result<(), End> {
-        let Stage::Open(cursor) = &mut portal.stage else {
+        if !matches!(portal.stage, Stage::Open(_)) {
             // What was done has said so; whose rows were all read has none left.
             if portal.command == Command::Statement && !portal.change {
                 self.replies.complete("SELECT 0");
             }
             return Ok(());
-        };
-        cursor.count_anew();
-        let gone = self.gone.clone();
-        let mut sent = 0_u32;
-        let mut replies = std::mem::take(&mut self.replies);
-        loop {
-            if most > 0 && sent == most {
-                self.replies = replies;
-                self.replies.plain(b's');
-                return Ok(());
-            }
-            let more = while_there(&gone, None, cursor.row(&mut replies)).await;
-            let more = match more {
-                Ok(Ok(more)) => more,
-                Ok(Err(refusal)) => {
-                    self.replies = replies;
-                    portal.stage = Stage::Done;
-                    return Err(refusal.into());
-                }
-                Err(end) => return Err(end),
-            };
-            if !more {
-                break;
-            }
-            sent = sent.saturating_add(1);
-            if replies.len() > GATHERED {
-                self.replies = replies;
-                self.flushed().await?;
-                replies = std::mem::take(&mut self.replies);
-            }
         }
-        self.replies = replies;
-        self.replies.complete(&cursor.tag());
-        portal.stage = Stage::Done;
+        match self.send_rows(portal, most, None).await? {
+            Some(cursor) => self.replies.complete(&cursor.tag()),
+            None => self.replies.plain(b's'),
+        }
         Ok(())
     }
 
+    /// Sends so many rows of an open portal, in other formats than its own if need be; the cursor, if these were the
+    /// last.
+    pub(super) async fn send_rows(
+        &mut self,
+        portal: &mut Portal,
+        most: u32,
+        formats: Option<&Rows>,
+    ) -> Result<Option<Box<Cursor>>, End> {
+        let Stage::Open(mut cursor) = std::mem::replace(&mut portal.stage, Stage::Done) else {
+            return Ok(None);
+        };
+        cursor.count_anew();
+        let gone = self.gone.clone();
+        while most == 0 || cursor.sent() < u64::from(most) {
+            let more = cursor.row(&mut self.replies, formats);
+            if !while_there(&gone, None, more).await?? {
+                return Ok(Some(cursor));
+            }
+            if self.replies.len() > GATHERED {
+                self.flushed().await?;
+            }
+        }
+        cursor.rest();
+        portal.stage = Stage::Open(cursor);
+        Ok(None)
+    }
+
     /// In a transaction in which something failed, nothing but its end is done.
-    fn check_transaction(&self, command: &Command) -> Result<(), Refusal> {
+    pub(super) fn check_transaction(&self, command: &Command) -> Result<(), Refusal> {
         let ends =
             matches!(command, Command::Commit | Command::Rollback | Command::Point("ROLLBACK"));
         if self.transaction == Transaction::Failed && !ends {
@@ -362,6 +405,14 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         Ok(Some(batch))
     }
 
+    /// The columns of a command that has rows.
+    fn columns_of(&self, command: &Command) -> Result<Option<Vec<Column>>, Refusal> {
+        if let Command::Fetch(name, _) = command {
+            return self.cursor_columns(name).map(Some);
+        }
+        Ok(self.answer_of(command)?.map(|batch| columns(batch.schema_ref())))
+    }
+
     /// Does what is about the session.
     fn command(&mut self, portal: &mut Portal) -> Result<(), End> {
         let mut stage = Stage::Done;
@@ -369,16 +420,19 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         let answer = self.answer_of(&command)?;
         let tag = match command {
             Command::Begin => {
-                self.transaction = Transaction::Open;
+                if self.transaction == Transaction::None {
+                    self.transaction = Transaction::Open;
+                    self.lasting = Some(Lasting::of(&self.settings));
+                }
                 "BEGIN"
             }
             Command::Commit => {
                 let failed = self.transaction == Transaction::Failed;
-                self.transaction = Transaction::None;
+                self.end_transaction(!failed);
                 if failed { "ROLLBACK" } else { "COMMIT" }
             }
             Command::Rollback => {
-                self.transaction = Transaction::None;
+                self.end_transaction(false);
                 "ROLLBACK"
             }
             Command::Point(tag) => {
@@ -387,16 +441,15 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
                 }
                 tag
             }
-            Command::Set(name, value) => {
-                match self.settings.set(&name, &value)? {
-                    Done::Kept => {}
-                    Done::Reported(name, value) => self.replies.setting(name, &value),
-                    Done::Without(note) => self.replies.notice(Severity::Warning, note),
-                }
+            Command::Set(name, value, local) => {
+                self.set(&name, &value, local)?;
                 "SET"
             }
             Command::Reset(name) => {
                 self.settings.reset(name.as_deref());
+                if let Some(lasting) = &mut self.lasting {
+                    lasting.after.reset(name.as_deref());
+                }
                 "RESET"
             }
             Command::Deallocate(name) => {
@@ -417,10 +470,11 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
                 self.statements.clear();
                 self.portals.clear();
                 self.settings.reset(None);
+                self.lasting = None;
                 "DISCARD"
             }
             Command::Show(_) => "SHOW",
-            Command::Statement => return Ok(()),
+            Command::Statement | Command::Declare(_) | Command::Fetch(..) => return Ok(()),
         };
         match answer {
             Some(batch) => {
@@ -431,6 +485,37 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         }
         portal.stage = stage;
         Ok(())
+    }
+
+    /// Gives a setting a value: until the end of a transaction, or until its failure.
+    fn set(&mut self, name: &str, value: &str, local: bool) -> Result<(), Refusal> {
+        if local && self.transaction == Transaction::None {
+            let note = "SET LOCAL means something in a transaction alone";
+            self.replies.notice(Severity::Warning, note);
+            return Ok(());
+        }
+        match self.settings.set(name, value)? {
+            Done::Kept => {}
+            Done::Reported(name, value) => self.replies.setting(name, &value),
+            Done::Without(note) => self.replies.notice(Severity::Warning, note),
+        }
+        if let (Some(lasting), false) = (&mut self.lasting, local) {
+            lasting.after.set(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// The end of a transaction, after which settings are as it left or found them.
+    fn end_transaction(&mut self, well: bool) {
+        self.transaction = Transaction::None;
+        let Some(Lasting { before, after }) = self.lasting.take() else { return };
+        let settings = if well { after } else { before };
+        for (name, value) in settings.reported() {
+            if self.settings.get(name) != Some(value) {
+                self.replies.setting(name, value);
+            }
+        }
+        self.settings = settings;
     }
 
     /// Makes a table or a view, or takes one away.

@@ -48,6 +48,20 @@ pub(super) struct Settings {
     timeout: Option<Duration>,
 }
 
+/// Settings that a transaction leaves: as it found them where it fails, else with what was set for longer.
+#[derive(Debug)]
+pub(super) struct Lasting {
+    pub(super) before: Settings,
+    pub(super) after: Settings,
+}
+
+impl Lasting {
+    /// Those that a transaction finds.
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self { before: settings.clone(), after: settings.clone() }
+    }
+}
+
 /// What setting something did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Done {
@@ -76,6 +90,12 @@ impl Settings {
             .map(|(name, value)| (name.to_lowercase(), (name.to_owned(), value.to_owned())))
             .collect();
         Self { all, before: BTreeMap::new(), timeout: None }
+    }
+
+    /// Names who it is that came in.
+    pub(super) fn belong_to(&mut self, user: &str) {
+        let name = "session_authorization".to_owned();
+        self.all.insert(name.clone(), (name, user.to_owned()));
     }
 
     /// What clients are told when they come in.

@@ -96,6 +96,11 @@ pub async fn turn_away<W: AsyncWrite + Unpin>(to: &mut W, refusal: &Refusal) -> 
 pub(super) struct Standing(Option<String>);
 
 impl Standing {
+    /// Whether anybody has it.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Who it is now.
     pub(super) async fn principal(&self, engine: &Engine) -> Result<Principal, Refusal> {
         let Some(token) = &self.0 else { return Ok(Principal::Anonymous) };
@@ -137,7 +142,8 @@ impl Startup {
         for (name, value) in &self.settings {
             let known = ["user", "database", "options", "replication", "application_name"];
             if !known.contains(&name.as_str()) && !name.starts_with("_pq_.") {
-                settings.set(name, value)?;
+                // Some write it as a literal.
+                settings.set(name, value.trim_matches('\''))?;
             }
         }
         // -c name=value, or --name=value
@@ -158,7 +164,7 @@ impl Startup {
         engine: &Engine,
         safe: bool,
         (from, to): (&mut R, &mut W),
-    ) -> Result<Standing, Refusal>
+    ) -> Result<(Standing, String), Refusal>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -179,11 +185,14 @@ impl Startup {
             }
             Standing(Some(password(from, to).await?))
         };
-        if let Err(refusal) = standing.principal(engine).await {
-            tokio::time::sleep(WRONG_PASSWORD).await;
-            let message = format!("{}; the password is a token of this lab", refusal.message);
-            return Err(Refusal { message, ..refusal });
-        }
+        let who = match standing.principal(engine).await {
+            Ok(who) => who,
+            Err(refusal) => {
+                tokio::time::sleep(WRONG_PASSWORD).await;
+                let message = format!("{}; the password is a token of this lab", refusal.message);
+                return Err(Refusal { message, ..refusal });
+            }
+        };
         let lab = engine.catalog().map(|catalog| catalog.lab().to_string()).unwrap_or_default();
         let asked = self.setting("database").unwrap_or_else(|| self.user());
         if asked != lab {
@@ -193,7 +202,16 @@ impl Startup {
             );
             return Err(Refusal::new("3D000", problem));
         }
-        Ok(standing)
+        Ok((standing, name(&who)))
+    }
+}
+
+/// What somebody is called, whatever name they came in with.
+fn name(who: &Principal) -> String {
+    match who {
+        Principal::Person { name, .. } => name.clone(),
+        Principal::Visitor { name, .. } => name.clone().unwrap_or_else(|| ANONYMOUS.to_owned()),
+        Principal::Owner | Principal::Anonymous => ANONYMOUS.to_owned(),
     }
 }
 

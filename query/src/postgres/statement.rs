@@ -2,12 +2,14 @@
 
 use super::binding;
 use super::command::Command;
-use super::dialect::Rewritten;
+use super::dialect::Known;
 use super::failure::Refusal;
 use super::message::Bind;
-use super::types::{Column, ColumnType, Format, PgType, columns};
+use super::types::{Column, ColumnType, Format, PgType, columns, named};
 use crate::engine::{Described, Query, Session};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_schemas::code::{Coded, ErrorCode};
 
@@ -15,38 +17,47 @@ use tarn_schemas::code::{Coded, ErrorCode};
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
     pub(super) command: Command,
-    /// As the engine reads it.
     pub(super) sql: Arc<str>,
     /// What the client says of its parameters.
     types: Vec<u32>,
+    /// What it says of them itself, and of its columns.
+    pub(super) known: Arc<Known>,
     asked: Option<Described>,
-    /// Where parameters were left out of it: places of those that were not, and how many there were.
-    kept: Option<(Vec<usize>, usize)>,
     /// Its columns, once the client was told.
     pub(super) told: Option<Vec<Column>>,
 }
 
 impl Statement {
-    pub(super) fn new(command: Command, sql: &str, types: Vec<u32>) -> Self {
-        Self { command, sql: sql.into(), types, asked: None, kept: None, told: None }
-    }
-
-    /// One that was rewritten for the engine.
-    pub(super) fn rewritten(rewritten: &Rewritten, types: Vec<u32>) -> Self {
-        let Rewritten { sql, kept, parameters } = rewritten;
-        let places: Vec<usize> = kept.iter().map(|number| number.saturating_sub(1)).collect();
-        let kept = (places.len() != *parameters).then_some((places, *parameters));
-        Self { kept, ..Self::new(Command::Statement, sql, types) }
+    pub(super) fn new(command: Command, sql: &str, types: Vec<u32>, known: Known) -> Self {
+        Self { command, sql: sql.into(), types, known: Arc::new(known), asked: None, told: None }
     }
 
     /// Places of the parameters that the engine knows, of so many.
     fn places(&self, count: usize) -> Vec<usize> {
-        self.kept.as_ref().map_or_else(|| (0..count).collect(), |(places, _)| places.clone())
+        if self.known.kept.len() == self.known.parameters {
+            return (0..count).collect();
+        }
+        self.known.kept.iter().map(|number| number.saturating_sub(1)).collect()
     }
 
-    /// What the client says of a parameter.
+    /// The type of a parameter: what the client says or, where it says nothing, the statement.
     fn given(&self, place: usize) -> u32 {
-        self.types.get(place).copied().unwrap_or(0)
+        let said = self.types.get(place).copied().unwrap_or(0);
+        if !binding::is_open(said) {
+            return said;
+        }
+        self.known.types.get(&place.saturating_add(1)).copied().unwrap_or(0)
+    }
+
+    /// Numbers of the parameters that the client says are intervals.
+    pub(super) fn intervals(&self) -> BTreeSet<usize> {
+        let interval = PgType::Interval.known().oid;
+        (1..).zip(&self.types).filter(|(_, oid)| **oid == interval).map(|(at, _)| at).collect()
+    }
+
+    /// Whether the engine answers it.
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self.command, Command::Statement | Command::Declare(_))
     }
 
     /// Bytes that it holds.
@@ -66,9 +77,26 @@ impl Statement {
         if let Some(asked) = &self.asked {
             return Ok(asked.clone());
         }
-        let asked = session.describe(&self.sql).await?;
+        let mut asked = session.clone().describing().describe(&self.sql).await?;
+        asked.parameters = self.with_lists(&asked.parameters);
         self.asked = Some(asked.clone());
         Ok(asked)
+    }
+
+    /// Parameters of whose elements the types were found are lists of them.
+    fn with_lists(&self, parameters: &Schema) -> SchemaRef {
+        let places = self.places(parameters.fields().len()).into_iter();
+        let fields = places.zip(parameters.fields()).map(|(place, field)| {
+            if !self.known.lists.contains(&place.saturating_add(1)) {
+                return field.as_ref().clone();
+            }
+            let element = match field.data_type() {
+                DataType::Null => DataType::Utf8,
+                known => known.clone(),
+            };
+            Field::new(field.name(), DataType::new_list(element, true), true)
+        });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
     /// Types of its parameters and, if it has rows, its columns.
@@ -79,7 +107,7 @@ impl Statement {
     ) -> Result<(Vec<u32>, Vec<Column>), Refusal> {
         let asked = self.asked(session).await?;
         let count = asked.parameters.fields().len();
-        let whole = self.kept.as_ref().map_or(count, |(_, whole)| *whole);
+        let whole = self.known.parameters.max(count);
         let text = PgType::Text.known().oid;
         let mut types: Vec<u32> = (0..whole)
             .map(|place| match self.given(place) {
@@ -110,7 +138,7 @@ impl Statement {
                 Err(error) => return Err(error.into()),
             }
         };
-        let columns = columns(&schema);
+        let columns = named(columns(&schema), &self.known.names);
         self.told = Some(columns.clone());
         Ok((types, columns))
     }
@@ -119,7 +147,7 @@ impl Statement {
     pub(super) fn is_open(&self, bind: &Bind) -> bool {
         let count = bind.values.len();
         let open = |place: usize| binding::is_open(self.given(place));
-        count > 0 && (count != self.types.len() || self.places(count).into_iter().any(open))
+        count > 0 && (count != self.known.parameters || self.places(count).into_iter().any(open))
     }
 
     /// The values of a message, as the engine takes them. A session is needed where they are open.
@@ -133,7 +161,7 @@ impl Statement {
             let problem = format!("{} formats for {count} values", bind.formats.len());
             return Err(Refusal::new("08P01", problem));
         }
-        if self.command != Command::Statement && count > 0 {
+        if !self.is_asked() && count > 0 {
             return Err(Refusal::new("08P01", "this statement has no parameters"));
         }
         let miscounted = |wanted: usize| {
@@ -141,9 +169,9 @@ impl Statement {
                 format!("{count} values were bound, and the statement has {wanted} parameters");
             Refusal::new("08P01", problem)
         };
-        if let Some((_, whole)) = self.kept
-            && whole != count
-        {
+        // Of what is written otherwise, the engine counts.
+        let whole = self.known.parameters;
+        if whole > 0 && whole != count {
             return Err(miscounted(whole));
         }
         let places = self.places(count);
@@ -156,7 +184,7 @@ impl Statement {
         } else {
             None
         };
-        let any = arrow::datatypes::DataType::Null;
+        let any = DataType::Null;
         let mut values = Vec::with_capacity(places.len());
         for (index, place) in places.into_iter().enumerate() {
             let wanted = asked.as_ref().and_then(|asked| asked.fields().get(index));

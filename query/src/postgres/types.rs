@@ -243,6 +243,18 @@ pub(super) fn columns(schema: &Schema) -> Vec<Column> {
     schema.fields().iter().map(|field| column(field)).collect()
 }
 
+/// Columns with the names that a statement gives them, where it does so to each.
+pub(super) fn named(mut columns: Vec<Column>, names: &[Option<String>]) -> Vec<Column> {
+    if columns.len() == names.len() {
+        for (column, name) in columns.iter_mut().zip(names) {
+            if let Some(name) = name {
+                column.name.clone_from(name);
+            }
+        }
+    }
+    columns
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -154,11 +154,14 @@ fn serve_postgres(
     (tls, places): (Option<Tls>, usize),
     stop: CancellationToken,
 ) -> impl Future<Output = Result<(), Failure>> + use<> {
-    use crate::postgres::serve;
-    let door = tarn_query::postgres::PostgresDoor::new(engine, maker);
+    use crate::postgres::{Neighbours, serve};
+    let door = tarn_query::postgres::PostgresDoor::new(engine, maker, places);
     async move {
         match listener {
-            Some(listener) => serve(Door::new(listener, places, 0), tls.as_ref(), door, stop).await,
+            Some(listener) => {
+                let listener = Door::new(listener, places, 0);
+                serve(listener, tls.as_ref(), (door, Neighbours::of(places)), stop).await
+            }
             None => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! What keeps one query from harming others: turns, memory, disk, time, rows and bytes.
 
 mod gate;
+mod held;
 mod joins;
 mod limits;
 mod memory;
@@ -16,6 +17,7 @@ pub use running::{Progress, Query, State};
 pub use stop::Stop;
 
 pub(super) use gate::Slot;
+pub(crate) use held::Held;
 pub(super) use joins::StoppableJoins;
 pub(super) use planning::patient;
 pub(super) use running::Awaited;
@@ -92,13 +94,20 @@ impl Guards {
 
     /// Waits until it is the query's turn.
     pub(super) async fn turn(&self, query: &Query) -> Result<Slot, QueryError> {
+        if *query.principal() != Principal::Owner {
+            query.wait();
+        }
+        self.another_turn(query).await
+    }
+
+    /// Waits until it is the turn of a query that runs and gave its place back. Its time goes on.
+    pub(super) async fn another_turn(&self, query: &Query) -> Result<Slot, QueryError> {
         let who = query.principal();
         let gate = match who {
             Principal::Owner => return Ok(Slot::free()),
             Principal::Visitor { .. } => &self.visitors,
             Principal::Anonymous | Principal::Person { .. } => &self.own,
         };
-        query.wait();
         let patience = self.limits.queue_time;
         query.work(async { Ok(gate.enter(who, patience).await?) }).await
     }

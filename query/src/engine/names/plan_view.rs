@@ -1,6 +1,7 @@
 //! The query of a view that is to be made: what it reads, and its columns.
 
 use super::view::shown;
+use crate::engine::change::written;
 use crate::engine::guards::{Awaited, Query};
 use crate::engine::statement::parse;
 use crate::engine::{Session, nesting, parameters};
@@ -98,6 +99,9 @@ impl Session {
             }
             ControlFlow::<()>::Continue(())
         });
-        Ok((statement.to_string(), inputs))
+        match statement.as_ref() {
+            ast::Statement::Query(query) => Ok((written(query)?, inputs)),
+            _ => Err(refused("it is no SELECT, WITH or VALUES")),
+        }
     }
 }

@@ -1,69 +1,77 @@
 //! Casts to types that only PostgreSQL's catalog has.
 
-use super::functions::{table_number, table_number_of, type_name, type_number};
-use super::{literal, parsed, parts, text_of};
-use datafusion::sql::sqlparser::ast::{CastKind, DataType, Expr, Value};
+use super::functions::{table_number, table_number_of, type_number};
+use super::tree::{cast, form, no_text, parameter_of, parts, taken, text, text_of};
+use super::udf;
+use datafusion::sql::sqlparser::ast::{DataType, Expr};
 
-/// The expression in the place of a cast; none where the engine knows the type.
-pub(super) fn instead(expr: &Expr, to: &DataType) -> Option<Expr> {
-    let name = match to {
-        DataType::Regclass => "regclass".to_owned(),
+/// The name that a type has in the catalog; none for those of SQL.
+fn catalog_name(data_type: &DataType) -> Option<String> {
+    match data_type {
+        DataType::Regclass => Some("regclass".to_owned()),
         DataType::Custom(name, _) => {
             let mut names = parts(name);
             let name = names.pop()?;
             match names.as_slice() {
-                [] => name,
-                [schema] if schema == "pg_catalog" => name,
+                [] => Some(name),
+                [schema] if schema == "pg_catalog" => Some(name),
                 // sql_identifier, character_data and their like.
-                [schema] if schema == "information_schema" => "name".to_owned(),
-                _ => return None,
+                [schema] if schema == "information_schema" => Some("name".to_owned()),
+                _ => None,
             }
         }
-        // ARRAY[…]::text[] of a catalog; NULL has no elements.
-        _ => return None,
-    };
-    let cast = |data_type| {
-        Some(Expr::Cast {
-            kind: CastKind::Cast,
-            expr: Box::new(expr.clone()),
-            data_type,
-            array: false,
-            format: None,
-        })
-    };
-    match (name.as_str(), text_of(expr)) {
-        ("regclass", Some(text)) if text.parse::<i64>().is_err() => parsed(&table_number(text)),
-        ("regclass", None) if is_parameter(expr) => parsed(&table_number_of(&expr.to_string())),
-        ("regtype", Some(text)) => parsed(&type_number(&literal(text))),
-        ("regtype", None) => parsed(&type_name(&expr.to_string())),
-        ("regnamespace", Some(text)) => parsed(&format!(
-            "(SELECT max(n.oid) FROM pg_catalog.pg_namespace n WHERE n.nspname = {})",
-            literal(text)
-        )),
-        ("regnamespace", None) => parsed(&format!(
-            "(SELECT max(n.nspname) FROM pg_catalog.pg_namespace n WHERE n.oid = ({expr}))"
-        )),
-        ("regproc" | "regprocedure" | "regoper" | "regoperator", _) => {
-            parsed("CAST(NULL AS VARCHAR)")
-        }
-        ("regrole", _) => parsed("'tarn'"),
-        ("oid" | "regclass" | "xid" | "cid" | "int8" | "bigint", _) => cast(DataType::BigInt(None)),
-        ("int4" | "integer" | "int2" | "smallint", _) => cast(DataType::Int(None)),
-        ("float8", _) => cast(DataType::DoublePrecision),
-        ("bool" | "boolean", _) => cast(DataType::Boolean),
-        (
-            "name" | "char" | "text" | "varchar" | "bpchar" | "cstring" | "aclitem" | "anyarray"
-            | "pg_node_tree",
-            _,
-        ) => cast(DataType::Varchar(None)),
         _ => None,
     }
 }
 
-fn is_parameter(expr: &Expr) -> bool {
+/// The parameter that an expression is, casts left out.
+fn parameter_within(expr: &Expr) -> Option<usize> {
     match expr {
-        Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => is_parameter(expr),
-        _ => false,
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => parameter_within(expr),
+        other => parameter_of(other),
+    }
+}
+
+/// The expression in the place of a cast; none where the engine knows the type.
+pub(super) fn instead(expr: &mut Expr, to: &DataType) -> Option<Expr> {
+    let name = catalog_name(to)?;
+    let literal = text_of(expr).map(str::to_owned);
+    match (name.as_str(), literal) {
+        ("regclass", Some(name)) if name.parse::<i64>().is_err() => table_number(&name),
+        ("regclass", None) if parameter_within(expr).is_some() => {
+            table_number_of(parameter_within(expr)?)
+        }
+        ("regtype", Some(name)) => type_number(text(name)),
+        ("regtype", None) => Some(super::tree::call(udf::FORMAT_TYPE, vec![taken(expr)])),
+        ("regnamespace", Some(name)) => form(
+            "(SELECT max(tarn_number) FROM (SELECT oid AS tarn_number, nspname AS tarn_name \
+             FROM pg_catalog.pg_namespace) AS tarn_names WHERE tarn_name = tarn_argument)",
+            text(name),
+        ),
+        ("regnamespace", None) => form(
+            "(SELECT max(tarn_name) FROM (SELECT oid AS tarn_number, nspname AS tarn_name \
+             FROM pg_catalog.pg_namespace) AS tarn_names WHERE tarn_number = tarn_argument)",
+            taken(expr),
+        ),
+        // Functions are called by their names in the catalog.
+        ("regproc" | "regprocedure", Some(name)) => {
+            Some(text(name.strip_prefix("pg_catalog.").unwrap_or(&name)))
+        }
+        ("regproc" | "regprocedure" | "regoper" | "regoperator", _) => Some(no_text()),
+        ("regrole", _) => Some(text("tarn")),
+        ("oid" | "regclass" | "xid" | "cid" | "int8" | "bigint", _) => {
+            Some(cast(taken(expr), DataType::BigInt(None)))
+        }
+        ("int4" | "integer" | "int2" | "smallint", _) => {
+            Some(cast(taken(expr), DataType::Int(None)))
+        }
+        ("float8", _) => Some(cast(taken(expr), DataType::DoublePrecision)),
+        ("bool" | "boolean", _) => Some(cast(taken(expr), DataType::Boolean)),
+        (
+            "name" | "char" | "text" | "varchar" | "bpchar" | "cstring" | "aclitem" | "anyarray"
+            | "pg_node_tree",
+            _,
+        ) => Some(cast(taken(expr), DataType::Varchar(None))),
+        _ => None,
     }
 }

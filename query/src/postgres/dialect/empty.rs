@@ -4,7 +4,8 @@
 //! empty has no rows, whatever else it says, so that only the names of its columns are kept.
 
 use super::super::system;
-use super::{column_name, parsed, parts};
+use super::names::{column_name, free};
+use super::tree::{no_text, parts, truth};
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem,
     SetExpr, TableFactor, Value, Visit, Visitor,
@@ -81,9 +82,8 @@ pub(super) fn loosen(select: &mut Select) -> bool {
         if let JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) =
             &mut join.join_operator
             && is_empty(&join.relation)
-            && let Some(never) = parsed("false")
         {
-            *constraint = JoinConstraint::On(never);
+            *constraint = JoinConstraint::On(truth(false));
             changed = true;
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn blank(select: &mut Select) -> bool {
     select.projection = items;
     select.distinct = None;
     select.from = Vec::new();
-    select.selection = parsed("false");
+    select.selection = Some(truth(false));
     select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
     select.having = None;
     select.named_window = Vec::new();
@@ -126,14 +126,9 @@ fn names(select: &Select) -> Option<Vec<SelectItem>> {
                 SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
                 _ => return None,
             };
-            let mut free = name.clone();
-            let mut number = 2_usize;
-            while !taken.insert(free.clone()) {
-                free = format!("{name}_{number}");
-                number = number.saturating_add(1);
-            }
-            let alias = Ident::with_quote('"', free);
-            parsed("CAST(NULL AS VARCHAR)").map(|expr| SelectItem::ExprWithAlias { expr, alias })
+            let name = if taken.insert(name.clone()) { name } else { free(&mut taken, &name) };
+            let alias = Ident::with_quote('"', name);
+            Some(SelectItem::ExprWithAlias { expr: no_text(), alias })
         })
         .collect()
 }
@@ -165,6 +160,15 @@ impl Visitor for Aggregates {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether a `SELECT` gives a row for each that fits, and nothing else.
+pub(super) fn is_plain(select: &Select) -> bool {
+    let grouped = match &select.group_by {
+        GroupByExpr::All(_) => true,
+        GroupByExpr::Expressions(by, _) => !by.is_empty(),
+    };
+    !grouped && select.distinct.is_none() && select.having.is_none() && !has_aggregate(select)
 }
 
 fn has_aggregate(select: &Select) -> bool {

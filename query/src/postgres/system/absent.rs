@@ -1,7 +1,7 @@
 //! Tables of the catalog about what no lab has: always empty.
 
 /// Names, and columns that clients ask for.
-const TABLES: [(&str, &str); 52] = [
+const TABLES: [(&str, &str); 53] = [
     ("pg_aggregate", "aggfnoid:i aggkind:t"),
     ("pg_amop", "oid:i amopfamily:i amopmethod:i amoplefttype:i amopopr:i amopstrategy:i"),
     ("pg_attrdef", "oid:i adrelid:i adnum:i adbin:t"),
@@ -18,6 +18,7 @@ const TABLES: [(&str, &str); 52] = [
       contypid:i conindid:i conparentid:i confrelid:i confupdtype:t confdeltype:t confmatchtype:t conislocal:b \
       coninhcount:i connoinherit:b conkey:l confkey:l conbin:t",
     ),
+    ("pg_cursors", "name:t statement:t is_holdable:b is_binary:b is_scrollable:b creation_time:t"),
     ("pg_db_role_setting", "setdatabase:i setrole:i setconfig:l"),
     ("pg_default_acl", "oid:i defaclrole:i defaclnamespace:i defaclobjtype:t defaclacl:l"),
     ("pg_depend", "classid:i objid:i objsubid:i refclassid:i refobjid:i refobjsubid:i deptype:t"),

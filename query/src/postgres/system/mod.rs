@@ -125,7 +125,8 @@ fn provider(batch: RecordBatch) -> Result<Arc<dyn TableProvider>, QueryError> {
 }
 
 /// Tables that say something; others are there and always empty.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
+    "pg_get_keywords",
     "pg_namespace",
     "pg_class",
     "pg_attribute",

@@ -23,6 +23,52 @@ const SETTINGS: &str = "name:t setting:t unit:t category:t short_desc:t extra_de
 const AM: &str = "oid:i amname:t amhandler:t amtype:t";
 const TABLESPACE: &str = "oid:i spcname:t spcowner:i spcacl:l spcoptions:l";
 
+const KEYWORDS: &str = "word:t catcode:t barelabel:b catdesc:t baredesc:t";
+
+/// Words of SQL that are no names, for clients that put others in quotes.
+const RESERVED: [&str; 40] = [
+    "all",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "between",
+    "case",
+    "cast",
+    "cross",
+    "desc",
+    "distinct",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "false",
+    "from",
+    "full",
+    "group",
+    "having",
+    "in",
+    "inner",
+    "intersect",
+    "is",
+    "join",
+    "left",
+    "like",
+    "limit",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "or",
+    "order",
+    "right",
+    "select",
+    "true",
+    "union",
+    "where",
+];
+
 /// Types beside those of values that clients look up: number, array, name, length, category.
 const OTHERS: [(i64, i64, &str, i64, &str); 8] = [
     (18, 1002, "char", 1, "Z"),
@@ -97,6 +143,18 @@ pub(super) fn batch(name: &str, listing: &Listing) -> Result<Option<RecordBatch>
                 ]
             };
             built(SETTINGS, &settings.all().map(row).collect::<Vec<_>>())?
+        }
+        "pg_get_keywords" => {
+            let row = |word: &str| -> Row {
+                vec![
+                    ("word", word.into()),
+                    ("catcode", "R".into()),
+                    ("barelabel", true.into()),
+                    ("catdesc", "reserved".into()),
+                    ("baredesc", "can be bare label".into()),
+                ]
+            };
+            built(KEYWORDS, &RESERVED.map(row))?
         }
         "pg_am" => built(
             AM,
