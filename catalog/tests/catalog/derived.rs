@@ -69,7 +69,7 @@ async fn what_was_made_is_for_those_who_may_read_every_input() {
     let everyone = tiered("everyone", Tier::Public, Exposure::Full);
     put(folder.path(), &catalog, &owner, everyone).await;
     for name in ["closed", "other"] {
-        let closed = tiered(name, Tier::Controlled, Exposure::Full);
+        let closed = tiered(name, Tier::Controlled, Exposure::Redacted);
         put(folder.path(), &catalog, &owner, closed).await;
     }
     grant(&catalog, "closed", "person:ann", 1).await;
