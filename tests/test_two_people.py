@@ -59,7 +59,7 @@ class Desk:
         return self.ask(who, "POST", f"/drafts/{name}/approve", {"revision": revision})
 
     def register(self, name, *files, **changes):
-        path = write_record(self.folder / f"{name}.yaml", [self.files / file for file in files], name=name, title=f"Dataset {name} of two people", **changes)
+        path = write_record(self.folder / f"{name}.yaml", [self.files / file for file in files], **{"name": name, "title": f"Dataset {name} of two people", **changes})
         return self.lab.run("register", path)
 
     def reads(self, who, name, file):
@@ -196,6 +196,8 @@ def test_an_agreement_that_changed_is_asked_for_anew(desk):
     assert desk.ask("gus", "POST", f"/access/requests/{old.json()['id']}/approve", {}).status_code == 409
     new = want("3" * 64)
     assert new.status_code == 201, new.text
+    acts = [one["act"] for one in desk.lab.run("audit", "list", "--json").json() if one["act"].endswith("-access")]
+    assert acts == ["request-access", "deny-access", "request-access"]
     states = {one["id"]: one["state"] for one in desk.ask("eve", "GET", "/access/requests").json()}
     assert states == {old.json()["id"]: "denied", new.json()["id"]: "open"}
     assert desk.ask("gus", "POST", f"/access/requests/{new.json()['id']}/approve", {}).status_code == 200
@@ -219,3 +221,133 @@ def test_a_name_that_a_program_has_is_no_persons(desk):
     desk.lab.run("user", "create", "jdoe", "--group", "dac", "--clearance", "CUI")
     desk.lab.run("token", "create", "--name", "jdoe")
     assert desk.ask("jdoe", "GET", "/me").status_code == 401
+
+
+def test_nobody_appoints_who_opens_what_others_closed(desk):
+    """A committee that one writer names has no say, as long as nobody else agreed."""
+    for name in ("x.nc", "y.nc", "z.nc"):
+        desk.file(name)
+    for name in ("eve", "zoe"):
+        desk.lab.run("user", "create", name, "--group", "eves")
+    desk.people["zoe"] = header(token(desk.lab, "zoe", "read"))
+    desk.people["root"] = header(token(desk.lab, "root", "admin"))
+    theirs = {**CLOSED["agreement"], "committee": "eves"}
+    limits = {
+        "x": {"tier": "registered", "terms": {"id": "https://lab.example/terms", "sha256": "0" * 64}, "conditions": {"assurance": "high", "countries": ["US"]}},
+        "y": {"embargo": {"until": SOON, "reason": "a paper is being written"}},
+    }
+    for name, limit in limits.items():
+        desk.register(name, f"{name}.nc", **limit)
+        waits = desk.submit("eve", name, f"{name}.nc", **limit, agreement=theirs)
+        assert waits.status_code == 202, (name, waits.text)
+        assert desk.submit("eve", name, f"{name}.nc").status_code == 202
+        assert desk.ask("zoe", "GET", f"/drafts/{name}").status_code == 404
+        assert desk.reads(None, name, f"{name}.nc") in (401, 403)
+    # What closes does so at once, whoever it names; that waits for somebody who decided before.
+    assert desk.submit("bob", "z", "z.nc").status_code == 201
+    closed = {**CLOSED, "agreement": theirs}
+    done = desk.submit("eve", "z", "z.nc", **closed)
+    assert done.status_code == 201 and "second person" in done.json()["notices"][0], done.text
+    assert desk.reads("bob", "z", "z.nc") == 200 and desk.reads(None, "z", "z.nc") == 403
+    assert desk.submit("bob", "z", "z.nc", **{**closed, "title": "Another title of this dataset"}).status_code == 202
+    assert desk.ask("zoe", "GET", "/drafts/z").status_code == 404
+    assert desk.ask("root", "GET", "/drafts/z").status_code == 200
+    assert desk.approve("root", "z").status_code == 201
+    assert desk.submit("bob", "z", "z.nc", **{**closed, "title": "A third title of this dataset"}).status_code == 202
+    assert desk.ask("root", "GET", "/drafts/z").status_code == 404
+    assert desk.approve("zoe", "z").status_code == 201
+
+
+def test_an_administrator_is_the_second_person_where_there_is_no_committee(desk):
+    for name in ("m.nc", "n.nc"):
+        desk.file(name)
+    desk.people["root"] = header(token(desk.lab, "root", "admin"))
+    embargo = {"until": SOON, "reason": "a paper is being written"}
+    desk.register("m", "m.nc", embargo=embargo)
+    assert desk.submit("bob", "m", "m.nc", embargo=embargo, keywords=["random", "test", "more"]).status_code == 202
+    assert [draft["record"]["name"] for draft in desk.ask("root", "GET", "/drafts").json()["drafts"]] == ["m"]
+    assert desk.ask("eve", "GET", "/drafts/m").status_code == 404
+    assert desk.approve("root", "m").status_code == 201
+    # Not of their own, and not where a committee decides.
+    assert desk.submit("root", "m", "m.nc", embargo=embargo, keywords=["random"]).status_code == 202
+    assert desk.approve("root", "m").status_code == 403
+    desk.register("n", "n.nc", **CLOSED)
+    assert desk.submit("bob", "k", "n.nc").status_code == 202
+    assert desk.approve("root", "k").status_code == 403
+
+
+def test_closing_further_takes_nobody_else(desk):
+    for name in ("a.nc", "h.nc", "n.nc"):
+        desk.file(name)
+    terms = {"id": "https://lab.example/terms", "sha256": "0" * 64}
+    assert desk.submit("bob", "a", "a.nc").status_code == 201
+    desk.register("a", "a.nc", conditions={"countries": ["US", "CA"]})
+    steps = (
+        {"conditions": {"countries": ["US", "CA"], "training": ["radiation"]}},
+        {"conditions": {"countries": ["US"], "training": ["radiation"]}},
+        {"conditions": {"countries": ["US"], "training": ["radiation"], "assurance": "low"}, "tier": "registered", "terms": terms},
+    )
+    for changes in steps:
+        done = desk.submit("bob", "a", "a.nc", **changes)
+        assert done.status_code == 201, (changes, done.text)
+    assert desk.submit("bob", "a", "a.nc", **{**steps[2], "conditions": {"countries": ["US"], "assurance": "low"}}).status_code == 202
+    # Data about people that were published, and a word of why.
+    assert desk.submit("bob", "h", "h.nc").status_code == 201
+    people = {**CLOSED, "tier": "controlled", "human_data": True, "data_use": {"permission": "GRU", "modifiers": [{"code": "NCU"}]}}
+    done = desk.submit("bob", "h", "h.nc", **people, version_notes="there are people in it")
+    assert done.status_code == 201, done.text
+    assert desk.reads(None, "h", "h.nc") == 403
+    assert desk.submit("bob", "n", "n.nc").status_code == 201
+    assert desk.submit("bob", "n", "n.nc", tier="registered", terms=terms, version_notes="the lab wants to know who reads it").status_code == 201
+
+
+def test_bytes_that_wait_are_opened_by_no_laxer_record(desk):
+    embargo = {"until": SOON, "reason": "a paper is being written"}
+    path = desk.file("x.nc")
+    (desk.files / "copy.nc").write_bytes(path.read_bytes())
+    assert desk.submit("ann", "a", "x.nc", embargo=embargo, conditions={"countries": ["US"]}).status_code == 202
+    assert desk.submit("bob", "b", "copy.nc").status_code == 202
+    assert desk.approve("eve", "b").status_code == 403
+    assert desk.reads(None, "b", "copy.nc") == 404
+    # As closed as what waits, it may be decided about.
+    assert desk.submit("bob", "b", "copy.nc", embargo=embargo, conditions={"countries": ["US"], "training": ["radiation"]}).status_code == 202
+    assert desk.approve("eve", "b").status_code == 201
+    # At one tier by markings and conditions, and by who decides afterwards.
+    path = desk.file("r.nc")
+    (desk.files / "twin.nc").write_bytes(path.read_bytes())
+    marked = {**CLOSED, "markings": ["OUO"], "conditions": {"assurance": "high", "countries": ["US"]}}
+    assert desk.submit("ann", "r1", "r.nc", **marked).status_code == 202
+    desk.lab.run("user", "create", "eve", "--group", "dac", "--group", "bobs")
+    assert desk.submit("bob", "r2", "twin.nc", **CLOSED).status_code == 202
+    assert desk.approve("eve", "r2").status_code == 403
+    assert desk.submit("bob", "r2", "twin.nc", **{**marked, "agreement": {**CLOSED["agreement"], "committee": "bobs"}}).status_code == 202
+    assert desk.approve("eve", "r2").status_code == 403
+    assert desk.submit("bob", "r2", "twin.nc", **marked).status_code == 202
+    assert desk.approve("eve", "r2").status_code == 201
+
+
+def test_authors_hear_of_datasets_of_their_own(desk):
+    for name in ("y.nc", "d.nc", "m.nc"):
+        desk.file(name)
+    desk.register("limited", "y.nc", conditions={"assurance": "high", "countries": ["US"]})
+    origin = {"derived_from": ["limited"], "activity": "averaged over a day"}
+    assert desk.submit("bob", "d", "d.nc", provenance=origin).status_code == 201
+    desk.put("bob", "d", "d.nc", provenance=origin, title="A better title of this dataset")
+    checked = desk.ask("bob", "POST", "/drafts/d/check")
+    assert checked.status_code == 200 and checked.json()["violations"] == [], checked.text
+    wrong = desk.submit("bob", "d", "d.nc", provenance=origin, title="x")
+    assert wrong.status_code == 422, wrong.text
+    marked = {**CLOSED, "markings": ["OUO"]}
+    assert desk.submit("ann", "m", "m.nc", **marked).status_code == 202
+    assert desk.approve("gus", "m").status_code == 201
+    assert desk.submit("ann", "m", "m.nc", **{**marked, "title": "x"}).status_code == 422
+    assert desk.submit("ann", "m", "m.nc", **{**marked, "title": "A better title of this one"}).status_code == 202
+    assert desk.ask("gus", "POST", "/drafts/m/check").status_code == 200
+    assert not [one for one in desk.lab.run("audit", "list", "--json").json() if one["act"] == "submit" and one["outcome"] == "refused"]
+    # A program is not named as visitors are written.
+    desk.people["root"] = header(token(desk.lab, "root", "admin"))
+    assert desk.ask("root", "POST", "/tokens", {"name": "gus@anl", "scope": "read"}).status_code == 403
+    assert desk.ask("root", "POST", "/tokens", {"name": "gus@anl.gov", "scope": "read"}).status_code == 201
+    # Who may write here, and not this, does not hear that they may not write.
+    refused = desk.ask("bob", "PUT", "/drafts/m", {"name": "m"})
+    assert refused.status_code == 403 and "token" not in refused.json()["detail"], refused.text

@@ -82,9 +82,11 @@ impl Catalog {
                 )));
             }
             // Nobody can approve it any more: its agreement is another by now.
-            let reason =
-                Some("the agreement has changed, and access was asked for anew".to_owned());
+            let reason = "the agreement has changed, and access was asked for anew";
+            let said = self.of_request(Act::DenyAccess, who, &earlier).with("reason", reason);
+            let reason = Some(reason.to_owned());
             self.close_request(&mut write, who, &earlier, RequestState::Denied, reason).await?;
+            write.note(said).await?;
         }
         if number >= MOST_OPEN {
             return Err(CatalogError::Conflict(format!(

@@ -3,9 +3,10 @@
 use crate::audit::{Act, Said};
 use crate::decision::{Action, Decision, Door};
 use crate::model::Dataset;
-use crate::policy::{Resource, Rights, subject};
+use crate::policy::{Rights, subject};
+use crate::sources::Source;
 use crate::{Catalog, CatalogError};
-use tarn_schemas::{Principal, Tier};
+use tarn_schemas::Principal;
 
 impl Catalog {
     /// May data of this dataset leave by a door to `who`, now? As
@@ -30,11 +31,10 @@ impl Catalog {
         view: Option<(&str, &Principal)>,
     ) -> Result<Decision, CatalogError> {
         let decision = self.decide_as(rights, Action::Read, dataset)?;
-        let resource = self.inner.policies.resource(dataset);
-        let newest = dataset.newest.as_deref().map_or(Tier::Public, Resource::tier);
-        let held = dataset.record.embargo.is_some() || dataset.newest_embargo.is_some();
-        let open = resource.tier() == Tier::Public && newest == Tier::Public && !held;
-        if open && dataset.withdrawn.is_none() {
+        let is_open = self.inner.policies.resource(dataset).is_open()
+            && dataset.newest.as_deref().is_none_or(|newest| newest.resource.is_open())
+            && dataset.sources.iter().all(Source::is_open);
+        if is_open {
             return Ok(decision);
         }
         let policies: Vec<&str> = decision.policies.iter().map(String::as_str).collect();

@@ -44,11 +44,11 @@ pub(crate) fn hash(
     Ok(blake3::hash(whole.to_string().as_bytes()).to_hex().to_string())
 }
 
-/// What differs between two versions, for their notes: `changed: title, files`.
+/// What differs between two versions, for their notes: `changed: title, files`. None where nothing does.
 pub(crate) fn changes(
     before: (&Record, &[FileFacts]),
     after: (&Record, &[FileFacts]),
-) -> Result<String, serde_json::Error> {
+) -> Result<Option<String>, serde_json::Error> {
     let (old, new) = (serde_json::to_value(before.0)?, serde_json::to_value(after.0)?);
     let none = serde_json::Map::new();
     let (old, new) = (old.as_object().unwrap_or(&none), new.as_object().unwrap_or(&none));
@@ -64,5 +64,6 @@ pub(crate) fn changes(
     if pins(before.1) != pins(after.1) {
         changed.insert("files");
     }
-    Ok(format!("changed: {}", changed.into_iter().collect::<Vec<_>>().join(", ")))
+    let changed: Vec<&str> = changed.into_iter().collect();
+    Ok((!changed.is_empty()).then(|| format!("changed: {}", changed.join(", "))))
 }

@@ -2,6 +2,7 @@
 
 use crate::audit::{Act, Said};
 use crate::decision::{Action, Seen};
+use crate::lineage::Newest;
 use crate::model::{Dataset, Inherited, TableEntry, TableStorage, VersionInfo};
 use crate::policy::{Policies, Resource, Rights, subject};
 use crate::saved_queries::PinnedTable;
@@ -29,7 +30,7 @@ pub(crate) struct Stored {
 macro_rules! select_version {
     ($rest:literal) => {
         concat!(
-            "SELECT d.ark, CASE WHEN i.registered_at IS NULL THEN NULL ELSE i.doi END AS doi, d.registrant, d.inherited, d.withdrawn, v.dataset, v.version, v.record, v.files, v.tier, v.fair_score, ",
+            "SELECT d.ark, CASE WHEN i.registered_at IS NULL THEN NULL ELSE i.doi END AS doi, d.registrant, d.committee, d.inherited, d.withdrawn, v.dataset, v.version, v.record, v.files, v.tier, v.fair_score, ",
             "v.content_hash, v.notes, v.created_at FROM dataset d ",
             "JOIN version v ON v.dataset = d.name LEFT JOIN doi i ON i.dataset = d.name ",
             $rest
@@ -72,6 +73,7 @@ fn from_row(database: &Database, lab: &LabName, row: &AnyRow) -> Result<Stored, 
         inherited,
         withdrawn,
         registrant: json("registrant")?,
+        committee: json("committee")?,
         redacted: false,
         extent,
         tables: Vec::new(),
@@ -154,7 +156,7 @@ async fn version_rows(
 
 /// An older version under what holds for the newest: closing a dataset closes its past, while
 /// opening it opens nothing that was closed when it was made.
-fn held_like(policies: &Policies, mut older: Dataset, newest: &Dataset) -> Dataset {
+pub(crate) fn held_like(policies: &Policies, mut older: Dataset, newest: &Dataset) -> Dataset {
     older.tier = older.tier.max(newest.tier);
     older.newest_embargo.clone_from(&newest.record.embargo);
     for source in &newest.sources {
@@ -162,7 +164,7 @@ fn held_like(policies: &Policies, mut older: Dataset, newest: &Dataset) -> Datas
             older.sources.push(source.clone());
         }
     }
-    older.newest = Some(Box::new(policies.resource(newest)));
+    older.newest = Some(Box::new(Newest::of(newest, policies.resource(newest))));
     older
 }
 

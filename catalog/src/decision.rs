@@ -182,7 +182,8 @@ pub(crate) fn decide(
         policies: BTreeSet::new(),
         obligations: BTreeSet::new(),
     };
-    for resource in dataset.newest.as_deref().into_iter().chain([&own]) {
+    let newest = dataset.newest.as_deref().map(|newest| &newest.resource);
+    for resource in newest.into_iter().chain([&own]) {
         let case = policies.case(rights, resource, now)?;
         if !matches!(action, Action::Request | Action::Discover)
             && !case.ask(Action::Discover)?.allowed
@@ -226,6 +227,9 @@ fn reasons(
     let name = format!("{}.{}", dataset.lab, dataset.name);
     if action != Action::Read {
         let needed = match action {
+            Action::Write if rights.who.has_scope(Scope::Write) => {
+                "not everyone may read it or know of it, so that changing it is for who registered it and the owner of the node: ask its contact"
+            }
             Action::Write => {
                 "changing it needs a token of this lab with scope write: ask its operator for one (`tarn token create --scope write`)"
             }
@@ -427,6 +431,7 @@ mod tests {
             inherited: None,
             withdrawn: None,
             registrant: None,
+            committee: None,
             redacted: false,
             files: Vec::new(),
             extent: Extent::default(),

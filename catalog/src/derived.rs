@@ -59,7 +59,8 @@ impl Catalog {
         let database = &self.inner.database;
         let mut write = database.write().await?;
         let mut newest = self.may_derive(&rights, &mut write, dataset, &entry.name).await?;
-        let (mut limits, mut here) = (nothing(), self.inputs_of(&mut write, dataset).await?);
+        let (mut limits, mut here) =
+            (nothing(), self.inputs_of(&mut write.transaction, dataset).await?);
         let mut further = Vec::new();
         for table in &making.tables {
             let found = self.input(&rights, &mut write.transaction, table).await?;
@@ -74,6 +75,14 @@ impl Catalog {
                     further.extend(content.further);
                 }
             }
+        }
+        let made = self.all_made_from(&mut write.transaction, dataset).await?;
+        if let Some(circle) = making.tables.iter().find(|table| made.contains(&table.dataset)) {
+            return Err(CatalogError::Denied(format!(
+                "{} was made from {dataset}, and nothing is made from what is made of it: make the table in \
+                 another dataset; nothing was made",
+                circle.dataset
+            )));
         }
         // What holds for the rows of one table of a dataset would not hold for one that was made of it.
         check_elsewhere(dataset, making.tables.iter().chain(&further))?;
@@ -261,13 +270,13 @@ impl Catalog {
     /// Datasets of this lab that this one was made from so far.
     pub(crate) async fn inputs_of(
         &self,
-        write: &mut Write<'_>,
+        transaction: &mut Transaction<'static, Any>,
         dataset: &DatasetName,
     ) -> Result<BTreeSet<DatasetName>, CatalogError> {
         let database = &self.inner.database;
         let rows = sqlx::query("SELECT input FROM derivation WHERE dataset = $1")
             .bind(dataset.as_str())
-            .fetch_all(&mut *write.transaction)
+            .fetch_all(&mut **transaction)
             .await
             .map_err(|error| database.error(&error))?;
         rows.iter().map(|row| database.dataset_name(&database.text(row, "input")?)).collect()

@@ -1,11 +1,32 @@
 //! Datasets as the crosswalks of the schemas see them.
 
-use crate::model::{Dataset, LabDefaults};
+use crate::lineage::{limits_of, nothing, passed_on};
+use crate::model::{Dataset, Inherited, LabDefaults};
+use crate::policy::assurance;
 use tarn_schemas::export::{Column, Source, Table};
-use tarn_schemas::record::Embargo;
+use tarn_schemas::profile::is_dissemination;
+use tarn_schemas::record::{Cui, Embargo};
+use tarn_schemas::{LabName, Tier};
 
 /// Why a dataset is under an embargo that its own record does not speak of.
 const OF_INPUTS: &str = "what it was made from is under embargo";
+
+/// The CUI marking of what was made from marked data: a banner of all their codes.
+fn cui_of(limits: &Inherited, lab: &LabName) -> Cui {
+    let codes = limits.markings.iter().filter_map(|marking| marking.strip_prefix("CUI//"));
+    let (dissemination, categories): (Vec<String>, Vec<String>) =
+        codes.map(str::to_owned).partition(|code| is_dissemination(code));
+    let parts = [categories.join("/"), dissemination.join("/")];
+    let parts = parts.iter().map(String::as_str).filter(|part| !part.is_empty());
+    let banner: Vec<&str> = std::iter::once("CUI").chain(parts).collect();
+    Cui {
+        banner: banner.join("//"),
+        categories,
+        dissemination,
+        designation: format!("{lab}, by what it was made from"),
+        decontrol: None,
+    }
+}
 
 impl Dataset {
     /// What exports are made from. `base` is the address that others reach the node at.
@@ -31,12 +52,30 @@ impl Dataset {
         let embargoes = record.embargo.take().into_iter().chain(self.newest_embargo.clone());
         let embargoes = embargoes.chain(inherited);
         record.embargo = embargoes.max_by(|a, b| a.until.cmp(&b.until));
-        // So do the markings of what it was made from.
-        let inherited = self.inherited.iter().flat_map(|inherited| &inherited.markings);
-        for marking in inherited.filter(|marking| !marking.starts_with("CUI//")) {
+        // So do the limits of what it was made from, and of the newest version.
+        let limits = passed_on(self);
+        for marking in limits.markings.iter().filter(|marking| !marking.starts_with("CUI//")) {
             record.markings.retain(|own| own != "UNL" && own != marking);
             record.markings.push(marking.clone());
         }
+        if limits.markings.contains("CUI") && record.cui.is_none() {
+            record.cui = Some(cui_of(&limits, &self.lab));
+        }
+        // A licence that says that everyone may have the data is not that of data which are for some.
+        let own = limits_of(&self.record);
+        if limits.markings != own.markings
+            || (limits.tier != own.tier && limits.tier > Tier::Registered)
+        {
+            record.license = None;
+        }
+        // Whoever signs in has the assurance that the tier asks for by itself.
+        let usual = Inherited {
+            tier: limits.tier,
+            exposure: limits.exposure,
+            embargo: limits.embargo.clone(),
+            assurance: limits.assurance.clone().filter(|name| assurance(name) <= 1),
+            ..nothing()
+        };
         Source {
             lab: self.lab.clone(),
             name: self.name.clone(),
@@ -44,7 +83,8 @@ impl Dataset {
             ark: self.ark.clone(),
             doi: self.doi.clone(),
             record,
-            tier: self.tier,
+            tier: limits.tier,
+            limited: limits != usual,
             // Of files without a checksum nothing may be told.
             files: self.files.iter().filter(|file| !file.sha256.is_empty()).cloned().collect(),
             extent: self.extent,

@@ -2,21 +2,24 @@
 //! They are known by their content, whatever path or link leads to them.
 
 use crate::decision::{Action, Door};
-use crate::model::{Dataset, Draft};
+use crate::drafts::Draft;
+use crate::lineage::{join, limits_of};
+use crate::model::Dataset;
 use crate::policy::{Rights, subject};
+use crate::relaxing::is_as_closed;
 use crate::store::{Rows, Write};
 use crate::{Catalog, CatalogError};
 use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::FileFacts;
-use tarn_schemas::{DatasetName, Principal, Record, Tier};
+use tarn_schemas::{DatasetName, Principal, Record};
 
 /// Who holds files back.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     datasets: Vec<Dataset>,
-    /// Authors of records that wait, as grants name people, and the tiers that those will have.
-    waiting: BTreeSet<(String, Option<Tier>)>,
+    /// Records that wait, with their authors, as grants name people.
+    waiting: Vec<(String, Record)>,
     /// The first of the files that is held back.
     pub(crate) first: Option<usize>,
 }
@@ -78,7 +81,8 @@ impl Catalog {
             }
             held.datasets.extend(closed);
             let rows = sqlx::query(
-                "SELECT d.author, d.record FROM draft_file f JOIN draft d ON d.name = f.draft
+                "SELECT d.author, d.record FROM draft_file f
+                 JOIN draft d ON d.name = f.draft AND d.author = f.author
                  WHERE f.sha256 = $1 AND d.name <> $2 AND d.state = 'submitted'",
             )
             .bind(sum)
@@ -89,7 +93,7 @@ impl Catalog {
             for row in rows {
                 let record: Record = serde_json::from_str(&database.text(&row, "record")?)
                     .map_err(|error| database.unreadable("a draft", &error))?;
-                held.waiting.insert((database.text(&row, "author")?, record.tier));
+                held.waiting.push((database.text(&row, "author")?, record));
             }
             if !held.is_empty() {
                 held.first.get_or_insert(place);
@@ -98,8 +102,8 @@ impl Catalog {
         Ok(held)
     }
 
-    /// Whether somebody may hear what is in these files: they may read each dataset that holds them back, and
-    /// what waits is their own.
+    /// Whether somebody may hear what is in these files: they may read each dataset that holds them back or
+    /// registered it, for then they had them before, and what waits is their own.
     pub(crate) async fn may_see_files(
         &self,
         who: &Principal,
@@ -111,13 +115,15 @@ impl Catalog {
             return Ok(false);
         }
         self.may(who, held, |rights, dataset| {
-            Ok(self.decide_as(rights, Action::Read, dataset)?.refusal_at(Door::File).is_none())
+            let mine = dataset.registrant.as_deref() == Some(&*subject(&rights.who));
+            let read = self.decide_as(rights, Action::Read, dataset)?;
+            Ok(mine || read.refusal_at(Door::File).is_none())
         })
         .await
     }
 
     /// Whether somebody decides about every dataset that holds the files of a draft back, and what waits is
-    /// their own or will be open to no fewer.
+    /// their own or will be no more open by this draft.
     pub(crate) async fn may_open(
         &self,
         who: &Principal,
@@ -125,15 +131,28 @@ impl Catalog {
         files: &[FileFacts],
     ) -> Result<bool, CatalogError> {
         let held = self.held_back(&draft.record.name, files).await?;
-        let opens = |tier: &Option<Tier>| tier.is_none() || draft.record.tier < *tier;
         let others = held.waiting.iter().filter(|(author, _)| *author != subject(who));
-        if *who != Principal::Owner && others.into_iter().any(|(_, tier)| opens(tier)) {
-            return Ok(false);
+        for (_, waiting) in others.filter(|_| *who != Principal::Owner) {
+            if !self.keeps_closed(draft, waiting).await? {
+                return Ok(false);
+            }
         }
-        self.may(who, &held, |rights, dataset| {
-            Ok(self.decide_as(rights, Action::Review, dataset)?.allowed)
-        })
-        .await
+        self.may(who, &held, |rights, dataset| self.may_review(rights, dataset)).await
+    }
+
+    /// Whether a draft limits all that a record limits which waits: by what both say, and by what they are made
+    /// from as their authors may know of it. Who decides about it afterwards has to be the same, too.
+    async fn keeps_closed(&self, draft: &Draft, waiting: &Record) -> Result<bool, CatalogError> {
+        let author = self.rights(&self.author(draft).await?).await?;
+        let owner = Rights::bare(&Principal::Owner, self.lab().as_str());
+        let mut read = self.inner.database.read().await?;
+        let theirs = Box::pin(self.inputs(&owner, &mut read, waiting)).await?.limits;
+        let own = Box::pin(self.inputs(&author, &mut read, &draft.record)).await?.limits;
+        let theirs = join(limits_of(waiting), &theirs);
+        let own = join(limits_of(&draft.record), &own);
+        Ok(waiting.tier.is_some()
+            && waiting.agreement == draft.record.agreement
+            && is_as_closed((waiting, &theirs), (&draft.record, &own)))
     }
 
     async fn may(
@@ -157,12 +176,13 @@ impl Catalog {
     /// Whether these are the files that a record was submitted with.
     pub(crate) async fn are_held_files(
         &self,
-        draft: &DatasetName,
+        draft: &Draft,
         files: &[FileFacts],
     ) -> Result<bool, CatalogError> {
         let database = &self.inner.database;
-        let rows = sqlx::query("SELECT sha256 FROM draft_file WHERE draft = $1")
-            .bind(draft.as_str())
+        let rows = sqlx::query("SELECT sha256 FROM draft_file WHERE draft = $1 AND author = $2")
+            .bind(draft.record.name.as_str())
+            .bind(&draft.author)
             .fetch_all(database.pool())
             .await
             .map_err(|error| database.error(&error))?;
@@ -176,12 +196,14 @@ impl Catalog {
     pub(crate) async fn hold_files(
         &self,
         write: &mut Write<'_>,
-        draft: &DatasetName,
+        draft: &Draft,
         files: &[FileFacts],
     ) -> Result<(), CatalogError> {
         let database = &self.inner.database;
-        sqlx::query("DELETE FROM draft_file WHERE draft = $1")
-            .bind(draft.as_str())
+        let name = draft.record.name.as_str();
+        sqlx::query("DELETE FROM draft_file WHERE draft = $1 AND author = $2")
+            .bind(name)
+            .bind(&draft.author)
             .execute(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
@@ -191,8 +213,8 @@ impl Catalog {
         }
         let mut rows = Rows::new();
         for sum in sums {
-            rows.push([draft.as_str().into(), sum.into()]);
+            rows.push([name.into(), draft.author.as_str().into(), sum.into()]);
         }
-        rows.insert(write, "INTO draft_file (draft, sha256)").await
+        rows.insert(write, "INTO draft_file (draft, author, sha256)").await
     }
 }

@@ -31,6 +31,7 @@ mod keyed_requests;
 mod lineage;
 mod logins;
 pub mod model;
+mod named_inputs;
 mod obligation;
 mod peers;
 mod people;
@@ -42,8 +43,10 @@ mod publication;
 mod reading;
 mod register;
 mod register_many;
+mod relaxing;
 mod released;
 mod render;
+mod renewed_limits;
 mod said;
 mod saved_queries;
 mod saved_searches;
@@ -71,7 +74,7 @@ pub use decision::{Action, Decision, Door};
 pub use derived::{Making, check_elsewhere};
 pub use doi::{Doi, DoiState};
 pub use doi_tasks::{DoiTask, Pick, Taken};
-pub use drafts::NOT_OFFERED;
+pub use drafts::{Draft, DraftState, NOT_OFFERED, Submission};
 pub use error::CatalogError;
 pub use harvest::Place;
 pub use keyed_requests::{KeptResponse, KeyedRequest, Known};
@@ -276,7 +279,9 @@ impl Catalog {
             pseudonyms,
             issuers,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let catalog = Self { inner: Arc::new(inner) };
+        Box::pin(catalog.renew_limits()).await?;
+        Ok(catalog)
     }
 
     /// What happened after a place in the feed of changes, oldest first. The feed names every dataset,

@@ -7,12 +7,13 @@
 //! is loosened so: that takes a new version of the dataset itself.
 
 use crate::model::{Dataset, Inherited};
-use crate::policy::{assurance, exposure};
+use crate::policy::{Resource, assurance, own_exposure};
 use crate::store::Write;
 use crate::{Catalog, CatalogError};
 use chrono::Utc;
+use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
-use tarn_schemas::record::Exposure;
+use tarn_schemas::record::{DataUse, Exposure};
 use tarn_schemas::{DatasetName, Record, Tier};
 
 /// What stands for nobody in a set of which one is needed: an empty set stands for everybody.
@@ -33,20 +34,57 @@ pub(crate) fn nothing() -> Inherited {
     }
 }
 
-/// What others take over from a dataset.
+/// What counts of the newest version for an older one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Newest {
+    /// The newest version as policies see it.
+    pub(crate) resource: Resource,
+    /// What others take over from it.
+    pub(crate) limits: Inherited,
+    /// What its data may be used for.
+    pub(crate) data_use: Option<DataUse>,
+}
+
+impl Newest {
+    pub(crate) fn of(newest: &Dataset, resource: Resource) -> Self {
+        let data_use = newest.record.data_use.clone();
+        Self { resource, limits: passed_on(newest), data_use }
+    }
+}
+
+/// What others take over from a dataset: of an older version the stricter of what it says and of what the
+/// newest says.
 pub(crate) fn passed_on(dataset: &Dataset) -> Inherited {
-    let record = &dataset.record;
-    let mut own = said(record);
-    own.tier = dataset.tier;
-    own.exposure = exposure(dataset);
-    let embargoes = record.embargo.iter().chain(&dataset.newest_embargo);
+    let mut own = limits_of(&dataset.record);
+    own.tier = own.tier.max(dataset.tier);
+    own.embargo = own.embargo.max(dataset.newest_embargo.as_ref().and_then(|e| held(&e.until)));
+    let own = match &dataset.inherited {
+        Some(inherited) => {
+            let embargo = inherited.embargo.as_deref().and_then(held);
+            join(own, &Inherited { embargo, ..inherited.clone() })
+        }
+        None => own,
+    };
+    match &dataset.newest {
+        Some(newest) => join(own, &newest.limits),
+        None => own,
+    }
+}
+
+/// What a record limits by itself.
+pub(crate) fn limits_of(record: &Record) -> Inherited {
+    Inherited {
+        tier: record.tier.unwrap_or(Tier::Public),
+        exposure: own_exposure(record),
+        embargo: record.embargo.as_ref().and_then(|embargo| held(&embargo.until)),
+        ..said(record)
+    }
+}
+
+/// The end of an embargo; none of one that has ended, which holds nothing back.
+fn held(until: &str) -> Option<String> {
     let today = Utc::now().date_naive().to_string();
-    // An embargo that has ended holds nothing back.
-    let held = |until: &String| *until > today;
-    own.embargo = embargoes.map(|embargo| embargo.until.clone()).filter(held).max();
-    let mut inherited = dataset.inherited.clone().unwrap_or_else(nothing);
-    inherited.embargo = inherited.embargo.filter(held);
-    join(own, &inherited)
+    (*until > *today).then(|| until.to_owned())
 }
 
 /// What markings and conditions of a record limit; no tier, exposure or embargo.
@@ -134,7 +172,7 @@ impl Catalog {
                 continue;
             };
             let limits = passed_on(&from.dataset);
-            for name in self.made_from(write, &input).await? {
+            for name in self.made_from(&mut write.transaction, &input).await? {
                 let Some(made) = self.load(&mut write.transaction, &name, None).await? else {
                     continue;
                 };
@@ -161,16 +199,33 @@ impl Catalog {
     /// Datasets of this lab whose newest version was made from this one.
     pub(crate) async fn made_from(
         &self,
-        write: &mut Write<'_>,
+        transaction: &mut Transaction<'static, Any>,
         input: &DatasetName,
     ) -> Result<Vec<DatasetName>, CatalogError> {
         let database = &self.inner.database;
         let rows = sqlx::query("SELECT dataset FROM derivation WHERE input = $1 ORDER BY dataset")
             .bind(input.as_str())
-            .fetch_all(&mut *write.transaction)
+            .fetch_all(&mut **transaction)
             .await
             .map_err(|error| database.error(&error))?;
         rows.iter().map(|row| database.dataset_name(&database.text(row, "dataset")?)).collect()
+    }
+
+    /// Datasets of this lab that were made from this one, directly or through others.
+    pub(crate) async fn all_made_from(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        input: &DatasetName,
+    ) -> Result<BTreeSet<DatasetName>, CatalogError> {
+        let (mut made, mut waiting) = (BTreeSet::new(), vec![input.clone()]);
+        while let Some(input) = waiting.pop() {
+            for name in self.made_from(transaction, &input).await? {
+                if made.insert(name.clone()) {
+                    waiting.push(name);
+                }
+            }
+        }
+        Ok(made)
     }
 
     /// Stores what a dataset takes over.

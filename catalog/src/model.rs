@@ -1,7 +1,7 @@
 //! What the catalog holds, as plain data.
 
 use crate::data_use::IntendedUse;
-use crate::policy::Resource;
+use crate::lineage::Newest;
 use crate::sources::Source;
 use crate::views::View;
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,7 @@ pub struct Dataset {
     pub newest_embargo: Option<Embargo>,
     /// What the newest version is to policies: of an older one, that counts as well.
     #[serde(skip)]
-    pub(crate) newest: Option<Box<Resource>>,
+    pub(crate) newest: Option<Box<Newest>>,
     /// What tables of it that queries made were made from: that counts as well.
     #[serde(skip)]
     pub(crate) sources: Vec<Source>,
@@ -130,6 +130,10 @@ pub struct Dataset {
     /// Who registered it first, as grants name people.
     #[serde(skip)]
     pub(crate) registrant: Option<String>,
+    /// The committee that decides about it. One that a writer named by themselves while they closed the dataset
+    /// waits for the word of a second person.
+    #[serde(skip)]
+    pub(crate) committee: Option<String>,
     /// Whether only identifier, title and whom to ask are shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redacted: bool,
@@ -146,57 +150,6 @@ pub struct Dataset {
     pub fair_score: f64,
     /// When this version was made, RFC 3339.
     pub registered_at: String,
-}
-
-/// Where a record is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DraftState {
-    /// Its author writes it.
-    Draft,
-    /// It waits for a second person.
-    Submitted,
-}
-
-impl DraftState {
-    /// The name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Submitted => "submitted",
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Draft, Self::Submitted].into_iter().find(|state| state.as_str() == text)
-    }
-}
-
-/// A record that is not registered yet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Draft {
-    /// The record as its author wrote it.
-    pub record: Record,
-    /// Where it is.
-    pub state: DraftState,
-    /// Who wrote it, as grants name people.
-    pub author: String,
-    /// Goes up with every change.
-    pub revision: u64,
-    /// When it changed last, RFC 3339.
-    pub changed_at: String,
-    /// What a reviewer said who gave it back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
-/// What became of a record that was submitted.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Submission {
-    /// It waits for a second person.
-    Waiting(Box<Draft>),
-    /// It is registered.
-    Registered(Box<Registered>),
 }
 
 /// A dataset as harvesters get it.
@@ -218,7 +171,8 @@ impl Dataset {
 
     /// What those see who may know of it and no more: identifier, title, tier and whom to ask.
     pub(crate) fn redacted(self) -> Self {
-        let Self { lab, name, version, ark, tier, record, withdrawn, registered_at, .. } = self;
+        let Self { lab, name, version, ark, tier, record, .. } = self;
+        let Self { withdrawn, committee, registered_at, .. } = self;
         let shown = Record {
             title: record.title,
             contact: record.contact,
@@ -242,6 +196,7 @@ impl Dataset {
             inherited: None,
             withdrawn,
             registrant: None,
+            committee,
             redacted: true,
             files: Vec::new(),
             extent: Extent::default(),

@@ -9,6 +9,7 @@ use crate::inputs::Inputs;
 use crate::lineage::{join, passed_on};
 use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
 use crate::policy::{Rights, subject};
+use crate::relaxing::{check_relaxing, committee_of, is_held_alike};
 use crate::store::Write;
 use crate::{Catalog, CatalogError, ark};
 use chrono::{NaiveDate, Utc};
@@ -21,6 +22,10 @@ use tarn_schemas::{DatasetName, Principal, Record, Tier};
 const LONGEST_EMBARGO_MONTHS: u32 = 24;
 /// The fewest units behind a number that is shown where the lab does not say.
 const SMALLEST_CELL: u32 = 11;
+
+/// What differs between two versions of one record.
+const HELD_ANEW: &str =
+    "changed: what it takes over from what it was made from, or who decides about it";
 
 /// By whose word something is registered, and what the lab says about all of it.
 pub(crate) struct By {
@@ -105,8 +110,15 @@ impl Catalog {
         );
         let tables = earlier.as_ref().map_or(&[][..], |earlier| &earlier.dataset.tables);
         let metrics = fair::score(&record, files, !tables.is_empty());
+        let mut inputs = self.inputs(&rights, &mut read, &record).await?;
+        let newest = earlier.as_ref().map_or(0, |earlier| earlier.dataset.version);
+        self.add_sources(&mut read, (&record.name, newest), &mut inputs).await?;
+        let agreed = (*who == Principal::Owner).then_some(&record);
         let unchanged = match &earlier {
-            Some(earlier) => self.hash(&record, files, tables)? == earlier.content_hash,
+            Some(earlier) => {
+                self.hash(&record, files, tables)? == earlier.content_hash
+                    && is_held_alike(&earlier.dataset, &inputs.limits, agreed)
+            }
             None => false,
         };
         let violations = if unchanged {
@@ -114,7 +126,7 @@ impl Catalog {
         } else {
             let setting = setting(&defaults, tables, today);
             let mut violations = self.violations(&record, files, (&setting, &defaults))?;
-            violations.extend(self.inputs(&rights, &mut read, &record).await?.violations);
+            violations.extend(inputs.violations);
             violations
         };
         let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
@@ -229,8 +241,10 @@ impl Catalog {
         let tables = earlier.map_or_else(Vec::new, |earlier| earlier.dataset.tables.clone());
         let metrics = fair::score(&record, &files, !tables.is_empty());
         let content_hash = self.hash(&record, &files, &tables)?;
+        let agreed = (*who == Principal::Owner || reviewer.is_some()).then_some(&record);
         if let Some(Stored { dataset, content_hash: stored, .. }) = earlier
             && *stored == content_hash
+            && is_held_alike(dataset, &inputs.limits, agreed)
         {
             let dataset = dataset.clone();
             let (missing, notices) = (missing(metrics), Vec::new());
@@ -241,8 +255,8 @@ impl Catalog {
                 notices,
             })));
         }
-        if reviewer.is_none() {
-            check_relaxing(who, earlier, &record, &inputs)?;
+        if agreed.is_none() {
+            check_relaxing(earlier, &record, &inputs)?;
         }
         let setting = setting(defaults, &tables, now.date_naive());
         let mut violations = self.violations(&record, &files, (&setting, defaults))?;
@@ -252,7 +266,19 @@ impl Catalog {
             let dataset = format!("{}.{}", self.lab(), record.name);
             return Err(CatalogError::Invalid { dataset, violations });
         };
-        let notices = notices(earlier.map(|earlier| earlier.dataset.tier), Some(tier));
+        let mut notices = notices(earlier.map(|earlier| earlier.dataset.tier), Some(tier));
+        // The word of one writer makes nobody a committee of what others hold.
+        let committee = match earlier {
+            Some(Stored { dataset: before, .. }) if agreed.is_none() => before.committee.clone(),
+            _ => committee_of(&record),
+        };
+        if committee != committee_of(&record) {
+            notices.push(
+                "its committee decides once a second person has said so: submit the record again, and the \
+                 owner of the node or an administrator looks at it"
+                    .to_owned(),
+            );
+        }
         let (ark, doi, version, registrant, notes) = match earlier {
             None => (String::new(), None, 1, Some(subject(who)), "registered".to_owned()),
             Some(Stored { dataset: before, .. }) => (
@@ -261,7 +287,8 @@ impl Catalog {
                 next(before.version)?,
                 before.registrant.clone(),
                 changes((&before.record, &before.files), (&record, &files))
-                    .map_err(|error| self.inner.database.unreadable("the record", &error))?,
+                    .map_err(|error| self.inner.database.unreadable("the record", &error))?
+                    .unwrap_or_else(|| HELD_ANEW.to_owned()),
             ),
         };
         let mut dataset = Dataset {
@@ -277,6 +304,7 @@ impl Catalog {
             inherited: None,
             withdrawn: None,
             registrant,
+            committee,
             redacted: false,
             extent: Extent::of(files.iter().map(|file| file.extent)),
             tables,
@@ -403,46 +431,6 @@ fn notices(before: Option<Tier>, now: Option<Tier>) -> Vec<String> {
         )],
         _ => Vec::new(),
     }
-}
-
-/// Tightening is immediate, relaxing takes two people: who asks for it, and the owner, who looks at it
-/// and registers it.
-fn check_relaxing(
-    who: &Principal,
-    earlier: Option<&Stored>,
-    record: &Record,
-    inputs: &Inputs,
-) -> Result<(), CatalogError> {
-    let Some(Stored { dataset, .. }) = earlier.filter(|_| *who != Principal::Owner) else {
-        return Ok(());
-    };
-    let mut after = dataset.clone();
-    after.inherited = Some(inputs.limits.clone());
-    after.tier = record.tier.unwrap_or(dataset.tier);
-    after.newest_embargo = None;
-    after.record = record.clone();
-    let (before, now) = (passed_on(dataset), passed_on(&after));
-    let was = &dataset.record;
-    let stays = stays(was.terms.as_ref(), record.terms.as_ref())
-        && stays(was.agreement.as_ref(), record.agreement.as_ref())
-        && stays(was.disclosure.as_ref(), record.disclosure.as_ref())
-        && stays(was.data_use.as_ref(), record.data_use.as_ref())
-        && stays(was.cui.as_ref(), record.cui.as_ref())
-        && stays(was.export_control.as_ref(), record.export_control.as_ref());
-    if stays && join(now.clone(), &before) == now {
-        return Ok(());
-    }
-    Err(CatalogError::Denied(format!(
-        "this opens {}.{} further, or may (tier, exposure, markings, embargo, conditions, export control, \
-         terms, agreement, data use or disclosure), which takes two people: hand the record to the owner of \
-         the node, who registers it",
-        dataset.lab, dataset.name
-    )))
-}
-
-/// Whether what limits access is what it was; to begin to limit is always possible.
-fn stays<T: PartialEq>(before: Option<&T>, now: Option<&T>) -> bool {
-    before.is_none() || before == now
 }
 
 pub(crate) fn next(version: u32) -> Result<u32, CatalogError> {

@@ -183,6 +183,7 @@ impl Catalog {
                 version.into(),
                 dataset.registered_at.as_str().into(),
                 dataset.registrant.clone().into(),
+                dataset.committee.clone().into(),
                 inherited.transpose().map_err(wrong)?.into(),
                 published.clone().into(),
                 published.into(),
@@ -215,7 +216,7 @@ impl Catalog {
         datasets
             .insert(
                 write,
-                "INTO dataset (name, ark, newest, created_at, registrant, inherited, published, \
+                "INTO dataset (name, ark, newest, created_at, registrant, committee, inherited, published, \
                  harvest_at, opens_at)",
             )
             .await?;

@@ -15,10 +15,11 @@ pub fn render_yaml(record: &Record, files: &[FileFacts]) -> String {
     let mut page = Page(String::new());
     page.note("Fill in what is marked TYPE, then: tarn register THIS_FILE --dry-run");
     page.field("name", &record.name);
-    page.text("title", &record.title, "what, where and when, 8 to 300 characters, no file name");
+    page.text("title", &record.title, 8, "what, where and when, 8 to 300 characters, no file name");
     page.text(
         "description",
         &record.description,
+        100,
         "at least 100 characters: what this is, how it was made, what it is good for",
     );
     let lab = record.publisher.as_ref().map(|publisher| publisher.name.as_str());
@@ -127,8 +128,9 @@ impl Page {
         }
     }
 
-    fn text(&mut self, key: &str, value: &String, hint: &str) {
-        if value.is_empty() {
+    /// A text that the profile wants to be so long: what the files say may be less.
+    fn text(&mut self, key: &str, value: &String, least: usize, hint: &str) {
+        if value.trim().chars().count() < least {
             self.note(&format!("TYPE {hint}"));
         }
         self.field(key, value);

@@ -20,6 +20,7 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::{DatasetName, DatasetRef, Principal, TableName};
 
@@ -444,6 +445,36 @@ impl Catalog {
             readers: mine.then_some(readers),
             answer: alike.then_some(answer),
         }))
+    }
+
+    /// The tables that the query of an ARK reads, and whether they count whatever else the principal may know:
+    /// for the query's owner and the owner of the node. None where they may not know of the query.
+    pub(crate) async fn tables_of_query(
+        &self,
+        rights: &Rights,
+        transaction: &mut Transaction<'static, Any>,
+        ark: &str,
+    ) -> Result<Option<(Vec<PinnedTable>, bool)>, CatalogError> {
+        let database = &self.inner.database;
+        let row = sqlx::query(
+            "SELECT q.subject, q.content, (SELECT count(*) FROM saved_query_reader r
+                 WHERE r.query = q.id AND r.reader IN ('public', $2)) AS shared
+             FROM saved_query q WHERE q.ark = $1",
+        )
+        .bind(ark)
+        .bind(own(&rights.who))
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        let Some(row) = row else { return Ok(None) };
+        let mine =
+            rights.who == Principal::Owner || own(&rights.who) == database.text(&row, "subject")?;
+        if !mine && database.number::<i64>(&row, "shared")? == 0 {
+            return Ok(None);
+        }
+        let content: Content = serde_json::from_str(&database.text(&row, "content")?)
+            .map_err(|error| database.unreadable("a saved query", &error))?;
+        Ok(Some((content.tables, mine)))
     }
 
     async fn readers(&self, id: &str) -> Result<Readers, CatalogError> {

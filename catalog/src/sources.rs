@@ -35,6 +35,13 @@ pub(crate) struct Source {
     table: PinnedTable,
 }
 
+impl Source {
+    /// Whether nothing of it limits who reads what was made of it.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.resources.is_empty() && self.resources.iter().all(Resource::is_open)
+    }
+}
+
 /// The refusal of an action because of what a dataset was made from. It does not say from what: that
 /// may be more than the principal may know.
 pub(crate) fn refusal(
@@ -94,7 +101,7 @@ impl Catalog {
                 let found = self.version_of(transaction, &table).await?;
                 let resources = found.map_or_else(Vec::new, |found| {
                     let own = self.inner.policies.resource(&found);
-                    found.newest.map(|newest| *newest).into_iter().chain([own]).collect()
+                    found.newest.map(|newest| newest.resource).into_iter().chain([own]).collect()
                 });
                 sources.push(Source { resources, table });
             }

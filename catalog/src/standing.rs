@@ -11,7 +11,7 @@ use crate::store::Write;
 use crate::{Catalog, CatalogError, OWNER};
 use chrono::Utc;
 use std::collections::BTreeSet;
-use tarn_schemas::Principal;
+use tarn_schemas::{LabName, Principal};
 
 impl Catalog {
     /// Who made the tokens of somebody over the network; nobody where the owner of the node made one.
@@ -84,7 +84,9 @@ impl Catalog {
         write: &mut Write<'_>,
         name: &str,
     ) -> Result<bool, CatalogError> {
-        if !name.is_ascii() || self.inner.policies.name_person(name) {
+        // A visitor is written NAME@LAB.
+        let visits = name.rsplit_once('@').is_some_and(|(_, lab)| LabName::new(lab).is_ok());
+        if visits || !name.is_ascii() || self.inner.policies.name_person(name) {
             return Ok(false);
         }
         let database = &self.inner.database;

@@ -21,15 +21,16 @@ impl Catalog {
         let wrong = |error: serde_json::Error| database.unreadable("the record", &error);
         let dataset = &stored.dataset;
         sqlx::query(
-            "INSERT INTO dataset (name, ark, newest, created_at, registrant)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (name) DO UPDATE SET newest = excluded.newest",
+            "INSERT INTO dataset (name, ark, newest, created_at, registrant, committee)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (name) DO UPDATE SET newest = excluded.newest, committee = excluded.committee",
         )
         .bind(dataset.name.as_str())
         .bind(&dataset.ark)
         .bind(i64::from(dataset.version))
         .bind(&dataset.registered_at)
         .bind(&dataset.registrant)
+        .bind(&dataset.committee)
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;

@@ -9,7 +9,6 @@ use crate::policy::subject;
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError};
 use chrono::Utc;
-use std::collections::BTreeSet;
 use tarn_schemas::{DatasetName, Principal};
 
 impl Catalog {
@@ -60,17 +59,10 @@ impl Catalog {
         self.note_change(&mut write, &found, "withdrawn").await?;
         let gone = Dataset { withdrawn: Some(withdrawal), ..found.clone() };
         self.note_published(&mut write, &gone).await?;
-        let (mut made, mut seen) = (Vec::new(), BTreeSet::from([dataset.clone()]));
-        let mut next = vec![dataset.clone()];
-        while let Some(input) = next.pop() {
-            for name in self.made_from(&mut write, &input).await? {
-                if seen.insert(name.clone()) {
-                    next.push(name);
-                }
-            }
-        }
-        seen.remove(dataset);
-        for name in seen {
+        let mut made = Vec::new();
+        let mut all = self.all_made_from(&mut write.transaction, dataset).await?;
+        all.remove(dataset);
+        for name in all {
             let of = self.load(&mut write.transaction, &name, None).await?;
             if let Some(of) = of
                 && self.decide_as(&rights, Action::Discover, &of.dataset)?.allowed

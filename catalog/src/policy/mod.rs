@@ -8,7 +8,7 @@ mod names;
 mod resource;
 mod rights;
 
-pub(crate) use resource::{Resource, assurance, exposure};
+pub(crate) use resource::{Resource, assurance, own_exposure};
 pub(crate) use rights::Rights;
 pub use rights::subject;
 

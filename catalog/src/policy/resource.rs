@@ -8,13 +8,13 @@ use cedar_policy::RestrictedExpression;
 use chrono::{DateTime, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
-use tarn_schemas::Tier;
 use tarn_schemas::profile::parse_date;
 use tarn_schemas::record::Exposure;
+use tarn_schemas::{Record, Tier};
 
 /// Changes when the JSON of a [`Resource`], or of what stands beside it in the index, does: indexes with the JSON
 /// of before are made anew.
-pub(super) const VERSION: &[u8] = b"resource 2";
+pub(super) const VERSION: &[u8] = b"resource 3";
 
 /// The first moment of the last year that a date in a policy may have.
 const NEVER: i64 = 253_370_764_800_000;
@@ -41,11 +41,18 @@ pub(crate) struct Resource {
     us_persons: bool,
 }
 
-/// Who may know of a dataset, where its record does not say: everyone where everyone may read it, or
-/// everyone who signs in; those with need to know otherwise.
-pub(crate) fn exposure(dataset: &Dataset) -> Exposure {
-    let usual = if dataset.tier <= Tier::Registered { Exposure::Full } else { Exposure::None };
-    let own = dataset.record.exposure.unwrap_or(usual);
+/// Who may know of a dataset by what its record says. Where it says nothing: everyone where everyone may read
+/// it, or everyone who signs in; those with need to know otherwise.
+pub(crate) fn own_exposure(record: &Record) -> Exposure {
+    let is_open = record.tier.is_none_or(|tier| tier <= Tier::Registered);
+    let usual = if is_open { Exposure::Full } else { Exposure::None };
+    record.exposure.unwrap_or(usual)
+}
+
+/// Who may know of a dataset: by its record, and by what it was made from. What it takes over of a tier says
+/// nothing of it, because the inputs themselves may be shown.
+fn exposure(dataset: &Dataset) -> Exposure {
+    let own = own_exposure(&dataset.record);
     dataset.inherited.as_ref().map_or(own, |inherited| own.max(inherited.exposure))
 }
 
@@ -87,8 +94,10 @@ impl Resource {
             committee: record
                 .agreement
                 .as_ref()
-                .map(|agreement| agreement.committee.trim().to_owned())
-                .unwrap_or_default(),
+                .map(|agreement| agreement.committee.trim())
+                .filter(|named| dataset.committee.as_deref() == Some(named))
+                .unwrap_or_default()
+                .to_owned(),
             insiders: dataset.registrant.iter().cloned().collect(),
             assurance: limits.assurance.as_deref().map_or(0, assurance),
             training: limits.training,
@@ -96,6 +105,20 @@ impl Resource {
             countries: limits.countries,
             us_persons: limits.us_persons,
         }
+    }
+
+    /// Whether nothing of it limits who reads its data. What was under embargo once is not: what was
+    /// decided then and what is now stand in one log.
+    pub(crate) fn is_open(&self) -> bool {
+        self.tier == Tier::Public
+            && !self.withdrawn
+            && self.embargo_until == 0
+            && self.markings.is_empty()
+            && self.assurance == 0
+            && self.training.is_empty()
+            && self.affiliations.is_empty()
+            && self.countries.is_empty()
+            && !self.us_persons
     }
 
     /// The tier that counts.

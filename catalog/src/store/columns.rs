@@ -23,6 +23,7 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("catalog_id", Text),
             ("defaults", Text),
             ("published_by", Text),
+            ("limits_by", Integer),
         ],
     ),
     ("ark", &[("ark", Text), ("dataset", Text), ("minted_at", Text)]),
@@ -40,6 +41,7 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("harvest_at", Text),
             ("gone", Integer),
             ("opens_at", Text),
+            ("committee", Text),
         ],
     ),
     (
@@ -161,9 +163,11 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("revision", Integer),
             ("changed_at", Text),
             ("note", Text),
+            ("edited_from", Integer),
+            ("told", Integer),
         ],
     ),
-    ("draft_file", &[("draft", Text), ("sha256", Text)]),
+    ("draft_file", &[("draft", Text), ("author", Text), ("sha256", Text)]),
     (
         "login",
         &[

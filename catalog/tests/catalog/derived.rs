@@ -112,10 +112,12 @@ async fn what_was_made_is_for_those_who_may_read_every_input() {
     let at = ("made".parse().unwrap(), 2);
     second.tables =
         vec![PinnedTable::new("made.t".to_owned(), at, "t".parse().unwrap(), &BTreeSet::new())];
-    // Not where everyone would see its columns, and not in the dataset that it is made of.
-    for (dataset, making) in
-        [("everyone", second.clone()), ("made", second.clone()), ("open", making(&["made"], &[]))]
-    {
+    // Not where everyone would see its columns, and not in a dataset that it is made of.
+    for (dataset, making) in [
+        ("everyone", making(&["again"], &[])),
+        ("made", second.clone()),
+        ("open", making(&["made"], &[])),
+    ] {
         let refused = put_table(&owner, dataset, "x", making).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::PermissionDenied, "{dataset}");
     }

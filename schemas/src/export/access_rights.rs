@@ -30,6 +30,13 @@ pub(super) fn of(source: &Source) -> AccessRights {
             "Restricted - Fully",
             false,
         ),
+        (_, Tier::Public | Tier::Registered) if source.limited => (
+            "restricted access: for those who meet its conditions",
+            "http://purl.org/coar/access_right/c_16ec",
+            "http://publications.europa.eu/resource/authority/access-right/RESTRICTED",
+            "Restricted - Partly",
+            false,
+        ),
         (_, Tier::Public) => (
             "open access",
             "http://purl.org/coar/access_right/c_abf2",

@@ -51,6 +51,9 @@ pub struct Source {
     pub record: Record,
     /// The tier that counts.
     pub tier: Tier,
+    /// Whether not even all of those may have the data whom the tier lets in: conditions, markings or export
+    /// control, of its own or of what it was made from.
+    pub limited: bool,
     /// Files of the record.
     pub files: Vec<FileFacts>,
     /// Extent of all files.

@@ -73,8 +73,10 @@ pub(super) fn check(source: &Source, format: Format) -> Result<(), Refused> {
         Some("controlled unclassified information".to_owned())
     } else if record.export_control.is_some() {
         Some("export control".to_owned())
+    } else if source.tier >= Tier::Controlled {
+        Some(format!("tier {}", source.tier))
     } else {
-        (source.tier >= Tier::Controlled).then(|| format!("tier {}", source.tier))
+        source.limited.then(|| "conditions".to_owned())
     };
     match why {
         Some(why) if unlimited => Err(Refused::Limitation { dataset: dataset(), why }),

@@ -30,6 +30,7 @@ fn source() -> Source {
         ark: "ark:/99999/x".to_owned(),
         doi: None,
         tier: Tier::Public,
+        limited: false,
         record,
         files: vec![file],
         extent: Extent { time: Some((0.0, 1e9)), bounding_box: Some([-10.25, -5.5, 20.75, 30.5]) },
@@ -174,6 +175,17 @@ fn what_was_withdrawn_offers_no_data_and_is_not_open() {
     let dates = datacite["dates"].as_array().unwrap();
     assert!(dates.contains(&json!({"date": "2026-11-23", "dateType": "Withdrawn"})));
     assert!(matches!(export(&source, Format::ELink), Err(Refused::Withdrawn { .. })));
+}
+
+#[test]
+fn what_asks_for_conditions_is_not_open() {
+    for tier in [Tier::Public, Tier::Registered] {
+        let source = Source { tier, limited: true, ..source() };
+        let (datacite, dcat, free) = access(&source);
+        assert!(!free && datacite.starts_with("restricted access"), "{datacite}");
+        assert_eq!(datacite, dcat);
+        assert!(matches!(export(&source, Format::ELink), Err(Refused::Limitation { .. })));
+    }
 }
 
 #[test]

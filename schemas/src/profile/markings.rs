@@ -51,6 +51,11 @@ pub(super) fn check(record: &Record, setting: &Setting, findings: &mut Findings)
     }
 }
 
+/// Whether a code within CUI is a limited dissemination control, and no category.
+pub fn is_dissemination(code: &str) -> bool {
+    DISSEMINATION.contains(&code) || code.starts_with("REL TO ")
+}
+
 fn is_strict(tier: Option<Tier>) -> bool {
     matches!(tier, Some(Tier::Restricted | Tier::AggregatesOnly))
 }
@@ -192,7 +197,7 @@ fn check_cui(record: &Record, cui: &Cui, findings: &mut Findings) {
         );
     }
     for (place, control) in cui.dissemination.iter().enumerate() {
-        if !(DISSEMINATION.contains(&control.as_str()) || control.starts_with("REL TO ")) {
+        if !is_dissemination(control) {
             findings.add(
                 format!("/cui/dissemination/{place}"),
                 "cui.dissemination",

@@ -28,6 +28,7 @@ mod vocabulary;
 pub use date::parse_date;
 pub use document::{LAB_CORE, Salvaged, read, read_document, salvage};
 pub use links::review_months;
+pub use markings::is_dissemination;
 pub use once::Document;
 pub use rights::is_identifier;
 pub use truth::{Truth, truth};

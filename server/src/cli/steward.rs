@@ -189,6 +189,9 @@ pub(crate) enum DraftCommand {
         /// Name of the dataset
         #[arg(value_name = "NAME")]
         name: String,
+        /// Whose, as `tarn draft list` says it, where several people have one
+        #[arg(long, value_name = "WHO")]
+        author: Option<String>,
     },
     /// Register what somebody submitted, as you looked at it
     #[command(
@@ -201,6 +204,9 @@ pub(crate) enum DraftCommand {
         /// The revision that `tarn draft show` printed
         #[arg(long, value_name = "N")]
         revision: u64,
+        /// Whose, as `tarn draft list` says it, where several people have one
+        #[arg(long, value_name = "WHO")]
+        author: Option<String>,
     },
     /// Give what somebody submitted back to them
     #[command(after_help = "Example:\n  tarn draft return sst --reason 'the licence is wrong'")]
@@ -211,6 +217,9 @@ pub(crate) enum DraftCommand {
         /// Why
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        /// Whose, as `tarn draft list` says it, where several people have one
+        #[arg(long, value_name = "WHO")]
+        author: Option<String>,
     },
     /// Throw a draft away
     #[command(after_help = "Example:\n  tarn draft delete sst")]
@@ -218,6 +227,9 @@ pub(crate) enum DraftCommand {
         /// Name of the dataset
         #[arg(value_name = "NAME")]
         name: String,
+        /// Whose, as `tarn draft list` says it, where several people have one
+        #[arg(long, value_name = "WHO")]
+        author: Option<String>,
     },
 }
 

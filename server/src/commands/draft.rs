@@ -51,13 +51,15 @@ pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Out
             let heads = ["name", "state", "author", "revision", "changed", "title"];
             say_part!("{}", text_table(&heads, rows));
         }
-        DraftCommand::Show { name } => {
-            let draft = catalog.draft(&owner, &DatasetName::new(&name)?).await?;
+        DraftCommand::Show { name, author } => {
+            let name = DatasetName::new(&name)?;
+            let draft = catalog.draft_of(&owner, &name, author.as_deref()).await?;
             say!("{:#}", serde_json::json!(draft));
         }
-        DraftCommand::Approve { name, revision } => {
+        DraftCommand::Approve { name, revision, author } => {
             let name = DatasetName::new(&name)?;
-            let draft = Draft { revision, ..catalog.draft(&owner, &name).await? };
+            let draft = catalog.draft_to_review(&owner, &name, author.as_deref()).await?;
+            let draft = Draft { revision, ..draft };
             let mut files = Vec::new();
             for text in &draft.record.files {
                 // Others name files of the stores that the configuration offers, and no more.
@@ -90,13 +92,15 @@ pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Out
                 say!("Registered {}  {}", dataset.full_name(), dataset.ark);
             }
         }
-        DraftCommand::Return { name, reason } => {
-            let draft = catalog.draft(&owner, &DatasetName::new(&name)?).await?;
+        DraftCommand::Return { name, reason, author } => {
+            let name = DatasetName::new(&name)?;
+            let draft = catalog.draft_to_review(&owner, &name, author.as_deref()).await?;
             catalog.return_draft(&owner, &draft, &reason).await?;
             context.note(format_args!("{name} is its author's again."));
         }
-        DraftCommand::Delete { name } => {
-            catalog.delete_draft(&owner, &DatasetName::new(&name)?).await?;
+        DraftCommand::Delete { name, author } => {
+            let name = DatasetName::new(&name)?;
+            catalog.delete_draft_of(&owner, &name, author.as_deref()).await?;
             context.note(format_args!("{name} is gone."));
         }
     }

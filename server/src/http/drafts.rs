@@ -6,7 +6,7 @@ use super::problem::{Problem, Refusal};
 use crate::commands::facts_of;
 use crate::failure::Failure;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -34,6 +34,20 @@ pub(crate) struct Reason {
     reason: String,
 }
 
+/// Whose draft is meant, where several people have one of a dataset.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Whose {
+    author: Option<String>,
+}
+
+/// What a draft was edited from.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Edited {
+    from: Option<u32>,
+}
+
 /// Drafts of the caller, and submitted records that wait for them.
 #[utoipa::path(get, path = "/api/v1/drafts",
     responses((status = 200, description = "Drafts by name")))]
@@ -46,31 +60,37 @@ pub(crate) async fn list(
 
 /// One draft. Its revision is the entity tag.
 #[utoipa::path(get, path = "/api/v1/drafts/{name}",
-    params(("name" = String, Path, description = "Name of the dataset")),
+    params(("name" = String, Path, description = "Name of the dataset"),
+        ("author" = Option<String>, Query, description = "Whose, as `author` of the draft says it, where several people have one")),
     responses((status = 200, description = "The draft"), (status = 400, description = "No name", body = Problem),
-        (status = 404, description = "No such draft", body = Problem)))]
+        (status = 404, description = "No such draft", body = Problem),
+        (status = 409, description = "Several people's, and no `author`", body = Problem)))]
 pub(crate) async fn one(
     State(door): State<Door>,
     Caller(who): Caller,
     Path(name): Path<String>,
+    Query(Whose { author }): Query<Whose>,
 ) -> Result<Response, Refusal> {
-    let draft = door.catalog.draft(&who, &DatasetName::new(&name)?).await?;
+    let draft = door.catalog.draft_of(&who, &DatasetName::new(&name)?, author.as_deref()).await?;
     Ok(shown(StatusCode::OK, &draft))
 }
 
 /// Keeps a record as a draft; it may be incomplete. With `If-Match` it replaces the revision that was
-/// edited and no other; `If-None-Match: *` keeps a new one only.
+/// edited and no other; `If-None-Match: *` keeps a new one only. With `from` it was edited from that version of
+/// the dataset, which has to be the newest.
 #[utoipa::path(put, path = "/api/v1/drafts/{name}", request_body(content = HashMap<String, Value>, description = "A record, by the profile at /api/v1/profiles/lab-core"),
     params(("name" = String, Path, description = "Name of the dataset"),
+        ("from" = Option<u32>, Query, description = "Version of the dataset that the record was edited from; 0 for a new dataset"),
         ("If-Match" = Option<String>, Header, description = "Revision that was edited, in quotes")),
     responses((status = 200, description = "The draft"), (status = 400, description = "No record", body = Problem),
         (status = 403, description = "No token with scope write", body = Problem),
-        (status = 409, description = "Changed meanwhile, or another person's", body = Problem),
+        (status = 409, description = "Changed meanwhile, a newer version than `from`, or a new name that another person drafts under", body = Problem),
         (status = 422, description = "Not in the shape of a record, with every `violations`", body = Problem)))]
 pub(crate) async fn save(
     State(door): State<Door>,
     Caller(who): Caller,
     Path(name): Path<String>,
+    Query(Edited { from }): Query<Edited>,
     headers: HeaderMap,
     Json(document): Json<Document>,
 ) -> Result<Response, Refusal> {
@@ -83,37 +103,44 @@ pub(crate) async fn save(
         let problem = format!("the record has the name {}, the address {name}", record.name);
         return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
     }
-    let draft = door.catalog.save_draft(&who, record, edited(&headers)?).await?;
+    let draft = door.catalog.save_draft_from(&who, record, edited(&headers)?, from).await?;
     Ok(shown(StatusCode::OK, &draft))
 }
 
 /// Throws a draft away.
 #[utoipa::path(delete, path = "/api/v1/drafts/{name}",
-    params(("name" = String, Path, description = "Name of the dataset")),
+    params(("name" = String, Path, description = "Name of the dataset"),
+        ("author" = Option<String>, Query, description = "Whose, as `author` of the draft says it, where several people have one")),
     responses((status = 204, description = "Gone"), (status = 400, description = "No name", body = Problem),
-        (status = 404, description = "No such draft of the caller's", body = Problem)))]
+        (status = 404, description = "No such draft of the caller's", body = Problem),
+        (status = 409, description = "Several people's, and no `author`", body = Problem)))]
 pub(crate) async fn delete(
     State(door): State<Door>,
     Caller(who): Caller,
     Path(name): Path<String>,
+    Query(Whose { author }): Query<Whose>,
 ) -> Result<StatusCode, Refusal> {
-    door.catalog.delete_draft(&who, &DatasetName::new(&name)?).await?;
+    let name = DatasetName::new(&name)?;
+    door.catalog.delete_draft_of(&who, &name, author.as_deref()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// What submitting a draft would say: its files are read and every rule is checked, and nothing changes.
 #[utoipa::path(post, path = "/api/v1/drafts/{name}/check",
-    params(("name" = String, Path, description = "Name of the dataset")),
+    params(("name" = String, Path, description = "Name of the dataset"),
+        ("author" = Option<String>, Query, description = "Whose, as `author` of the draft says it, where several people have one")),
     responses((status = 200, description = "`violations`, `fair_score`, `missing`, `truth`, `notices`, and the `record` with what the files and the lab know"),
         (status = 400, description = "A file that is not in a store of this node", body = Problem),
         (status = 403, description = "Not the author", body = Problem),
-        (status = 404, description = "No such draft or file", body = Problem)))]
+        (status = 404, description = "No such draft or file", body = Problem),
+        (status = 409, description = "Several people's, and no `author`", body = Problem)))]
 pub(crate) async fn check(
     State(door): State<Door>,
     Caller(who): Caller,
     Path(name): Path<String>,
+    Query(Whose { author }): Query<Whose>,
 ) -> Result<Json<Value>, Refusal> {
-    let draft = door.catalog.draft(&who, &DatasetName::new(&name)?).await?;
+    let draft = door.catalog.draft_of(&who, &DatasetName::new(&name)?, author.as_deref()).await?;
     let files = files(&door, &draft.record).await?;
     Ok(Json(json!(door.catalog.check_draft(&who, &draft, &files).await?)))
 }
@@ -125,7 +152,7 @@ pub(crate) async fn check(
     responses((status = 201, description = "Registered"), (status = 202, description = "It waits for a second person"),
         (status = 400, description = "A file that is not in a store of this node", body = Problem),
         (status = 403, description = "Not the author", body = Problem), (status = 404, description = "No such draft or file", body = Problem),
-        (status = 409, description = "Changed meanwhile", body = Problem),
+        (status = 409, description = "Changed meanwhile, or the dataset has another record by now than the one that it was edited from", body = Problem),
         (status = 422, description = "It breaks rules: `violations`", body = Problem)))]
 pub(crate) async fn submit(
     State(door): State<Door>,
@@ -145,21 +172,24 @@ pub(crate) async fn submit(
 
 /// Registers a submitted record, by the word of a second person.
 #[utoipa::path(post, path = "/api/v1/drafts/{name}/approve", request_body = Approval,
-    params(("name" = String, Path, description = "Name of the dataset")),
+    params(("name" = String, Path, description = "Name of the dataset"),
+        ("author" = Option<String>, Query, description = "Whose, as `author` of the draft says it, where several people have one")),
     responses((status = 201, description = "Registered"), (status = 400, description = "No revision", body = Problem),
         (status = 403, description = "The caller's own", body = Problem),
         (status = 404, description = "Nothing of that name waits for the caller", body = Problem),
-        (status = 409, description = "It changed since it was looked at", body = Problem),
+        (status = 409, description = "It, or its dataset, changed since it was looked at; or several people's, and no `author`", body = Problem),
         (status = 422, description = "It breaks rules by now: `violations`", body = Problem)))]
 pub(crate) async fn approve(
     State(door): State<Door>,
     Caller(who): Caller,
     Path(name): Path<String>,
+    Query(Whose { author }): Query<Whose>,
     Json(Approval { revision }): Json<Approval>,
 ) -> Result<Response, Refusal> {
     let name = DatasetName::new(&name)?;
     // The catalog compares it with the revision that is there when it decides.
-    let draft = Draft { revision, ..door.catalog.draft(&who, &name).await? };
+    let draft = door.catalog.draft_to_review(&who, &name, author.as_deref()).await?;
+    let draft = Draft { revision, ..draft };
     let files = files(&door, &draft.record).await?;
     match Box::pin(door.catalog.approve_draft(&who, &draft, files)).await {
         Ok(done) => Ok(registered(&done)),
@@ -170,18 +200,21 @@ pub(crate) async fn approve(
 
 /// Gives a submitted record back to its author.
 #[utoipa::path(post, path = "/api/v1/drafts/{name}/return", request_body = Reason,
-    params(("name" = String, Path, description = "Name of the dataset")),
+    params(("name" = String, Path, description = "Name of the dataset"),
+        ("author" = Option<String>, Query, description = "Whose, as `author` of the draft says it, where several people have one")),
     responses((status = 200, description = "The draft"), (status = 400, description = "No reason", body = Problem),
         (status = 403, description = "The caller's own", body = Problem),
         (status = 404, description = "Nothing of that name waits for the caller", body = Problem),
-        (status = 409, description = "Not submitted", body = Problem)))]
+        (status = 409, description = "Not submitted; or several people's, and no `author`", body = Problem)))]
 pub(crate) async fn give_back(
     State(door): State<Door>,
     Caller(who): Caller,
     Path(name): Path<String>,
+    Query(Whose { author }): Query<Whose>,
     Json(Reason { reason }): Json<Reason>,
 ) -> Result<Response, Refusal> {
-    let draft = door.catalog.draft(&who, &DatasetName::new(&name)?).await?;
+    let name = DatasetName::new(&name)?;
+    let draft = door.catalog.draft_to_review(&who, &name, author.as_deref()).await?;
     let draft = door.catalog.return_draft(&who, &draft, &reason).await?;
     Ok(shown(StatusCode::OK, &draft))
 }

@@ -1,0 +1,188 @@
+//! What becomes of a draft that its author submits.
+
+use super::{Draft, DraftState, Submission};
+use crate::audit::Act;
+use crate::decision::{Action, may_decide_here, may_write_here};
+use crate::model::{Assessment, Registered};
+use crate::policy::subject;
+use crate::relaxing::{is_for_everyone, only_closes, same_files};
+use crate::{Catalog, CatalogError};
+use std::collections::BTreeSet;
+use tarn_schemas::Principal;
+use tarn_schemas::facts::FileFacts;
+
+impl Catalog {
+    /// Submits a draft as it was read, with the facts of its files. What is for everyone is registered;
+    /// anything else waits for a second person.
+    ///
+    /// # Errors
+    /// [`CatalogError::Invalid`] with every violation, and the draft stays as it is. Nothing is said of
+    /// files that others hold back: such a record waits, and its reviewer hears what is wrong.
+    /// [`CatalogError::Conflict`] if the draft changed since it was read, or the dataset has another record by
+    /// now than the one that it was edited from.
+    pub async fn submit_draft(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+        files: Vec<FileFacts>,
+    ) -> Result<Submission, CatalogError> {
+        let name = &draft.record.name;
+        may_write_here(who)?;
+        if draft.author != subject(who) {
+            return Err(CatalogError::Denied(format!(
+                "the draft {name} is submitted by its author"
+            )));
+        }
+        let edited = self.still_writes(who, draft).await?;
+        let held = self.held_back(name, &files).await?;
+        if self.may_see_files(who, &held).await? {
+            let assessed = Box::pin(self.assess_as(who, &draft.record, &files)).await?;
+            if !assessed.violations.is_empty() {
+                let dataset = format!("{}.{name}", self.lab());
+                return Err(CatalogError::Invalid { dataset, violations: assessed.violations });
+            }
+            let open = held.is_empty() && is_for_everyone(&assessed.record);
+            if *who == Principal::Owner || open {
+                let registered =
+                    Box::pin(self.register_unheld(who, draft, files.clone(), edited)).await;
+                match registered {
+                    // What opens a dataset further takes two people: it waits.
+                    Err(CatalogError::Denied(_)) => {}
+                    registered => {
+                        let registered = registered?;
+                        self.forget(draft).await?;
+                        return Ok(Submission::Registered(Box::new(registered)));
+                    }
+                }
+            }
+        }
+        if let Some(registered) = Box::pin(self.tightened(who, draft, &files, edited)).await? {
+            self.forget(draft).await?;
+            return Ok(Submission::Registered(Box::new(registered)));
+        }
+        let mut write = self.inner.database.write().await?;
+        let mut now = self.unchanged(&mut write, draft).await?;
+        now.state = DraftState::Submitted;
+        now.note = None;
+        self.step(&mut write, &mut now).await?;
+        self.hold_files(&mut write, &now, &files).await?;
+        write.note(self.of_draft(Act::Submit, who, &now)).await?;
+        write.commit().await?;
+        Ok(Submission::Waiting(Box::new(now)))
+    }
+
+    /// The version that a draft replaces, if its author may still write it.
+    async fn still_writes(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+    ) -> Result<Option<u32>, CatalogError> {
+        let rights = self.rights(who).await?;
+        let mut read = self.inner.database.read().await?;
+        let there = self.load(&mut read, &draft.record.name, None).await?;
+        drop(read);
+        self.check_writer(&rights, there.as_ref())?;
+        self.replaces_for_author(draft).await
+    }
+
+    /// Registers what is for everyone, if nobody began to hold its files back since they were looked at.
+    async fn register_unheld(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+        files: Vec<FileFacts>,
+        edited: Option<u32>,
+    ) -> Result<Registered, CatalogError> {
+        let by = self.by(who, None).await?;
+        let mut write = self.inner.database.write().await?;
+        let name = &draft.record.name;
+        if *who != Principal::Owner
+            && !self.held_in(&mut write.transaction, name, &files).await?.is_empty()
+        {
+            return Err(CatalogError::Denied(format!("files of {name} are held back by now")));
+        }
+        let record = draft.record.clone();
+        let done = Box::pin(self.register_in(&mut write, &by, record, files, edited)).await?;
+        if done.created {
+            write.commit().await?;
+        }
+        Ok(done)
+    }
+
+    /// What submitting a draft would say: every violation, the FAIR score and what is missing. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`CatalogError::Denied`] for whoever is neither the author nor looks at what was submitted;
+    /// [`CatalogError::Argument`] where files are held
+    /// back by others, as for files that are not there. That somebody asked is in the log then.
+    pub async fn check_draft(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+        files: &[FileFacts],
+    ) -> Result<Assessment, CatalogError> {
+        let name = &draft.record.name;
+        // Whoever sees what was submitted reviews it, and hears what its author hears.
+        let author = if draft.author == subject(who) {
+            may_write_here(who)?;
+            who.clone()
+        } else if draft.state == DraftState::Submitted {
+            may_decide_here(who)?;
+            self.author(draft).await?
+        } else {
+            return Err(CatalogError::Denied(format!(
+                "the draft {name} is checked for its author"
+            )));
+        };
+        let held = self.held_back(name, files).await?;
+        if !self.may_see_files(&author, &held).await? {
+            let mut write = self.inner.database.write().await?;
+            write.note(self.of_draft(Act::Submit, who, draft).refused()).await?;
+            write.commit().await?;
+            // Files are read in the order of their names, each once.
+            let names: BTreeSet<&String> = draft.record.files.iter().collect();
+            let name = held.first.and_then(|first| names.into_iter().nth(first));
+            let name = name.map_or("a file", |name| name.as_str());
+            return Err(CatalogError::Argument(format!("{name}: {NOT_OFFERED}")));
+        }
+        Box::pin(self.assess_as(&author, &draft.record, files)).await
+    }
+
+    /// Registers a record that closes its dataset further and says nothing else that is new: what is to be
+    /// closed does not wait for a second person. `None` for any other record, and for one that breaks
+    /// rules, which its reviewer hears.
+    async fn tightened(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+        files: &[FileFacts],
+        edited: Option<u32>,
+    ) -> Result<Option<Registered>, CatalogError> {
+        let (database, name) = (&self.inner.database, &draft.record.name);
+        let mut read = database.read().await?;
+        let there = self.load(&mut read, name, None).await?;
+        drop(read);
+        let Some(there) = there.map(|there| there.dataset) else { return Ok(None) };
+        let rights = self.rights(who).await?;
+        if !self.decide_as(&rights, Action::Describe, &there)?.allowed {
+            return Ok(None);
+        }
+        let assessed = Box::pin(self.assess_as(who, &draft.record, files)).await?;
+        let closes =
+            only_closes(&there.record, &assessed.record) && same_files(&there.files, files);
+        if !assessed.violations.is_empty() || !closes {
+            return Ok(None);
+        }
+        let (record, files) = (draft.record.clone(), files.to_vec());
+        match Box::pin(self.register_from(who, record, files, edited)).await {
+            // Somebody who may not write it, or what opens something after all.
+            Err(CatalogError::Denied(_)) => Ok(None),
+            registered => registered.map(Some),
+        }
+    }
+}
+
+/// What is said of files that are not there, or not for this principal.
+pub const NOT_OFFERED: &str =
+    "it is in no store of this node, or not there; name each file under a `url` of [stores]";
