@@ -90,6 +90,7 @@ mod tests {
             scanned_rows: 10_000_000,
             scanned_bytes: 8 << 30,
             estimate: None,
+            problem: None,
         };
         let text = said(&progress);
         assert_eq!(text, "4 s, 10,000,000 rows read, 2,500,000/s, 8.00 GiB, 2.00 GiB/s");
