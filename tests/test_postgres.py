@@ -184,7 +184,7 @@ def test_settings_and_files_of_the_node_stay_hidden(node):
             "SELECT * FROM information_schema.df_settings",
             "SET datafusion.execution.batch_size = 1; SHOW datafusion.catalog.location",
             "INSERT INTO open.t VALUES (1)",
-            "EXPLAIN ANALYZE SELECT * FROM open.t",
+            "EXPLAIN VERBOSE SELECT * FROM open.t",
             "SELECT pg_read_file('/etc/passwd')",
         ):
             with pytest.raises(psycopg.Error) as refused:
@@ -404,7 +404,7 @@ def test_transactions_are_harmless_and_settings_are_kept(node):
         ("SELECT CAST('x' AS INT)", "22P02"),
         ("UPDATE open.t SET lat = 1", "0A000"),
         ("SHOW no_setting", "42704"),
-        ("EXPLAIN ANALYZE SELECT 1", "42501"),
+        ("EXPLAIN VERBOSE SELECT 1", "42501"),
         ("SELECT " + "(" * 10_000 + "1" + ")" * 10_000, "54001"),
     ],
 )

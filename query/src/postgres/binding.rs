@@ -39,9 +39,12 @@ fn said(oid: u32) -> Said {
     if NUMBERS.contains(&oid) {
         return Said::One(PgType::Int8);
     }
-    // varchar[]
+    // varchar[]; oid[]
     if oid == 1015 {
         return Said::Many(PgType::Text);
+    }
+    if oid == 1028 {
+        return Said::Many(PgType::Int8);
     }
     for kind in PgType::ALL {
         let known = kind.known();

@@ -23,6 +23,7 @@ mod statement;
 mod system;
 mod types;
 mod write;
+mod written;
 
 pub use failure::{Refusal, crowded};
 pub use startup::{Greeting, Startup, greeting, turn_away};

@@ -11,6 +11,7 @@ use super::settings::{Done, Lasting};
 use super::statement::Statement;
 use super::types::{Column, columns};
 use super::write::Rows;
+use super::written::readable;
 use crate::engine::{Change, Session, Statements, Stop};
 use datafusion::common::ScalarValue;
 use std::collections::BTreeSet;
@@ -64,6 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             Command::Statement => sql,
             _ => return Ok(Statement::new(command, sql, types, Known::default())),
         };
+        let read = &*readable(read);
         let mut statement = Statement::new(command, read, types, Known::default());
         if statement.is_change() {
             return Ok(statement);

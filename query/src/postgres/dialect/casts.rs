@@ -3,7 +3,7 @@
 use super::functions::{table_number, table_number_of, type_number};
 use super::tree::{cast, form, no_text, parameter_of, parts, taken, text, text_of};
 use super::udf;
-use datafusion::sql::sqlparser::ast::{DataType, Expr};
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType, Expr};
 
 /// The name that a type has in the catalog; none for those of SQL.
 fn catalog_name(data_type: &DataType) -> Option<String> {
@@ -32,8 +32,23 @@ fn parameter_within(expr: &Expr) -> Option<usize> {
     }
 }
 
+/// What the elements of an array are for the engine, where their type is one of the catalog.
+fn element_type(name: &str) -> Option<DataType> {
+    match name {
+        "oid" | "xid" | "cid" => Some(DataType::BigInt(None)),
+        "name" | "char" | "cstring" => Some(DataType::Varchar(None)),
+        _ => None,
+    }
+}
+
 /// The expression in the place of a cast; none where the engine knows the type.
 pub(super) fn instead(expr: &mut Expr, to: &DataType) -> Option<Expr> {
+    if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, size)) = to
+        && let Some(element) = element_type(&catalog_name(element)?)
+    {
+        let array = ArrayElemTypeDef::SquareBracket(Box::new(element), *size);
+        return Some(cast(taken(expr), DataType::Array(array)));
+    }
     let name = catalog_name(to)?;
     let literal = text_of(expr).map(str::to_owned);
     match (name.as_str(), literal) {

@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 
 /// Numbers of types beside those that values have.
 const OID: u32 = 26;
+const OIDS: u32 = 1028;
 const NAME: u32 = 19;
 const VARCHAR: u32 = 1043;
 const BPCHAR: u32 = 1042;
@@ -156,6 +157,9 @@ fn oid(data_type: &DataType) -> Option<u32> {
             | ArrayElemTypeDef::Parenthesis(element),
         ) => {
             let element = oid(element)?;
+            if element == OID {
+                return Some(OIDS);
+            }
             let known = PgType::ALL.into_iter().map(PgType::known);
             let array = known.filter(|known| known.oid == element).map(|known| known.array).next();
             return array.or(Some(PgType::Text.known().array));

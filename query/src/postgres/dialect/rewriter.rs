@@ -5,9 +5,9 @@ use super::{Facts, arrays, casts, empty, functions, names, tree, udf};
 use crate::engine::NestingError;
 use crate::error::QueryError;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, Ident, LimitClause, ObjectName, ObjectNamePart, Query, Select,
-    SelectItem, SetExpr, Table, TableAlias, TableFactor, Value, ValueWithSpan, Visit, VisitMut,
-    Visitor, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, Ident, LimitClause, ObjectName,
+    ObjectNamePart, Query, Select, SelectItem, SetExpr, Table, TableAlias, TableFactor, Value,
+    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -212,6 +212,28 @@ fn function_says(function: &Function, said: &str) -> bool {
     tree::arguments(&mut function.clone()).iter().any(|argument| text_of(argument) == Some(said))
 }
 
+/// A call of `unnest` that was not read as one, because its name had a schema.
+fn unnested(factor: &mut TableFactor) -> Option<TableFactor> {
+    let TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. } = factor else {
+        return None;
+    };
+    if parts(name) != ["unnest"] || args.settings.is_some() {
+        return None;
+    }
+    let each = args.args.iter_mut().map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    });
+    let arrays = each.collect::<Option<Vec<_>>>()?;
+    Some(TableFactor::UNNEST {
+        alias: alias.take(),
+        array_exprs: arrays.into_iter().map(taken).collect(),
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: *with_ordinality,
+    })
+}
+
 /// `TABLE a` as the query that it means.
 fn all_of(table: &Table) -> Option<Query> {
     let name = table.table_name.as_ref()?;
@@ -289,6 +311,10 @@ impl VisitorMut for Rewriter<'_> {
         {
             // A function that makes rows, which the engine has without a schema.
             name.0.drain(..name.0.len().saturating_sub(1));
+            self.changed = true;
+        }
+        if let Some(unnest) = unnested(factor) {
+            *factor = unnest;
             self.changed = true;
         }
         let TableFactor::Table { name, alias, args, .. } = factor else {

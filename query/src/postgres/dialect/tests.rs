@@ -52,7 +52,11 @@ fn functions_casts_and_operators_are_those_of_the_engine() {
     assert!(told("SELECT * FROM information_schema.tables").contains("AS \"tables\""));
     assert_eq!(told("SELECT 'a!b' LIKE 'a!!b' ESCAPE '!'"), "SELECT 'a!b' LIKE 'a!b'");
     assert_eq!(told("SELECT x FROM t FETCH FIRST 2 ROWS ONLY"), "SELECT x FROM t LIMIT 2");
-    assert_eq!(told("TABLE a.t"), "SELECT * FROM a.t");
+    assert_eq!(
+        told("SELECT x FROM pg_catalog.unnest(make_array(1)) AS u (x)"),
+        "SELECT x FROM UNNEST(make_array(1)) AS u (x)"
+    );
+    assert_eq!(told("SELECT 1 = ANY($1::oid[])"), "SELECT 1 = ANY(CAST($1 AS BIGINT[]))");
 }
 
 #[test]
