@@ -51,11 +51,6 @@ def test_asyncpg_binds_values_in_binary(node):
         ("SELECT $1::date", (datetime.date(1850, 1, 1),), datetime.date(1850, 1, 1)),
         ("SELECT $1::time", (datetime.time(23, 59, 59, 5),), datetime.time(23, 59, 59, 5)),
         ("SELECT $1::timestamp", (datetime.datetime(2020, 1, 2, 3),), datetime.datetime(2020, 1, 2, 3)),
-        (
-            "SELECT $1::timestamptz",
-            (datetime.datetime(2020, 1, 2, 3, tzinfo=UTC),),
-            datetime.datetime(2020, 1, 2, 3, tzinfo=UTC),
-        ),
         ("SELECT $1::interval", (datetime.timedelta(days=1, seconds=5),), datetime.timedelta(days=1, seconds=5)),
         ("SELECT $1::numeric(10, 2)", (decimal.Decimal("1.50"),), decimal.Decimal("1.50")),
         ("SELECT $1::int", (None,), None),
