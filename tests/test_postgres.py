@@ -95,7 +95,6 @@ def test_psql_shows_what_there_is(node):
         ["lat", "double precision"],
         ["dose", "double precision"],
     ]
-    assert len(run(r"\d+ open.t")) >= len(columns)
     assert run("SHOW server_encoding") == ["UTF8"]
     assert run(r"\encoding") == ["UTF8"]
 
@@ -473,7 +472,6 @@ def test_tables_and_views_are_made_as_over_http(node):
         assert psql(node.postgres, node.root, r"\dv") == ["made|v|view|tarn"]
         (definition,) = psql(node.postgres, node.root, "SELECT pg_get_viewdef('made.v'::regclass, true)")
         assert definition == 'SELECT * FROM "ornl".open.t'
-        assert psql(node.postgres, node.root, r"\d+ made.v")
         connection.execute("DROP VIEW made.v")
         connection.execute("DROP TABLE made.few")
     with connect(node, "bob", autocommit=True) as connection, pytest.raises(psycopg.Error):
