@@ -23,7 +23,7 @@ MEMORY = {
     "groups": f"SELECT max(array_length(regexp_match({LONG}, repeat('(x*)', 200)))) FROM generate_series(1, 8192)",
 }
 SLOW = {
-    "levenshtein": "SELECT max(levenshtein(repeat('a', CAST(5000 + value % 3 AS INT)), repeat('b', 5000))) FROM generate_series(1, 8000)",
+    "levenshtein": "SELECT max(levenshtein(repeat('a', CAST(2000 + value % 3 AS INT)), repeat('b', 2000))) FROM generate_series(1, 8000)",
     "regexp": "SELECT count(*) FROM generate_series(1, 100000000) WHERE regexp_like(repeat('a', CAST(50 + value % 3 AS INT)), '((a|aa|aaa){1,20}){1,20}(b|bb)+(a|b)*c$')",
 }
 

@@ -15,7 +15,6 @@ import pytest
 import sqlalchemy
 from test_postgres import connect, node  # noqa: F401
 
-UTC = datetime.UTC
 
 
 def with_asyncpg(node, work):

@@ -302,7 +302,7 @@ impl ScalarUDFImpl for Bounded {
             match &made {
                 ColumnarValue::Array(array) => work.hold(array)?,
                 ColumnarValue::Scalar(value) if bytes > AT_ONCE => {
-                    work.hold_constant(value.size())?
+                    work.hold_constant(value.size())?;
                 }
                 ColumnarValue::Scalar(_) => {}
             }
