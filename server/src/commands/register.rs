@@ -50,7 +50,7 @@ async fn many(context: &Context, home: &Home, args: &Register) -> Result<(), Out
             match read_document(&document) {
                 Ok(record) => records.push((path, record)),
                 Err(violations) => {
-                    wrong::shape(context, home, path, &document, violations).await?;
+                    Box::pin(wrong::shape(context, home, path, &document, violations)).await?;
                     refused = Some(ErrorCode::InvalidData);
                 }
             }
@@ -110,7 +110,7 @@ async fn one(context: &Context, home: &Home, path: &Path, args: &Register) -> Re
     let record = match read_document(&document) {
         Ok(record) => record,
         Err(violations) => {
-            return Err(wrong::shape(context, home, path, &document, violations).await?);
+            return Err(Box::pin(wrong::shape(context, home, path, &document, violations)).await?);
         }
     };
     let seen = home.catalog.newest_versions(&[&record.name]).await?.version(&record.name);
