@@ -87,8 +87,8 @@ fn calls_within_calls_do_not_grow() {
     let deep = |depth: usize| {
         told(&format!("SELECT {}'a'{}", "quote_ident(".repeat(depth), ")".repeat(depth))).len()
     };
-    assert_eq!(deep(100) - deep(99), deep(2) - deep(1));
-    let casts = "::regtype".repeat(100);
+    assert_eq!(deep(20) - deep(19), deep(2) - deep(1));
+    let casts = "::regtype".repeat(20);
     assert!(told(&format!("SELECT a{casts} FROM t")).len() < 4_000);
     let many = vec!["to_regclass('a')"; 300].join(", ");
     assert!(asked(&format!("SELECT {many}")).is_err(), "as many queries");
@@ -120,7 +120,7 @@ fn a_query_for_one_value_of_the_catalog_gives_one() {
     let one = told(
         "SELECT (SELECT t.typname FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid LIMIT 1) FROM pg_attribute a",
     );
-    assert!(one.contains("(SELECT max(t.typname) FROM pg_catalog.\"pg_type\" t WHERE"), "{one}");
+    assert!(one.contains("(SELECT max(t.typname) FROM pg_catalog.pg_type t WHERE"), "{one}");
     let own = told("SELECT (SELECT b FROM u WHERE u.c = t.c), current_user FROM t");
     assert!(own.contains("(SELECT b FROM u"), "{own}");
     let rows = told("SELECT ARRAY(SELECT b FROM t ORDER BY 1 DESC)");
