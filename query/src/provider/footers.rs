@@ -2,7 +2,8 @@
 //!
 //! DataFusion finds footers by path alone, and two stores may have files of one path. So what is kept is kept for a
 //! person and a table: nothing is shared between people, or between stores. Files of Delta tables are never written
-//! again; whoever does so all the same is noticed after some seconds, as where footers were read each time.
+//! again; whoever does so all the same is noticed at once by another size, and otherwise after some seconds: delta-rs gives
+//! all files the same time.
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::common::{HashMap, Result, TableReference};
