@@ -1,8 +1,12 @@
 """Client of Tarn: SQL, search and training streams over the data of many labs."""
 
-from ._lake import Dataset, Lake, Result, connect
-from ._stream import Cursor, Stream
+from ._cursor import Cursor
+from ._dataset import Dataset
+from ._lake import Lake, connect
+from ._result import Result
+from ._stats import Stats
+from ._stream import Stream
 from .errors import TarnError
 
-__all__ = ["Cursor", "Dataset", "Lake", "Result", "Stream", "TarnError", "connect"]
+__all__ = ["Cursor", "Dataset", "Lake", "Result", "Stats", "Stream", "TarnError", "connect"]
 __version__ = "0.1.0"

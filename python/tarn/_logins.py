@@ -1,15 +1,18 @@
 """Logins that `tarn login` stored for this user."""
 
+from __future__ import annotations
+
 import datetime
 import json
 import os
 import pathlib
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from .errors import Unauthenticated
 
 
-def stored_token(address):
+def stored_token(address: str) -> str | None:
     """The token of a login at the node with this Flight address, or None.
 
     A login counts for the host alone where the user logged in: what a node says of its Flight address may
@@ -31,7 +34,7 @@ def stored_token(address):
     return next(iter(fitting.values()), None)
 
 
-def _lasts(login):
+def _lasts(login: dict[str, Any]) -> bool:
     try:
         until = datetime.datetime.fromisoformat(str(login.get("expires_at", "")).replace("Z", "+00:00"))
         return until > datetime.datetime.now(datetime.timezone.utc)
@@ -39,7 +42,7 @@ def _lasts(login):
         return False
 
 
-def _place(address):
+def _place(address: SplitResult) -> tuple[str, int | None]:
     """Host and port; all names of this machine are one."""
     host = (address.hostname or "").lower()
     try:
@@ -49,9 +52,9 @@ def _place(address):
     return ("localhost" if host in ("127.0.0.1", "::1") else host), port
 
 
-def _logins():
-    folder = os.environ.get("XDG_CONFIG_HOME") or ""
-    folder = pathlib.Path(folder) if os.path.isabs(folder) else pathlib.Path.home() / ".config"
+def _logins() -> list[tuple[str, dict[str, Any]]]:
+    told = os.environ.get("XDG_CONFIG_HOME") or ""
+    folder = pathlib.Path(told) if os.path.isabs(told) else pathlib.Path.home() / ".config"
     try:
         found = json.loads((folder / "tarn" / "logins.json").read_text(encoding="utf-8"))
         return [(node, login) for node, login in found["logins"].items() if isinstance(login, dict)]

@@ -1,170 +1,313 @@
 """Training streams: batches in a reproducible order, and where to go on."""
 
-import json
-import os
-import struct
-import time
-import typing
+from __future__ import annotations
 
+import copy
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 import pyarrow.flight as flight
 
-from .errors import Conflict, InvalidArgument, TarnError, Unavailable, translated
+from ._cursor import Cursor
+from ._prefetch import Prefetch
+from ._ranks import own_rank
+from ._reader import Reader, descriptor
+from ._stats import Stats
+from .errors import Conflict, InvalidArgument, PlanChanged, ResumeMismatch
 
-_LAYOUT = struct.Struct("<4sHHQIIQQII")
-_RETRIES = 6
+if TYPE_CHECKING:
+    from ._lake import Lake
 
-
-class Cursor(typing.NamedTuple):
-    """Where a stream is after a batch."""
-
-    plan: int
-    epoch: int
-    rows: int
-    step: int
-    next_position: int
-    last: bool
-
-    @classmethod
-    def parse(cls, metadata):
-        """Reads the cursor in `app_metadata` of a batch."""
-        magic, version, flags, plan, epoch, rows, step, position, _, _ = _LAYOUT.unpack_from(metadata)
-        if magic != b"TRNC" or version != 1:
-            raise TarnError("the batch has no cursor that this client knows; update the client")
-        return cls(plan, epoch, rows, step, position, bool(flags & 1))
+_COMPARED = ("plan_id", "dataset", "versions", "filter", "order", "window_blocks", "selected")
 
 
 class Stream:
     """The batches of one rank: iterate for `pyarrow.RecordBatch`. Cheap to make, may be pickled.
 
-    Fields of a request, all optional: `version`, `columns`, `filter` (SQL), `batch_size` (per rank, 256), `seed` (0),
-    `epoch` (0), `world_size` and `rank` (from the environment variables WORLD_SIZE and RANK, else 1 and 0), `start`
-    (global position in rows), `drop_last` (False for one rank, so that every row comes; True for several, which must
-    end at the same step), `shuffle` (True). `resume` takes what
-    `state()` gave. Each iteration begins at `start`, or once at the position of a loaded state.
+    `dataset` is a table, `lab.dataset.table`, at `version` (the newest). Rows are those of `filter` (SQL) with
+    `columns`, in an order that `seed`, `epoch` and the global batch decide, or in that of the table without
+    `shuffle`. Rank and world size are those of torch.distributed, else of RANK and WORLD_SIZE, else 0 and 1.
+    A batch has `batch_size` rows (256); `global_batch`, the rows of a step over all ranks, may be given instead.
+    `drop_last` leaves out rows that do not fill a step: False for one rank, so that every row comes, True for
+    several, which must end at the same step. `start` is a global position in rows; `resume` takes what `state()`
+    gave, and the global batch with it where none is given. `prefetch` batches are read ahead by a thread; 0 does
+    without.
+
+    Each iteration begins at `start`, or once at the position of a loaded state. After a cut or a restart of the node
+    it goes on behind the last batch, for a minute with growing pauses; nothing is lost and nothing comes twice.
+    Iterating raises `Unavailable` after that, `Unauthenticated` where no token is taken any more,
+    `PermissionDenied` or `NotFound` where policy refuses or the dataset was withdrawn, also in mid-stream,
+    `PlanChanged` where the stream is no longer the one that was begun, `DataLoss` where files are gone or damaged,
+    `InvalidArgument` for a field, column or filter that does not fit.
     """
 
-    def __init__(self, lake, dataset, resume=None, **request):
-        self._lake = lake
-        request.setdefault("world_size", int(os.environ.get("WORLD_SIZE", 1)))
-        request.setdefault("rank", int(os.environ.get("RANK", 0)))
-        request = {key: value for key, value in request.items() if value is not None}
-        self.request = {"tarn.stream": 1, "dataset": dataset, **request}
-        self._position = None
-        self._ticket = None
-        self._plan = None
-        self._first = None
-        self._expected = None
+    def __init__(
+        self,
+        lake: Lake,
+        dataset: str,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        filter: str | None = None,
+        batch_size: int | None = None,
+        global_batch: int | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        world_size: int | None = None,
+        rank: int | None = None,
+        start: int = 0,
+        drop_last: bool | None = None,
+        shuffle: bool = True,
+        prefetch: int = 4,
+        resume: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> None:
+        if batch_size is not None and global_batch is not None:
+            raise InvalidArgument("give batch_size (rows of a rank) or global_batch (rows of all ranks), not both")
+        if prefetch < 0:
+            raise InvalidArgument(f"prefetch is {prefetch}; it is a number of batches, 0 for none")
+        if resume is not None and batch_size is None and global_batch is None:
+            global_batch = resume.get("global_batch")
+        self.lake, self.prefetch = lake, prefetch
+        self._fields: dict[str, Any] = {
+            "dataset": dataset,
+            "version": version,
+            "columns": None if columns is None else list(columns),
+            "filter": filter,
+            "seed": seed,
+            "epoch": epoch,
+            "start": start,
+            "drop_last": drop_last,
+            "shuffle": shuffle,
+            **others,
+        }
+        self._batch_size, self._global_batch = batch_size, global_batch
+        self._place: tuple[int | None, int | None] = (rank, world_size)
+        self._resolved = False
+        self._position: int | None = None
+        self._first: int | None = None
+        self._plan: dict[str, Any] | None = None
+        self._schema: pa.Schema | None = None
+        self._expected: dict[str, Any] = {}
+        self._reader: Reader | None = None
+        self._stats = Stats()
         if resume is not None:
             self.load_state(resume)
 
-    def __getstate__(self):
-        return {**self.__dict__, "_ticket": None}
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process may not know the rank that this one has.
+        self._resolve()
+        return {**self.__dict__, "_reader": None}
 
-    def _open(self, start):
-        request = {**self.request, "start": start}
-        with translated():
-            descriptor = flight.FlightDescriptor.for_command(json.dumps(request).encode())
-            info = self._lake.client.get_flight_info(descriptor, self._lake.options())
-        plan = json.loads(info.app_metadata)
-        pinned = json.loads(info.descriptor.command)
-        if self._expected not in (None, plan["plan_id"]):
-            raise Conflict("the stream is no longer the one of the state: dataset, columns, filter, seed or order changed")
-        # What the first call found is what every later call means.
-        self.request.update(dataset=pinned["dataset"], version=pinned["version"])
-        self._expected, self._plan = plan["plan_id"], plan
-        self.schema = info.schema
-        return info
+    def _resolve(self) -> tuple[int, int]:
+        """Rank and world size, looked up when they are first needed: after the job has set itself up."""
+        rank, world_size = self._place
+        if not self._resolved:
+            own = own_rank() if rank is None or world_size is None else (0, 1)
+            rank = own[0] if rank is None else rank
+            world_size = own[1] if world_size is None else world_size
+            self._place, self._resolved = (rank, world_size), True
+        assert rank is not None and world_size is not None
+        return rank, world_size
 
     @property
-    def start(self):
+    def rank(self) -> int:
+        """The rank that the batches are for."""
+        return self._resolve()[0]
+
+    @property
+    def world_size(self) -> int:
+        """How many ranks share each global batch."""
+        return self._resolve()[1]
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch. Raises `InvalidArgument` where the world size does not divide the global batch."""
+        if self._global_batch is None:
+            return 256 if self._batch_size is None else self._batch_size
+        if self._global_batch % self.world_size:
+            raise InvalidArgument(
+                f"the global batch of {self._global_batch} rows cannot be shared by {self.world_size} ranks alike; "
+                "use a world size that divides it"
+            )
+        return self._global_batch // self.world_size
+
+    @property
+    def global_batch(self) -> int:
+        """Rows of a step over all ranks."""
+        return self.batch_size * self.world_size
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether the last, incomplete step is left out."""
+        chosen = self._fields["drop_last"]
+        return self.world_size > 1 if chosen is None else bool(chosen)
+
+    @property
+    def start(self) -> int:
         """Global position in rows at which an iteration begins."""
-        return self.request.get("start", 0)
+        return int(self._fields["start"])
 
     @property
-    def plan(self):
+    def epoch(self) -> int:
+        """The epoch of the next iteration."""
+        return int(self._fields["epoch"])
+
+    @property
+    def position(self) -> int:
+        """Global position in rows: after the batch that was yielded last, or where the next iteration begins."""
+        return self.start if self._position is None else self._position
+
+    @property
+    def next_start(self) -> int:
+        """Global position in rows at which the next iteration begins."""
+        return self.start if self._first is None else self._first
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The descriptor, as it goes to the node."""
+        given = {key: value for key, value in self._fields.items() if value is not None}
+        place = {"batch_size": self.batch_size, "world_size": self.world_size, "rank": self.rank}
+        return {"tarn.stream": 1, **given, **place}
+
+    def part(self, **fields: Any) -> Stream:
+        """The same stream with other `start`, `rank`, `world_size`, `drop_last` or `prefetch`, at its beginning."""
+        part = copy.copy(self)
+        part.prefetch = fields.pop("prefetch", self.prefetch)
+        batch_size = self.batch_size
+        part._place = (fields.pop("rank", self.rank), fields.pop("world_size", self.world_size))
+        part._batch_size, part._global_batch = batch_size, None
+        part._fields = {**self._fields, **fields}
+        part._position = part._first = part._reader = None
+        part._stats = Stats()
+        return part
+
+    def open(self, start: int) -> tuple[flight.FlightInfo, dict[str, Any]]:
+        """Asks the node for the stream from a position on. Raises `PlanChanged` where it is another one than before."""
+        command = descriptor({**self.request, "start": start})
+        info = self.lake.call(lambda: self.lake.client.get_flight_info(command, self.lake.options()))
+        plan: dict[str, Any] = json.loads(info.app_metadata)
+        if self._expected.get("plan_id", plan["plan_id"]) != plan["plan_id"]:
+            raise _changed(self._expected, plan)
+        # What the first call found is what every later call means.
+        pinned = json.loads(info.descriptor.command)
+        self._fields.update(dataset=pinned["dataset"], version=pinned["version"])
+        self._expected = {key: plan.get(key) for key in _COMPARED}
+        self._plan, self._schema = plan, info.schema
+        return info, plan
+
+    @property
+    def plan(self) -> dict[str, Any]:
         """What is pinned: plan id, versions, filter, selected rows, steps, order."""
         if self._plan is None:
-            self._open(self.start)
+            self.open(self.start)
+        assert self._plan is not None
         return self._plan
 
     @property
-    def global_batch(self):
-        """Rows of a step over all ranks."""
-        return self.request.get("batch_size", 256) * self.request["world_size"]
+    def schema(self) -> pa.Schema:
+        """Schema of every batch; tensors are `arrow.fixed_shape_tensor`."""
+        self.plan
+        return self._schema
 
-    @property
-    def drop_last(self):
-        """Whether the last, incomplete step is left out."""
-        return self.request.get("drop_last", self.request["world_size"] > 1)
+    def __len__(self) -> int:
+        """Steps of an epoch from `start` on."""
+        left = max(0, int(self.plan["selected"]) - self.start)
+        return left // self.global_batch if self.drop_last else -(-left // self.global_batch)
 
-    def __len__(self):
-        left = max(0, self.plan["selected"] - self.start)
-        if self.drop_last:
-            return left // self.global_batch
-        return -(-left // self.global_batch)
+    def set_epoch(self, epoch: int) -> None:
+        """The next iteration is of this epoch, from its beginning."""
+        self._fields["epoch"] = epoch
+        self._position = self._first = None
 
-    def set_epoch(self, epoch):
-        """The next iteration is of this epoch."""
-        self.request["epoch"] = epoch
-        self._position = None
-
-    def state(self):
-        """Where the stream is: after the batch that was yielded last. Rank and world size are not in it."""
+    def state(self, position: int | None = None) -> dict[str, Any]:
+        """Where the stream is: after the batch that was yielded last, or at a position. Rank, world size and workers
+        are not in it, so that it is the same on every rank; it is small, and JSON."""
         plan = self.plan
         return {
             "format": 1,
             "plan_id": plan["plan_id"],
-            "epoch": self.request.get("epoch", 0),
-            "position": self._position if self._position is not None else self.start,
-            "seed": self.request.get("seed", 0),
+            "epoch": self.epoch,
+            "position": self.position if position is None else position,
+            "seed": self._fields["seed"],
             "order": plan["order"],
             "window_blocks": plan["window_blocks"],
             "global_batch": self.global_batch,
             "versions": plan["versions"],
         }
 
-    def load_state(self, state):
-        """The next iteration goes on where a state was taken. Another world size is fine, another global batch is not."""
-        own = {"format": 1, "seed": self.request.get("seed", 0), "global_batch": self.global_batch}
-        wrong = [key for key, value in own.items() if state.get(key) != value]
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """The next iteration goes on where a state was taken. Another world size is fine, another global batch is not.
+
+        Raises `ResumeMismatch` for the state of another stream. Whether columns, filter and data are still the same
+        is known when the node was asked: then `PlanChanged` is raised.
+        """
+        own = {"format": 1, "seed": self._fields["seed"], "global_batch": self.global_batch}
+        wrong = {key: (state.get(key), value) for key, value in own.items() if state.get(key) != value}
         if wrong:
-            raise InvalidArgument(f"the state is of another stream: {', '.join(wrong)} differ")
-        if "version" not in self.request:
-            self.request["version"] = next(iter(state["versions"].values()))
-        self.request["epoch"] = state["epoch"]
-        self._expected = state["plan_id"]
+            told = ", ".join(f"{key} is {ours!r} and was {theirs!r}" for key, (theirs, ours) in wrong.items())
+            raise ResumeMismatch(f"the state is of another stream ({told}): make it as it was", list(wrong))
+        if self._fields["version"] is None:
+            self._fields["version"] = next(iter(state["versions"].values()))
+        self._fields["epoch"] = state["epoch"]
+        self._expected = {key: state[key] for key in _COMPARED if key in state}
+        self._plan = None
         self._first = self._position = state["position"]
 
-    def __iter__(self):
-        position, self._first = self._first if self._first is not None else self.start, None
-        self._position = position
-        tries = 0
-        while True:
-            try:
-                info = self._open(position)
-                for endpoint in info.endpoints:
-                    self._ticket = endpoint.ticket.ticket
-                    with translated():
-                        reader = self._lake.client.do_get(endpoint.ticket, self._lake.options())
-                    while True:
-                        with translated():
-                            try:
-                                chunk = reader.read_chunk()
-                            except StopIteration:
-                                break
-                        cursor = Cursor.parse(chunk.app_metadata)
-                        position = self._position = cursor.next_position
-                        tries = 0
-                        yield chunk.data
-                return
-            except Unavailable:
-                tries += 1
-                if tries > _RETRIES:
-                    raise
-                time.sleep(min(0.1 * 2**tries, 5))
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch, _ in self.batches():
+            yield batch
 
-    def receipt(self):
-        """What was read, once an iteration has come to its end: versions, filter, rows and their hash."""
-        if self._ticket is None:
-            raise Conflict("there is no receipt: the stream has not been read")
-        return self._lake.action("tarn.stream.receipt", self._ticket)
+    def batches(self) -> Iterator[tuple[pa.RecordBatch, Cursor]]:
+        """Batches with their cursors."""
+        position, self._first = self.next_start, None
+        self._position = position
+        reader = self._reader = Reader(self, position)
+        stats = self._stats = Stats()
+        items = iter(reader)
+        if self.prefetch:
+            items = iter(Prefetch(items, self.prefetch, reader.cancel))
+        try:
+            while True:
+                asked = time.monotonic()
+                found = next(items, None)
+                stats.waited += time.monotonic() - asked
+                stats.reconnects = reader.reconnects
+                if found is None:
+                    return
+                batch, cursor = found
+                stats.batches, stats.rows = stats.batches + 1, stats.rows + batch.num_rows
+                stats.bytes += batch.nbytes
+                self._position = cursor.next_position
+                yield batch, cursor
+        finally:
+            reader.cancel()
+            items.close()  # type: ignore[attr-defined]
+
+    def stats(self) -> Stats:
+        """Batches, rows, bytes, reconnections and seconds waited of the iteration that was begun last."""
+        return self._stats
+
+    def receipt(self) -> dict[str, Any]:
+        """What was read, once an iteration has come to its end: versions, filter, policy, rows and their hash.
+
+        It is of the last connection: its `start` says from which position on. Raises `Conflict` where nothing was
+        read to its end.
+        """
+        if self._reader is None or self._reader.ticket is None:
+            raise Conflict("there is no receipt: read the stream to its end in this process first")
+        receipt: dict[str, Any] = self.lake.action("tarn.stream.receipt", self._reader.ticket)
+        return receipt
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> PlanChanged:
+    changes = {key: (before[key], now.get(key)) for key in before if before[key] != now.get(key)}
+    told = "; ".join(f"{key} was {old!r} and is {new!r}" for key, (old, new) in changes.items() if key != "plan_id")
+    return PlanChanged(
+        "the stream is no longer the one that was begun: "
+        f"{told or 'columns, filter, seed or the files of the table differ'}. Make it as it was, or begin a new one",
+        changes,
+    )

@@ -1,7 +1,7 @@
 """The little of Flight SQL's protobuf that a query needs."""
 
 
-def _field(number, payload):
+def _field(number: int, payload: bytes) -> bytes:
     head = (number << 3 | 2).to_bytes(1, "little")
     length, size = bytearray(), len(payload)
     while True:
@@ -11,7 +11,7 @@ def _field(number, payload):
             return head + bytes(length) + payload
 
 
-def statement(sql):
+def statement(sql: str) -> bytes:
     """`CommandStatementQuery` in `google.protobuf.Any`."""
     kind = b"type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery"
     return _field(1, kind) + _field(2, _field(1, sql.encode()))

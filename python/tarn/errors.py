@@ -1,7 +1,10 @@
 """What can go wrong, with the stable code of the node."""
 
+from __future__ import annotations
+
 import contextlib
 import re
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.flight as flight
@@ -12,7 +15,7 @@ class TarnError(Exception):
 
     code = "internal"
 
-    def __init__(self, message, code=None):
+    def __init__(self, message: str, code: str | None = None) -> None:
         super().__init__(message)
         if code is not None:
             self.code = code
@@ -22,6 +25,17 @@ class InvalidArgument(TarnError):
     """The SQL, a name in it or an argument is wrong."""
 
     code = "invalid_argument"
+
+
+class ResumeMismatch(InvalidArgument):
+    """A state is of another stream. `fields` are those that differ."""
+
+    def __init__(self, message: str, fields: list[str]) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.fields)
 
 
 class NotFound(TarnError):
@@ -42,10 +56,27 @@ class PermissionDenied(TarnError):
     code = "permission_denied"
 
 
+class InvalidData(TarnError):
+    """Data that cannot be used as asked: a NULL where a tensor has none, a value that cannot be decoded."""
+
+    code = "invalid_data"
+
+
 class Conflict(TarnError):
     """Something changed or expired meanwhile."""
 
     code = "conflict"
+
+
+class PlanChanged(Conflict):
+    """The stream is no longer the one that was begun. `changes` has what was and what is, by field."""
+
+    def __init__(self, message: str, changes: dict[str, tuple[object, object]]) -> None:
+        super().__init__(message)
+        self.changes = changes
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.changes)
 
 
 class ResourceExhausted(TarnError):
@@ -60,11 +91,32 @@ class Unavailable(TarnError):
     code = "unavailable"
 
 
+class Partial(TarnError):
+    """Some labs did not answer, and `partial="error"` was asked for."""
+
+    code = "partial"
+
+
+class DeadlineExceeded(TarnError):
+    """It took longer than is allowed."""
+
+    code = "deadline_exceeded"
+
+
+class Cancelled(TarnError):
+    """Somebody ended the call."""
+
+    code = "cancelled"
+
+
+class DataLoss(TarnError):
+    """Data are gone or damaged: a file is missing, or is not the one that was registered."""
+
+    code = "data_loss"
+
+
 _CLASSES = {kind.code: kind for kind in TarnError.__subclasses__()}
-_CODES = (
-    "invalid_argument|not_found|unauthenticated|permission_denied|invalid_data|conflict|resource_exhausted"
-    "|unavailable|partial|deadline_exceeded|cancelled|data_loss|internal"
-)
+_CODES = "|".join([*_CLASSES, "internal"])
 _OURS = re.compile(rf"^(?:Flight returned .*? error, with message: )?(.*?) \[({_CODES})\]", re.DOTALL)
 _BY_TYPE = (
     (flight.FlightUnauthenticatedError, "unauthenticated"),
@@ -75,9 +127,15 @@ _BY_TYPE = (
     (KeyError, "not_found"),
     (pa.ArrowInvalid, "invalid_argument"),
 )
+# How gRPC words the end of a connection where its status is not "unavailable".
+_CUT = re.compile(
+    r"RST_STREAM|GOAWAY|socket closed|connection reset|broken pipe|stream removed|transport closed|keepalive|"
+    r"ended without|Connection closed|h2 protocol error|incomplete",
+    re.IGNORECASE,
+)
 
 
-def translate(error):
+def translate(error: Exception) -> TarnError:
     """The exception of Tarn for one of pyarrow."""
     text = str(error.args[0]) if error.args else str(error)
     found = _OURS.match(text)
@@ -86,6 +144,8 @@ def translate(error):
     else:
         message = text.split(". gRPC client debug context:")[0]
         code = next((code for kind, code in _BY_TYPE if isinstance(error, kind)), "internal")
+        if code in ("internal", "cancelled") and _CUT.search(message):
+            code = "unavailable"
         if code == "unavailable":
             message = (
                 f"no node of Tarn answers there: is `tarn serve` running, and is this the address of Flight "
@@ -95,7 +155,7 @@ def translate(error):
 
 
 @contextlib.contextmanager
-def translated():
+def translated() -> Iterator[None]:
     """Raises exceptions of Tarn in place of those of pyarrow."""
     try:
         yield

@@ -1,0 +1,128 @@
+"""Reads the batches of a stream from a position on, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.flight as flight
+
+from ._backoff import Backoff
+from ._cursor import Cursor
+from .errors import Conflict, DataLoss, PermissionDenied, TarnError, Unauthenticated, Unavailable, translated
+
+if TYPE_CHECKING:
+    from ._lake import Lake
+    from ._stream import Stream
+
+log = logging.getLogger("tarn")
+
+
+class _Stale(Exception):
+    """The node does not know the ticket: it was restarted since, or has forgotten the plan."""
+
+    def __init__(self, cause: TarnError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Reader:
+    """Batches with their cursors. After a cut it goes on behind the last batch that arrived whole."""
+
+    def __init__(self, stream: Stream, position: int) -> None:
+        self._stream, self._lake = stream, stream.lake
+        self._position = position
+        self._flight: flight.FlightStreamReader | None = None
+        self._cancelled = False
+        self.ticket: bytes | None = None
+        self.reconnects = 0
+
+    def cancel(self) -> None:
+        """Ends the reading, from any thread."""
+        self._cancelled = True
+        reading = self._flight
+        if reading is not None:
+            reading.cancel()
+
+    def __iter__(self) -> Iterator[tuple[pa.RecordBatch, Cursor]]:
+        backoff, used, renewed, planned_again = Backoff(), None, False, False
+        while not self._cancelled:
+            try:
+                used = self._lake.token
+                for found in self._connection():
+                    backoff.succeeded()
+                    renewed = planned_again = False
+                    yield found
+                return
+            except Unavailable as error:
+                if self._cancelled or not backoff.wait():
+                    raise
+                if backoff.tries == 1:
+                    log.warning("the stream was cut at position %s and goes on there: %s", self._position, error)
+            except Unauthenticated:
+                # Only once for a batch, so that a node that takes no token at all is not asked for ever.
+                if renewed or not self._lake.renew(used):
+                    raise
+                renewed = True
+            except _Stale as stale:
+                if planned_again:
+                    raise stale.cause from None
+                planned_again = True
+            self.reconnects += 1
+
+    def _connection(self) -> Iterator[tuple[pa.RecordBatch, Cursor]]:
+        info, plan = self._stream.open(self._position)
+        if plan["steps"] == 0:
+            return
+        last = False
+        for endpoint in info.endpoints:
+            self.ticket = endpoint.ticket.ticket
+            for chunk in _chunks(self._lake, endpoint, self):
+                cursor = Cursor.parse(chunk.app_metadata)
+                self._check(cursor, plan)
+                self._position, last = cursor.next_position, cursor.last
+                yield chunk.data, cursor
+        if not last:
+            raise Unavailable("the stream ended before its last batch")
+
+    def _check(self, cursor: Cursor, plan: dict[str, Any]) -> None:
+        expected = min(self._position + self._stream.global_batch, plan["selected"])
+        if cursor.next_position != expected:
+            raise DataLoss(
+                f"the batch after position {self._position} leads to {cursor.next_position} and not to {expected}: "
+                "rows are missing or come twice; tell whoever runs the node"
+            )
+
+    def attach(self, reading: flight.FlightStreamReader) -> None:
+        """Remembers what `cancel` has to end."""
+        self._flight = reading
+        if self._cancelled:
+            reading.cancel()
+
+
+def _chunks(lake: Lake, endpoint: flight.FlightEndpoint, owner: Reader) -> Iterator[flight.FlightStreamChunk]:
+    first = True
+    try:
+        with translated():
+            reading = lake.client.do_get(endpoint.ticket, lake.options())
+            owner.attach(reading)
+        while True:
+            with translated():
+                try:
+                    chunk = reading.read_chunk()
+                except StopIteration:
+                    return
+            first = False
+            yield chunk
+    except (Conflict, PermissionDenied) as error:
+        if first:
+            raise _Stale(error) from error
+        raise
+
+
+def descriptor(request: dict[str, Any]) -> flight.FlightDescriptor:
+    """The descriptor of a stream."""
+    return flight.FlightDescriptor.for_command(json.dumps(request).encode())
