@@ -110,8 +110,8 @@ class Decoding:
 
     def decoded(self, values: Values) -> Values:
         """Dates of cftime where the calendar asks for them."""
-        if not self._cftime:
-            return values
+        if not self._cftime or not values.size:
+            return values.astype(self.dtype, copy=False)
         from xarray.coding.times import decode_cf_datetime
 
         calendar = str(self._attributes["calendar"]).lower()

@@ -1,0 +1,282 @@
+"""Streams of the Python client against a node that is killed, refuses and forgets."""
+
+import json
+import multiprocessing
+import pickle
+import random
+import signal
+import socket
+import threading
+import time
+
+import h5py
+import numpy as np
+import pytest
+import tarn as client
+import tarn.numpy
+from records import write_record
+from tarn import errors
+
+ROWS, SHAPE = 1000, (3, 8)
+TABLE = "ornl.data.samples"
+
+
+@pytest.fixture
+def samples(new_lab, tmp_path):
+    """A started lab with ROWS tensors; sample i is filled with i."""
+
+    def make(**changes):
+        file = tmp_path / "samples.h5"
+        with h5py.File(file, "w") as out:
+            out["x"] = np.arange(ROWS, dtype="f4")[:, None, None] * np.ones(SHAPE, "f4")
+            out["number"] = np.arange(ROWS)
+            for name in ("x", "number"):
+                out[name].dims[0].label = "sample"
+        lab = new_lab("ornl", start=True)
+        lab.run("register", write_record(tmp_path / "ornl.yaml", [file], **changes))
+        grid = lab.run("sql", f"SELECT grid FROM grids('{file}') ORDER BY cells DESC LIMIT 1", "--format", "json").json()
+        grid = grid["rows"][0]["grid"]
+        lab.run("ingest", file, "--dataset", "data", "--table", "samples", "--layout", "tensors", "--in-place", "--grid", grid)
+        return lab
+
+    return make
+
+
+def numbers(batches):
+    """What the samples of a stream are filled with, in their order; each is whole."""
+    found = []
+    for batch in batches:
+        values = batch.column("x").to_numpy_ndarray()
+        assert (values == values[:, :1, :1]).all()
+        found.append(values[:, 0, 0].astype(int).tolist())
+    return found
+
+
+def die(lab):
+    """Ends the node as a power cut would."""
+    lab.process.send_signal(signal.SIGKILL)
+    lab.process.wait()
+    lab.process = None
+
+
+def test_a_killed_and_restarted_node_loses_and_repeats_nothing(samples):
+    lab, draw = samples(), random.Random(6)
+    lake = client.connect(lab.flight_url)
+    make = lambda: lake.stream(TABLE, batch_size=9, seed=3, prefetch=draw.choice([0, 1, 4]))  # noqa: E731
+    whole = numbers(make())
+    assert sorted(sum(whole, [])) == list(range(ROWS))
+    for _ in range(3):
+        stream, seen = make(), []
+        kills = sorted(draw.sample(range(1, len(whole) - 6), 2))
+        for batch in stream:
+            seen += numbers([batch])
+            assert stream.state()["position"] == min(9 * len(seen), ROWS)
+            if kills and len(seen) == kills[0]:
+                kills.pop(0)
+                die(lab)
+                restart = threading.Timer(draw.uniform(0, 1), lab.start)
+                restart.start()
+        restart.join()
+        assert seen == whole
+        assert stream.stats().reconnects >= 1
+        assert (stream.stats().rows, stream.stats().batches) == (ROWS, len(whole))
+        assert stream.receipt()["plan_id"] == stream.plan["plan_id"]
+
+
+def test_a_program_that_was_killed_goes_on_in_another_world(samples):
+    lake = client.connect(samples().flight_url)
+    whole = sum(numbers(lake.stream(TABLE, batch_size=12, seed=5, drop_last=True)), [])
+    stream, seen = lake.stream(TABLE, global_batch=12, seed=5, drop_last=True), []
+    for world in (1, 3, 4, 2, 6, 12):
+        state = json.loads(json.dumps(stream.state()))
+        ranks = [lake.stream(TABLE, seed=5, rank=rank, world_size=world, resume=state, drop_last=True) for rank in range(world)]
+        for step, batches in enumerate(zip(*ranks), 1):
+            seen += sum(numbers(batches), [])
+            if step == 5:
+                break
+        assert len({stream.position for stream in ranks}) == 1
+        stream = ranks[0]
+    assert seen == whole[: len(seen)] and len(seen) == 6 * 5 * 12
+    with pytest.raises(errors.InvalidArgument, match="divides"):
+        list(lake.stream(TABLE, seed=5, rank=0, world_size=5, resume=state))
+
+
+def test_a_network_that_falls_silent_is_noticed(samples):
+    lab = samples()
+    with Relay(lab.flight) as relay:
+        stream, seen = client.connect(f"grpc://127.0.0.1:{relay.port}").stream(TABLE, batch_size=100, prefetch=0), []
+        for batch in stream:
+            seen += numbers([batch])
+            if len(seen) == 2:
+                relay.silent = True
+                threading.Timer(3, relay.renew).start()
+        assert seen == numbers(client.connect(lab.flight_url).stream(TABLE, batch_size=100))
+
+
+class Relay:
+    """Passes connections on, until it is told to be silent, as a cable that was pulled."""
+
+    def __init__(self, target):
+        self.target, self.silent = target, False
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.sockets = []
+
+    def __enter__(self):
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.close()
+        for one in self.sockets:
+            one.close()
+
+    def renew(self):
+        """New connections work again; the old ones stay silent."""
+        self.server_open = True
+
+    def accept(self):
+        first = True
+        while True:
+            try:
+                one, _ = self.server.accept()
+            except OSError:
+                return
+            other = socket.create_connection(("127.0.0.1", self.target))
+            self.sockets += [one, other]
+            for source, sink in ((one, other), (other, one)):
+                threading.Thread(target=self.copy, args=(source, sink, first), daemon=True).start()
+            first = False
+
+    def copy(self, source, sink, mute):
+        while True:
+            try:
+                data = source.recv(4096)
+                if mute and self.silent:
+                    continue
+                sink.sendall(data)
+            except OSError:
+                return
+            if not data:
+                return
+
+
+def test_a_token_is_renewed_in_mid_stream(samples):
+    lab = samples(tier="registered")
+    whole, tokens, given = None, [], []
+
+    def token():
+        tokens.append(lab.run("token", "create", "--name", f"t{len(tokens)}", "--scope", "admin", "--quiet").out.strip())
+        return tokens[-1]
+
+    whole = numbers(client.connect(lab.flight_url, token=token()).stream(TABLE, batch_size=10, seed=1))
+    lake = client.connect(lab.flight_url, token=token)
+    stream = lake.stream(TABLE, batch_size=10, seed=1, prefetch=0)
+    for batch in stream:
+        given += numbers([batch])
+        if len(given) == 30:
+            lab.run("token", "revoke", "t1")
+            die(lab)
+            lab.start()
+    assert given == whole
+    assert len(tokens) == 3
+    # A token that is only a text has nothing in its place.
+    lab.run("token", "revoke", "t2")
+    with pytest.raises(errors.Unauthenticated):
+        list(client.connect(lab.flight_url, token=tokens[-1]).stream(TABLE))
+
+
+def test_policy_and_withdrawal_end_a_stream_with_the_reason(samples):
+    lab = samples()
+    lake = client.connect(lab.flight_url)
+    stream, seen = lake.stream(TABLE, batch_size=1, prefetch=0), 0
+    with pytest.raises((errors.NotFound, errors.PermissionDenied, errors.Conflict), match="(?i)withdrawn|retracted"):
+        for _ in stream:
+            seen += 1
+            if seen == 1:
+                lab.run("retract", "data", "--reason", "the sensor was wrong")
+            time.sleep(0.01)
+    assert seen < ROWS
+
+
+def test_another_stream_than_that_of_the_state_is_refused_with_what_differs(samples):
+    lake = client.connect(samples().flight_url)
+    stream = lake.stream(TABLE, batch_size=8, seed=1)
+    next(iter(stream))
+    state = stream.state()
+    with pytest.raises(errors.ResumeMismatch, match="seed is 2 and was 1") as caught:
+        lake.stream(TABLE, batch_size=4, seed=2, resume=state)
+    assert caught.value.fields == ["seed", "global_batch"]
+    assert pickle.loads(pickle.dumps(caught.value)).fields == caught.value.fields
+    with pytest.raises(errors.PlanChanged) as caught:
+        list(lake.stream(TABLE, seed=1, shuffle=False, resume=state))
+    assert caught.value.changes["order"] == ("fz1", "table")
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), errors.PlanChanged)
+    with pytest.raises(errors.PlanChanged):
+        list(lake.stream(TABLE, seed=1, filter="number > 3", resume=state))
+
+
+def test_files_that_are_gone_are_not_passed_over(samples, tmp_path):
+    lab = samples()
+    (tmp_path / "samples.h5").write_bytes(b"something else")
+    with pytest.raises(client.TarnError) as caught:
+        list(client.connect(lab.flight_url).stream(TABLE))
+    assert caught.value.code in ("data_loss", "conflict", "invalid_data")
+
+
+def test_a_node_that_is_away_is_waited_for_and_then_given_up(samples, monkeypatch):
+    lab = samples()
+    monkeypatch.setattr("tarn._backoff._PATIENCE", 1.0)
+    stream = client.connect(lab.flight_url).stream(TABLE, batch_size=1, prefetch=2)
+    with pytest.raises(errors.Unavailable):
+        for count, _ in enumerate(stream):
+            if count == 3:
+                die(lab)
+    state = stream.state()
+    lab.start()
+    rest = numbers(client.connect(lab.flight_url).stream(TABLE, batch_size=1, resume=state))
+    assert len(rest) == ROWS - state["position"]
+
+
+def test_an_iteration_may_be_left_at_any_batch(samples):
+    lake = client.connect(samples().flight_url)
+    before = threading.active_count()
+    for prefetch in (0, 1, 8):
+        for _ in range(10):
+            for _ in lake.stream(TABLE, batch_size=7, prefetch=prefetch):
+                break
+    assert threading.active_count() <= before
+
+
+def test_numpy_arrays_are_views_of_what_arrived(samples):
+    stream = client.connect(samples().flight_url).stream(TABLE, batch_size=64, seed=2)
+    for arrow, batch in zip(stream, tarn.numpy.batches(stream.part())):
+        assert batch["x"].shape == (len(arrow), *SHAPE)
+        np.testing.assert_array_equal(batch["x"], arrow.column("x").to_numpy_ndarray())
+        np.testing.assert_array_equal(batch["number"], arrow.column("number"))
+        assert not batch["x"].flags.owndata and not batch["x"].flags.writeable
+
+
+def test_jax_arrays_have_the_same_values(samples):
+    import tarn.jax
+
+    stream = client.connect(samples().flight_url).stream(TABLE, batch_size=300, seed=2)
+    for batch, expected in zip(tarn.jax.batches(stream), tarn.numpy.batches(stream.part())):
+        np.testing.assert_array_equal(batch["x"], expected["x"])
+        assert isinstance(batch["x"], tarn.jax.jax.Array)
+
+
+def in_child(stream, queue):
+    queue.put(numbers(stream))
+
+
+@pytest.mark.parametrize("how", ["spawn", "fork"])
+def test_a_stream_goes_to_another_process(samples, how):
+    stream = client.connect(samples().flight_url).stream(TABLE, batch_size=100)
+    whole = numbers(stream)
+    context = multiprocessing.get_context(how)
+    queue = context.SimpleQueue()
+    child = context.Process(target=in_child, args=(stream, queue))
+    child.start()
+    assert queue.get() == whole
+    child.join()
