@@ -18,7 +18,8 @@ import tarn.numpy
 from records import write_record
 from tarn import errors
 
-ROWS, SHAPE = 1000, (3, 8)
+# More bytes than the buffers of a connection hold, so that a cut falls into the stream.
+ROWS, SHAPE = 1000, (3, 32, 32)
 TABLE = "ornl.data.samples"
 
 
@@ -29,15 +30,10 @@ def samples(new_lab, tmp_path):
     def make(**changes):
         file = tmp_path / "samples.h5"
         with h5py.File(file, "w") as out:
-            out["x"] = np.arange(ROWS, dtype="f4")[:, None, None] * np.ones(SHAPE, "f4")
-            out["number"] = np.arange(ROWS)
-            for name in ("x", "number"):
-                out[name].dims[0].label = "sample"
+            out["x"] = np.arange(ROWS, dtype="f4")[:, None, None, None] * np.ones(SHAPE, "f4")
         lab = new_lab("ornl", start=True)
         lab.run("register", write_record(tmp_path / "ornl.yaml", [file], **changes))
-        grid = lab.run("sql", f"SELECT grid FROM grids('{file}') ORDER BY cells DESC LIMIT 1", "--format", "json").json()
-        grid = grid["rows"][0]["grid"]
-        lab.run("ingest", file, "--dataset", "data", "--table", "samples", "--layout", "tensors", "--in-place", "--grid", grid)
+        lab.run("ingest", file, "--dataset", "data", "--table", "samples", "--layout", "tensors", "--in-place")
         return lab
 
     return make
@@ -48,8 +44,8 @@ def numbers(batches):
     found = []
     for batch in batches:
         values = batch.column("x").to_numpy_ndarray()
-        assert (values == values[:, :1, :1]).all()
-        found.append(values[:, 0, 0].astype(int).tolist())
+        assert (values == values[:, :1, :1, :1]).all()
+        found.append(values[:, 0, 0, 0].astype(int).tolist())
     return found
 
 
@@ -91,6 +87,7 @@ def test_a_killed_and_restarted_node_loses_and_repeats_nothing(samples, keeper):
                 running.result()
                 die(lab)
                 running = keeper.submit(restart, lab, draw.uniform(0, 1))
+        running.result()
         assert seen == whole
         assert stream.stats().reconnects >= 1
         assert (stream.stats().rows, stream.stats().batches) == (ROWS, len(whole))
@@ -166,7 +163,7 @@ class Relay:
 
 
 def test_a_token_is_renewed_in_mid_stream(samples):
-    lab = samples(tier="registered")
+    lab = samples(tier="registered", terms={"id": "https://tarn.example/terms", "sha256": "0" * 64})
     whole, tokens, given = None, [], []
 
     def token():
@@ -199,7 +196,8 @@ def test_policy_and_withdrawal_end_a_stream_with_the_reason(samples):
             seen += 1
             if seen == 1:
                 lab.run("retract", "data", "--reason", "the sensor was wrong")
-            time.sleep(0.01)
+                # A node asks its policy again every five seconds.
+                time.sleep(6)
     assert seen < ROWS
 
 
@@ -217,7 +215,7 @@ def test_another_stream_than_that_of_the_state_is_refused_with_what_differs(samp
     assert caught.value.changes["order"] == ("fz1", "table")
     assert isinstance(pickle.loads(pickle.dumps(caught.value)), errors.PlanChanged)
     with pytest.raises(errors.PlanChanged):
-        list(lake.stream(TABLE, seed=1, filter="number > 3", resume=state))
+        list(lake.stream(TABLE, seed=1, filter="dim_0 > 3", resume=state))
 
 
 def test_files_that_are_gone_are_not_passed_over(samples, tmp_path):
@@ -257,7 +255,7 @@ def test_numpy_arrays_are_views_of_what_arrived(samples):
     for arrow, batch in zip(stream, tarn.numpy.batches(stream.part())):
         assert batch["x"].shape == (len(arrow), *SHAPE)
         np.testing.assert_array_equal(batch["x"], arrow.column("x").to_numpy_ndarray())
-        np.testing.assert_array_equal(batch["number"], arrow.column("number"))
+        np.testing.assert_array_equal(batch["dim_0"], arrow.column("dim_0"))
         assert not batch["x"].flags.owndata and not batch["x"].flags.writeable
 
 
@@ -271,7 +269,10 @@ def test_jax_arrays_have_the_same_values(samples):
 
 
 def in_child(stream, queue):
-    queue.put(numbers(stream))
+    try:
+        queue.put(numbers(stream))
+    except errors.InvalidArgument as error:
+        queue.put(str(error))
 
 
 @pytest.mark.parametrize("how", ["spawn", "fork"])
@@ -282,5 +283,7 @@ def test_a_stream_goes_to_another_process(samples, how):
     queue = context.SimpleQueue()
     child = context.Process(target=in_child, args=(stream, queue))
     child.start()
-    assert queue.get() == whole
+    answer = queue.get()
     child.join()
+    # gRPC does not survive a fork, and says so in place of hanging.
+    assert answer == whole if how == "spawn" else "spawn" in answer

@@ -26,8 +26,8 @@ _ALIVE = [
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
 ]
-# Clients of a parent process: closing them in a forked child would wait for threads that the child does not have.
-_inherited: list[flight.FlightClient] = []
+# The process in which gRPC has its threads: a child that is forked later has none of them and would wait for ever.
+_grpc_process: int | None = None
 
 
 def connect(url: str | os.PathLike[str], token: Token = None) -> Lake:
@@ -83,7 +83,6 @@ class Lake:
 
     def _forget_connection(self) -> None:
         self._client: flight.FlightClient | None = None
-        self._pid = 0
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -103,14 +102,20 @@ class Lake:
 
     @property
     def client(self) -> flight.FlightClient:
-        """The `pyarrow.flight.FlightClient`; one per process, because channels do not survive a fork."""
-        if self._client is None or self._pid != os.getpid():
-            if self._client is not None:
-                _inherited.append(self._client)
-                self._lock = threading.Lock()
+        """The `pyarrow.flight.FlightClient`.
+
+        Raises `InvalidArgument` in a process that was forked from one that had already talked to a node.
+        """
+        global _grpc_process
+        if _grpc_process not in (None, os.getpid()):
+            raise InvalidArgument(
+                "this process was forked from one that has already talked to a node, and gRPC does not survive that: "
+                "start it by 'spawn' (multiprocessing_context='spawn' of a DataLoader), or fork before the first question"
+            )
+        if self._client is None:
+            _grpc_process = os.getpid()
             with translated():
                 self._client = flight.FlightClient(self.url, generic_options=_ALIVE, **_trusted(self.url))
-            self._pid = os.getpid()
         return self._client
 
     def options(self, **headers: str) -> flight.FlightCallOptions:

@@ -27,7 +27,8 @@ class StreamDataset(IterableDataset[Batch]):
 
     Give it to a `DataLoader` with `batch_size=None`: the node has made the batches. `num_workers=0` is the fast way,
     because the stream reads ahead in a thread and nothing is copied between processes. With W workers, worker w takes
-    the steps w, w + W, …, so that the loader's round robin keeps the order; they may be forked or spawned.
+    the steps w, w + W, …, so that the loader's round robin keeps the order. Use `multiprocessing_context="spawn"`: forked
+    workers are refused once the parent has talked to the node.
 
     Tensors are views of what arrived, which must not be written; with `writable=True` they are copies of their own.
     With `pin_memory=True` they are copies in pinned memory, for `tensor.to(device, non_blocking=True)`. Raises
