@@ -172,7 +172,7 @@ def test_the_example_trains_a_model(lab):
 
 def test_the_example_of_two_ranks_shares_the_samples(lab):
     script = ROOT / "python" / "examples" / "two_ranks.py"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     # The years of one scenario tell its samples apart.
     out = run(*launcher, script, lab.flight_url, "ornl.data.one", "year")
     assert "2 ranks" in out

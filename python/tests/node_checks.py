@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import sys
 import types
 
 import adbc_driver_flightsql.dbapi as flightsql
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
 import tarn
+import tarn.torch
 from adbc_driver_flightsql import DatabaseOptions
 from tarn import errors
 
@@ -202,28 +202,9 @@ def test_a_stream_goes_on_from_a_state_also_in_another_process_and_world(lake):
         list(lake.stream("ornl.scans.images", batch_size=8, seed=5, filter="time > 1", resume=state))
 
 
-@pytest.fixture
-def torch(monkeypatch):
-    """As much of torch as `tarn.torch` uses, where torch itself is not installed."""
-    try:
-        import torch
-    except ImportError:
-        torch, utils, data = (types.ModuleType(name) for name in ("torch", "torch.utils", "torch.utils.data"))
-        torch.from_numpy = lambda values: values
-        data.IterableDataset = object
-        data.get_worker_info = lambda: None
-        torch.utils, utils.data = utils, data
-        for name, module in (("torch", torch), ("torch.utils", utils), ("torch.utils.data", data)):
-            monkeypatch.setitem(sys.modules, name, module)
-        monkeypatch.delitem(sys.modules, "tarn.torch", raising=False)
-    return torch
-
-
 @pytest.mark.parametrize("workers", [0, 1, 2, 3, 5])
 @pytest.mark.parametrize("drop_last", [True, False])
-def test_workers_share_the_steps_in_the_order_of_one(lake, torch, monkeypatch, workers, drop_last):
-    import tarn.torch
-
+def test_workers_share_the_steps_in_the_order_of_one(lake, monkeypatch, workers, drop_last):
     make = lambda: tarn.torch.StreamDataset(  # noqa: E731
         lake.stream("ornl.scans.images", batch_size=8, seed=2, drop_last=drop_last)
     )
@@ -238,9 +219,7 @@ def test_workers_share_the_steps_in_the_order_of_one(lake, torch, monkeypatch, w
     assert not workers or steps == whole
 
 
-def test_a_dataset_gives_tensors_of_the_shape_of_the_images(lake, torch):
-    import tarn.torch
-
+def test_a_dataset_gives_tensors_of_the_shape_of_the_images(lake):
     dataset = tarn.torch.StreamDataset(lake.stream("ornl.scans.images", batch_size=8, seed=2))
     batch = next(iter(dataset))
     assert tuple(batch["image"].shape) == (8, 2, 3)
