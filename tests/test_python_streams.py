@@ -112,8 +112,10 @@ def test_a_program_that_was_killed_goes_on_in_another_world(samples):
         list(lake.stream(TABLE, seed=5, rank=0, world_size=5, resume=state))
 
 
-def test_a_network_that_falls_silent_is_noticed(samples):
+def test_a_network_that_falls_silent_is_noticed(samples, monkeypatch):
     lab = samples()
+    times = {"grpc.keepalive_time_ms": 3000, "grpc.keepalive_timeout_ms": 2000, "grpc.http2.ping_timeout_ms": 2000}
+    monkeypatch.setattr("tarn._lake._ALIVE", list(times.items()))
     with Relay(lab.flight) as relay:
         stream, seen = client.connect(f"grpc://127.0.0.1:{relay.port}").stream(TABLE, batch_size=100, prefetch=0), []
         for batch in stream:

@@ -24,6 +24,7 @@ Token = str | Callable[[], str] | None
 _ALIVE = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
 ]
 # The process in which gRPC has its threads: a child that is forked later has none of them and would wait for ever.
