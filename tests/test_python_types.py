@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 USER = """
@@ -14,22 +15,28 @@ lake.sql(7)
 """
 
 
-def mypy(*arguments):
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """What mypy remembers between the tests."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+def mypy(cache, *arguments):
     """Exit code and output of mypy."""
-    command = [sys.executable, "-m", "mypy", "--no-incremental", "--cache-dir", "/dev/null", *arguments]
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(cache), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT / "python")
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_package_is_typed_throughout():
-    code, out = mypy()
+def test_the_package_is_typed_throughout(cache):
+    code, out = mypy(cache)
     assert code == 0, out
 
 
-def test_a_user_learns_of_wrong_types(tmp_path):
+def test_a_user_learns_of_wrong_types(cache, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(USER, encoding="utf-8")
-    code, out = mypy("--config-file", "pyproject.toml", str(program))
+    code, out = mypy(cache, "--config-file", "pyproject.toml", str(program))
     assert code == 1
     assert 'Revealed type is "int"' in out.replace("builtins.int", "int")
     assert 'Argument 1 to "sql" of "Lake" has incompatible type "int"; expected "str"' in out

@@ -140,3 +140,14 @@ def test_what_is_no_grid_is_refused_with_what_to_do(lake):
     whole = dataset.to_xarray("time_latitude_longitude")["air_temperature"].load()
     expected = whole.where(whole > 300, drop=True).sortby(dims)
     np.testing.assert_array_equal(warm["air_temperature"].sortby(dims), expected)
+
+
+def test_a_delta_table_gives_what_the_file_gave(lake, module_lab, files, tmp_path):
+    lab = module_lab("llnl", start=True)
+    lab.run("register", write_record(tmp_path / "delta.yaml", files[:1]))
+    lab.run("ingest", files[0], "--dataset", "data")
+    ours = client.connect(lab.flight_url).dataset("llnl.data").to_xarray("time_latitude_longitude")
+    with xarray.open_dataset(files[0]) as theirs:
+        box = {"time": slice(3, 9), "latitude": [1, 30, 4], "longitude": 7}
+        labels = {name: theirs[name].isel({name: part}).values for name, part in box.items()}
+        np.testing.assert_array_equal(ours["air_temperature"].sel(labels), theirs["air_temperature"].isel(box))
