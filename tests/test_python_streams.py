@@ -104,7 +104,10 @@ def test_a_program_that_was_killed_goes_on_in_another_world(samples):
     stream, seen = lake.stream(TABLE, global_batch=12, seed=5, drop_last=True), []
     for world in (1, 3, 4, 2, 6, 12):
         state = json.loads(json.dumps(stream.state()))
-        ranks = [lake.stream(TABLE, seed=5, rank=rank, world_size=world, resume=state, drop_last=True) for rank in range(world)]
+        ranks = [
+            lake.stream(TABLE, seed=5, rank=rank, world_size=world, resume=state, drop_last=True)
+            for rank in range(world)
+        ]
         for step, batches in enumerate(zip(*ranks), 1):
             seen += sum(numbers(batches), [])
             if step == 5:
@@ -173,7 +176,9 @@ def test_a_token_is_renewed_in_mid_stream(samples):
     whole, tokens, given = None, [], []
 
     def token():
-        tokens.append(lab.run("token", "create", "--name", f"t{len(tokens)}", "--scope", "admin", "--quiet").out.strip())
+        tokens.append(
+            lab.run("token", "create", "--name", f"t{len(tokens)}", "--scope", "admin", "--quiet").out.strip()
+        )
         return tokens[-1]
 
     whole = numbers(client.connect(lab.flight_url, token=token()).stream(TABLE, batch_size=10, seed=1))

@@ -48,7 +48,12 @@ def seen(loader, stop=None):
     """What tells the samples of each batch apart, and the last batch."""
     found, last = [], None
     for last in loader:
-        found.append([(s, y, float(f.sum())) for s, y, f in zip(last["scenario"], last["year"].tolist(), last["air_temperature"])])
+        found.append(
+            [
+                (s, y, float(f.sum()))
+                for s, y, f in zip(last["scenario"], last["year"].tolist(), last["air_temperature"])
+            ]
+        )
         if len(found) == stop:
             break
     return found, last
@@ -155,7 +160,11 @@ def run(*command, **environment):
     """Runs an example; what it printed."""
     path = os.pathsep.join([str(ROOT / "python"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": path, **environment}
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": path, **environment},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -38,7 +38,9 @@ def serve(address, clients):
     )
     history = start_server(server_address=address, config=ServerConfig(num_rounds=ROUNDS), strategy=strategy)
     losses = [loss for _, loss in history.losses_distributed]
-    print(f"flower {flwr.__version__}: loss {losses[0]:.4f} → {losses[-1]:.4f} in {len(losses)} rounds of {clients} labs")
+    print(
+        f"flower {flwr.__version__}: loss {losses[0]:.4f} → {losses[-1]:.4f} in {len(losses)} rounds of {clients} labs"
+    )
 
 
 class Lab(NumPyClient):

@@ -49,7 +49,11 @@ def main(url, table):
             value.backward()
             optimizer.step()
             if epoch == EPOCHS // 2 and not resumed:
-                parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "stream": dataset.state_dict()}
+                parts = {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "stream": dataset.state_dict(),
+                }
                 torch.save(parts, saved)
                 break
         if epoch == EPOCHS // 2 and not resumed:

@@ -49,7 +49,10 @@ def _number(text: str) -> Any:
 def split_attributes(field: pa.Field) -> tuple[dict[str, Any], dict[str, Any]]:
     """Attributes and encoding, as xarray divides them."""
     kept = attributes(field)
-    moved = [*_ENCODING, *(("units", "calendar") if pa.types.is_timestamp(field.type) or in_other_calendar(field) else ())]
+    moved = [
+        *_ENCODING,
+        *(("units", "calendar") if pa.types.is_timestamp(field.type) or in_other_calendar(field) else ()),
+    ]
     encoding = {name: kept.pop(name) for name in moved if name in kept}
     return kept, encoding
 
@@ -96,7 +99,9 @@ class Decoding:
     def raw(self, column: pa.Array) -> Values:
         """The values of a column with missing ones filled."""
         if self._raw_type == object:
-            return np.array([self._fill if value is None else value for value in column.to_pylist()] + [None], object)[:-1]
+            return np.array([self._fill if value is None else value for value in column.to_pylist()] + [None], object)[
+                :-1
+            ]
         values = column.to_numpy(zero_copy_only=False)
         if not column.null_count:
             return np.asarray(values, self._raw_type)

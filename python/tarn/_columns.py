@@ -58,4 +58,4 @@ def array(column: pa.Array, name: str) -> np.ndarray[Any, Any] | list[Any]:
 
 
 def _null(name: str) -> str:
-    return f'column {name} has NULL, which no tensor of its type can hold: leave it out with filter=\'"{name}" IS NOT NULL\''
+    return f"column {name} has NULL, which no tensor of its type can hold: leave it out with filter='\"{name}\" IS NOT NULL'"

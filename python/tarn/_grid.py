@@ -56,7 +56,9 @@ class Axis:
             return None
         ranks = np.sort(np.searchsorted(self._sorted, self.values[chosen]))
         if len(ranks) > 2 and ranks[-1] - ranks[0] == len(ranks) - 1:
-            return f"{quoted(self.name)} BETWEEN {literal(self._sorted[ranks[0]])} AND {literal(self._sorted[ranks[-1]])}"
+            return (
+                f"{quoted(self.name)} BETWEEN {literal(self._sorted[ranks[0]])} AND {literal(self._sorted[ranks[-1]])}"
+            )
         return f"{quoted(self.name)} IN ({', '.join(literal(value) for value in self.values[chosen])})"
 
 
@@ -84,7 +86,9 @@ class Grid:
         if dims is not None:
             missing = [name for name in dims if name not in self.schema.names]
             if missing:
-                raise InvalidArgument(f"{table} has no column {', '.join(missing)}; it has {', '.join(self.schema.names)}")
+                raise InvalidArgument(
+                    f"{table} has no column {', '.join(missing)}; it has {', '.join(self.schema.names)}"
+                )
             self.axes = [self._axis(name, dataset) for name in dims]
         else:
             self.axes = self._leading_axes(rows, dataset)
@@ -178,5 +182,7 @@ def _inverse(indices: Values, length: int) -> Values:
 
 def _plain(column: pa.Array | pa.ChunkedArray, name: str) -> Values:
     if column.null_count:
-        raise InvalidArgument(f"column {name} has NULL and cannot be a dimension; pass dims=[…] or where='{name} IS NOT NULL'")
+        raise InvalidArgument(
+            f"column {name} has NULL and cannot be a dimension; pass dims=[…] or where='{name} IS NOT NULL'"
+        )
     return np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())

@@ -64,19 +64,27 @@ def open_tables(
         grid = Grid(dataset, table, dims, where)
         for axis in grid.axes:
             if not np.array_equal(axes.setdefault(axis.name, axis.values), axis.values):
-                raise InvalidArgument(f"tables of {dataset.name} have different {axis.name}; name one: {', '.join(tables)}")
+                raise InvalidArgument(
+                    f"tables of {dataset.name} have different {axis.name}; name one: {', '.join(tables)}"
+                )
             if not axis.is_index:
                 decoding = Decoding(axis.field, False)
                 values = decoding.decoded(decoding.raw(pa.array(axis.values, axis.field.type)))
                 variables.setdefault(axis.name, _variable((axis.name,), values, axis.field, coordinates))
         for field in grid.variables:
             if field.name in variables:
-                raise InvalidArgument(f"several tables of {dataset.name} have {field.name}; name one: {', '.join(tables)}")
+                raise InvalidArgument(
+                    f"several tables of {dataset.name} have {field.name}; name one: {', '.join(tables)}"
+                )
             lazy = indexing.LazilyIndexedArray(LazyArray(grid, field))
             variables[field.name] = _variable(grid.dims, lazy, field, coordinates)
     coords = {name: variable for name, variable in variables.items() if name in axes or name in coordinates}
     data = {name: variable for name, variable in variables.items() if name not in coords}
-    told = {"title": dataset.info["title"], "ark": dataset.info["ark"], "tarn_dataset": f"{dataset.name}@{dataset.version}"}
+    told = {
+        "title": dataset.info["title"],
+        "ark": dataset.info["ark"],
+        "tarn_dataset": f"{dataset.name}@{dataset.version}",
+    }
     return xarray.Dataset(data, coords, told)
 
 

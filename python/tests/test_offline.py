@@ -22,7 +22,7 @@ def test_a_statement_is_the_protobuf_of_flight_sql():
 def test_errors_carry_the_code_and_only_the_text_of_the_node():
     error = errors.translate(
         pa.ArrowInvalid(
-            "Flight returned invalid argument error, with message: no column \"x\" [invalid_argument]. gRPC client debug context: y"
+            'Flight returned invalid argument error, with message: no column "x" [invalid_argument]. gRPC client debug context: y'
         )
     )
     assert isinstance(error, errors.InvalidArgument)
@@ -56,7 +56,15 @@ def test_a_stream_is_pickled_without_its_connection():
 
 def test_a_state_of_another_stream_is_refused():
     stream = tarn.connect("grpc://127.0.0.1:1").stream("a.b.c", seed=3, batch_size=8)
-    state = {"format": 1, "plan_id": "x", "epoch": 0, "position": 8, "seed": 4, "global_batch": 8, "versions": {"a.b": 1}}
+    state = {
+        "format": 1,
+        "plan_id": "x",
+        "epoch": 0,
+        "position": 8,
+        "seed": 4,
+        "global_batch": 8,
+        "versions": {"a.b": 1},
+    }
     with pytest.raises(errors.InvalidArgument, match="seed"):
         stream.load_state(state)
     stream.load_state({**state, "seed": 3})
