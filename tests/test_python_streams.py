@@ -81,7 +81,7 @@ def test_a_killed_and_restarted_node_loses_and_repeats_nothing(samples, keeper):
     assert sorted(sum(whole, [])) == list(range(ROWS))
     for _ in range(3):
         stream, seen, running = make(), [], keeper.submit(int)
-        kills = sorted(draw.sample(range(1, len(whole) - 6), 2))
+        kills = sorted(draw.sample(range(1, len(whole) // 2), 2))
         for batch in stream:
             seen += numbers([batch])
             assert stream.state()["position"] == min(9 * len(seen), ROWS)
@@ -95,7 +95,21 @@ def test_a_killed_and_restarted_node_loses_and_repeats_nothing(samples, keeper):
         assert seen == whole
         assert stream.stats().reconnects >= 1
         assert (stream.stats().rows, stream.stats().batches) == (ROWS, len(whole))
-        assert stream.receipt()["plan_id"] == stream.plan["plan_id"]
+
+
+def test_a_receipt_counts_what_was_read_and_ends_with_the_node(samples):
+    lab = samples()
+    stream = client.connect(lab.flight_url).stream(TABLE, batch_size=64)
+    with pytest.raises(errors.Conflict, match="read the stream"):
+        stream.receipt()
+    whole = numbers(stream)
+    receipt = stream.receipt()
+    assert (receipt["rows"], receipt["batches"]) == (ROWS, len(whole))
+    assert receipt["plan_id"] == stream.plan["plan_id"]
+    die(lab)
+    lab.start()
+    with pytest.raises(errors.Conflict, match="restarted"):
+        stream.receipt()
 
 
 def test_a_program_that_was_killed_goes_on_in_another_world(samples):

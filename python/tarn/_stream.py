@@ -16,7 +16,7 @@ from ._prefetch import Prefetch
 from ._ranks import own_rank
 from ._reader import Reader, descriptor
 from ._stats import Stats
-from .errors import Conflict, InvalidArgument, PlanChanged, ResumeMismatch
+from .errors import Conflict, InvalidArgument, PermissionDenied, PlanChanged, ResumeMismatch
 
 if TYPE_CHECKING:
     from ._lake import Lake
@@ -295,11 +295,14 @@ class Stream:
         """What was read, once an iteration has come to its end: versions, filter, policy, rows and their hash.
 
         It is of the last connection: its `start` says from which position on. Raises `Conflict` where nothing was
-        read to its end.
+        read to its end, or the node was restarted since.
         """
         if self._reader is None or self._reader.ticket is None:
             raise Conflict("there is no receipt: read the stream to its end in this process first")
-        receipt: dict[str, Any] = self.lake.action("tarn.stream.receipt", self._reader.ticket)
+        try:
+            receipt: dict[str, Any] = self.lake.action("tarn.stream.receipt", self._reader.ticket)
+        except PermissionDenied as error:
+            raise Conflict("there is no receipt: the node was restarted since, and keeps none over that") from error
         return receipt
 
 
