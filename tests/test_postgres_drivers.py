@@ -94,12 +94,14 @@ def test_psycopg_gets_back_what_it_binds(node, form, in_binary):
         bare = datetime.datetime(2020, 1, 2, 3, 4, 5)
         assert cursor.execute(f"SELECT {form}::timestamptz", (bare,)).fetchone() == (bare.replace(tzinfo=UTC),)
         assert cursor.execute(f"SELECT {form}::timestamptz", ("2020-01-02 03:04:05",)).fetchone() == (bare.replace(tzinfo=UTC),)
-        assert str(cursor.execute(f"SELECT {form}::uuid", (uuid.UUID(int=7),)).fetchone()[0]) == str(uuid.UUID(int=7))
+        (ident,) = cursor.execute(f"SELECT {form}::uuid", (uuid.UUID(int=7),)).fetchone()
+        assert uuid.UUID(str(ident)) == uuid.UUID(int=7)
 
 
 def test_psycopg_writes_values_into_a_statement(node):
     with connect(node, "bob", autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-        for kind, value in VALUES:
+        # A literal of a list stays one: it is not cast.
+        for kind, value in (pair for pair in VALUES if not isinstance(pair[1], list)):
             assert connection.execute(f"SELECT %s::{kind}", (value,)).fetchone() == (value,), kind
 
 

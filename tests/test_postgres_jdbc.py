@@ -117,7 +117,6 @@ def test_values_of_each_type_are_bound_and_come_back(jdbc, threshold):
         ("setObject", "TIMESTAMP", java.time.LocalDateTime.of(2020, 2, 29, 1, 2, 3), "2020-02-29 01:02:03"),
         ("setObject", "TIMESTAMPTZ", java.time.OffsetDateTime.parse("2020-02-29T01:02:03+02:00"), "2020-02-28 23:02:03+00"),
         ("setObject", "UUID", java.util.UUID.fromString("00000000-0000-0000-0000-000000000007"), None),
-        ("setBytes", "BYTEA", bytes([0, 255]), "\\x00ff"),
     ]
     connection = jdbc(prepareThreshold=threshold)
     for how, kind, value, expected in cases:
@@ -128,6 +127,11 @@ def test_values_of_each_type_are_bound_and_come_back(jdbc, threshold):
             if found != expected and expected is not None:
                 # A day without a place is said in the zone of the machine; the instant is the same.
                 assert kind == "TIMESTAMPTZ" and found.startswith("2020-02-2"), (how, kind, found)
+    octets = connection.prepareStatement("SELECT CAST(? AS BYTEA)")
+    for _ in range(3):
+        octets.setBytes(1, bytes([0, 255]))
+        answer = octets.executeQuery()
+        assert answer.next() and bytes(value & 255 for value in answer.getBytes(1)) == b"\x00\xff"
     array = connection.prepareStatement("SELECT count(*) FROM open.t WHERE station = ANY(?)")
     for _ in range(3):
         array.setArray(1, connection.createArrayOf("int4", [jpype.JInt(1), jpype.JInt(2)]))
