@@ -2,6 +2,7 @@
 
 use super::array::items;
 use super::failure::Refusal;
+use super::interval::in_words;
 use super::numeric;
 use super::types::{ColumnType, Format, PgType};
 use arrow::datatypes::{DataType, Field, TimeUnit};
@@ -27,24 +28,21 @@ enum Said {
 }
 
 fn said(oid: u32) -> Said {
-    // varchar, char(n), name, "char", uuid, jsonb, xml; oid and regclass.
+    // varchar, char(n), name, "char", uuid, jsonb, xml.
     const TEXTS: [u32; 7] = [1043, 1042, 19, 18, 2950, 3802, 142];
-    const NUMBERS: [u32; 2] = [26, 2205];
+    const TEXT_ARRAYS: [u32; 6] = [1015, 1014, 1003, 1002, 2951, 3807];
+    const REGCLASS: u32 = 2205;
     if oid == 0 || oid == UNKNOWN {
         return Said::Nothing;
     }
     if TEXTS.contains(&oid) {
         return Said::One(PgType::Text);
     }
-    if NUMBERS.contains(&oid) {
-        return Said::One(PgType::Int8);
+    if oid == REGCLASS {
+        return Said::One(PgType::Oid);
     }
-    // varchar[]; oid[]
-    if oid == 1015 {
+    if TEXT_ARRAYS.contains(&oid) {
         return Said::Many(PgType::Text);
-    }
-    if oid == 1028 {
-        return Said::Many(PgType::Int8);
     }
     for kind in PgType::ALL {
         let known = kind.known();
@@ -70,7 +68,7 @@ pub(super) fn arrow_type(oid: u32) -> Option<DataType> {
         PgType::Bytea => DataType::Binary,
         PgType::Int2 => DataType::Int16,
         PgType::Int4 => DataType::Int32,
-        PgType::Int8 => DataType::Int64,
+        PgType::Int8 | PgType::Oid => DataType::Int64,
         PgType::Text | PgType::Json => DataType::Utf8,
         PgType::Float4 => DataType::Float32,
         PgType::Float8 => DataType::Float64,
@@ -172,7 +170,6 @@ fn open(text: &str, asked: &DataType) -> Result<ScalarValue, Refusal> {
 
 fn from_text(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
     let wrong = || malformed(text, kind);
-    let cast = |to: DataType| ScalarValue::from(text.trim()).cast_to(&to).map_err(|_| wrong());
     Ok(match kind {
         PgType::Text | PgType::Json => ScalarValue::from(text),
         PgType::Bool => match text.trim().to_ascii_lowercase().as_str() {
@@ -182,7 +179,9 @@ fn from_text(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
         },
         PgType::Int2 => ScalarValue::from(text.trim().parse::<i16>().map_err(|_| wrong())?),
         PgType::Int4 => ScalarValue::from(text.trim().parse::<i32>().map_err(|_| wrong())?),
-        PgType::Int8 => ScalarValue::from(text.trim().parse::<i64>().map_err(|_| wrong())?),
+        PgType::Int8 | PgType::Oid => {
+            ScalarValue::from(text.trim().parse::<i64>().map_err(|_| wrong())?)
+        }
         PgType::Float4 => ScalarValue::from(text.trim().parse::<f32>().map_err(|_| wrong())?),
         PgType::Float8 => ScalarValue::from(text.trim().parse::<f64>().map_err(|_| wrong())?),
         PgType::Numeric => match numeric::scalar(text) {
@@ -209,8 +208,17 @@ fn from_text(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
             let text = zoned_date(text).unwrap_or(text).trim();
             ScalarValue::from(text).cast_to(&to).map_err(|_| wrong())?
         }
-        PgType::Time => cast(DataType::Time64(TimeUnit::Microsecond))?,
-        PgType::Interval => cast(DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano))?,
+        PgType::Time => {
+            // A zone means nothing to a time without one.
+            let text = text.trim();
+            let time = text.find(['+', '-', 'Z']).and_then(|end| text.get(..end)).unwrap_or(text);
+            let to = DataType::Time64(TimeUnit::Microsecond);
+            ScalarValue::from(time.trim_end()).cast_to(&to).map_err(|_| wrong())?
+        }
+        PgType::Interval => {
+            let to = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+            ScalarValue::from(in_words(text)).cast_to(&to).map_err(|_| wrong())?
+        }
     })
 }
 
@@ -230,8 +238,6 @@ fn from_binary(mut bytes: &[u8], kind: PgType, oid: u32) -> Result<ScalarValue, 
     };
     let beyond = || malformed("a time beyond what the engine holds", kind);
     let length = kind.known().length;
-    // oid and regclass are numbers of four bytes.
-    let length = if matches!(oid, 26 | 2205) { 4 } else { length };
     if usize::try_from(length).is_ok_and(|length| length != bytes.len()) {
         return Err(wrong());
     }
@@ -253,7 +259,7 @@ fn from_binary(mut bytes: &[u8], kind: PgType, oid: u32) -> Result<ScalarValue, 
         PgType::Bool => ScalarValue::from(bytes.get_u8() != 0),
         PgType::Int2 => ScalarValue::from(bytes.get_i16()),
         PgType::Int4 => ScalarValue::from(bytes.get_i32()),
-        PgType::Int8 if length == 4 => ScalarValue::from(i64::from(bytes.get_u32())),
+        PgType::Oid => ScalarValue::from(i64::from(bytes.get_u32())),
         PgType::Int8 => ScalarValue::from(bytes.get_i64()),
         PgType::Float4 => ScalarValue::from(bytes.get_f32()),
         PgType::Float8 => ScalarValue::from(bytes.get_f64()),
