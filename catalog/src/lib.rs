@@ -54,6 +54,7 @@ pub mod schema_text;
 mod search;
 mod secret;
 mod sessions;
+mod shown;
 mod sources;
 mod standing;
 mod store;
@@ -127,6 +128,7 @@ struct Inner {
     signer: audit::Signer,
     visa_signer: visa_key::VisaSigner,
     pseudonyms: pseudonym::PseudonymKey,
+    unwritten: shown::Unwritten,
     /// Set once, by the node that serves.
     issuers: OnceLock<Issuers>,
 }
@@ -277,6 +279,7 @@ impl Catalog {
             signer,
             visa_signer,
             pseudonyms,
+            unwritten: shown::Unwritten::default(),
             issuers,
         };
         let catalog = Self { inner: Arc::new(inner) };
