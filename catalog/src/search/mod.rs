@@ -12,6 +12,7 @@ mod elements;
 mod facets;
 mod fields;
 mod index;
+mod place;
 mod query;
 mod ranges;
 mod view;
