@@ -48,6 +48,7 @@ mod released;
 mod render;
 mod renewed_limits;
 mod said;
+mod same_person;
 mod saved_queries;
 mod saved_searches;
 pub mod schema_text;
