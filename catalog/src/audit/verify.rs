@@ -242,11 +242,14 @@ impl Catalog {
                 }
             }
             // What no entry filled has no place in the tree.
-            if let Some((Node { level, position }, _)) = nodes.first_key_value() {
-                let problem = format!(
-                    "has more of a tree than it fills: subtree {position} of level {level}"
-                );
-                return Ok(Err(fault(chain.count.saturating_sub(1), problem)));
+            if let Some((Node { level, position }, stored)) = nodes.first_key_value() {
+                let place = format!("subtree {position} of level {level}");
+                return Ok(Err(if stored.filled_by < chain.count {
+                    let problem = format!("has more of a tree than it fills: {place}");
+                    fault(stored.filled_by, problem)
+                } else {
+                    fault(chain.count, format!("is missing: the tree has what it filled, {place}"))
+                }));
             }
             if whole {
                 let rows = self.stored_rows(&mut read).await?;
