@@ -334,9 +334,10 @@ impl Catalog {
         if !self.decide_as(rights, Action::Review, &dataset)?.allowed {
             return Err(unknown());
         }
-        if subject(&rights.who) == request.subject {
+        if self.is_same_person(&rights.who, &request.subject).await? {
             return Err(CatalogError::Denied(
-                "nobody decides about their own request: another member of the committee does"
+                "nobody decides about their own request, under whichever of their names: another member of the \
+                 committee does"
                     .to_owned(),
             ));
         }

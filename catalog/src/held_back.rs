@@ -12,7 +12,7 @@ use crate::{Catalog, CatalogError};
 use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::FileFacts;
-use tarn_schemas::{DatasetName, Principal, Record};
+use tarn_schemas::{DatasetName, Principal, Record, Scope};
 
 /// Who holds files back.
 #[derive(Debug, Default)]
@@ -122,8 +122,8 @@ impl Catalog {
         .await
     }
 
-    /// Whether somebody decides about every dataset that holds the files of a draft back, and what waits is
-    /// their own or will be no more open by this draft.
+    /// Whether somebody decides about every dataset that holds the files of a draft back, and about what waits:
+    /// it is their own, will be no more open by this draft, or is theirs to decide.
     pub(crate) async fn may_open(
         &self,
         who: &Principal,
@@ -133,11 +133,24 @@ impl Catalog {
         let held = self.held_back(&draft.record.name, files).await?;
         let others = held.waiting.iter().filter(|(author, _)| *author != subject(who));
         for (_, waiting) in others.filter(|_| *who != Principal::Owner) {
-            if !self.keeps_closed(draft, waiting).await? {
+            if !self.keeps_closed(draft, waiting).await? && !self.settles(who, waiting).await? {
                 return Ok(false);
             }
         }
         self.may(who, &held, |rights, dataset| self.may_review(rights, dataset)).await
+    }
+
+    /// Whether somebody decides what becomes of bytes that a record keeps closed while it waits and another opens:
+    /// administrators, and the committee of the dataset that it is of. What the record says of a committee does
+    /// not count. That it is another person's than both authors is for who asks.
+    async fn settles(&self, who: &Principal, waiting: &Record) -> Result<bool, CatalogError> {
+        if who.has_scope(Scope::Admin) {
+            return Ok(true);
+        }
+        let rights = self.rights(who).await?;
+        let mut read = self.inner.database.read().await?;
+        let there = self.load(&mut read, &waiting.name, None).await?;
+        there.map_or(Ok(false), |there| self.may_review(&rights, &there.dataset))
     }
 
     /// Whether a draft limits all that a record limits which waits: by what both say, and by what they are made

@@ -48,12 +48,14 @@ mod released;
 mod render;
 mod renewed_limits;
 mod said;
+mod same_person;
 mod saved_queries;
 mod saved_searches;
 pub mod schema_text;
 mod search;
 mod secret;
 mod sessions;
+mod shown;
 mod sources;
 mod standing;
 mod store;
@@ -127,6 +129,7 @@ struct Inner {
     signer: audit::Signer,
     visa_signer: visa_key::VisaSigner,
     pseudonyms: pseudonym::PseudonymKey,
+    unwritten: shown::Unwritten,
     /// Set once, by the node that serves.
     issuers: OnceLock<Issuers>,
 }
@@ -277,6 +280,7 @@ impl Catalog {
             signer,
             visa_signer,
             pseudonyms,
+            unwritten: shown::Unwritten::default(),
             issuers,
         };
         let catalog = Self { inner: Arc::new(inner) };

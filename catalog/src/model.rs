@@ -272,6 +272,10 @@ pub struct PersonAttributes {
     pub us_person: bool,
     /// SHA-256 of the terms they accepted.
     pub terms: BTreeSet<String>,
+    /// What tells which human it is who has several logins or tokens: `orcid:…`, `mailto:…`, or another name of
+    /// theirs here (`person:ann`). Whoever shares one is one person in every rule that takes two.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub identities: BTreeSet<String>,
 }
 
 /// A grant: somebody may read a dataset for a purpose, for a time.

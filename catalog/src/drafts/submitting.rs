@@ -27,12 +27,7 @@ impl Catalog {
         files: Vec<FileFacts>,
     ) -> Result<Submission, CatalogError> {
         let name = &draft.record.name;
-        may_write_here(who)?;
-        if draft.author != subject(who) {
-            return Err(CatalogError::Denied(format!(
-                "the draft {name} is submitted by its author"
-            )));
-        }
+        may_submit(who, draft)?;
         let edited = self.still_writes(who, draft).await?;
         let held = self.held_back(name, &files).await?;
         if self.may_see_files(who, &held).await? {
@@ -60,12 +55,35 @@ impl Catalog {
             self.forget(draft).await?;
             return Ok(Submission::Registered(Box::new(registered)));
         }
+        self.wait(who, draft, &files).await
+    }
+
+    /// Submits a draft that names files of this node's stores that are not there. It waits like one that names files
+    /// of others, with the same answer, so that nobody learns by submitting what is there; its reviewer, and its
+    /// author by [`Catalog::check_draft`], hear that a file is not there or not theirs.
+    pub async fn submit_unseen(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+    ) -> Result<Submission, CatalogError> {
+        may_submit(who, draft)?;
+        self.still_writes(who, draft).await?;
+        self.wait(who, draft, &[]).await
+    }
+
+    /// Lets a draft wait for a second person.
+    async fn wait(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+        files: &[FileFacts],
+    ) -> Result<Submission, CatalogError> {
         let mut write = self.inner.database.write().await?;
         let mut now = self.unchanged(&mut write, draft).await?;
         now.state = DraftState::Submitted;
         now.note = None;
         self.step(&mut write, &mut now).await?;
-        self.hold_files(&mut write, &now, &files).await?;
+        self.hold_files(&mut write, &now, files).await?;
         write.note(self.of_draft(Act::Submit, who, &now)).await?;
         write.commit().await?;
         Ok(Submission::Waiting(Box::new(now)))
@@ -181,6 +199,15 @@ impl Catalog {
             registered => registered.map(Some),
         }
     }
+}
+
+/// Whether somebody may submit a draft: its author, who may write here.
+fn may_submit(who: &Principal, draft: &Draft) -> Result<(), CatalogError> {
+    may_write_here(who)?;
+    if draft.author == subject(who) {
+        return Ok(());
+    }
+    Err(CatalogError::Denied(format!("the draft {} is submitted by its author", draft.record.name)))
 }
 
 /// What is said of files that are not there, or not for this principal.
