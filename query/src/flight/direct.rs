@@ -3,6 +3,7 @@
 //! tonic encodes a message into memory of its own, which copies every row once more than it has to be.
 
 use super::body::AnswerBody;
+use super::message::HEAD;
 use super::service::FlightDoor;
 use super::status::refuse;
 use arrow_flight::Ticket;
@@ -28,8 +29,6 @@ use tower::Service;
 const DO_GET: &str = "/arrow.flight.protocol.FlightService/DoGet";
 /// Most bytes of a ticket.
 const MOST_TICKET: usize = 1 << 20;
-/// Bytes before a message: whether it is compressed, and its length (gRPC over HTTP2, "Requests").
-const HEAD: usize = 5;
 
 /// The door with answers of its own.
 #[derive(Debug, Clone)]

@@ -15,10 +15,12 @@ use tonic::Status;
 
 use super::status::refuse;
 
-/// Pieces of fewer bytes are copied together: each piece is a frame of HTTP/2 and a call of the system.
-const SMALL: usize = 4096;
+/// Pieces of fewer bytes are copied together: each piece is a frame of HTTP/2 and a call of the system, which take longer.
+const SMALL: usize = 128 << 10;
 /// What messages of an IPC stream begin with (Arrow format, "Encapsulated message format").
 const CONTINUATION: u32 = 0xFFFF_FFFF;
+/// Bytes of gRPC's own head of a message (gRPC over HTTP2, "Length-Prefixed-Message").
+pub(super) const HEAD: usize = 5;
 /// Keys of the fields of `FlightData` (Flight.proto): their number, and that a length follows.
 const DATA_HEADER: usize = (2 << 3) | 2;
 const APP_METADATA: usize = (3 << 3) | 2;
@@ -87,7 +89,10 @@ impl Message {
         let length = u32::try_from(length).map_err(|_| {
             refuse(ErrorCode::ResourceExhausted, "a message of the answer is larger than 4 GiB")
         })?;
+        let small = self.body.iter().map(Bytes::len).filter(|length| *length < SMALL);
+        let copied = small.fold(self.head_length(pad), usize::saturating_add);
         let mut frames = Frames::default();
+        frames.open.reserve(copied.saturating_add(HEAD));
         // gRPC's own head: that nothing is compressed, and how long the message is.
         frames.open.put_u8(0);
         frames.open.put_u32(length);
