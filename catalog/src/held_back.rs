@@ -31,11 +31,12 @@ impl Held {
 }
 
 impl Catalog {
-    /// Who holds one of these files back, besides the draft of this name itself. Nobody holds back what
-    /// another dataset gives to everyone.
+    /// Who holds one of these files back, besides the draft of this name and author itself: every version of
+    /// every dataset, and everybody's record that waits. Nobody holds back what a version of a dataset gives to
+    /// everyone.
     pub(crate) async fn held_back(
         &self,
-        draft: &DatasetName,
+        draft: (&DatasetName, &str),
         files: &[FileFacts],
     ) -> Result<Held, CatalogError> {
         let mut read = self.inner.database.read().await?;
@@ -46,7 +47,7 @@ impl Catalog {
     pub(crate) async fn held_in(
         &self,
         transaction: &mut Transaction<'static, Any>,
-        draft: &DatasetName,
+        (draft, author): (&DatasetName, &str),
         files: &[FileFacts],
     ) -> Result<Held, CatalogError> {
         let database = &self.inner.database;
@@ -66,14 +67,13 @@ impl Catalog {
             let (mut closed, mut is_public) = (Vec::new(), false);
             for row in rows {
                 let name = database.dataset_name(&database.text(&row, "dataset")?)?;
-                let other = self.load(transaction, &name, None).await?;
-                let Some(other) = other.map(|stored| stored.dataset) else { continue };
-                if self.decide_as(&everyone, Action::Read, &other)?.refusal_at(Door::File).is_some()
-                {
-                    closed.push(other);
-                } else {
-                    // An older version may have it alone: what is given is what the newest has.
-                    is_public |= other.files.iter().any(|known| known.sha256 == sum);
+                for other in self.versions_with(transaction, &name, sum).await? {
+                    let read = self.decide_as(&everyone, Action::Read, &other)?;
+                    if read.refusal_at(Door::File).is_some() {
+                        closed.push(other);
+                    } else {
+                        is_public = true;
+                    }
                 }
             }
             if is_public {
@@ -83,10 +83,12 @@ impl Catalog {
             let rows = sqlx::query(
                 "SELECT d.author, d.record FROM draft_file f
                  JOIN draft d ON d.name = f.draft AND d.author = f.author
-                 WHERE f.sha256 = $1 AND d.name <> $2 AND d.state = 'submitted'",
+                 WHERE f.sha256 = $1 AND NOT (d.name = $2 AND d.author = $3)
+                 AND d.state = 'submitted'",
             )
             .bind(sum)
             .bind(draft.as_str())
+            .bind(author)
             .fetch_all(&mut **transaction)
             .await
             .map_err(|error| database.error(&error))?;
@@ -100,6 +102,33 @@ impl Catalog {
             }
         }
         Ok(held)
+    }
+
+    /// The versions of a dataset that have a file of these bytes, each under what holds for the newest: what one
+    /// of them closes stays closed, whatever the others have.
+    async fn versions_with(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        name: &DatasetName,
+        sha256: &str,
+    ) -> Result<Vec<Dataset>, CatalogError> {
+        let database = &self.inner.database;
+        let rows = sqlx::query(
+            "SELECT version FROM version WHERE dataset = $1 AND files LIKE $2 ORDER BY version",
+        )
+        .bind(name.as_str())
+        .bind(format!("%{sha256}%"))
+        .fetch_all(&mut **transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let version = database.number(row, "version")?;
+            let held = self.held_version(transaction, name, Some(version)).await?;
+            let has = |held: &Dataset| held.files.iter().any(|known| known.sha256 == sha256);
+            found.extend(held.filter(has));
+        }
+        Ok(found)
     }
 
     /// Whether somebody may hear what is in these files: they may read each dataset that holds them back or
@@ -130,7 +159,7 @@ impl Catalog {
         draft: &Draft,
         files: &[FileFacts],
     ) -> Result<bool, CatalogError> {
-        let held = self.held_back(&draft.record.name, files).await?;
+        let held = self.held_back((&draft.record.name, &draft.author), files).await?;
         let others = held.waiting.iter().filter(|(author, _)| *author != subject(who));
         for (_, waiting) in others.filter(|_| *who != Principal::Owner) {
             if !self.keeps_closed(draft, waiting).await? {

@@ -135,7 +135,7 @@ impl Catalog {
     }
 
     /// A version of a dataset, the newest without a number, under what holds for the newest.
-    async fn held_version(
+    pub(crate) async fn held_version(
         &self,
         transaction: &mut Transaction<'static, Any>,
         name: &DatasetName,

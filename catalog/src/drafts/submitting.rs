@@ -34,7 +34,7 @@ impl Catalog {
             )));
         }
         let edited = self.still_writes(who, draft).await?;
-        let held = self.held_back(name, &files).await?;
+        let held = self.held_back((name, &draft.author), &files).await?;
         if self.may_see_files(who, &held).await? {
             let assessed = Box::pin(self.assess_as(who, &draft.record, &files)).await?;
             if !assessed.violations.is_empty() {
@@ -96,8 +96,9 @@ impl Catalog {
         let by = self.by(who, None).await?;
         let mut write = self.inner.database.write().await?;
         let name = &draft.record.name;
+        let own = (name, draft.author.as_str());
         if *who != Principal::Owner
-            && !self.held_in(&mut write.transaction, name, &files).await?.is_empty()
+            && !self.held_in(&mut write.transaction, own, &files).await?.is_empty()
         {
             return Err(CatalogError::Denied(format!("files of {name} are held back by now")));
         }
@@ -135,7 +136,7 @@ impl Catalog {
                 "the draft {name} is checked for its author"
             )));
         };
-        let held = self.held_back(name, files).await?;
+        let held = self.held_back((name, &draft.author), files).await?;
         if !self.may_see_files(&author, &held).await? {
             let mut write = self.inner.database.write().await?;
             write.note(self.of_draft(Act::Submit, who, draft).refused()).await?;
