@@ -5,7 +5,8 @@ use crate::audit::Act;
 use crate::decision::{Action, may_decide_here, may_write_here};
 use crate::model::{Assessment, Registered};
 use crate::policy::subject;
-use crate::relaxing::{is_for_everyone, only_closes, same_files};
+use crate::lineage::{join, limits_of, passed_on};
+use crate::relaxing::{is_for_everyone, same_files, tightens};
 use crate::{Catalog, CatalogError};
 use std::collections::BTreeSet;
 use tarn_schemas::Principal;
@@ -150,9 +151,9 @@ impl Catalog {
         Box::pin(self.assess_as(&author, &draft.record, files)).await
     }
 
-    /// Registers a record that closes its dataset further and says nothing else that is new: what is to be
-    /// closed does not wait for a second person. `None` for any other record, and for one that breaks
-    /// rules, which its reviewer hears.
+    /// Registers a record that closes its dataset further and opens nothing, with the texts that change beside it:
+    /// what is to be closed does not wait for a second person. `None` for any other record, and for one that
+    /// breaks rules, which its reviewer hears.
     async fn tightened(
         &self,
         who: &Principal,
@@ -161,17 +162,21 @@ impl Catalog {
         edited: Option<u32>,
     ) -> Result<Option<Registered>, CatalogError> {
         let (database, name) = (&self.inner.database, &draft.record.name);
-        let mut read = database.read().await?;
-        let there = self.load(&mut read, name, None).await?;
-        drop(read);
-        let Some(there) = there.map(|there| there.dataset) else { return Ok(None) };
         let rights = self.rights(who).await?;
-        if !self.decide_as(&rights, Action::Describe, &there)?.allowed {
+        let mut read = database.read().await?;
+        let Some(stored) = self.load(&mut read, name, None).await? else { return Ok(None) };
+        if !self.decide_as(&rights, Action::Describe, &stored.dataset)?.allowed {
             return Ok(None);
         }
+        let inputs =
+            self.all_inputs(&rights, &mut read, (&draft.record, files), Some(&stored)).await?;
+        drop(read);
+        let there = stored.dataset;
         let assessed = Box::pin(self.assess_as(who, &draft.record, files)).await?;
+        let now = join(limits_of(&assessed.record), &inputs.limits);
+        let before = (&there.record, &passed_on(&there));
         let closes =
-            only_closes(&there.record, &assessed.record) && same_files(&there.files, files);
+            tightens(before, (&assessed.record, &now)) && same_files(&there.files, files);
         if !assessed.violations.is_empty() || !closes {
             return Ok(None);
         }
