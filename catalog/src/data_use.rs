@@ -244,7 +244,8 @@ mod tests {
         assert!(!is_within(&allowed("GRU", &[]), &allowed("DS", &[])));
         assert!(is_within(&allowed("GRU", &[]), &allowed("NRES", &[])));
         // Of two in other words one is left, and what is narrower alone limits.
-        let turned = DataUse { modifiers: input.modifiers.iter().rev().cloned().collect(), ..input.clone() };
+        let turned =
+            DataUse { modifiers: input.modifiers.iter().rev().cloned().collect(), ..input.clone() };
         assert_eq!(narrowest([&input, &turned].into_iter()).len(), 1);
         let narrow = limited("HMB", "US", 6);
         assert_eq!(narrowest([&input, &narrow].into_iter()), BTreeSet::from([narrow]));

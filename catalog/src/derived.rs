@@ -67,7 +67,8 @@ impl Catalog {
             self.is_as_open(&found, &newest)?;
             limits = join(limits, &passed_on(&found));
             here.insert((table.dataset.clone(), table.version), false);
-            let (of, newer) = (table.version, self.newest_of(&mut write.transaction, &table.dataset).await?);
+            let (of, newer) =
+                (table.version, self.newest_of(&mut write.transaction, &table.dataset).await?);
             for version in BTreeSet::from([of, newer]) {
                 let makings = self.makings(&mut write.transaction, &table.dataset, version);
                 for content in makings.await? {

@@ -26,26 +26,43 @@ pub(crate) struct Inputs {
     /// Tables that keep the limits of versions before, and these.
     pub(crate) carried: BTreeSet<String>,
     pub(crate) of_carried: Inherited,
+    /// Inputs that were withdrawn, as the record names them.
+    pub(crate) withdrawn: BTreeSet<String>,
 }
 
 impl Inputs {
     /// Of a record that names none.
     pub(crate) fn none() -> Self {
-        Self { violations: Vec::new(), here: MadeFrom::new(), limits: nothing(), carried: BTreeSet::new(), of_carried: nothing() }
+        Self {
+            violations: Vec::new(),
+            here: MadeFrom::new(),
+            limits: nothing(),
+            carried: BTreeSet::new(),
+            of_carried: nothing(),
+            withdrawn: BTreeSet::new(),
+        }
     }
 
     /// What the steward should know of them although it breaks no rule.
-    pub(crate) fn told(&self, record: &Record) -> Option<String> {
+    pub(crate) fn told(&self, record: &Record) -> Vec<String> {
+        let mut told: Vec<String> = self
+            .withdrawn
+            .iter()
+            .map(|input| {
+                format!("{input} was withdrawn: see why, and whether what was made of it is right")
+            })
+            .collect();
         let own = limits_of(record);
         if join(own.clone(), &self.of_carried) == own {
-            return None;
+            return told;
         }
         let tables: Vec<&str> = self.carried.iter().map(String::as_str).collect();
-        Some(format!(
+        told.push(format!(
             "table(s) {} came from files of an earlier version and keep its limits, and so does the dataset: ingest \
              them anew and register the record again",
             tables.join(", ")
-        ))
+        ));
+        told
     }
 }
 
@@ -104,6 +121,9 @@ impl Catalog {
                     let mut problems = Vec::new();
                     for input in inputs {
                         let version = (input.dataset.name.clone(), input.dataset.version);
+                        if input.dataset.withdrawn.is_some() && !input.hidden {
+                            found.withdrawn.insert(text.to_owned());
+                        }
                         if released.contains(text) {
                             found.here.entry(version).or_insert(true);
                             continue;

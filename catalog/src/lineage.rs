@@ -7,9 +7,9 @@
 //! is loosened so: that takes a new version of the dataset itself.
 
 use crate::data_use::narrowest;
+use crate::lineage_edges::Edge;
 use crate::model::{Dataset, Inherited};
 use crate::policy::{Resource, assurance, own_exposure};
-use crate::lineage_edges::Edge;
 use crate::store::Write;
 use crate::{Catalog, CatalogError};
 use chrono::Utc;

@@ -233,7 +233,9 @@ impl Catalog {
         )
         .await?;
         files.insert(write, "INTO dataset_file (sha256, dataset)").await?;
-        inputs.insert(write, "INTO derivation (input, input_version, dataset, version, released)").await?;
+        inputs
+            .insert(write, "INTO derivation (input, input_version, dataset, version, released)")
+            .await?;
         changes.insert(write, "INTO change (dataset, version, kind, at)").await?;
         write.note_all(said).await?;
         Ok(versions.into_iter().map(Version::registered).collect())

@@ -67,7 +67,8 @@ fn stays<T: PartialEq>(before: Option<&T>, now: Option<&T>) -> bool {
 fn agrees_to_no_more(before: Option<&Agreement>, now: Option<&Agreement>) -> bool {
     let (Some(before), Some(now)) = (before, now) else { return before.is_none() };
     let purposes = now.purposes.iter().all(|purpose| before.purposes.contains(purpose));
-    let same = Agreement { months: before.months, purposes: before.purposes.clone(), ..now.clone() };
+    let same =
+        Agreement { months: before.months, purposes: before.purposes.clone(), ..now.clone() };
     same == *before && now.months <= before.months && purposes && !now.purposes.is_empty()
 }
 
@@ -232,9 +233,15 @@ mod tests {
                 json!({"tier": "controlled", "terms": terms("1"), "agreement": agreement("dac")}),
             ),
             // Sets, controls and dates.
-            (json!({"export_control": export(&["US", "CA"])}), json!({"export_control": export(&["US"])})),
+            (
+                json!({"export_control": export(&["US", "CA"])}),
+                json!({"export_control": export(&["US"])}),
+            ),
             (json!({"cui": cui(&[])}), json!({"cui": cui(&["NOFORN"])})),
-            (json!({}), json!({"markings": ["PROT"], "marking_details": {"release_date": "2050-01-01"}})),
+            (
+                json!({}),
+                json!({"markings": ["PROT"], "marking_details": {"release_date": "2050-01-01"}}),
+            ),
             (
                 json!({"markings": ["PROT"], "marking_details": {"release_date": "2050-01-01"}}),
                 json!({"markings": ["PROT"], "marking_details": {"release_date": "2051-01-01"}}),
@@ -246,12 +253,24 @@ mod tests {
             // Nothing, or words alone.
             (json!({}), json!({"version_notes": "why"})),
             (json!({}), json!({"title": "Another"})),
-            (json!({"tier": "registered", "terms": terms("0")}), json!({"tier": "registered", "terms": terms("1")})),
+            (
+                json!({"tier": "registered", "terms": terms("0")}),
+                json!({"tier": "registered", "terms": terms("1")}),
+            ),
             (json!({"markings": ["OUO"]}), json!({"markings": ["OUO"], "license": "CC0-1.0"})),
-            (json!({"markings": ["OUO"]}), json!({"markings": ["OUO"], "marking_details": {"release_date": "2050-01-01"}})),
-            (json!({"export_control": export(&["US"])}), json!({"export_control": export(&["US", "CA"])})),
+            (
+                json!({"markings": ["OUO"]}),
+                json!({"markings": ["OUO"], "marking_details": {"release_date": "2050-01-01"}}),
+            ),
+            (
+                json!({"export_control": export(&["US"])}),
+                json!({"export_control": export(&["US", "CA"])}),
+            ),
             (json!({"export_control": export(&["US"])}), json!({"export_control": export(&[])})),
-            (json!({"cui": cui(&["NOFORN"])}), json!({"cui": cui(&[]), "conditions": {"training": ["x"]}})),
+            (
+                json!({"cui": cui(&["NOFORN"])}),
+                json!({"cui": cui(&[]), "conditions": {"training": ["x"]}}),
+            ),
             // Somebody gets a say.
             (json!({}), json!({"agreement": agreement("dac")})),
             (json!({}), json!({"agreement": agreement("dac"), "markings": ["OUO"]})),

@@ -3,9 +3,9 @@
 use super::{Draft, DraftState, Submission};
 use crate::audit::Act;
 use crate::decision::{Action, may_decide_here, may_write_here};
+use crate::lineage::{join, limits_of, passed_on};
 use crate::model::{Assessment, Registered};
 use crate::policy::subject;
-use crate::lineage::{join, limits_of, passed_on};
 use crate::relaxing::{is_for_everyone, same_files, tightens};
 use crate::{Catalog, CatalogError};
 use std::collections::BTreeSet;
@@ -175,8 +175,7 @@ impl Catalog {
         let assessed = Box::pin(self.assess_as(who, &draft.record, files)).await?;
         let now = join(limits_of(&assessed.record), &inputs.limits);
         let before = (&there.record, &passed_on(&there));
-        let closes =
-            tightens(before, (&assessed.record, &now)) && same_files(&there.files, files);
+        let closes = tightens(before, (&assessed.record, &now)) && same_files(&there.files, files);
         if !assessed.violations.is_empty() || !closes {
             return Ok(None);
         }
