@@ -17,7 +17,10 @@ use tarn_schemas::{DatasetName, Principal, Record};
 /// Who holds files back.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
+    /// The versions that close them.
     datasets: Vec<Dataset>,
+    /// The newest versions of these datasets, by which somebody decides about them.
+    newest: Vec<Dataset>,
     /// Records that wait, with their authors, as grants name people.
     waiting: Vec<(String, Record)>,
     /// The first of the files that is held back.
@@ -78,6 +81,11 @@ impl Catalog {
             }
             if is_public {
                 continue;
+            }
+            for dataset in &closed {
+                if !held.newest.iter().any(|known| known.name == dataset.name) {
+                    held.newest.extend(self.held_version(transaction, &dataset.name, None).await?);
+                }
             }
             held.datasets.extend(closed);
             let rows = sqlx::query(
@@ -143,7 +151,7 @@ impl Catalog {
         {
             return Ok(false);
         }
-        self.may(who, held, |rights, dataset| {
+        self.may(who, &held.datasets, |rights, dataset| {
             let mine = dataset.registrant.as_deref() == Some(&*subject(&rights.who));
             let read = self.decide_as(rights, Action::Read, dataset)?;
             Ok(mine || read.refusal_at(Door::File).is_none())
@@ -166,7 +174,7 @@ impl Catalog {
                 return Ok(false);
             }
         }
-        self.may(who, &held, |rights, dataset| self.may_review(rights, dataset)).await
+        self.may(who, &held.newest, |rights, dataset| self.may_review(rights, dataset)).await
     }
 
     /// Whether a draft limits all that a record limits which waits: by what both say, and by what they are made
@@ -187,14 +195,14 @@ impl Catalog {
     async fn may(
         &self,
         who: &Principal,
-        held: &Held,
+        datasets: &[Dataset],
         allowed: impl Fn(&Rights, &Dataset) -> Result<bool, CatalogError>,
     ) -> Result<bool, CatalogError> {
-        if *who == Principal::Owner || held.is_empty() {
+        if *who == Principal::Owner || datasets.is_empty() {
             return Ok(true);
         }
         let rights = self.rights(who).await?;
-        for dataset in &held.datasets {
+        for dataset in datasets {
             if !allowed(&rights, dataset)? {
                 return Ok(false);
             }

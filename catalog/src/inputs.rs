@@ -58,8 +58,8 @@ impl Inputs {
         }
         let tables: Vec<&str> = self.carried.iter().map(String::as_str).collect();
         told.push(format!(
-            "table(s) {} came from files of an earlier version and keep its limits, and so does the dataset: ingest \
-             them anew and register the record again",
+            "table(s) {} have rows of files of an earlier version and keep its limits, and so does the dataset: name \
+             these files in the record too if all of them may be opened, or register the others as another dataset",
             tables.join(", ")
         ));
         told
