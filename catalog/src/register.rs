@@ -114,7 +114,8 @@ impl Catalog {
         let tables = earlier.as_ref().map_or(&[][..], |earlier| &earlier.dataset.tables);
         let metrics = fair::score(&record, files, !tables.is_empty());
         let mut inputs =
-            self.all_inputs(&rights, &mut read, (&record, files), earlier.as_ref()).await?;
+            Box::pin(self.all_inputs(&rights, &mut read, (&record, files), earlier.as_ref()))
+                .await?;
         let agreed = (*who == Principal::Owner).then_some(&record);
         let unchanged = match &earlier {
             Some(earlier) => {
@@ -213,7 +214,8 @@ impl Catalog {
             ))
         });
         let inputs =
-            self.all_inputs(&by.rights, transaction, (&record, &files), earlier.as_ref()).await?;
+            Box::pin(self.all_inputs(&by.rights, transaction, (&record, &files), earlier.as_ref()))
+                .await?;
         if let Some(reviewer) = &by.reviewer {
             self.check_release(reviewer, transaction, &inputs).await?;
         }

@@ -169,7 +169,8 @@ impl Catalog {
             return Ok(None);
         }
         let inputs =
-            self.all_inputs(&rights, &mut read, (&draft.record, files), Some(&stored)).await?;
+            Box::pin(self.all_inputs(&rights, &mut read, (&draft.record, files), Some(&stored)))
+                .await?;
         drop(read);
         let there = stored.dataset;
         let assessed = Box::pin(self.assess_as(who, &draft.record, files)).await?;
