@@ -1,6 +1,7 @@
 //! The body of an answer: its messages from the memory that they lie in, and the status at the end.
 
 use super::encode::MessageStream;
+use super::message::Message;
 use bytes::Bytes;
 use futures::StreamExt;
 use http::HeaderMap;
@@ -40,7 +41,7 @@ impl http_body::Body for AnswerBody {
                 return Poll::Ready(None);
             }
             let next = ready!(self.messages.poll_next_unpin(context));
-            let status = match next.map(|message| message.and_then(|message| message.frames())) {
+            let status = match next.map(|message| message.and_then(Message::frames)) {
                 Some(Ok(frames)) => {
                     self.pending = frames;
                     continue;

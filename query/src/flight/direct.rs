@@ -63,9 +63,7 @@ impl Service<Request<Body>> for Direct {
             return self.others.call(request);
         }
         let door = self.door.clone();
-        Box::pin(async move {
-            Ok(answer(&door, request).await.unwrap_or_else(|status| status.into_http()))
-        })
+        Box::pin(async move { Ok(answer(&door, request).await.unwrap_or_else(Status::into_http)) })
     }
 }
 

@@ -251,9 +251,9 @@ mod tests {
     use std::sync::Arc;
 
     fn messages(rows: usize) -> (VecDeque<Message>, RecordBatch) {
-        let numbers: ArrayRef = Arc::new(Int64Array::from_iter(
-            (0..rows).map(|row| (row % 3 > 0).then(|| i64::try_from(row).unwrap())),
-        ));
+        let numbers: Int64Array =
+            (0..rows).map(|row| (row % 3 > 0).then(|| i64::try_from(row).unwrap())).collect();
+        let numbers: ArrayRef = Arc::new(numbers);
         let texts: ArrayRef =
             Arc::new(StringArray::from_iter_values((0..rows).map(|row| "x".repeat(row % 17))));
         let batch = RecordBatch::try_from_iter([("n", numbers), ("t", texts)]).unwrap();
@@ -272,7 +272,7 @@ mod tests {
                 let sent = message.frames().unwrap().into_iter().collect::<Vec<_>>().concat();
                 let (head, said) = sent.split_at(5);
                 assert_eq!(head[0], 0);
-                assert_eq!(u32::from_be_bytes(head[1..].try_into().unwrap()), said.len() as u32);
+                assert_eq!(&head[1..], u32::try_from(said.len()).unwrap().to_be_bytes());
                 let found = FlightData::decode(said).unwrap();
                 assert_eq!(found.data_body, expected.data_body);
                 assert_eq!(found.app_metadata, expected.app_metadata);

@@ -261,14 +261,14 @@ impl Form {
             match value {
                 None => line.extend_from_slice(self.null.as_bytes()),
                 Some(value) if self.kind == Kind::Csv => self.quoted(line, value, alone),
-                Some(value) => self.escaped(line, value, delimiter),
+                Some(value) => Self::escaped(line, value, delimiter),
             }
         }
         line.put_u8(b'\n');
     }
 
     /// A value of a line of text, with backslashes before what would be read as something else.
-    fn escaped(&self, line: &mut BytesMut, value: &[u8], delimiter: &[u8]) {
+    fn escaped(line: &mut BytesMut, value: &[u8], delimiter: &[u8]) {
         let [delimiter] = delimiter else { return line.extend_from_slice(value) };
         for byte in value {
             let name = match byte {

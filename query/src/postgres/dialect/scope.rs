@@ -44,7 +44,7 @@ impl Scope {
             Expr::Nested(expr) => return self.is_never_there(expr),
             _ => None,
         };
-        name.map(|name| plain(name)).is_some_and(|name| {
+        name.map(plain).is_some_and(|name| {
             self.is_catalog() && !self.given.contains(&name) && system::is_list(&name)
         })
     }

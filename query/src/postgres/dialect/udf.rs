@@ -142,7 +142,7 @@ impl OfPostgres {
             }
             Kind::Format => {
                 let texts = (0..arrays.len()).map(texts).collect::<Result<Vec<_>>>()?;
-                let texts: Vec<&StringArray> = texts.iter().map(|text| text.as_string()).collect();
+                let texts: Vec<&StringArray> = texts.iter().map(AsArray::as_string).collect();
                 let Some((patterns, values)) = texts.split_first() else {
                     return Err(DataFusionError::Plan("format lacks a pattern".to_owned()));
                 };
