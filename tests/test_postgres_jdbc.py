@@ -16,7 +16,8 @@ def java():
     """A machine for Java, with the driver."""
     assert DRIVER.is_file(), "scripts/setup.sh installs libpostgresql-jdbc-java"
     if not jpype.isJVMStarted():
-        jpype.startJVM("-Xmx256m", classpath=[str(DRIVER)], convertStrings=True)
+        # Away from UTC: what the driver sends has the zone of its machine then.
+        jpype.startJVM("-Xmx256m", "-Duser.timezone=Europe/Berlin", classpath=[str(DRIVER)], convertStrings=True)
     return jpype.java.sql
 
 
@@ -100,6 +101,20 @@ def test_prepared_statements_before_and_after_they_are_kept(jdbc, node):  # noqa
     types = connection.prepareStatement("SELECT station FROM open.t WHERE lat > ?")
     assert types.getParameterMetaData().getParameterTypeName(1) == "float8"
     assert types.getMetaData().getColumnTypeName(1) == "int4"
+
+
+def test_times_without_a_zone_are_what_the_clock_shows_there(jdbc):
+    shown = "2020-01-01 00:30:00"
+    for mode in ("extended", "simple"):
+        asked = jdbc(preferQueryMode=mode).prepareStatement(
+            "SELECT d = ?, CAST(CAST(? AS DATE) AS VARCHAR), CAST(CAST(? AS TIMESTAMP) AS TIME) = TIME '00:30:00' "
+            f"FROM (VALUES (TIMESTAMP '{shown}')) AS t(d)"
+        )
+        for place in (1, 2, 3):
+            asked.setTimestamp(place, jpype.java.sql.Timestamp.valueOf(shown))
+        answer = asked.executeQuery()
+        assert answer.next()
+        assert (answer.getBoolean(1), answer.getString(2), answer.getBoolean(3)) == (True, "2020-01-01", True), mode
 
 
 @pytest.mark.parametrize("threshold", [0, 1, -1])
