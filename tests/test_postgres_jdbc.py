@@ -105,7 +105,7 @@ def test_prepared_statements_before_and_after_they_are_kept(jdbc, node):  # noqa
 
 def test_times_without_a_zone_are_what_the_clock_shows_there(jdbc):
     shown = "2020-01-01 00:30:00"
-    for mode in ("extended", "simple"):
+    for mode in ("extended", "extendedForPrepared", "extendedCacheEverything"):
         asked = jdbc(preferQueryMode=mode).prepareStatement(
             "SELECT d = ?, CAST(CAST(? AS DATE) AS VARCHAR), CAST(CAST(? AS TIMESTAMP) AS TIME) = TIME '00:30:00' "
             f"FROM (VALUES (TIMESTAMP '{shown}')) AS t(d)"
