@@ -32,6 +32,8 @@ LIST
     cat <<'LIST'
 python3|python3|the demo's story, the end-to-end tests, the benchmarks
 postgresql|/usr/lib/postgresql|the second store of the catalog, and psql, in tests
+default-jre-headless|java|runs PostgreSQL's driver for Java in tests
+libpostgresql-jdbc-java|/usr/share/java/postgresql.jar|that driver
 nodejs|node|runs the OpenID provider and the Azure Blob Storage of the tests
 npm|npm|fetches them
 LIST

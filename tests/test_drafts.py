@@ -6,6 +6,7 @@ import time
 import requests
 from fields import random_netcdf
 from records import COMPLETE
+from test_oai import RESTRICTED
 
 TERMS = {"id": "https://tarn.example/terms", "sha256": "0" * 64}
 
@@ -255,3 +256,38 @@ def test_what_nobody_sees_and_what_runs_is_not_registered(new_lab, tmp_path):
     assert "U+200B" in fixes["/title", "text.characters"] and "at character 14" in fixes["/title", "text.characters"]
     assert "U+E0041" in fixes["/creators/0/name", "text.characters"]
     assert "https://" in fixes["/rights", "rights.uri"] and ("/related/0/identifier", "text.program") in fixes
+
+
+def test_submitting_does_not_tell_whether_a_file_is_there(new_lab, tmp_path):
+    """The same answer, but for when, for a file that is held back and one that is not there."""
+    data = tmp_path / "data"
+    data.mkdir()
+    lab = new_lab("ornl", settings=f'[stores.data]\nurl = "{data}"\n')
+    path = random_netcdf(data / "closed.nc", 5, "NETCDF4", "noleap")
+    record = tmp_path / "closed.yaml"
+    closed = {**RESTRICTED, "exposure": "none"}
+    record.write_text(json.dumps({**{k: v for k, v in {**COMPLETE, **closed}.items() if v is not None}, "name": "closed", "files": [str(path)]}))
+    lab.run("register", record)
+    lab.start()
+    bob, root = token(lab, "bob"), token(lab, "root", "admin")
+    api = f"{lab.http_url}/api/v1/drafts"
+    answers = []
+    for turn in range(2):
+        mine = {**COMPLETE, "name": "mine", "files": [str(path)]}
+        assert requests.put(f"{api}/mine", json=mine, headers=bob, timeout=60).status_code == 200
+        for step in ("check", "submit"):
+            answer = requests.post(f"{api}/mine/{step}", headers=bob, timeout=60)
+            body = {key: value for key, value in answer.json().items() if key != "changed_at"}
+            answers.append((turn, step, answer.status_code, answer.headers.get("etag"), body))
+        drafts = requests.get(api, headers=bob, timeout=60).json()["drafts"]
+        answers.append((turn, "list", 200, None, [{**one, "changed_at": ""} for one in drafts]))
+        assert requests.delete(f"{api}/mine", headers=bob, timeout=60).status_code == 204
+        if turn == 0:
+            path.unlink()
+    assert [one[1:] for one in answers[:3]] == [one[1:] for one in answers[3:]]
+    assert [one[2] for one in answers[:2]] == [400, 202]
+    # Who looks at it hears that the file is not there, and gives it back.
+    assert requests.put(f"{api}/mine", json=mine, headers=bob, timeout=60).status_code == 200
+    assert requests.post(f"{api}/mine/submit", headers=bob, timeout=60).status_code == 202
+    refused = requests.post(f"{api}/mine/approve", json={"revision": 2}, headers=root, timeout=60)
+    assert refused.status_code == 400 and "not there" in refused.json()["detail"], refused.text

@@ -155,7 +155,7 @@ def test_limits_are_computed_anew_where_an_older_program_did_not(desk):
     desk.lab.stop()
     # As it was left by a program that handed on nothing but tiers.
     with sqlite3.connect(desk.lab.home / "catalog.sqlite") as database:
-        database.execute("UPDATE dataset SET inherited = NULL")
+        database.execute("UPDATE version SET inherited = NULL")
         database.execute("UPDATE lab SET limits_by = 0")
     desk.lab.start()
     desk.api = f"{desk.lab.http_url}/api/v1"
@@ -164,7 +164,7 @@ def test_limits_are_computed_anew_where_an_older_program_did_not(desk):
         assert (taken["countries"], taken["assurance"], taken["embargo"]) == (["US"], "high", SOON)
         assert desk.reads(None, name, file) == 403
     with sqlite3.connect(desk.lab.home / "catalog.sqlite") as database:
-        assert database.execute("SELECT limits_by FROM lab").fetchone() == (1,)
+        assert database.execute("SELECT limits_by FROM lab").fetchone() == (2,)
 
 
 def test_exports_say_that_data_are_for_some(desk):

@@ -93,3 +93,31 @@ def test_a_draft_stands_in_nobodys_way(desk):
     # A new name is one person's, as before.
     desk.put("ann", "new")
     assert desk.ask("bob", "PUT", "/drafts/new", {"name": "new"}).status_code == 409
+
+
+def test_a_dataset_has_a_tag_and_of_two_writers_one_is_told(desk):
+    desk.file("e.nc")
+    assert desk.submit("bob", "e", "e.nc").status_code == 201
+    seen = desk.ask("ann", "GET", "/datasets/ornl/e")
+    assert seen.headers["etag"] == '"v1"' and seen.json()["version"] == 1
+    # Ann read it before bob's next version was registered, and says so.
+    assert desk.submit("bob", "e", "e.nc", title="What bob thinks of this one").status_code == 201
+    body = {**seen.json()["record"], "title": "What ann thinks of this one"}
+    late = desk.ask("ann", "PUT", "/drafts/e", body, **{"If-Match": seen.headers["etag"]})
+    assert late.status_code == 412 and "version 2 by now" in late.json()["detail"], late.text
+    assert late.headers["content-type"] == "application/problem+json" and late.json()["status"] == 412
+    assert desk.ask("ann", "GET", "/drafts/e").status_code == 404
+    # Both have read the newest: whoever registers first wins, and the other hears it when they submit.
+    tag = desk.ask("ann", "GET", "/datasets/ornl/e").headers["etag"]
+    assert tag == '"v2"'
+    for who in ("ann", "eve"):
+        kept = desk.ask(who, "PUT", "/drafts/e", {**body, "title": f"What {who} thinks of it now"}, **{"If-Match": tag})
+        assert kept.status_code == 200 and kept.headers["etag"] == '"1"' and kept.json()["edited_from"] == 2
+    assert desk.ask("eve", "POST", "/drafts/e/submit").status_code == 201
+    assert desk.ask("ann", "POST", "/drafts/e/submit").status_code == 409
+    assert shown(desk, "e")["record"]["title"] == "What eve thinks of it now"
+    for wrong, status in (('"x"', 400), ('"v"', 400), ('"v2", "v3"', 400), ('"v99"', 412)):
+        assert desk.ask("ann", "PUT", "/drafts/e", body, **{"If-Match": wrong}).status_code == status, wrong
+    assert desk.ask("ann", "PUT", "/drafts/e?from=2", body, **{"If-Match": '"v3"'}).status_code == 400
+    new = desk.ask("ann", "PUT", "/drafts/never", {"name": "never"}, **{"If-Match": '"v1"'})
+    assert new.status_code == 412, new.text

@@ -63,6 +63,70 @@ def test_asyncpg_binds_values_in_binary(node):
         assert got == expected, (query, values)
 
 
+UTC = datetime.UTC
+# What is bound with a cast, and comes back as the same.
+VALUES = [
+    ("date", datetime.date(1850, 1, 1)),
+    ("time", datetime.time(23, 59, 59, 5)),
+    ("timestamp", datetime.datetime(1950, 1, 2, 3, 4, 5, 6)),
+    ("timestamptz", datetime.datetime(2020, 1, 2, 3, 4, 5, 6, tzinfo=UTC)),
+    ("interval", datetime.timedelta(days=3, hours=4, microseconds=5)),
+    ("numeric(12, 3)", decimal.Decimal("-123456789.125")),
+    ("bytea", b"\x00\xff'\\"),
+    ("bigint[]", [1, None, -(2**40)]),
+    ("int[]", [1, 2, 3]),
+    ("float8[]", [0.5, None]),
+    ("text[]", ["a b", 'say "x"', None, ""]),
+    ("date[]", [datetime.date(2000, 2, 29), None]),
+    ("bool[]", [True, False]),
+]
+
+
+@pytest.mark.parametrize("form", ["%s", "%b", "%t"])
+@pytest.mark.parametrize("in_binary", [False, True])
+def test_psycopg_gets_back_what_it_binds(node, form, in_binary):
+    with connect(node, "bob", autocommit=True) as connection:
+        for kind, value in VALUES:
+            cursor = connection.cursor(binary=in_binary)
+            assert cursor.execute(f"SELECT {form}::{kind}", (value,)).fetchone() == (value,), kind
+        cursor = connection.cursor(binary=in_binary)
+        # A time of a clock is one of UTC.
+        bare = datetime.datetime(2020, 1, 2, 3, 4, 5)
+        assert cursor.execute(f"SELECT {form}::timestamptz", (bare,)).fetchone() == (bare.replace(tzinfo=UTC),)
+        assert cursor.execute(f"SELECT {form}::timestamptz", ("2020-01-02 03:04:05",)).fetchone() == (bare.replace(tzinfo=UTC),)
+        (ident,) = cursor.execute(f"SELECT {form}::uuid", (uuid.UUID(int=7),)).fetchone()
+        assert uuid.UUID(str(ident)) == uuid.UUID(int=7)
+
+
+def test_psycopg_writes_values_into_a_statement(node):
+    with connect(node, "bob", autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+        # A literal of a list stays one: it is not cast.
+        for kind, value in (pair for pair in VALUES if not isinstance(pair[1], list)):
+            assert connection.execute(f"SELECT %s::{kind}", (value,)).fetchone() == (value,), kind
+
+
+def test_asyncpg_gets_back_what_it_binds(node):
+    async def work(connection):
+        got = [await connection.fetchval(f"SELECT $1::{kind}", value) for kind, value in VALUES]
+        ident = await connection.fetchval("SELECT $1::uuid", uuid.UUID(int=7))
+        some = await connection.fetchval("SELECT count(*) FROM open.t WHERE station = ANY($1::int[])", [1, 2])
+        return got, str(ident), some, await connection.fetchval("SELECT make_array(1, 2)")
+
+    got, ident, some, made = with_asyncpg(node, work)
+    assert got == [value for _, value in VALUES]
+    assert (ident, made) == (str(uuid.UUID(int=7)), [1, 2])
+    assert some == node.rows.station.isin([1, 2]).sum()
+
+
+def test_pg8000_gets_back_what_it_binds(node):
+    login = {"host": "127.0.0.1", "port": node.postgres, "database": "ornl", "password": node.bob}
+    connection = pg8000.native.Connection("bob", **login)
+    for kind, value in VALUES:
+        assert connection.run(f"SELECT CAST(:v AS {kind})", v=value) == [[value]], kind
+    assert connection.run("SELECT CAST(:v AS uuid)", v=uuid.UUID(int=7)) in ([[str(uuid.UUID(int=7))]], [[uuid.UUID(int=7)]])
+    connection.close()
+
+
 def test_asyncpg_reads_cursors_and_goes_on_after_an_error(node):
     async def work(connection):
         with pytest.raises(asyncpg.UndefinedColumnError):

@@ -174,3 +174,63 @@ def test_parts_of_files_come_by_range(lab, tmp_path):
     assert get(Range="bytes=0-1").status_code == 409
     lab.file.write_bytes(whole[:10])
     assert get(Range=f"bytes={size - 5}-").status_code == 409
+
+
+def test_a_cursor_goes_on_with_its_own_search_alone(lab):
+    for name in ("a", "b", "c"):
+        lab.register(name)
+    ann, bob = token(lab, "ann"), token(lab, "bob")
+    lab.start()
+    api = f"{lab.http_url}/api/v1"
+
+    def search(who=ann, **params):
+        return requests.get(f"{api}/search", params={"limit": 1, **params}, headers=who, timeout=60)
+
+    first = search(q="random", tier="public").json()
+    names, following = [hit["name"] for hit in first["hits"]], first["next"]
+    while following:
+        page = search(q="random", tier="public", cursor=following).json()
+        names += [hit["name"] for hit in page["hits"]]
+        following = page.get("next")
+    assert sorted(names) == ["a", "b", "c"]
+    cursor = first["next"]
+    assert search(q="random", tier="public", cursor=cursor, limit=2, facet="tier").status_code == 200
+    for who, other in (
+        (ann, {"q": "fields", "tier": "public"}),
+        (ann, {"q": "random"}),
+        (ann, {"q": "random", "tier": "registered"}),
+        (bob, {"q": "random", "tier": "public"}),
+        ({}, {"q": "random", "tier": "public"}),
+    ):
+        refused = search(who, **other, cursor=cursor)
+        assert refused.status_code == 400 and "without a cursor" in refused.json()["detail"], (other, refused.text)
+    for wrong in ("x", cursor.split(".", 1)[1], cursor + "!", "0" * 16 + cursor[16:]):
+        assert search(q="random", tier="public", cursor=wrong).status_code == 400, wrong
+    # A search that was saved is the search that it is; once it is another, its cursors go on nowhere.
+    saved = f"{api}/searches/mine"
+    assert requests.put(saved, params={"q": "random", "limit": 1}, headers=ann, timeout=60).status_code == 200
+    page = requests.post(f"{saved}/run", headers=ann, timeout=60).json()
+    more = requests.post(f"{saved}/run", params={"cursor": page["next"]}, headers=ann, timeout=60)
+    assert more.status_code == 200 and more.json()["hits"][0]["name"] != page["hits"][0]["name"]
+    assert requests.put(saved, params={"q": "fields", "limit": 1}, headers=ann, timeout=60).status_code == 200
+    assert requests.post(f"{saved}/run", params={"cursor": page["next"]}, headers=ann, timeout=60).status_code == 400
+
+
+def test_a_misspelt_unit_is_refused_and_no_word(lab):
+    lab.register("a")
+    lab.start()
+
+    def search(text):
+        return requests.get(f"{lab.http_url}/api/v1/search", params={"q": text}, timeout=60)
+
+    for text, unit, meant in (
+        ("sea_water_temperature > 20 degX", "degX", "did you mean"),
+        ("air_temperature < 300 kelvn", "kelvn", "kelvin"),
+        ("air_temperature > 20 Frobnitz", "Frobnitz", "no unit"),
+    ):
+        refused = search(text)
+        assert refused.status_code == 400, refused.text
+        assert unit in refused.json()["detail"] and meant in refused.json()["detail"], refused.text
+    for text in ("signal > noise", "random > fields", "sea_water_temperature > 20 degC", "heat -> work"):
+        assert search(text).status_code == 200, text
+    assert search("random > fields").json()["total"] == 1

@@ -351,3 +351,60 @@ def test_authors_hear_of_datasets_of_their_own(desk):
     # Who may write here, and not this, does not hear that they may not write.
     refused = desk.ask("bob", "PUT", "/drafts/m", {"name": "m"})
     assert refused.status_code == 403 and "token" not in refused.json()["detail"], refused.text
+
+
+def test_two_names_of_one_human_are_one_person(desk):
+    for name in ("h.nc", "i.nc", "j.nc"):
+        desk.file(name)
+    desk.people["root"] = header(token(desk.lab, "root", "admin"))
+    desk.people["boss"] = header(token(desk.lab, "boss", "admin"))
+    desk.people["mail"] = header(token(desk.lab, "Ann@lab.gov", "admin"))
+    assert desk.submit("ann", "h", "h.nc", **CLOSED).status_code == 202
+    # Somebody else says that root is ann, under whichever of the names.
+    said = desk.ask("boss", "PUT", "/people/root", {"identities": ["https://orcid.org/0000-0002-1694-233x"]})
+    assert said.status_code == 200, said.text
+    assert desk.ask("boss", "GET", "/people/root").json()["attributes"]["identities"] == ["orcid:0000-0002-1694-233X"]
+    assert desk.ask("boss", "PUT", "/people/ann", {"identities": ["orcid:0000-0002-1694-233X", "mailto:ann@lab.gov"]}).status_code == 200
+    for who in ("root", "mail"):
+        refused = desk.approve(who, "h")
+        assert refused.status_code == 403 and "second person" in refused.json()["detail"], refused.text
+        # Nor do they say of themselves that they are somebody else.
+        assert desk.ask(who, "PUT", "/people/ann", {}).status_code == 403
+        assert desk.ask(who, "DELETE", "/people/ann").status_code == 403
+        assert desk.ask(who, "PUT", "/people/root", {}).status_code == 403
+    assert desk.approve("boss", "h").status_code == 201
+    # By a name that an administrator gives, and over others.
+    assert desk.ask("boss", "PUT", "/people/eve", {"identities": ["person:bob"]}).status_code == 200
+    assert desk.submit("bob", "i", "i.nc", **CLOSED, version_notes="the first").status_code == 202
+    desk.lab.run("user", "create", "eve", "--group", "dac", "--assurance", "high", "--same-as", "person:bob")
+    assert desk.approve("eve", "i").status_code == 403
+    assert desk.approve("gus", "i").status_code == 201
+    # And nobody decides about access for themselves.
+    ask = {"dataset": "i", "ask": {"purpose": "research", "justification": "rates", "agreement": "1" * 64}}
+    desk.lab.run("user", "create", "bob", "--assurance", "high")
+    asked = desk.ask("bob", "POST", "/access/requests", ask)
+    assert asked.status_code == 201, asked.text
+    assert desk.ask("eve", "POST", f"/access/requests/{asked.json()['id']}/approve", {}).status_code == 403
+    assert desk.ask("gus", "POST", f"/access/requests/{asked.json()['id']}/approve", {}).status_code in (200, 201)
+    for wrong in ("bob", "mailto:x", "orcid:1", ""):
+        assert desk.ask("boss", "PUT", "/people/zoe", {"identities": [wrong]}).status_code == 400, wrong
+
+
+def test_administrators_settle_what_waits_for_the_same_bytes(desk):
+    path = desk.file("w.nc")
+    (desk.files / "copy.nc").write_bytes(path.read_bytes())
+    desk.people["root"] = header(token(desk.lab, "root", "admin"))
+    embargo = {"until": SOON, "reason": "a paper is being written"}
+    assert desk.submit("ann", "w1", "w.nc", embargo=embargo).status_code == 202
+    assert desk.submit("bob", "w2", "copy.nc").status_code == 202
+    assert desk.approve("eve", "w2").status_code == 403
+    assert desk.approve("bob", "w2").status_code == 403
+    # Both are seen by who settles it.
+    waiting = {one["record"]["name"] for one in desk.ask("root", "GET", "/drafts").json()["drafts"]}
+    assert {"w1", "w2"} <= waiting
+    # Never alone: an administrator's own is another's to approve.
+    assert desk.submit("root", "w3", "copy.nc").status_code == 202
+    assert desk.approve("root", "w3").status_code == 403
+    assert desk.approve("eve", "w3").status_code == 403
+    assert desk.approve("root", "w2").status_code == 201
+    assert desk.reads(None, "w2", "copy.nc") == 200

@@ -4,6 +4,7 @@ use crate::audit::{Act, Said};
 use crate::data_use::{IntendedUse, fits, longest_grant};
 use crate::datasets::no_dataset;
 use crate::decision::{Action, may_be_kept_for, may_decide_here};
+use crate::lineage::passed_on;
 use crate::model::{AccessRequest, Dataset, Grant, RequestState};
 use crate::people::{check_subject, granted, insert_grant};
 use crate::policy::{Rights, subject};
@@ -159,6 +160,12 @@ impl Catalog {
         let mut write = self.inner.database.write().await?;
         let (mut request, dataset) = self.open_request(&rights, &mut write, request).await?;
         self.check_no_program(&request.subject).await?;
+        if dataset.withdrawn.is_some() {
+            return Err(CatalogError::Conflict(format!(
+                "{} was withdrawn, and its data are for nobody: refuse the request",
+                request.dataset
+            )));
+        }
         let agreement = dataset.record.agreement.as_ref().ok_or_else(|| {
             CatalogError::Conflict(format!("{} has no agreement any more", request.dataset))
         })?;
@@ -169,11 +176,12 @@ impl Catalog {
             )));
         }
         // What was asked for has to be within what the data may be used for now.
-        if let Some(allowed) = &dataset.record.data_use {
+        let uses = passed_on(&dataset).data_use;
+        for allowed in &uses {
             fits(allowed, &request.ask)
                 .map_err(|why| CatalogError::Conflict(format!("{}: {why}", request.dataset)))?;
         }
-        let longest = longest_grant(agreement.months, dataset.record.data_use.as_ref());
+        let longest = longest_grant(agreement.months, &uses);
         let months = months.unwrap_or(longest);
         if months == 0 || months > longest {
             return Err(CatalogError::Argument(format!(
@@ -334,9 +342,10 @@ impl Catalog {
         if !self.decide_as(rights, Action::Review, &dataset)?.allowed {
             return Err(unknown());
         }
-        if subject(&rights.who) == request.subject {
+        if self.is_same_person(&rights.who, &request.subject).await? {
             return Err(CatalogError::Denied(
-                "nobody decides about their own request: another member of the committee does"
+                "nobody decides about their own request, under whichever of their names: another member of the \
+                 committee does"
                     .to_owned(),
             ));
         }
@@ -458,10 +467,9 @@ fn check_ask(dataset: &Dataset, ask: &IntendedUse) -> Result<(), CatalogError> {
             ask.purpose
         )));
     }
-    match &dataset.record.data_use {
-        Some(allowed) => {
-            fits(allowed, ask).map_err(|why| CatalogError::Argument(format!("{name}: {why}")))
-        }
-        None => Ok(()),
+    // What it was made from limits its use as well.
+    for allowed in &passed_on(dataset).data_use {
+        fits(allowed, ask).map_err(|why| CatalogError::Argument(format!("{name}: {why}")))?;
     }
+    Ok(())
 }

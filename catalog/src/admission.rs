@@ -4,7 +4,6 @@ use crate::audit::{Act, Said};
 use crate::decision::{Action, Decision, Door};
 use crate::model::Dataset;
 use crate::policy::{Rights, subject};
-use crate::sources::Source;
 use crate::{Catalog, CatalogError};
 use tarn_schemas::Principal;
 
@@ -31,10 +30,7 @@ impl Catalog {
         view: Option<(&str, &Principal)>,
     ) -> Result<Decision, CatalogError> {
         let decision = self.decide_as(rights, Action::Read, dataset)?;
-        let is_open = self.inner.policies.resource(dataset).is_open()
-            && dataset.newest.as_deref().is_none_or(|newest| newest.resource.is_open())
-            && dataset.sources.iter().all(Source::is_open);
-        if is_open {
+        if self.is_open(dataset) {
             return Ok(decision);
         }
         let policies: Vec<&str> = decision.policies.iter().map(String::as_str).collect();

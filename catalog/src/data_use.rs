@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use tarn_schemas::record::DataUse;
+use tarn_schemas::record::{DataUse, UseModifier};
 
 /// What somebody asks for access for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,10 +38,71 @@ pub struct IntendedUse {
 }
 
 /// Months of the longest grant: what the agreement allows, and `TS` (a limit of time on use, DUO:0000025).
-pub(crate) fn longest_grant(agreement: u32, allowed: Option<&DataUse>) -> u32 {
+pub(crate) fn longest_grant<'a>(
+    agreement: u32,
+    allowed: impl IntoIterator<Item = &'a DataUse>,
+) -> u32 {
     let modifiers = allowed.into_iter().flat_map(|allowed| &allowed.modifiers);
     let limited = modifiers.filter(|modifier| modifier.code == "TS").filter_map(|one| one.months);
     limited.fold(agreement, u32::min).max(1)
+}
+
+/// Of several uses those that limit: what another is within limits nothing more.
+pub(crate) fn narrowest<'a>(uses: impl Iterator<Item = &'a DataUse>) -> BTreeSet<DataUse> {
+    let uses: BTreeSet<&DataUse> = uses.collect();
+    let limits = |one: &&&DataUse| {
+        // Of two that are the same in other words the first counts.
+        !uses.iter().any(|other| {
+            other != *one && is_within(other, one) && (!is_within(one, other) || other < *one)
+        })
+    };
+    uses.iter().filter(limits).map(|one| (*one).clone()).collect()
+}
+
+/// Whether what data may be used for allows nothing that another does not.
+pub(crate) fn is_within(narrow: &DataUse, wide: &DataUse) -> bool {
+    let permitted = match wide.permission.as_str() {
+        "NRES" => true,
+        "GRU" => ["GRU", "HMB", "DS", "POA"].contains(&narrow.permission.as_str()),
+        "HMB" => ["HMB", "DS"].contains(&narrow.permission.as_str()),
+        "DS" => narrow.permission == "DS" && narrow.disease == wide.disease,
+        own => narrow.permission == own,
+    };
+    let kept = |limit: &UseModifier| narrow.modifiers.iter().any(|own| limits_as(own, limit));
+    permitted && wide.modifiers.iter().all(kept)
+}
+
+/// Whether a modifier limits all that another limits.
+fn limits_as(own: &UseModifier, other: &UseModifier) -> bool {
+    let both = own.code == "NPUNCU" && ["NPU", "NCU"].contains(&other.code.as_str());
+    let no_longer = match (own.months, other.months) {
+        (Some(own), Some(other)) => own <= other,
+        (None, Some(_)) => false,
+        (_, None) => true,
+    };
+    // `None` is before every day: a moratorium without an end is compared with its like alone.
+    let no_earlier = match (&own.until, &other.until) {
+        (None, Some(_)) => false,
+        (own, other) => own >= other,
+    };
+    let there = other.place.is_none() || own.place == other.place;
+    both || (own.code == other.code && no_longer && no_earlier && there)
+}
+
+/// A use in a few words: `DS (MONDO:0005148), GS US, TS 12 months`.
+pub(crate) fn in_words(allowed: &DataUse) -> String {
+    let disease = allowed.disease.as_deref().map(|disease| format!(" ({disease})"));
+    let mut words = format!("{}{}", allowed.permission, disease.unwrap_or_default());
+    for modifier in &allowed.modifiers {
+        words.push_str(", ");
+        words.push_str(&modifier.code);
+        let months = modifier.months.map(|months| format!("{months} months"));
+        for more in modifier.place.iter().chain(&modifier.until).chain(&months) {
+            words.push(' ');
+            words.push_str(more);
+        }
+    }
+    words
 }
 
 /// Whether an intended use lies within what the data may be used for, by the Data Use Ontology: every
@@ -104,7 +165,6 @@ pub(crate) fn fits(allowed: &DataUse, ask: &IntendedUse) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tarn_schemas::record::UseModifier;
 
     fn allowed(permission: &str, modifiers: &[&str]) -> DataUse {
         DataUse {
@@ -153,10 +213,42 @@ mod tests {
     fn a_grant_is_no_longer_than_the_use_of_the_data() {
         let mut use_of = allowed("GRU", &["TS", "IRB"]);
         assert_eq!(longest_grant(12, None), 12);
-        assert_eq!(longest_grant(12, Some(&use_of)), 12);
+        assert_eq!(longest_grant(12, [&use_of]), 12);
         use_of.modifiers[0].months = Some(6);
-        assert_eq!(longest_grant(12, Some(&use_of)), 6);
-        assert_eq!(longest_grant(3, Some(&use_of)), 3);
+        assert_eq!(longest_grant(12, [&use_of]), 6);
+        assert_eq!(longest_grant(3, [&use_of]), 3);
+    }
+
+    #[test]
+    fn what_is_derived_is_used_for_no_more() {
+        let limited = |permission: &str, place: &str, months: u32| {
+            let mut limited = allowed(permission, &["GS", "TS"]);
+            limited.modifiers[0].place = Some(place.to_owned());
+            limited.modifiers[1].months = Some(months);
+            limited
+        };
+        let input = limited("GRU", "US", 12);
+        for (narrow, within) in [
+            (limited("GRU", "US", 12), true),
+            (limited("HMB", "US", 6), true),
+            (limited("NRES", "US", 12), false),
+            (limited("GRU", "RU", 12), false),
+            (limited("GRU", "US", 600), false),
+            (allowed("GRU", &["GS"]), false),
+        ] {
+            assert_eq!(is_within(&narrow, &input), within, "{narrow:?}");
+        }
+        let other = DataUse { disease: Some("MONDO:1".to_owned()), ..allowed("DS", &[]) };
+        assert!(!is_within(&other, &allowed("DS", &[])) && is_within(&other, &allowed("HMB", &[])));
+        assert!(is_within(&allowed("GRU", &["NPUNCU"]), &allowed("GRU", &["NPU"])));
+        assert!(!is_within(&allowed("GRU", &[]), &allowed("DS", &[])));
+        assert!(is_within(&allowed("GRU", &[]), &allowed("NRES", &[])));
+        // Of two in other words one is left, and what is narrower alone limits.
+        let turned =
+            DataUse { modifiers: input.modifiers.iter().rev().cloned().collect(), ..input.clone() };
+        assert_eq!(narrowest([&input, &turned].into_iter()).len(), 1);
+        let narrow = limited("HMB", "US", 6);
+        assert_eq!(narrowest([&input, &narrow].into_iter()), BTreeSet::from([narrow]));
     }
 
     #[test]

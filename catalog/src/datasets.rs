@@ -30,7 +30,7 @@ pub(crate) struct Stored {
 macro_rules! select_version {
     ($rest:literal) => {
         concat!(
-            "SELECT d.ark, CASE WHEN i.registered_at IS NULL THEN NULL ELSE i.doi END AS doi, d.registrant, d.committee, d.inherited, d.withdrawn, v.dataset, v.version, v.record, v.files, v.tier, v.fair_score, ",
+            "SELECT d.ark, CASE WHEN i.registered_at IS NULL THEN NULL ELSE i.doi END AS doi, d.registrant, d.committee, v.inherited, d.withdrawn, v.dataset, v.version, v.record, v.files, v.tier, v.fair_score, ",
             "v.content_hash, v.notes, v.created_at FROM dataset d ",
             "JOIN version v ON v.dataset = d.name LEFT JOIN doi i ON i.dataset = d.name ",
             $rest

@@ -60,14 +60,15 @@ impl Catalog {
         let mut write = database.write().await?;
         let mut newest = self.may_derive(&rights, &mut write, dataset, &entry.name).await?;
         let (mut limits, mut here) =
-            (nothing(), self.inputs_of(&mut write.transaction, dataset).await?);
+            (nothing(), self.inputs_of(&mut write.transaction, (dataset, newest.version)).await?);
         let mut further = Vec::new();
         for table in &making.tables {
             let found = self.input(&rights, &mut write.transaction, table).await?;
             self.is_as_open(&found, &newest)?;
             limits = join(limits, &passed_on(&found));
-            here.insert(table.dataset.clone());
-            let (of, newer) = (table.version, self.newest_of(&mut write, &table.dataset).await?);
+            here.insert((table.dataset.clone(), table.version), false);
+            let (of, newer) =
+                (table.version, self.newest_of(&mut write.transaction, &table.dataset).await?);
             for version in BTreeSet::from([of, newer]) {
                 let makings = self.makings(&mut write.transaction, &table.dataset, version);
                 for content in makings.await? {
@@ -76,7 +77,7 @@ impl Catalog {
                 }
             }
         }
-        let made = self.all_made_from(&mut write.transaction, dataset).await?;
+        let made = self.made_from_now(&mut write.transaction, dataset).await?;
         if let Some(circle) = making.tables.iter().find(|table| made.contains(&table.dataset)) {
             return Err(CatalogError::Denied(format!(
                 "{} was made from {dataset}, and nothing is made from what is made of it: make the table in \
@@ -116,8 +117,7 @@ impl Catalog {
         self.end_table(&mut write, folder).await?;
         let version = stored.dataset.version;
         stored.dataset.sources = self.sources(&mut write.transaction, dataset, version).await?;
-        self.put_inherited(&mut write, dataset, stored.dataset.inherited.as_ref()).await?;
-        self.hand_on(&mut write, dataset, &here).await?;
+        self.hand_on(&mut write, (dataset, version), &here).await?;
         self.note_published(&mut write, &stored.dataset).await?;
         let said = Said::new(Act::PutTables, subject(who))
             .on(stored.dataset.full_name())
@@ -267,34 +267,19 @@ impl Catalog {
         .map_err(|error| database.error(&error))
     }
 
-    /// Datasets of this lab that this one was made from so far.
-    pub(crate) async fn inputs_of(
+    /// The newest version of a dataset; 0 where there is none.
+    pub(crate) async fn newest_of(
         &self,
         transaction: &mut Transaction<'static, Any>,
-        dataset: &DatasetName,
-    ) -> Result<BTreeSet<DatasetName>, CatalogError> {
-        let database = &self.inner.database;
-        let rows = sqlx::query("SELECT input FROM derivation WHERE dataset = $1")
-            .bind(dataset.as_str())
-            .fetch_all(&mut **transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        rows.iter().map(|row| database.dataset_name(&database.text(row, "input")?)).collect()
-    }
-
-    /// The newest version of a dataset that is there.
-    async fn newest_of(
-        &self,
-        write: &mut Write<'_>,
         dataset: &DatasetName,
     ) -> Result<u32, CatalogError> {
         let database = &self.inner.database;
         let row = sqlx::query("SELECT newest FROM dataset WHERE name = $1")
             .bind(dataset.as_str())
-            .fetch_one(&mut *write.transaction)
+            .fetch_optional(&mut **transaction)
             .await
             .map_err(|error| database.error(&error))?;
-        database.number(&row, "newest")
+        row.map_or(Ok(0), |row| database.number(&row, "newest"))
     }
 }
 

@@ -91,7 +91,9 @@ impl Catalog {
         let mut inputs = self.inputs(&everything, &mut write.transaction, record).await?;
         let at = (dataset, stored.dataset.version);
         self.add_sources(&mut write.transaction, at, &mut inputs).await?;
-        self.hand_on(&mut write, dataset, &inputs.here).await?;
+        let kept = self.inputs_of(&mut write.transaction, (dataset, before)).await?;
+        inputs.here.extend(kept.into_iter().filter(|((name, _), _)| name == dataset));
+        self.hand_on(&mut write, at, &inputs.here).await?;
         self.note_published(&mut write, &stored.dataset).await?;
         let said = Said::new(Act::DropTable, subject(who))
             .on(stored.dataset.full_name())

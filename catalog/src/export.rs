@@ -5,7 +5,7 @@ use crate::model::{Dataset, Inherited, LabDefaults};
 use crate::policy::assurance;
 use tarn_schemas::export::{Column, Source, Table};
 use tarn_schemas::profile::is_dissemination;
-use tarn_schemas::record::{Cui, Embargo};
+use tarn_schemas::record::{Cui, Embargo, MarkingDetails};
 use tarn_schemas::{LabName, Tier};
 
 /// Why a dataset is under an embargo that its own record does not speak of.
@@ -54,12 +54,23 @@ impl Dataset {
         record.embargo = embargoes.max_by(|a, b| a.until.cmp(&b.until));
         // So do the limits of what it was made from, and of the newest version.
         let limits = passed_on(self);
-        for marking in limits.markings.iter().filter(|marking| !marking.starts_with("CUI//")) {
+        let is_code = |marking: &&String| !marking.starts_with("CUI//");
+        for marking in limits.markings.iter().filter(is_code) {
             record.markings.retain(|own| own != "UNL" && own != marking);
             record.markings.push(marking.clone());
         }
-        if limits.markings.contains("CUI") && record.cui.is_none() {
-            record.cui = Some(cui_of(&limits, &self.lab));
+        if limits.markings.contains("CUI") {
+            record.cui.get_or_insert_with(|| cui_of(&limits, &self.lab));
+            // It stands alone, and further markings beside it in words.
+            record.markings = vec!["CUI".to_owned()];
+            let others = limits.markings.iter().filter(|marking| *marking != "CUI");
+            let others: Vec<&str> = others.filter(is_code).map(String::as_str).collect();
+            if !others.is_empty() {
+                let details = record.marking_details.get_or_insert_with(MarkingDetails::default);
+                let words = details.other.take().into_iter();
+                let words: Vec<String> = words.chain([others.join(", ")]).collect();
+                details.other = Some(words.join("; "));
+            }
         }
         // A licence that says that everyone may have the data is not that of data which are for some.
         let own = limits_of(&self.record);
@@ -74,6 +85,7 @@ impl Dataset {
             exposure: limits.exposure,
             embargo: limits.embargo.clone(),
             assurance: limits.assurance.clone().filter(|name| assurance(name) <= 1),
+            data_use: limits.data_use.clone(),
             ..nothing()
         };
         Source {

@@ -12,12 +12,15 @@ use crate::{Catalog, CatalogError};
 use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::FileFacts;
-use tarn_schemas::{DatasetName, Principal, Record};
+use tarn_schemas::{DatasetName, Principal, Record, Scope};
 
 /// Who holds files back.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
+    /// The versions that close them.
     datasets: Vec<Dataset>,
+    /// The newest versions of these datasets, by which somebody decides about them.
+    newest: Vec<Dataset>,
     /// Records that wait, with their authors, as grants name people.
     waiting: Vec<(String, Record)>,
     /// The first of the files that is held back.
@@ -31,11 +34,12 @@ impl Held {
 }
 
 impl Catalog {
-    /// Who holds one of these files back, besides the draft of this name itself. Nobody holds back what
-    /// another dataset gives to everyone.
+    /// Who holds one of these files back, besides the draft of this name and author itself: every version of
+    /// every dataset, and everybody's record that waits. Nobody holds back what a version of a dataset gives to
+    /// everyone.
     pub(crate) async fn held_back(
         &self,
-        draft: &DatasetName,
+        draft: (&DatasetName, &str),
         files: &[FileFacts],
     ) -> Result<Held, CatalogError> {
         let mut read = self.inner.database.read().await?;
@@ -46,7 +50,7 @@ impl Catalog {
     pub(crate) async fn held_in(
         &self,
         transaction: &mut Transaction<'static, Any>,
-        draft: &DatasetName,
+        (draft, author): (&DatasetName, &str),
         files: &[FileFacts],
     ) -> Result<Held, CatalogError> {
         let database = &self.inner.database;
@@ -66,27 +70,33 @@ impl Catalog {
             let (mut closed, mut is_public) = (Vec::new(), false);
             for row in rows {
                 let name = database.dataset_name(&database.text(&row, "dataset")?)?;
-                let other = self.load(transaction, &name, None).await?;
-                let Some(other) = other.map(|stored| stored.dataset) else { continue };
-                if self.decide_as(&everyone, Action::Read, &other)?.refusal_at(Door::File).is_some()
-                {
-                    closed.push(other);
-                } else {
-                    // An older version may have it alone: what is given is what the newest has.
-                    is_public |= other.files.iter().any(|known| known.sha256 == sum);
+                for other in self.versions_with(transaction, &name, sum).await? {
+                    let read = self.decide_as(&everyone, Action::Read, &other)?;
+                    if read.refusal_at(Door::File).is_some() {
+                        closed.push(other);
+                    } else {
+                        is_public = true;
+                    }
                 }
             }
             if is_public {
                 continue;
             }
+            for dataset in &closed {
+                if !held.newest.iter().any(|known| known.name == dataset.name) {
+                    held.newest.extend(self.held_version(transaction, &dataset.name, None).await?);
+                }
+            }
             held.datasets.extend(closed);
             let rows = sqlx::query(
                 "SELECT d.author, d.record FROM draft_file f
                  JOIN draft d ON d.name = f.draft AND d.author = f.author
-                 WHERE f.sha256 = $1 AND d.name <> $2 AND d.state = 'submitted'",
+                 WHERE f.sha256 = $1 AND NOT (d.name = $2 AND d.author = $3)
+                 AND d.state = 'submitted'",
             )
             .bind(sum)
             .bind(draft.as_str())
+            .bind(author)
             .fetch_all(&mut **transaction)
             .await
             .map_err(|error| database.error(&error))?;
@@ -102,6 +112,33 @@ impl Catalog {
         Ok(held)
     }
 
+    /// The versions of a dataset that have a file of these bytes, each under what holds for the newest: what one
+    /// of them closes stays closed, whatever the others have.
+    async fn versions_with(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        name: &DatasetName,
+        sha256: &str,
+    ) -> Result<Vec<Dataset>, CatalogError> {
+        let database = &self.inner.database;
+        let rows = sqlx::query(
+            "SELECT version FROM version WHERE dataset = $1 AND files LIKE $2 ORDER BY version",
+        )
+        .bind(name.as_str())
+        .bind(format!("%{sha256}%"))
+        .fetch_all(&mut **transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let version = database.number(row, "version")?;
+            let held = self.held_version(transaction, name, Some(version)).await?;
+            let has = |held: &Dataset| held.files.iter().any(|known| known.sha256 == sha256);
+            found.extend(held.filter(has));
+        }
+        Ok(found)
+    }
+
     /// Whether somebody may hear what is in these files: they may read each dataset that holds them back or
     /// registered it, for then they had them before, and what waits is their own.
     pub(crate) async fn may_see_files(
@@ -114,7 +151,7 @@ impl Catalog {
         {
             return Ok(false);
         }
-        self.may(who, held, |rights, dataset| {
+        self.may(who, &held.datasets, |rights, dataset| {
             let mine = dataset.registrant.as_deref() == Some(&*subject(&rights.who));
             let read = self.decide_as(rights, Action::Read, dataset)?;
             Ok(mine || read.refusal_at(Door::File).is_none())
@@ -122,22 +159,35 @@ impl Catalog {
         .await
     }
 
-    /// Whether somebody decides about every dataset that holds the files of a draft back, and what waits is
-    /// their own or will be no more open by this draft.
+    /// Whether somebody decides about every dataset that holds the files of a draft back, and about what waits:
+    /// it is their own, will be no more open by this draft, or is theirs to decide.
     pub(crate) async fn may_open(
         &self,
         who: &Principal,
         draft: &Draft,
         files: &[FileFacts],
     ) -> Result<bool, CatalogError> {
-        let held = self.held_back(&draft.record.name, files).await?;
+        let held = self.held_back((&draft.record.name, &draft.author), files).await?;
         let others = held.waiting.iter().filter(|(author, _)| *author != subject(who));
         for (_, waiting) in others.filter(|_| *who != Principal::Owner) {
-            if !self.keeps_closed(draft, waiting).await? {
+            if !self.keeps_closed(draft, waiting).await? && !self.settles(who, waiting).await? {
                 return Ok(false);
             }
         }
-        self.may(who, &held, |rights, dataset| self.may_review(rights, dataset)).await
+        self.may(who, &held.newest, |rights, dataset| self.may_review(rights, dataset)).await
+    }
+
+    /// Whether somebody decides what becomes of bytes that a record keeps closed while it waits and another opens:
+    /// administrators, and the committee of the dataset that it is of. What the record says of a committee does
+    /// not count. That it is another person's than both authors is for who asks.
+    async fn settles(&self, who: &Principal, waiting: &Record) -> Result<bool, CatalogError> {
+        if who.has_scope(Scope::Admin) {
+            return Ok(true);
+        }
+        let rights = self.rights(who).await?;
+        let mut read = self.inner.database.read().await?;
+        let there = self.load(&mut read, &waiting.name, None).await?;
+        there.map_or(Ok(false), |there| self.may_review(&rights, &there.dataset))
     }
 
     /// Whether a draft limits all that a record limits which waits: by what both say, and by what they are made
@@ -158,14 +208,14 @@ impl Catalog {
     async fn may(
         &self,
         who: &Principal,
-        held: &Held,
+        datasets: &[Dataset],
         allowed: impl Fn(&Rights, &Dataset) -> Result<bool, CatalogError>,
     ) -> Result<bool, CatalogError> {
-        if *who == Principal::Owner || held.is_empty() {
+        if *who == Principal::Owner || datasets.is_empty() {
             return Ok(true);
         }
         let rights = self.rights(who).await?;
-        for dataset in &held.datasets {
+        for dataset in datasets {
             if !allowed(&rights, dataset)? {
                 return Ok(false);
             }

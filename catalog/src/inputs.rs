@@ -1,13 +1,17 @@
 //! What a dataset was made from: the inputs exist, and none is stricter than what was made of it.
 
+use crate::data_use::{in_words, is_within};
+use crate::datasets::Stored;
 use crate::decision::Action;
-use crate::lineage::{join, limits_of, nothing, passed_on, said};
-use crate::model::{Dataset, Inherited};
+use crate::lineage::{MadeFrom, join, limits_of, nothing, own_limits, passed_on, said};
+use crate::model::Inherited;
 use crate::named_inputs::{Input, Named};
 use crate::policy::Rights;
+use crate::releases::{released, unfounded};
 use crate::{Catalog, CatalogError};
 use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
+use tarn_schemas::facts::FileFacts;
 use tarn_schemas::profile::Violation;
 use tarn_schemas::{DatasetName, Record, Tier};
 
@@ -15,20 +19,71 @@ use tarn_schemas::{DatasetName, Record, Tier};
 pub(crate) struct Inputs {
     /// The rules that `derived_from` breaks.
     pub(crate) violations: Vec<Violation>,
-    /// Inputs that are datasets of this lab.
-    pub(crate) here: BTreeSet<DatasetName>,
+    /// Inputs that are datasets of this lab, by version; of an input without one that which was the newest.
+    pub(crate) here: MadeFrom,
     /// The strictest of their limits.
     pub(crate) limits: Inherited,
+    /// Tables that keep the limits of versions before, and these.
+    pub(crate) carried: BTreeSet<String>,
+    pub(crate) of_carried: Inherited,
+    /// Inputs that were withdrawn, as the record names them.
+    pub(crate) withdrawn: BTreeSet<String>,
 }
 
 impl Inputs {
     /// Of a record that names none.
     pub(crate) fn none() -> Self {
-        Self { violations: Vec::new(), here: BTreeSet::new(), limits: nothing() }
+        Self {
+            violations: Vec::new(),
+            here: MadeFrom::new(),
+            limits: nothing(),
+            carried: BTreeSet::new(),
+            of_carried: nothing(),
+            withdrawn: BTreeSet::new(),
+        }
+    }
+
+    /// What the steward should know of them although it breaks no rule.
+    pub(crate) fn told(&self, record: &Record) -> Vec<String> {
+        let mut told: Vec<String> = self
+            .withdrawn
+            .iter()
+            .map(|input| {
+                format!("{input} was withdrawn: see why, and whether what was made of it is right")
+            })
+            .collect();
+        let own = limits_of(record);
+        if join(own.clone(), &self.of_carried) == own {
+            return told;
+        }
+        let tables: Vec<&str> = self.carried.iter().map(String::as_str).collect();
+        told.push(format!(
+            "table(s) {} have rows of files of an earlier version and keep its limits, and so does the dataset: name \
+             these files in the record too if all of them may be opened, or register the others as another dataset",
+            tables.join(", ")
+        ));
+        told
     }
 }
 
 impl Catalog {
+    /// All that limits a record that it was made from: what it names, what tables of it that queries made were made
+    /// from, and versions before whose files tables of it came from.
+    pub(crate) async fn all_inputs(
+        &self,
+        rights: &Rights,
+        transaction: &mut Transaction<'static, Any>,
+        (record, files): (&Record, &[FileFacts]),
+        earlier: Option<&Stored>,
+    ) -> Result<Inputs, CatalogError> {
+        let mut inputs = self.inputs(rights, transaction, record).await?;
+        if let Some(Stored { dataset, .. }) = earlier {
+            self.add_sources(transaction, (&dataset.name, dataset.version), &mut inputs).await?;
+            self.add_carried(transaction, dataset.tables_for(files), &mut inputs).await?;
+        }
+        Ok(inputs)
+    }
+
     /// Looks up what a record was made from. Inputs that the principal may not know of are not there, unless
     /// the dataset has them already: what those limit is not shed by somebody who does not see it.
     pub(crate) async fn inputs(
@@ -37,32 +92,51 @@ impl Catalog {
         transaction: &mut Transaction<'static, Any>,
         record: &Record,
     ) -> Result<Inputs, CatalogError> {
+        self.inputs_at(rights, transaction, record, None).await
+    }
+
+    /// As [`Catalog::inputs`], at a moment that has passed: an input without a version is what was the newest then.
+    pub(crate) async fn inputs_at(
+        &self,
+        rights: &Rights,
+        transaction: &mut Transaction<'static, Any>,
+        record: &Record,
+        at: Option<&str>,
+    ) -> Result<Inputs, CatalogError> {
         let mut found = Inputs::none();
         let texts = record.provenance.iter().flat_map(|origin| &origin.derived_from);
         let mut made = None;
+        let released = released(record);
+        found.violations.extend(unfounded(record));
         for (place, text) in texts.enumerate() {
             let text = text.trim();
             if text.is_empty() {
                 continue;
             }
-            let named = self.named(rights, transaction, &record.name, text).await?;
+            let named = self.named(rights, transaction, (&record.name, at), text).await?;
             let problems = match named {
                 Named::Elsewhere => Vec::new(),
                 Named::Missing(fix) => vec![("provenance.inputs", format!("{text:?}"), fix)],
                 Named::Here(inputs) => {
                     let mut problems = Vec::new();
                     for input in inputs {
+                        let version = (input.dataset.name.clone(), input.dataset.version);
+                        if input.dataset.withdrawn.is_some() && !input.hidden {
+                            found.withdrawn.insert(text.to_owned());
+                        }
+                        if released.contains(text) {
+                            found.here.entry(version).or_insert(true);
+                            continue;
+                        }
+                        found.here.insert(version, false);
                         let made = match &mut made {
                             Some(made) => made,
                             None => {
-                                made.insert(self.all_made_from(transaction, &record.name).await?)
+                                made.insert(self.made_from_now(transaction, &record.name).await?)
                             }
                         };
                         let limits = limits_from(&input, record);
                         found.limits = join(found.limits, &limits);
-                        if input.dataset.name != record.name {
-                            found.here.insert(input.dataset.name.clone());
-                        }
                         // Of what the principal may not know nothing is told.
                         if input.hidden {
                             continue;
@@ -111,7 +185,7 @@ impl Catalog {
             );
             return Ok(vec![("provenance.circle", format!("{text:?}"), fix)]);
         }
-        let mut problems = laxer(record, dataset, limits, text);
+        let mut problems = laxer(record, limits, text);
         // Of what is shown in part, no more is told here.
         if !self.decide_as(rights, Action::Describe, dataset)?.allowed {
             for (rule, what, fix) in &mut problems {
@@ -126,11 +200,11 @@ impl Catalog {
     }
 }
 
-/// What an input hands on to a record. An older version of the same dataset hands on what its own record says:
+/// What an input hands on to a record. An older version of the same dataset hands on what it limits by itself:
 /// what holds for the newest would feed itself.
 fn limits_from(input: &Input, record: &Record) -> Inherited {
     if input.dataset.name == record.name {
-        limits_of(&input.dataset.record)
+        own_limits(&input.dataset)
     } else {
         passed_on(&input.dataset)
     }
@@ -140,7 +214,7 @@ fn limits_from(input: &Input, record: &Record) -> Inherited {
 type Problem = (&'static str, String, String);
 
 /// Where a record is laxer than an input.
-fn laxer(record: &Record, input: &Dataset, limits: &Inherited, text: &str) -> Vec<Problem> {
+fn laxer(record: &Record, limits: &Inherited, text: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     let tier = limits.tier;
     if record.tier.is_some_and(|own| own < tier) {
@@ -155,40 +229,32 @@ fn laxer(record: &Record, input: &Dataset, limits: &Inherited, text: &str) -> Ve
         ));
     }
     let own = said(record).markings;
-    // What stands within CUI is taken over without a word of the record, as conditions are.
-    let missing: Vec<&str> = limits
-        .markings
-        .iter()
-        .filter(|code| !own.contains(*code) && !code.starts_with("CUI//"))
-        .map(String::as_str)
-        .collect();
+    // What stands within CUI is taken over without a word of the record, as conditions are. And CUI stands alone in a
+    // record: what else limits its inputs is taken over with it.
+    let is_missing = |code: &str| !own.contains(code) && !code.starts_with("CUI//");
+    let missing: Vec<&str> = if own.contains("CUI") {
+        Vec::new()
+    } else {
+        limits.markings.iter().map(String::as_str).filter(|code| is_missing(code)).collect()
+    };
     if !missing.is_empty() {
-        problems.push((
-            "provenance.markings",
-            format!("{text:?}, which is marked {}", missing.join(", ")),
+        let fix = if missing.contains(&"CUI") {
+            "what is made from marked data carries its markings: write CUI alone into this record, which stands \
+             for the others"
+        } else {
             "what is made from marked data carries its markings: add them to this record"
-                .to_owned(),
-        ));
+        };
+        let found = format!("{text:?}, which is marked {}", missing.join(", "));
+        problems.push(("provenance.markings", found, fix.to_owned()));
     }
-    let newest = input.newest.iter().filter_map(|newest| newest.data_use.as_ref());
-    for of_input in input.record.data_use.iter().chain(newest) {
-        let own: BTreeSet<&str> = record
-            .data_use
-            .iter()
-            .flat_map(|data_use| data_use.modifiers.iter().map(|modifier| modifier.code.as_str()))
-            .collect();
-        let missing: Vec<&str> = of_input
-            .modifiers
-            .iter()
-            .map(|modifier| modifier.code.as_str())
-            .filter(|code| !own.contains(code))
-            .collect();
-        if !missing.is_empty() {
+    for allowed in &limits.data_use {
+        let unlimited = allowed.permission == "NRES" && allowed.modifiers.is_empty();
+        if !unlimited && !record.data_use.as_ref().is_some_and(|own| is_within(own, allowed)) {
             problems.push((
                 "provenance.data_use",
-                format!("{text:?}, whose use is limited by {}", missing.join(", ")),
-                "what is made from data about people may be used for no more than they: take its \
-                 modifiers over under `data_use`"
+                format!("{text:?}, which may be used for {}", in_words(allowed)),
+                "what is made from data about people may be used for no more than they: give this record the \
+                 same `data_use`, or one within it"
                     .to_owned(),
             ));
         }

@@ -9,6 +9,7 @@ mod administrators;
 mod admission;
 mod ark;
 pub mod audit;
+mod carried_tables;
 mod chunk_index;
 mod content;
 mod data_use;
@@ -29,6 +30,7 @@ mod invitations;
 mod key_file;
 mod keyed_requests;
 mod lineage;
+mod lineage_edges;
 mod logins;
 pub mod model;
 mod named_inputs;
@@ -45,15 +47,18 @@ mod register;
 mod register_many;
 mod relaxing;
 mod released;
+mod releases;
 mod render;
 mod renewed_limits;
 mod said;
+mod same_person;
 mod saved_queries;
 mod saved_searches;
 pub mod schema_text;
 mod search;
 mod secret;
 mod sessions;
+mod shown;
 mod sources;
 mod standing;
 mod store;
@@ -127,6 +132,7 @@ struct Inner {
     signer: audit::Signer,
     visa_signer: visa_key::VisaSigner,
     pseudonyms: pseudonym::PseudonymKey,
+    unwritten: shown::Unwritten,
     /// Set once, by the node that serves.
     issuers: OnceLock<Issuers>,
 }
@@ -277,6 +283,7 @@ impl Catalog {
             signer,
             visa_signer,
             pseudonyms,
+            unwritten: shown::Unwritten::default(),
             issuers,
         };
         let catalog = Self { inner: Arc::new(inner) };

@@ -6,14 +6,15 @@
 //! tightened later, all that was made from it is tightened with it, in the same transaction. Nothing
 //! is loosened so: that takes a new version of the dataset itself.
 
+use crate::data_use::narrowest;
+use crate::lineage_edges::Edge;
 use crate::model::{Dataset, Inherited};
 use crate::policy::{Resource, assurance, own_exposure};
 use crate::store::Write;
 use crate::{Catalog, CatalogError};
 use chrono::Utc;
-use sqlx::{Any, Transaction};
-use std::collections::BTreeSet;
-use tarn_schemas::record::{DataUse, Exposure};
+use std::collections::{BTreeMap, BTreeSet};
+use tarn_schemas::record::Exposure;
 use tarn_schemas::{DatasetName, Record, Tier};
 
 /// What stands for nobody in a set of which one is needed: an empty set stands for everybody.
@@ -31,6 +32,7 @@ pub(crate) fn nothing() -> Inherited {
         affiliations: BTreeSet::new(),
         countries: BTreeSet::new(),
         us_persons: false,
+        data_use: BTreeSet::new(),
     }
 }
 
@@ -41,32 +43,40 @@ pub(crate) struct Newest {
     pub(crate) resource: Resource,
     /// What others take over from it.
     pub(crate) limits: Inherited,
-    /// What its data may be used for.
-    pub(crate) data_use: Option<DataUse>,
 }
 
 impl Newest {
     pub(crate) fn of(newest: &Dataset, resource: Resource) -> Self {
-        let data_use = newest.record.data_use.clone();
-        Self { resource, limits: passed_on(newest), data_use }
+        Self { resource, limits: passed_on(newest) }
     }
 }
 
-/// What others take over from a dataset: of an older version the stricter of what it says and of what the
-/// newest says.
+/// A version of a dataset.
+pub(crate) type VersionOf = (DatasetName, u32);
+
+/// Versions that something was made from, and of each whether it was released from its limits.
+pub(crate) type MadeFrom = BTreeMap<VersionOf, bool>;
+
+/// What others take over from a dataset: of an older version the stricter of what it says, of what it takes over
+/// itself and of what the newest says.
 pub(crate) fn passed_on(dataset: &Dataset) -> Inherited {
-    let mut own = limits_of(&dataset.record);
+    let mut own = own_limits(dataset);
     own.tier = own.tier.max(dataset.tier);
     own.embargo = own.embargo.max(dataset.newest_embargo.as_ref().and_then(|e| held(&e.until)));
-    let own = match &dataset.inherited {
+    match &dataset.newest {
+        Some(newest) => join(own, &newest.limits),
+        None => own,
+    }
+}
+
+/// What a version limits by its record and by what it was made from, whatever the newest says.
+pub(crate) fn own_limits(dataset: &Dataset) -> Inherited {
+    let own = limits_of(&dataset.record);
+    match &dataset.inherited {
         Some(inherited) => {
             let embargo = inherited.embargo.as_deref().and_then(held);
             join(own, &Inherited { embargo, ..inherited.clone() })
         }
-        None => own,
-    };
-    match &dataset.newest {
-        Some(newest) => join(own, &newest.limits),
         None => own,
     }
 }
@@ -77,6 +87,7 @@ pub(crate) fn limits_of(record: &Record) -> Inherited {
         tier: record.tier.unwrap_or(Tier::Public),
         exposure: own_exposure(record),
         embargo: record.embargo.as_ref().and_then(|embargo| held(&embargo.until)),
+        data_use: record.data_use.iter().cloned().collect(),
         ..said(record)
     }
 }
@@ -128,6 +139,7 @@ pub(crate) fn join(one: Inherited, other: &Inherited) -> Inherited {
         affiliations: both(one.affiliations, &other.affiliations),
         countries: both(one.countries, &other.countries),
         us_persons: one.us_persons || other.us_persons,
+        data_use: narrowest(one.data_use.union(&other.data_use)),
     }
 }
 
@@ -144,109 +156,75 @@ fn both(one: BTreeSet<String>, other: &BTreeSet<String>) -> BTreeSet<String> {
 }
 
 impl Catalog {
-    /// Notes what a dataset was made from, and hands on what it limits to all that was made from it.
+    /// Notes what a version was made from, and hands on what its dataset limits to all that was made from any
+    /// version of it.
     pub(crate) async fn hand_on(
         &self,
         write: &mut Write<'_>,
-        dataset: &DatasetName,
-        inputs: &BTreeSet<DatasetName>,
+        (dataset, version): (&DatasetName, u32),
+        inputs: &MadeFrom,
     ) -> Result<(), CatalogError> {
-        let database = &self.inner.database;
-        sqlx::query("DELETE FROM derivation WHERE dataset = $1")
-            .bind(dataset.as_str())
-            .execute(&mut *write.transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        for input in inputs {
-            sqlx::query("INSERT INTO derivation (input, dataset) VALUES ($1, $2)")
-                .bind(input.as_str())
-                .bind(dataset.as_str())
-                .execute(&mut *write.transaction)
-                .await
-                .map_err(|error| database.error(&error))?;
-        }
+        self.put_inputs(write, (dataset, version), inputs).await?;
         let mut waiting = vec![dataset.clone()];
         // Limits only grow and there are finitely many, so this ends for circles too.
         while let Some(input) = waiting.pop() {
-            let Some(from) = self.load(&mut write.transaction, &input, None).await? else {
-                continue;
-            };
-            let limits = passed_on(&from.dataset);
-            for name in self.made_from(&mut write.transaction, &input).await? {
-                let Some(made) = self.load(&mut write.transaction, &name, None).await? else {
-                    continue;
-                };
-                let made = made.dataset;
-                let before = made.inherited.clone().unwrap_or_else(nothing);
-                let after = join(before.clone(), &limits);
-                // What the record says by itself need not be taken over.
-                let own = passed_on(&made);
-                if join(own.clone(), &after) == own {
+            for Edge { of, made, is_newest, released } in
+                self.edges_from(&mut write.transaction, &input).await?
+            {
+                if released {
                     continue;
                 }
-                self.put_inherited(write, &name, Some(&after)).await?;
-                self.note_change(write, &made, "inherited").await?;
-                let mut made = made;
-                made.inherited = Some(after);
-                made.tier = made.tier.max(limits.tier);
-                self.note_published(write, &made).await?;
-                waiting.push(name);
+                let transaction = &mut write.transaction;
+                // What holds for the newest would feed itself within a dataset.
+                let limits = if made.0 == input {
+                    let from = self.load(transaction, &input, Some(of)).await?;
+                    from.map(|from| own_limits(&from.dataset))
+                } else {
+                    let from = self.held_version(transaction, &input, Some(of)).await?;
+                    from.map(|from| passed_on(&from))
+                };
+                let found = self.load(transaction, &made.0, Some(made.1)).await?;
+                let (Some(limits), Some(found)) = (limits, found) else { continue };
+                if self.take_over(write, found.dataset, &limits, is_newest).await? {
+                    waiting.push(made.0);
+                }
             }
         }
         Ok(())
     }
 
-    /// Datasets of this lab whose newest version was made from this one.
-    pub(crate) async fn made_from(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        input: &DatasetName,
-    ) -> Result<Vec<DatasetName>, CatalogError> {
-        let database = &self.inner.database;
-        let rows = sqlx::query("SELECT dataset FROM derivation WHERE input = $1 ORDER BY dataset")
-            .bind(input.as_str())
-            .fetch_all(&mut **transaction)
-            .await
-            .map_err(|error| database.error(&error))?;
-        rows.iter().map(|row| database.dataset_name(&database.text(row, "dataset")?)).collect()
-    }
-
-    /// Datasets of this lab that were made from this one, directly or through others.
-    pub(crate) async fn all_made_from(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        input: &DatasetName,
-    ) -> Result<BTreeSet<DatasetName>, CatalogError> {
-        let (mut made, mut waiting) = (BTreeSet::new(), vec![input.clone()]);
-        while let Some(input) = waiting.pop() {
-            for name in self.made_from(transaction, &input).await? {
-                if made.insert(name.clone()) {
-                    waiting.push(name);
-                }
-            }
-        }
-        Ok(made)
-    }
-
-    /// Stores what a dataset takes over.
-    pub(crate) async fn put_inherited(
+    /// Lets a version take over limits besides those that it has. Returns whether it changed by that.
+    pub(crate) async fn take_over(
         &self,
         write: &mut Write<'_>,
-        dataset: &DatasetName,
-        inherited: Option<&Inherited>,
-    ) -> Result<(), CatalogError> {
+        mut made: Dataset,
+        limits: &Inherited,
+        is_newest: bool,
+    ) -> Result<bool, CatalogError> {
         let database = &self.inner.database;
-        let text = inherited
-            .map(serde_json::to_string)
-            .transpose()
+        let before = made.inherited.clone().unwrap_or_else(nothing);
+        let after = join(before, limits);
+        // What the record says by itself need not be taken over.
+        let own = own_limits(&made);
+        if join(own.clone(), &after) == own {
+            return Ok(false);
+        }
+        let text = serde_json::to_string(&after)
             .map_err(|error| database.unreadable("what a dataset takes over", &error))?;
-        sqlx::query("UPDATE dataset SET inherited = $2 WHERE name = $1")
-            .bind(dataset.as_str())
+        sqlx::query("UPDATE version SET inherited = $3 WHERE dataset = $1 AND version = $2")
+            .bind(made.name.as_str())
+            .bind(i64::from(made.version))
             .bind(text)
             .execute(&mut *write.transaction)
             .await
-            .map(drop)
-            .map_err(|error| database.error(&error))
+            .map_err(|error| database.error(&error))?;
+        if is_newest {
+            self.note_change(write, &made, "inherited").await?;
+            made.tier = made.tier.max(after.tier);
+            made.inherited = Some(after);
+            self.note_published(write, &made).await?;
+        }
+        Ok(true)
     }
 }
 

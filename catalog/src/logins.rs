@@ -46,7 +46,7 @@ pub struct LoginPerson {
 impl LoginPerson {
     /// What an accepted token says of a person.
     pub(crate) fn of(assertion: &Assertion, until: String) -> Self {
-        let Assertion { groups, affiliations, assurance, .. } = assertion.clone();
+        let Assertion { groups, affiliations, assurance, identities, .. } = assertion.clone();
         Self {
             name: assertion.name.clone(),
             issuer: assertion.issuer.clone(),
@@ -56,6 +56,7 @@ impl LoginPerson {
                 groups,
                 assurance,
                 affiliations,
+                identities,
                 ..PersonAttributes::default()
             },
             visas: assertion.visas.clone(),
@@ -81,6 +82,8 @@ impl LoginPerson {
                 groups: both(own.groups, &other.groups),
                 affiliations: both(own.affiliations, &other.affiliations),
                 assurance: if lower { own.assurance } else { other.assurance.clone() },
+                // Who somebody is limits them, and is not taken away by what is said later.
+                identities: own.identities.union(&other.identities).cloned().collect(),
                 ..PersonAttributes::default()
             },
             visas: VisaGrants {

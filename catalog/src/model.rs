@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tarn_connectors::store::FileStat;
 use tarn_schemas::facts::{Extent, FileFacts};
 use tarn_schemas::profile::{Truth, Violation};
-use tarn_schemas::record::{Contact, Embargo, Exposure, Organisation};
+use tarn_schemas::record::{Contact, DataUse, Embargo, Exposure, Organisation};
 use tarn_schemas::{DatasetName, LabName, Record, TableName, TableOptions, Tier};
 
 /// What records of a lab may leave out, and the lab's own limits.
@@ -235,6 +235,9 @@ pub struct Inherited {
     /// Whether only US persons may have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub us_persons: bool,
+    /// What data about people may be used for: a use is within all of these.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub data_use: BTreeSet<DataUse>,
 }
 
 /// A dataset that was withdrawn.
@@ -272,6 +275,10 @@ pub struct PersonAttributes {
     pub us_person: bool,
     /// SHA-256 of the terms they accepted.
     pub terms: BTreeSet<String>,
+    /// What tells which human it is who has several logins or tokens: `orcid:…`, `mailto:…`, or another name of
+    /// theirs here (`person:ann`). Whoever shares one is one person in every rule that takes two.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub identities: BTreeSet<String>,
 }
 
 /// A grant: somebody may read a dataset for a purpose, for a time.

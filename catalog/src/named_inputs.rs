@@ -31,13 +31,13 @@ pub(crate) enum Named {
 }
 
 impl Catalog {
-    /// What a text names that stands in the record of `of`. What the principal may not know of is answered as
+    /// What a text names that stands in the record of `of`, now or at a moment that has passed. What the principal may not know of is answered as
     /// what does not exist.
     pub(crate) async fn named(
         &self,
         rights: &Rights,
         transaction: &mut Transaction<'static, Any>,
-        of: &DatasetName,
+        of: (&DatasetName, Option<&str>),
         text: &str,
     ) -> Result<Named, CatalogError> {
         let (database, lab) = (&self.inner.database, self.lab());
@@ -120,22 +120,49 @@ impl Catalog {
         &self,
         rights: &Rights,
         transaction: &mut Transaction<'static, Any>,
-        of: &DatasetName,
+        (of, at): (&DatasetName, Option<&str>),
         named: &DatasetRef,
     ) -> Result<Option<Named>, CatalogError> {
-        let Some(dataset) = self.held_version(transaction, &named.name, named.version).await?
-        else {
+        let version = match (named.version, at) {
+            (None, Some(at)) => self.newest_at(transaction, &named.name, at).await?,
+            (version, _) => version,
+        };
+        let Some(dataset) = self.held_version(transaction, &named.name, version).await? else {
             return Ok(None);
         };
         let hidden = !self.decide_as(rights, Action::Discover, &dataset)?.allowed;
-        if hidden && !self.inputs_of(transaction, of).await?.contains(&named.name) {
-            return Ok(None);
+        if hidden {
+            let newest = self.newest_of(transaction, of).await?;
+            let known = self.inputs_of(transaction, (of, newest)).await?;
+            if !known.keys().any(|(input, _)| *input == named.name) {
+                return Ok(None);
+            }
         }
         Ok(Some(Named::Here(vec![Input { dataset, pinned: named.version.is_some(), hidden }])))
     }
 
+    /// The version of a dataset that was the newest at a moment; none before its first.
+    async fn newest_at(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        name: &DatasetName,
+        at: &str,
+    ) -> Result<Option<u32>, CatalogError> {
+        let database = &self.inner.database;
+        let row = sqlx::query(
+            "SELECT version FROM version WHERE dataset = $1 AND created_at <= $2
+             ORDER BY version DESC LIMIT 1",
+        )
+        .bind(name.as_str())
+        .bind(at)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        row.map(|row| database.number(&row, "version")).transpose()
+    }
+
     /// A version of a dataset, the newest without a number, under what holds for the newest.
-    async fn held_version(
+    pub(crate) async fn held_version(
         &self,
         transaction: &mut Transaction<'static, Any>,
         name: &DatasetName,

@@ -5,6 +5,7 @@ use crate::audit::{Act, Said};
 use crate::logins::{LoginPerson, lock_out};
 use crate::policy::{assurance, subject as subject_of};
 use crate::register::timestamp;
+use crate::same_person::identity;
 use crate::{Catalog, CatalogError, Grant, PersonAttributes};
 use chrono::Utc;
 use serde::Serialize;
@@ -78,7 +79,9 @@ impl Catalog {
         Ok(self.people(who).await?.into_iter().find(|known| known.subject == person))
     }
 
-    async fn attributed_people(&self) -> Result<Vec<(String, PersonAttributes)>, CatalogError> {
+    pub(crate) async fn attributed_people(
+        &self,
+    ) -> Result<Vec<(String, PersonAttributes)>, CatalogError> {
         let database = &self.inner.database;
         let rows = sqlx::query("SELECT subject, attributes FROM person ORDER BY subject")
             .fetch_all(database.pool())
@@ -108,7 +111,7 @@ impl Catalog {
         check_subject(subject)?;
         self.is_somebody_else(who, subject).await?;
         self.check_no_program(subject).await?;
-        check_attributes(attributes)?;
+        let attributes = &checked(attributes)?;
         let database = &self.inner.database;
         let text = serde_json::to_string(attributes)
             .map_err(|error| database.unreadable("the attributes of a person", &error))?;
@@ -164,10 +167,10 @@ impl Catalog {
         if *who == Principal::Owner {
             return Ok(());
         }
-        if *person == subject_of(who) || self.is_own_program(who, person).await? {
+        if self.is_same_person(who, person).await? {
             return Err(CatalogError::Denied(format!(
-                "nobody says what they, or programs whose tokens they made, are cleared for: ask another \
-                 administrator, or the owner of the node, about {person}"
+                "nobody says what they, or programs whose tokens they made, are cleared for, nor by another of their \
+                 own names: ask another administrator, or the owner of the node, about {person}"
             )));
         }
         Ok(())
@@ -301,14 +304,29 @@ fn is_plain(text: &str) -> bool {
     !text.trim().is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control)
 }
 
+/// Attributes that may be kept, with what tells who somebody is in one way.
+fn checked(attributes: &PersonAttributes) -> Result<PersonAttributes, CatalogError> {
+    check_attributes(attributes)?;
+    let known = attributes.identities.iter().take(MOST.saturating_add(1)).map(|text| {
+        identity(text).ok_or_else(|| {
+            CatalogError::Argument(format!(
+                "{text:?} tells of nobody who it is: write orcid:0000-0002-1825-0097, mailto:ann@lab.gov, or another \
+                 name that they have here, such as person:ann"
+            ))
+        })
+    });
+    Ok(PersonAttributes { identities: known.collect::<Result<_, _>>()?, ..attributes.clone() })
+}
+
 fn check_attributes(attributes: &PersonAttributes) -> Result<(), CatalogError> {
-    let sets: [(&str, &BTreeSet<String>); 6] = [
+    let sets: [(&str, &BTreeSet<String>); 7] = [
         ("group", &attributes.groups),
         ("clearance", &attributes.clearances),
         ("training", &attributes.training),
         ("affiliation", &attributes.affiliations),
         ("country", &attributes.countries),
         ("terms", &attributes.terms),
+        ("identity", &attributes.identities),
     ];
     for (kind, values) in sets {
         if values.len() > MOST || values.iter().any(|value| !is_plain(value)) {

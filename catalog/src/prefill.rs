@@ -167,7 +167,7 @@ fn provenance(facts: &[FileFacts]) -> Option<Provenance> {
     if source.is_none() && activity.is_none() && instrument.is_none() {
         return None;
     }
-    Some(Provenance { derived_from: Vec::new(), activity, software: source, instrument })
+    Some(Provenance { activity, software: source, instrument, ..Provenance::default() })
 }
 
 /// Formulas of samples, those that can be read.

@@ -6,17 +6,17 @@ use crate::datasets::Stored;
 use crate::decision::{Action, may_write_here};
 use crate::fill::fill;
 use crate::inputs::Inputs;
-use crate::lineage::{join, passed_on};
+use crate::lineage::{MadeFrom, join, limits_of, passed_on};
 use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
 use crate::policy::{Rights, subject};
 use crate::relaxing::{check_relaxing, committee_of, is_held_alike};
+use crate::releases::{check_not_released, reasons};
 use crate::store::Write;
 use crate::{Catalog, CatalogError, ark};
 use chrono::{NaiveDate, Utc};
-use std::collections::BTreeSet;
 use tarn_schemas::facts::{Extent, FileFacts};
 use tarn_schemas::profile::{Setting, Violation, community, fair, truth, validate};
-use tarn_schemas::{DatasetName, Principal, Record, Tier};
+use tarn_schemas::{Principal, Record, Tier};
 
 /// For how long data are held back at most where the lab does not say.
 const LONGEST_EMBARGO_MONTHS: u32 = 24;
@@ -26,6 +26,9 @@ const SMALLEST_CELL: u32 = 11;
 /// What differs between two versions of one record.
 const HELD_ANEW: &str =
     "changed: what it takes over from what it was made from, or who decides about it";
+
+/// What is told of how a more open version came about: the names of fields would tell what the past hid.
+const OPENED: &str = "changed: it is more open than the version before";
 
 /// By whose word something is registered, and what the lab says about all of it.
 pub(crate) struct By {
@@ -46,8 +49,8 @@ pub(crate) enum Accepted {
 /// A version that breaks no rule and is not stored yet.
 pub(crate) struct Version {
     pub(crate) stored: Stored,
-    /// Datasets of this lab that it was made from.
-    pub(crate) inputs: BTreeSet<DatasetName>,
+    /// Versions of datasets of this lab that it was made from.
+    pub(crate) inputs: MadeFrom,
     pub(crate) missing: Vec<MissingPoint>,
     pub(crate) notices: Vec<String>,
 }
@@ -110,9 +113,9 @@ impl Catalog {
         );
         let tables = earlier.as_ref().map_or(&[][..], |earlier| &earlier.dataset.tables);
         let metrics = fair::score(&record, files, !tables.is_empty());
-        let mut inputs = self.inputs(&rights, &mut read, &record).await?;
-        let newest = earlier.as_ref().map_or(0, |earlier| earlier.dataset.version);
-        self.add_sources(&mut read, (&record.name, newest), &mut inputs).await?;
+        let mut inputs =
+            Box::pin(self.all_inputs(&rights, &mut read, (&record, files), earlier.as_ref()))
+                .await?;
         let agreed = (*who == Principal::Owner).then_some(&record);
         let unchanged = match &earlier {
             Some(earlier) => {
@@ -126,11 +129,13 @@ impl Catalog {
         } else {
             let setting = setting(&defaults, tables, today);
             let mut violations = self.violations(&record, files, (&setting, &defaults))?;
-            violations.extend(inputs.violations);
+            violations.append(&mut inputs.violations);
             violations
         };
         let before = earlier.as_ref().map(|earlier| earlier.dataset.tier);
-        let notices = notices(before, record.tier);
+        let tier = record.tier.map(|tier| tier.max(inputs.limits.tier));
+        let mut notices = notices(before, tier);
+        notices.extend(inputs.told(&record));
         let truth = truth(&record, files);
         Ok(Assessment {
             truth,
@@ -208,8 +213,12 @@ impl Catalog {
                 record.name
             ))
         });
-        let mut inputs = self.inputs(&by.rights, transaction, &record).await?;
-        self.add_sources(transaction, (&record.name, newest), &mut inputs).await?;
+        let inputs =
+            Box::pin(self.all_inputs(&by.rights, transaction, (&record, &files), earlier.as_ref()))
+                .await?;
+        if let Some(reviewer) = &by.reviewer {
+            self.check_release(reviewer, transaction, &inputs).await?;
+        }
         // Whoever says what is there already is in nobody's way.
         let version = match (self.accept(by, earlier.as_ref(), record, files, inputs), conflict) {
             (Ok(Accepted::Unchanged(registered)), _) => return Ok(*registered),
@@ -255,18 +264,24 @@ impl Catalog {
                 notices,
             })));
         }
+        if reviewer.is_none() {
+            check_not_released(&record)?;
+        }
         if agreed.is_none() {
             check_relaxing(earlier, &record, &inputs)?;
         }
         let setting = setting(defaults, &tables, now.date_naive());
         let mut violations = self.violations(&record, &files, (&setting, defaults))?;
-        violations.extend(inputs.violations);
+        violations.extend(inputs.violations.iter().cloned());
         let Some(tier) = record.tier.filter(|_| violations.is_empty()) else {
             violations.sort_by(|one, other| one.pointer.cmp(&other.pointer));
             let dataset = format!("{}.{}", self.lab(), record.name);
             return Err(CatalogError::Invalid { dataset, violations });
         };
+        // The tier that counts, whatever the record says.
+        let tier = tier.max(inputs.limits.tier);
         let mut notices = notices(earlier.map(|earlier| earlier.dataset.tier), Some(tier));
+        notices.extend(inputs.told(&record));
         // The word of one writer makes nobody a committee of what others hold.
         let committee = match earlier {
             Some(Stored { dataset: before, .. }) if agreed.is_none() => before.committee.clone(),
@@ -274,22 +289,26 @@ impl Catalog {
         };
         if committee != committee_of(&record) {
             notices.push(
-                "its committee decides once a second person has said so: submit the record again, and the \
-                 owner of the node or an administrator looks at it"
+                "its committee decides once a second person has said so: whoever may write the record submits it \
+                 again, and the owner of the node or an administrator looks at it"
                     .to_owned(),
             );
         }
         let (ark, doi, version, registrant, notes) = match earlier {
             None => (String::new(), None, 1, Some(subject(who)), "registered".to_owned()),
-            Some(Stored { dataset: before, .. }) => (
-                before.ark.clone(),
-                before.doi.clone(),
-                next(before.version)?,
-                before.registrant.clone(),
-                changes((&before.record, &before.files), (&record, &files))
-                    .map_err(|error| self.inner.database.unreadable("the record", &error))?
-                    .unwrap_or_else(|| HELD_ANEW.to_owned()),
-            ),
+            Some(Stored { dataset: before, .. }) => {
+                let limits = join(limits_of(&record), &inputs.limits);
+                let notes = if join(limits.clone(), &passed_on(before)) == limits {
+                    changes((&before.record, &before.files), (&record, &files))
+                        .map_err(|error| self.inner.database.unreadable("the record", &error))?
+                        .unwrap_or_else(|| HELD_ANEW.to_owned())
+                } else {
+                    OPENED.to_owned()
+                };
+                let version = next(before.version)?;
+                let (ark, doi) = (before.ark.clone(), before.doi.clone());
+                (ark, doi, version, before.registrant.clone(), notes)
+            }
         };
         let mut dataset = Dataset {
             lab: self.lab().clone(),
@@ -315,7 +334,7 @@ impl Catalog {
             files,
         };
         // What the record says by itself need not be taken over.
-        let own = passed_on(&dataset);
+        let own = limits_of(&dataset.record);
         if join(own.clone(), &inputs.limits) != own {
             dataset.inherited = Some(inputs.limits);
         }
@@ -337,9 +356,8 @@ impl Catalog {
     ) -> Result<Registered, CatalogError> {
         let stored = &version.stored;
         self.insert(write, stored, &by.who, "registered").await?;
-        let inherited = stored.dataset.inherited.as_ref();
-        self.put_inherited(write, &stored.dataset.name, inherited).await?;
-        self.hand_on(write, &stored.dataset.name, &version.inputs).await?;
+        let made = (&stored.dataset.name, stored.dataset.version);
+        self.hand_on(write, made, &version.inputs).await?;
         self.note_published(write, &stored.dataset).await?;
         write.note(by.said(stored)).await?;
         Ok(version.registered())
@@ -401,8 +419,12 @@ impl By {
             .on(stored.dataset.full_name())
             .with("tier", stored.dataset.tier.as_str())
             .with("content", stored.content_hash.as_str());
-        match &self.reviewer {
+        let said = match &self.reviewer {
             Some(reviewer) => said.with("reviewer", subject(reviewer)),
+            None => said,
+        };
+        match reasons(&stored.dataset.record) {
+            Some(reasons) => said.with("released", reasons),
             None => said,
         }
     }

@@ -184,7 +184,6 @@ impl Catalog {
                 dataset.registered_at.as_str().into(),
                 dataset.registrant.clone().into(),
                 dataset.committee.clone().into(),
-                inherited.transpose().map_err(wrong)?.into(),
                 published.clone().into(),
                 published.into(),
                 opens.into(),
@@ -200,14 +199,21 @@ impl Catalog {
                 stored.notes.as_str().into(),
                 dataset.registered_at.as_str().into(),
                 by.who.label().into(),
+                inherited.transpose().map_err(wrong)?.into(),
             ]);
             let contents: BTreeSet<&str> =
                 dataset.files.iter().map(|file| file.sha256.as_str()).collect();
             for content in contents {
                 files.push([content.into(), name.into()]);
             }
-            for input in made_from {
-                inputs.push([input.as_str().into(), name.into()]);
+            for ((input, of), released) in made_from {
+                inputs.push([
+                    input.as_str().into(),
+                    i64::from(*of).into(),
+                    name.into(),
+                    version.into(),
+                    i64::from(*released).into(),
+                ]);
             }
             changes.push([name.into(), version.into(), "registered".into(), at.as_str().into()]);
             said.push(by.said(stored));
@@ -216,18 +222,20 @@ impl Catalog {
         datasets
             .insert(
                 write,
-                "INTO dataset (name, ark, newest, created_at, registrant, committee, inherited, published, \
+                "INTO dataset (name, ark, newest, created_at, registrant, committee, published, \
                  harvest_at, opens_at)",
             )
             .await?;
         rows.insert(
             write,
             "INTO version (dataset, version, record, files, tier, fair_score, content_hash, notes, \
-             created_at, created_by)",
+             created_at, created_by, inherited)",
         )
         .await?;
         files.insert(write, "INTO dataset_file (sha256, dataset)").await?;
-        inputs.insert(write, "INTO derivation (input, dataset)").await?;
+        inputs
+            .insert(write, "INTO derivation (input, input_version, dataset, version, released)")
+            .await?;
         changes.insert(write, "INTO change (dataset, version, kind, at)").await?;
         write.note_all(said).await?;
         Ok(versions.into_iter().map(Version::registered).collect())

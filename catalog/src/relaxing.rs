@@ -1,17 +1,23 @@
 //! What opens a dataset further, and what only closes it: closing is immediate, opening takes two people.
 //!
 //! All that limits is compared, not tiers alone: what a record says and what it takes over, as one
-//! (`lineage::join`), and the words that nobody can weigh (terms, agreement, data use, disclosure, CUI, export
-//! control), which are to stay as they are.
+//! (`lineage::join`), and what stands beside it: agreement, decontrol and release dates, export control, terms. The
+//! words among these that nobody can weigh are to stay as they are.
 
 use crate::CatalogError;
 use crate::datasets::Stored;
 use crate::inputs::Inputs;
 use crate::lineage::{join, limits_of, passed_on};
 use crate::model::{Dataset, Inherited};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::FileFacts;
+use tarn_schemas::record::{Agreement, Cui, ExportControl, MarkingDetails};
 use tarn_schemas::{Record, Tier};
+
+/// Codes that protect until a date where one is given, and those that need one.
+const DATED: [&str; 4] = ["OUO", "PROT", "SBIR", "STTR"];
+const UNTIL: [&str; 3] = ["PROT", "SBIR", "STTR"];
 
 /// Refuses what opens a dataset further by the word of one person.
 pub(crate) fn check_relaxing(
@@ -32,25 +38,71 @@ pub(crate) fn check_relaxing(
     )))
 }
 
-/// Whether a record with its limits lets nobody do what another keeps from them.
+/// Whether a record with its limits lets nobody do what another keeps from them. Sets of countries, controls and
+/// purposes, and dates, may become stricter; of words that nobody can weigh, what limits stays.
 pub(crate) fn is_as_closed(
     (before, were): (&Record, &Inherited),
     (record, are): (&Record, &Inherited),
 ) -> bool {
     // Who names a committee gives it a say: that goes with what closes, and waits for a second person then.
     let names = before.agreement.is_none() && record.agreement.is_some();
-    let stays = stays(before.terms.as_ref(), record.terms.as_ref())
-        && stays(before.agreement.as_ref(), record.agreement.as_ref())
+    // Other terms are accepted anew by everybody: they go with what closes.
+    let accepts_anew = record.terms.is_some() && are != were;
+    let stays = (accepts_anew || stays(before.terms.as_ref(), record.terms.as_ref()))
+        && agrees_to_no_more(before.agreement.as_ref(), record.agreement.as_ref())
         && stays(before.disclosure.as_ref(), record.disclosure.as_ref())
-        && stays(before.data_use.as_ref(), record.data_use.as_ref())
-        && stays(before.cui.as_ref(), record.cui.as_ref())
-        && stays(before.export_control.as_ref(), record.export_control.as_ref());
+        && is_decontrolled_no_earlier(before.cui.as_ref(), record.cui.as_ref())
+        && is_controlled_alike(before.export_control.as_ref(), record.export_control.as_ref())
+        && is_released_no_earlier(before, record)
+        && (before.human_data != Some(true) || record.human_data == Some(true));
     stays && (!names || record.tier > before.tier) && join(are.clone(), were) == *are
 }
 
 /// Whether what limits access is what it was; to begin to limit is always possible.
 fn stays<T: PartialEq>(before: Option<&T>, now: Option<&T>) -> bool {
     before.is_none() || before == now
+}
+
+/// The same agreement, for no longer and no other purposes.
+fn agrees_to_no_more(before: Option<&Agreement>, now: Option<&Agreement>) -> bool {
+    let (Some(before), Some(now)) = (before, now) else { return before.is_none() };
+    let purposes = now.purposes.iter().all(|purpose| before.purposes.contains(purpose));
+    let same =
+        Agreement { months: before.months, purposes: before.purposes.clone(), ..now.clone() };
+    same == *before && now.months <= before.months && purposes && !now.purposes.is_empty()
+}
+
+/// Its categories and dissemination controls are compared as markings.
+fn is_decontrolled_no_earlier(before: Option<&Cui>, now: Option<&Cui>) -> bool {
+    let (Some(before), Some(now)) = (before, now) else { return before.is_none() };
+    now.decontrol.is_none() || now.decontrol == before.decontrol
+}
+
+/// Its countries and persons are compared as conditions.
+fn is_controlled_alike(before: Option<&ExportControl>, now: Option<&ExportControl>) -> bool {
+    let (Some(before), Some(now)) = (before, now) else { return before.is_none() };
+    before.regime == now.regime && before.classification == now.classification
+}
+
+/// The day on which protection by markings ends is no earlier, and what is said of them in words stays.
+fn is_released_no_earlier(before: &Record, record: &Record) -> bool {
+    let (had, has) = (before.marking_details.as_ref(), record.marking_details.as_ref());
+    let day = |details: Option<&MarkingDetails>| details?.release_date.clone();
+    let (was, is) = (day(had), day(has));
+    let marked = |record: &Record, codes: &[&str]| {
+        record.markings.iter().any(|marking| codes.contains(&marking.as_str()))
+    };
+    let dated = match (was, is) {
+        (_, None) => true,
+        (Some(was), Some(is)) => is >= was,
+        // A code that protects until a day brings one; without such codes there was nothing to end.
+        (None, Some(_)) => !marked(before, &DATED) || marked(record, &UNTIL),
+    };
+    let words = had.and_then(|details| details.other.as_ref());
+    let exemption = had.and_then(|details| details.exemption.as_ref());
+    dated
+        && stays(words, has.and_then(|details| details.other.as_ref()))
+        && stays(exemption, has.and_then(|details| details.exemption.as_ref()))
 }
 
 /// Whether a dataset is held back by what its record limits with these limits of inputs as it is already, and,
@@ -72,35 +124,39 @@ pub(crate) fn committee_of(record: &Record) -> Option<String> {
     committee.filter(|committee| !committee.is_empty())
 }
 
-/// Whether a record differs from the one before in what limits access alone, and only begins to limit or limits
-/// more. What of it would open something is found when it is registered. A stricter tier may need another
-/// licence, an agreement, and a date at which it is looked at again.
-pub(crate) fn only_closes(before: &Record, record: &Record) -> bool {
+/// Whether a record limits more than the one before, by what it says or by what it is made from, and opens nothing.
+/// Texts may change with it: they are no reason to leave data open until a second person has time. The licence goes
+/// with the tier, and no input is left out.
+pub(crate) fn tightens(
+    (before, were): (&Record, &Inherited),
+    (record, are): (&Record, &Inherited),
+) -> bool {
     let stricter = record.tier > before.tier;
-    let mut same = Record {
-        tier: record.tier,
-        exposure: record.exposure,
-        markings: record.markings.clone(),
-        embargo: record.embargo.clone(),
-        conditions: record.conditions.clone(),
-        cui: before.cui.clone().or_else(|| record.cui.clone()),
-        export_control: before.export_control.clone().or_else(|| record.export_control.clone()),
-        terms: before.terms.clone().or_else(|| record.terms.clone()),
-        human_data: before.human_data.filter(|data| *data).or(record.human_data),
-        data_use: before.data_use.clone().or_else(|| record.data_use.clone()),
-        disclosure: before.disclosure.clone().or_else(|| record.disclosure.clone()),
-        version_notes: record.version_notes.clone(),
-        ..before.clone()
-    };
-    if stricter {
-        same.agreement = before.agreement.clone().or_else(|| record.agreement.clone());
-        same.license.clone_from(&record.license);
-        same.rights.clone_from(&record.rights);
-        same.review.clone_from(&record.review);
-        same.reviewed.clone_from(&record.reviewed);
-    }
-    let noted = Record { version_notes: record.version_notes.clone(), ..before.clone() };
-    same == *record && noted != *record
+    let licensed = before.license == record.license && before.rights == record.rights;
+    let kept = named(before).is_subset(&named(record));
+    let more = are != were || words(before) != words(record);
+    more && kept && (stricter || licensed) && is_as_closed((before, were), (record, are))
+}
+
+/// What limits beside what can be compared.
+fn words(record: &Record) -> Value {
+    let cui = record.cui.as_ref();
+    let details = record.marking_details.as_ref();
+    json!([
+        record.terms.is_some(),
+        record.agreement,
+        record.disclosure,
+        cui.map(|cui| &cui.decontrol),
+        record.export_control,
+        details.map(|details| &details.release_date),
+        record.human_data == Some(true),
+    ])
+}
+
+/// What a record says that it was made from.
+fn named(record: &Record) -> BTreeSet<&str> {
+    let named = record.provenance.iter().flat_map(|origin| &origin.derived_from);
+    named.map(|text| text.trim()).filter(|text| !text.is_empty()).collect()
 }
 
 /// Whether a record is one that everyone may read at once: nothing to be looked at by a second person.
@@ -125,8 +181,6 @@ pub(crate) fn same_files(one: &[FileFacts], other: &[FileFacts]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
-
     fn record(with: Value) -> Record {
         let mut whole = json!({"name": "a", "tier": "public"});
         for (key, value) in with.as_object().unwrap() {
@@ -140,10 +194,21 @@ mod tests {
                "purposes": ["research"]})
     }
 
+    fn terms(sha256: &str) -> Value {
+        json!({"id": "https://a.example", "sha256": sha256})
+    }
+
+    fn export(countries: &[&str]) -> Value {
+        json!({"regime": "EAR", "classification": "3A001", "countries": countries})
+    }
+
+    fn cui(dissemination: &[&str]) -> Value {
+        json!({"banner": "CUI", "designation": "desk", "dissemination": dissemination})
+    }
+
     fn closes(before: &Value, now: &Value) -> bool {
         let (before, now) = (record(before.clone()), record(now.clone()));
-        let alike = is_as_closed((&before, &limits_of(&before)), (&now, &limits_of(&now)));
-        only_closes(&before, &now) && alike
+        tightens((&before, &limits_of(&before)), (&now, &limits_of(&now)))
     }
 
     #[test]
@@ -161,13 +226,51 @@ mod tests {
                 json!({"agreement": agreement("dac")}),
                 json!({"agreement": agreement("dac"), "markings": ["OUO"]}),
             ),
+            // What stands beside it holds nothing back.
+            (json!({}), json!({"title": "Another", "markings": ["OUO"]})),
+            (
+                json!({"tier": "registered", "terms": terms("0")}),
+                json!({"tier": "controlled", "terms": terms("1"), "agreement": agreement("dac")}),
+            ),
+            // Sets, controls and dates.
+            (
+                json!({"export_control": export(&["US", "CA"])}),
+                json!({"export_control": export(&["US"])}),
+            ),
+            (json!({"cui": cui(&[])}), json!({"cui": cui(&["NOFORN"])})),
+            (
+                json!({}),
+                json!({"markings": ["PROT"], "marking_details": {"release_date": "2050-01-01"}}),
+            ),
+            (
+                json!({"markings": ["PROT"], "marking_details": {"release_date": "2050-01-01"}}),
+                json!({"markings": ["PROT"], "marking_details": {"release_date": "2051-01-01"}}),
+            ),
         ] {
             assert!(closes(&before, &now), "{before} {now}");
         }
         for (before, now) in [
             // Nothing, or words alone.
             (json!({}), json!({"version_notes": "why"})),
-            (json!({}), json!({"title": "Another", "markings": ["OUO"]})),
+            (json!({}), json!({"title": "Another"})),
+            (
+                json!({"tier": "registered", "terms": terms("0")}),
+                json!({"tier": "registered", "terms": terms("1")}),
+            ),
+            (json!({"markings": ["OUO"]}), json!({"markings": ["OUO"], "license": "CC0-1.0"})),
+            (
+                json!({"markings": ["OUO"]}),
+                json!({"markings": ["OUO"], "marking_details": {"release_date": "2050-01-01"}}),
+            ),
+            (
+                json!({"export_control": export(&["US"])}),
+                json!({"export_control": export(&["US", "CA"])}),
+            ),
+            (json!({"export_control": export(&["US"])}), json!({"export_control": export(&[])})),
+            (
+                json!({"cui": cui(&["NOFORN"])}),
+                json!({"cui": cui(&[]), "conditions": {"training": ["x"]}}),
+            ),
             // Somebody gets a say.
             (json!({}), json!({"agreement": agreement("dac")})),
             (json!({}), json!({"agreement": agreement("dac"), "markings": ["OUO"]})),

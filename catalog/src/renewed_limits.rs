@@ -1,13 +1,13 @@
 //! What datasets take over, computed anew where an older program computed it: by its rules something may have been
 //! handed on by nobody. It is done once, when a home is opened. Nothing is loosened so.
 
-use crate::lineage::{join, nothing, passed_on};
+use crate::carried_tables::Carried;
 use crate::policy::Rights;
 use crate::{Catalog, CatalogError};
-use tarn_schemas::{DatasetName, Principal};
+use tarn_schemas::Principal;
 
 /// Goes up when datasets hand on what they did not before.
-const RULES: i64 = 1;
+const RULES: i64 = 2;
 
 impl Catalog {
     /// Computes anew what all datasets take over, if that was not done by these rules yet.
@@ -32,38 +32,40 @@ impl Catalog {
             return Ok(());
         }
         let rows = sqlx::query(
-            "SELECT v.dataset FROM dataset d JOIN version v ON v.dataset = d.name AND v.version = d.newest
-             WHERE v.record LIKE '%\"derived_from\"%'
-             UNION SELECT dataset FROM derived_table WHERE dropped_in IS NULL",
+            "SELECT dataset, version, created_at FROM version WHERE record LIKE '%\"derived_from\"%'
+             UNION SELECT v.dataset, v.version, v.created_at FROM version v
+             JOIN derived_table t ON t.dataset = v.dataset AND t.made_in <= v.version
+             UNION SELECT v.dataset, v.version, v.created_at FROM version v
+             JOIN data_table t ON t.dataset = v.dataset AND t.version = v.version
+             WHERE v.version > 1 ORDER BY dataset, version",
         )
         .fetch_all(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;
-        let mut names: Vec<DatasetName> = Vec::with_capacity(rows.len());
         for row in &rows {
-            names.push(database.dataset_name(&database.text(row, "dataset")?)?);
-        }
-        for name in names {
-            let Some(stored) = self.load(&mut write.transaction, &name, None).await? else {
+            let name = database.dataset_name(&database.text(row, "dataset")?)?;
+            let version: u32 = database.number(row, "version")?;
+            let made_at = database.text(row, "created_at")?;
+            let transaction = &mut write.transaction;
+            let Some(stored) = self.load(transaction, &name, Some(version)).await? else {
                 continue;
             };
-            let mut made = stored.dataset;
-            let mut inputs = self.inputs(&owner, &mut write.transaction, &made.record).await?;
-            let newest = (&made.name, made.version);
-            self.add_sources(&mut write.transaction, newest, &mut inputs).await?;
-            inputs.here.extend(self.inputs_of(&mut write.transaction, &name).await?);
-            let (own, limits) = (passed_on(&made), &inputs.limits);
-            if join(own.clone(), limits) != own {
-                let before = made.inherited.clone().unwrap_or_else(nothing);
-                let after = join(before, limits);
-                self.put_inherited(&mut write, &name, Some(&after)).await?;
-                self.note_change(&mut write, &made, "inherited").await?;
-                made.tier = made.tier.max(after.tier);
-                made.inherited = Some(after);
-                self.note_published(&mut write, &made).await?;
-            }
+            let made = stored.dataset;
+            let mut inputs =
+                self.inputs_at(&owner, transaction, &made.record, Some(&made_at)).await?;
+            self.add_sources(transaction, (&name, version), &mut inputs).await?;
+            let carried = Carried {
+                dataset: &name,
+                before: version.saturating_sub(1),
+                tables: &made.tables,
+                files: &made.files,
+            };
+            self.add_carried(transaction, carried, &mut inputs).await?;
+            inputs.here.extend(self.inputs_of(transaction, (&name, version)).await?);
+            let is_newest = version == self.newest_of(transaction, &name).await?;
+            self.take_over(&mut write, made, &inputs.limits, is_newest).await?;
             // What was made from it takes this over in turn, whichever of them comes first here.
-            self.hand_on(&mut write, &name, &inputs.here).await?;
+            self.hand_on(&mut write, (&name, version), &inputs.here).await?;
         }
         sqlx::query("UPDATE lab SET limits_by = $1")
             .bind(RULES)

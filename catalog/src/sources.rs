@@ -122,7 +122,7 @@ impl Catalog {
                 if let Some(found) = self.version_of(transaction, table).await? {
                     inputs.limits = join(inputs.limits.clone(), &passed_on(&found));
                 }
-                inputs.here.insert(table.dataset.clone());
+                inputs.here.insert((table.dataset.clone(), table.version), false);
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use tarn_schemas::{LabName, Principal};
 
 impl Catalog {
     /// Who made the tokens of somebody over the network; nobody where the owner of the node made one.
-    async fn makers(&self, person: &str) -> Result<BTreeSet<String>, CatalogError> {
+    pub(crate) async fn makers(&self, person: &str) -> Result<BTreeSet<String>, CatalogError> {
         let Some(name) = person.strip_prefix("person:") else { return Ok(BTreeSet::new()) };
         let database = &self.inner.database;
         let rows = sqlx::query("SELECT DISTINCT made_by FROM token WHERE name = $1")
@@ -66,15 +66,6 @@ impl Catalog {
              revoke that token first (`tarn token revoke {name}`)",
             database.text(&row, "made_by")?
         )))
-    }
-
-    /// Whether somebody else is in truth this principal: a name whose token they made themselves.
-    pub(crate) async fn is_own_program(
-        &self,
-        who: &Principal,
-        person: &str,
-    ) -> Result<bool, CatalogError> {
-        Ok(self.makers(person).await?.contains(&subject(who)))
     }
 
     /// Whether nobody has or had this name here, in whatever case of letters, and no policy names it.

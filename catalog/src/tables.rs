@@ -85,16 +85,20 @@ impl Catalog {
         let what = format!("ingested table {}", added.join(", "));
         let content_hash = self.hash(&newest.record, &newest.files, &newest.tables)?;
         if replaced {
+            let made_from =
+                self.inputs_of(&mut write.transaction, (dataset, newest.version)).await?;
             newest.version = next(newest.version)?;
             newest.registered_at = timestamp(Utc::now());
             let stored = Stored { dataset: newest, content_hash, notes: what };
-            self.insert(&mut write, &stored, who, "tables").await?;
+            Box::pin(self.insert(&mut write, &stored, who, "tables")).await?;
             newest = stored.dataset;
+            // What it takes over stays: that is loosened by a new record, which takes two people.
+            Box::pin(self.hand_on(&mut write, (dataset, newest.version), &made_from)).await?;
         } else {
             let notes = if added.is_empty() { notes } else { format!("{notes}; {what}") };
             debug_assert!(!added.is_empty() || content_hash == before);
             let stored = Stored { dataset: newest, content_hash, notes };
-            self.update(&mut write, &stored).await?;
+            Box::pin(self.update(&mut write, &stored)).await?;
             newest = stored.dataset;
         }
         self.note_published(&mut write, &newest).await?;

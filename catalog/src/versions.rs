@@ -36,8 +36,8 @@ impl Catalog {
         .map_err(|error| database.error(&error))?;
         sqlx::query(
             "INSERT INTO version (dataset, version, record, files, tier, fair_score, content_hash,
-                                  notes, created_at, created_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                  notes, created_at, created_by, inherited)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(dataset.name.as_str())
         .bind(i64::from(dataset.version))
@@ -49,6 +49,7 @@ impl Catalog {
         .bind(&stored.notes)
         .bind(&dataset.registered_at)
         .bind(who.label())
+        .bind(dataset.inherited.as_ref().map(serde_json::to_string).transpose().map_err(wrong)?)
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;

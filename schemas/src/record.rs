@@ -333,6 +333,9 @@ pub struct Embargo {
 pub struct Provenance {
     /// Datasets or identifiers it was made from.
     pub derived_from: Vec<String>,
+    /// Inputs whose limits end for what was made of them, by the word of a second person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub released: Vec<ReleasedInput>,
     /// What was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activity: Option<String>,
@@ -342,6 +345,16 @@ pub struct Provenance {
     /// With which instrument, by PID where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instrument: Option<String>,
+}
+
+/// An input that limits no more what was made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleasedInput {
+    /// The input, as `derived_from` names it.
+    pub input: String,
+    /// Why what was made of it gives nothing of it away.
+    pub reason: String,
 }
 
 /// Who paid.

@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 pub enum Act {
     /// The catalog was made.
     Create,
-    /// Something was asked for that may not be known of.
+    /// Something was asked for that may not be known of, or is shown in part.
     Discover,
+    /// A record that is not for everyone was shown.
+    Describe,
     /// Data were asked for: rows, a stream, the bytes of a file.
     Read,
     /// A record was registered.
@@ -87,6 +89,7 @@ impl Act {
         match self {
             Self::Create => "create",
             Self::Discover => "discover",
+            Self::Describe => "describe",
             Self::Read => "read",
             Self::Register => "register",
             Self::Submit => "submit",

@@ -101,18 +101,18 @@ impl Catalog {
         let database = &self.inner.database;
         let mut read = database.read().await?;
         let size = count(database, &mut read).await?;
-        let kept = self.kept_heads(&mut read, size).await?;
+        let kept = self.kept_heads(&mut read).await?;
         let own = self.audit_key()?;
-        if let Some(kept) = kept.into_iter().find(|head| head.size == size) {
+        let kept = kept.into_iter().find(|kept| kept.stands_for(size));
+        if let Some(head) = kept.map(|kept| kept.head()) {
             // Who writes to the database can put a head there, and cannot sign it.
-            return if kept.key == own && kept.is_signed() {
-                Ok(kept)
-            } else {
-                Err(CatalogError::Audit(
-                    "a kept head was not signed by this node; `tarn audit verify` says more"
+            return head.ok().filter(|head| head.key == own && head.is_signed()).ok_or_else(|| {
+                CatalogError::Audit(
+                    "a kept head was not signed by this node, or not for the place where it stands; \
+                     `tarn audit verify` says more"
                         .to_owned(),
-                ))
-            };
+                )
+            });
         }
         let root = match size {
             0 => merkle::empty(),
@@ -144,24 +144,48 @@ impl Catalog {
         Ok(head)
     }
 
-    /// Heads that were signed of logs of at least this size, the shortest log first.
+    /// The heads that this node kept, as they stand in the database, that of the shortest log first.
     pub(super) async fn kept_heads(
         &self,
         read: &mut sqlx::Transaction<'static, sqlx::Any>,
-        size: u64,
-    ) -> Result<Vec<SignedHead>, CatalogError> {
+    ) -> Result<Vec<KeptHead>, CatalogError> {
         let database = &self.inner.database;
-        let rows = sqlx::query("SELECT head FROM audit_head WHERE size >= $1 ORDER BY size")
-            .bind(i64::try_from(size).unwrap_or(i64::MAX))
+        let rows = sqlx::query("SELECT size, head FROM audit_head ORDER BY size")
             .fetch_all(&mut **read)
             .await
             .map_err(|error| database.error(&error))?;
-        rows.iter()
-            .map(|row| {
-                serde_json::from_str(&database.text(row, "head")?)
-                    .map_err(|error| database.unreadable("a signed head", &error))
-            })
-            .collect()
+        let kept = |row| {
+            let (size, text) = (database.number(row, "size")?, database.text(row, "head")?);
+            Ok(KeptHead { size, text })
+        };
+        rows.iter().map(kept).collect()
+    }
+}
+
+/// A head as it stands in the database, where anybody who writes there may have changed it.
+pub(super) struct KeptHead {
+    /// By which it is found.
+    pub(super) size: i64,
+    text: String,
+}
+
+impl KeptHead {
+    /// Whether it is found by this size.
+    fn stands_for(&self, size: u64) -> bool {
+        u64::try_from(self.size).is_ok_and(|own| own == size)
+    }
+
+    /// The head, or what is wrong with its row.
+    pub(super) fn head(&self) -> Result<SignedHead, String> {
+        let head: SignedHead =
+            serde_json::from_str(&self.text).map_err(|error| format!("cannot be read: {error}"))?;
+        if !self.stands_for(head.size) {
+            return Err(format!("was signed of {} entries", head.size));
+        }
+        if serde_json::to_string(&head).ok().as_deref() != Some(&self.text) {
+            return Err("is not written as it was".to_owned());
+        }
+        Ok(head)
     }
 }
 

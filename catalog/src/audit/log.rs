@@ -83,6 +83,15 @@ impl Write<'_> {
     }
 }
 
+/// The condition of entries about a dataset, or that name it among several, by parameters from this one on.
+fn about(place: usize) -> String {
+    let (first, other) = (place.saturating_add(1), place.saturating_add(2));
+    format!(
+        " AND (dataset = ${place} OR (dataset IS NULL AND act = 'describe'
+           AND (entry LIKE ${first} ESCAPE '\\' OR entry LIKE ${other} ESCAPE '\\')))"
+    )
+}
+
 /// A number as databases store it; 2^63 entries are not reached.
 fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -173,15 +182,19 @@ impl Catalog {
             }
         };
         and("person =", filter.person.clone());
-        and(
-            "dataset =",
-            filter.dataset.as_ref().map(|wanted| {
-                let lab = wanted.lab.as_ref().unwrap_or(self.lab());
-                format!("{lab}.{}", wanted.name)
-            }),
-        );
         and("at >=", filter.since.map(timestamp));
         and("at <", filter.until.map(timestamp));
+        if let Some(wanted) = &filter.dataset {
+            let lab = wanted.lab.as_ref().unwrap_or(self.lab());
+            let name = format!("{lab}.{}", wanted.name);
+            let place = texts.len().saturating_add(1);
+            conditions.push_str(&about(place));
+            // What was shown of several at once names them with spaces between; no name has one.
+            let named = name.replace('_', "\\_");
+            texts.push(name);
+            texts.push(format!("%\"datasets\":\"{named}@%"));
+            texts.push(format!("%\"datasets\":\"% {named}@%\",\"door\":%"));
+        }
         let limit = filter.limit.unwrap_or(MOST).min(MOST);
         // Conditions are texts of this function; what was asked for is bound.
         let statement = format!(

@@ -35,6 +35,14 @@ pub enum AuditFault {
         /// What is wrong.
         problem: String,
     },
+    /// A head that this node kept is not as it was written.
+    #[error("the signed head that is kept of {size} entries of the audit log {problem}")]
+    Kept {
+        /// The size by which it is found.
+        size: i64,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 /// A log that is whole.
@@ -124,6 +132,19 @@ impl Chain {
         Ok(())
     }
 
+    /// As [`Chain::end`], of a log that has so many rows of entries and of subtrees.
+    fn end_of(self, (entries, nodes): (u64, u64)) -> Result<Verified, AuditFault> {
+        // Each entry fills its leaf, and a tree of so many leaves has one full subtree less for each of its peaks.
+        let peaks = u64::from(self.count.count_ones());
+        let filled = self.count.saturating_mul(2).saturating_sub(peaks);
+        let count = self.count;
+        let verified = self.end()?;
+        if entries != count || nodes != filled {
+            return Err(fault(count, "is missing: rows of it stand where no entry does"));
+        }
+        Ok(verified)
+    }
+
     fn end(mut self) -> Result<Verified, AuditFault> {
         if let Some(head) = self.heads.next() {
             let SignedHead { size, at, .. } = head;
@@ -151,6 +172,12 @@ pub fn verify_text(entries: &[String], heads: Vec<SignedHead>) -> Result<Verifie
     chain.end()
 }
 
+/// A subtree as it is stored.
+struct StoredNode {
+    filled_by: u64,
+    hash: String,
+}
+
 /// A row of the log.
 struct StoredEntry {
     sequence: u64,
@@ -171,7 +198,13 @@ impl Catalog {
     ) -> Result<Result<Verified, AuditFault>, CatalogError> {
         Self::may_audit(who)?;
         let mut read = self.inner.database.read().await?;
-        let mut heads = self.kept_heads(&mut read, 0).await?;
+        let mut heads = Vec::new();
+        for row in self.kept_heads(&mut read).await? {
+            match row.head() {
+                Ok(head) => heads.push(head),
+                Err(problem) => return Ok(Err(AuditFault::Kept { size: row.size, problem })),
+            }
+        }
         let own = self.audit_key()?;
         if let Some(foreign) = heads.iter().find(|head| head.key != own) {
             return Ok(Err(AuditFault::Head {
@@ -208,10 +241,37 @@ impl Catalog {
                     return Ok(Err(fault));
                 }
             }
+            // What no entry filled has no place in the tree.
+            if let Some((Node { level, position }, stored)) = nodes.first_key_value() {
+                let place = format!("subtree {position} of level {level}");
+                return Ok(Err(if stored.filled_by < chain.count {
+                    let problem = format!("has more of a tree than it fills: {place}");
+                    fault(stored.filled_by, problem)
+                } else {
+                    fault(chain.count, format!("is missing: the tree has what it filled, {place}"))
+                }));
+            }
             if whole {
-                return Ok(chain.end());
+                let rows = self.stored_rows(&mut read).await?;
+                return Ok(chain.end_of(rows));
             }
         }
+    }
+
+    /// How many entries and subtrees are stored, wherever they stand.
+    async fn stored_rows(
+        &self,
+        read: &mut Transaction<'static, Any>,
+    ) -> Result<(u64, u64), CatalogError> {
+        let database = &self.inner.database;
+        let row = sqlx::query(
+            "SELECT (SELECT count(*) FROM audit) AS entries,
+                    (SELECT count(*) FROM audit_node) AS nodes",
+        )
+        .fetch_one(&mut **read)
+        .await
+        .map_err(|error| database.error(&error))?;
+        Ok((database.number(&row, "entries")?, database.number(&row, "nodes")?))
     }
 
     async fn stored_entries(
@@ -250,11 +310,12 @@ impl Catalog {
         &self,
         read: &mut Transaction<'static, Any>,
         from: u64,
-    ) -> Result<BTreeMap<Node, String>, CatalogError> {
+    ) -> Result<BTreeMap<Node, StoredNode>, CatalogError> {
         let database = &self.inner.database;
         let bound = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let rows = sqlx::query(
-            "SELECT level, position, hash FROM audit_node WHERE filled_by >= $1 AND filled_by < $2",
+            "SELECT level, position, filled_by, hash FROM audit_node
+             WHERE filled_by >= $1 AND filled_by < $2",
         )
         .bind(bound(from))
         .bind(bound(from.saturating_add(TOGETHER)))
@@ -265,7 +326,9 @@ impl Catalog {
             .map(|row| {
                 let level = database.number(row, "level")?;
                 let position = database.number(row, "position")?;
-                Ok((Node { level, position }, database.text(row, "hash")?))
+                let filled_by = database.number(row, "filled_by")?;
+                let node = StoredNode { filled_by, hash: database.text(row, "hash")? };
+                Ok((Node { level, position }, node))
             })
             .collect()
     }
@@ -276,22 +339,26 @@ fn step(
     chain: &mut Chain,
     row: &StoredEntry,
     next: Option<&StoredEntry>,
-    nodes: &mut BTreeMap<Node, String>,
+    nodes: &mut BTreeMap<Node, StoredNode>,
 ) -> Result<(), AuditFault> {
     let sequence = chain.count;
     if row.sequence != sequence {
         return Err(fault(sequence, format!("is missing: the next has number {}", row.sequence)));
     }
     let leaf = nodes.get(&Node { level: 0, position: sequence });
-    if leaf.and_then(|leaf| hash_of(leaf)) != Some(hash(&row.text)) {
+    if leaf.and_then(|leaf| hash_of(&leaf.hash)) != Some(hash(&row.text)) {
         return Err(fault(sequence, "was changed: its hash is another in the tree"));
     }
     for (node, hash) in chain.push(&row.text, next.map(|next| next.text.as_str()))? {
-        if nodes.remove(&node).and_then(|stored| hash_of(&stored)) != Some(hash) {
+        let stored = nodes.remove(&node).filter(|stored| stored.filled_by == sequence);
+        if stored.and_then(|stored| hash_of(&stored.hash)) != Some(hash) {
             let Node { level, position } = node;
             return Err(fault(
                 sequence,
-                format!("fills subtree {position} of level {level}, which has another hash"),
+                format!(
+                    "fills subtree {position} of level {level}, which has another hash, or is \
+                     another entry's"
+                ),
             ));
         }
     }
@@ -331,7 +398,7 @@ mod tests {
     fn first_bad(log: &[String]) -> u64 {
         match verify_text(log, Vec::new()).unwrap_err() {
             AuditFault::Entry { sequence, .. } => sequence,
-            other @ AuditFault::Head { .. } => panic!("{other}"),
+            other => panic!("{other}"),
         }
     }
 

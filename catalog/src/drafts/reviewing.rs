@@ -6,7 +6,7 @@ use super::{Draft, DraftState};
 use crate::audit::Act;
 use crate::decision::{Action, may_decide_here};
 use crate::model::{Dataset, Registered};
-use crate::policy::{Rights, subject};
+use crate::policy::Rights;
 use crate::{Catalog, CatalogError};
 use tarn_schemas::facts::FileFacts;
 use tarn_schemas::{Principal, Scope};
@@ -78,9 +78,9 @@ impl Catalog {
         self.check_person(who).await?;
         let name = &draft.record.name;
         let draft = self.draft_of(who, name, Some(&draft.author)).await?;
-        if draft.author == subject(who) || self.is_own_program(who, &draft.author).await? {
+        if self.is_same_person(who, &draft.author).await? {
             return Err(CatalogError::Denied(format!(
-                "the record of {name} is yours: a second person looks at it"
+                "the record of {name} is yours, under this name of yours or another: a second person looks at it"
             )));
         }
         if draft.state != DraftState::Submitted {

@@ -3,9 +3,10 @@
 use super::{Draft, DraftState, Submission};
 use crate::audit::Act;
 use crate::decision::{Action, may_decide_here, may_write_here};
+use crate::lineage::{join, limits_of, passed_on};
 use crate::model::{Assessment, Registered};
 use crate::policy::subject;
-use crate::relaxing::{is_for_everyone, only_closes, same_files};
+use crate::relaxing::{is_for_everyone, same_files, tightens};
 use crate::{Catalog, CatalogError};
 use std::collections::BTreeSet;
 use tarn_schemas::Principal;
@@ -27,14 +28,9 @@ impl Catalog {
         files: Vec<FileFacts>,
     ) -> Result<Submission, CatalogError> {
         let name = &draft.record.name;
-        may_write_here(who)?;
-        if draft.author != subject(who) {
-            return Err(CatalogError::Denied(format!(
-                "the draft {name} is submitted by its author"
-            )));
-        }
+        may_submit(who, draft)?;
         let edited = self.still_writes(who, draft).await?;
-        let held = self.held_back(name, &files).await?;
+        let held = self.held_back((name, &draft.author), &files).await?;
         if self.may_see_files(who, &held).await? {
             let assessed = Box::pin(self.assess_as(who, &draft.record, &files)).await?;
             if !assessed.violations.is_empty() {
@@ -60,12 +56,35 @@ impl Catalog {
             self.forget(draft).await?;
             return Ok(Submission::Registered(Box::new(registered)));
         }
+        self.wait(who, draft, &files).await
+    }
+
+    /// Submits a draft that names files of this node's stores that are not there. It waits like one that names files
+    /// of others, with the same answer, so that nobody learns by submitting what is there; its reviewer, and its
+    /// author by [`Catalog::check_draft`], hear that a file is not there or not theirs.
+    pub async fn submit_unseen(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+    ) -> Result<Submission, CatalogError> {
+        may_submit(who, draft)?;
+        self.still_writes(who, draft).await?;
+        self.wait(who, draft, &[]).await
+    }
+
+    /// Lets a draft wait for a second person.
+    async fn wait(
+        &self,
+        who: &Principal,
+        draft: &Draft,
+        files: &[FileFacts],
+    ) -> Result<Submission, CatalogError> {
         let mut write = self.inner.database.write().await?;
         let mut now = self.unchanged(&mut write, draft).await?;
         now.state = DraftState::Submitted;
         now.note = None;
         self.step(&mut write, &mut now).await?;
-        self.hold_files(&mut write, &now, &files).await?;
+        self.hold_files(&mut write, &now, files).await?;
         write.note(self.of_draft(Act::Submit, who, &now)).await?;
         write.commit().await?;
         Ok(Submission::Waiting(Box::new(now)))
@@ -96,8 +115,9 @@ impl Catalog {
         let by = self.by(who, None).await?;
         let mut write = self.inner.database.write().await?;
         let name = &draft.record.name;
+        let own = (name, draft.author.as_str());
         if *who != Principal::Owner
-            && !self.held_in(&mut write.transaction, name, &files).await?.is_empty()
+            && !self.held_in(&mut write.transaction, own, &files).await?.is_empty()
         {
             return Err(CatalogError::Denied(format!("files of {name} are held back by now")));
         }
@@ -135,7 +155,7 @@ impl Catalog {
                 "the draft {name} is checked for its author"
             )));
         };
-        let held = self.held_back(name, files).await?;
+        let held = self.held_back((name, &draft.author), files).await?;
         if !self.may_see_files(&author, &held).await? {
             let mut write = self.inner.database.write().await?;
             write.note(self.of_draft(Act::Submit, who, draft).refused()).await?;
@@ -149,9 +169,9 @@ impl Catalog {
         Box::pin(self.assess_as(&author, &draft.record, files)).await
     }
 
-    /// Registers a record that closes its dataset further and says nothing else that is new: what is to be
-    /// closed does not wait for a second person. `None` for any other record, and for one that breaks
-    /// rules, which its reviewer hears.
+    /// Registers a record that closes its dataset further and opens nothing, with the texts that change beside it:
+    /// what is to be closed does not wait for a second person. `None` for any other record, and for one that
+    /// breaks rules, which its reviewer hears.
     async fn tightened(
         &self,
         who: &Principal,
@@ -160,17 +180,21 @@ impl Catalog {
         edited: Option<u32>,
     ) -> Result<Option<Registered>, CatalogError> {
         let (database, name) = (&self.inner.database, &draft.record.name);
-        let mut read = database.read().await?;
-        let there = self.load(&mut read, name, None).await?;
-        drop(read);
-        let Some(there) = there.map(|there| there.dataset) else { return Ok(None) };
         let rights = self.rights(who).await?;
-        if !self.decide_as(&rights, Action::Describe, &there)?.allowed {
+        let mut read = database.read().await?;
+        let Some(stored) = self.load(&mut read, name, None).await? else { return Ok(None) };
+        if !self.decide_as(&rights, Action::Describe, &stored.dataset)?.allowed {
             return Ok(None);
         }
+        let inputs =
+            Box::pin(self.all_inputs(&rights, &mut read, (&draft.record, files), Some(&stored)))
+                .await?;
+        drop(read);
+        let there = stored.dataset;
         let assessed = Box::pin(self.assess_as(who, &draft.record, files)).await?;
-        let closes =
-            only_closes(&there.record, &assessed.record) && same_files(&there.files, files);
+        let now = join(limits_of(&assessed.record), &inputs.limits);
+        let before = (&there.record, &passed_on(&there));
+        let closes = tightens(before, (&assessed.record, &now)) && same_files(&there.files, files);
         if !assessed.violations.is_empty() || !closes {
             return Ok(None);
         }
@@ -181,6 +205,15 @@ impl Catalog {
             registered => registered.map(Some),
         }
     }
+}
+
+/// Whether somebody may submit a draft: its author, who may write here.
+fn may_submit(who: &Principal, draft: &Draft) -> Result<(), CatalogError> {
+    may_write_here(who)?;
+    if draft.author == subject(who) {
+        return Ok(());
+    }
+    Err(CatalogError::Denied(format!("the draft {} is submitted by its author", draft.record.name)))
 }
 
 /// What is said of files that are not there, or not for this principal.

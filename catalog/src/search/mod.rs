@@ -12,6 +12,7 @@ mod elements;
 mod facets;
 mod fields;
 mod index;
+mod place;
 mod query;
 mod ranges;
 mod view;
@@ -95,10 +96,15 @@ impl Catalog {
             hits.into_iter().map(|(score, name)| (name, score)).collect();
         let stored = self.load_all(&mut read, &names).await?;
         let mut hits = Vec::with_capacity(stored.len());
+        let mut shown = Vec::with_capacity(stored.len());
         for Stored { dataset, .. } in stored {
+            shown.extend(self.shown(&rights, dataset)?);
+        }
+        drop(read);
+        self.note_listed(who, "search", &shown).await?;
+        for dataset in shown {
             let score = scores.get(&dataset.name).copied().unwrap_or_default();
-            let shown = self.shown(&rights, dataset)?;
-            hits.extend(shown.map(|dataset| hit(dataset, score, &query)));
+            hits.push(hit(dataset, score, &query));
         }
         let next = hits.last().filter(|_| more).map(|hit| Cursor::of(hit).to_string());
         Ok(SearchAnswer { hits, total: found.total, facets: found.facets, next })

@@ -14,7 +14,7 @@ use tantivy::query::{BooleanQuery, Occur, Query as Tantivy, RangeQuery};
 use tantivy::schema::Field;
 use tantivy::{TantivyDocument, Term};
 use tarn_schemas::standard_names;
-use tarn_schemas::units::{Conversion, Unit};
+use tarn_schemas::units::{self, Conversion, Unit};
 
 /// Keys of filters that hold an extent: `time` and `bbox` are met by what shares a part of it, the
 /// others by what lies inside.
@@ -44,7 +44,9 @@ fn argument(problem: String) -> CatalogError {
 /// The conditions in a text such as `sea_water_temperature > 20 degC`, and the text without them.
 ///
 /// A condition is a standard name or one of its older names, `<`, `<=`, `=`, `>=` or `>`, a number,
-/// and a unit, which may be left out where the number is in the canonical one.
+/// and a unit, which may be left out where the number is in the canonical one. What stands behind the number is
+/// a unit, unless another condition begins there: a misspelt unit that counted as a word would find nothing, and
+/// say nothing. A sign between a word that is no standard name and something that is no number is text.
 pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogError> {
     let (mut rest, mut conditions) = (String::new(), Vec::new());
     let spaced = spaced(text);
@@ -67,8 +69,17 @@ pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogErr
             said = None;
             continue;
         };
+        let known = standard_names::resolve(word);
+        // `signal > noise`: who compares no number asks for no values.
+        let number = words.peek().is_some_and(|next| number_of(next).is_some());
+        if known.is_none() && !number && words.peek().is_some() {
+            rest.push_str(word);
+            rest.push(' ');
+            said = None;
+            continue;
+        }
         said = Some(word);
-        let name = standard_names::resolve(word).ok_or_else(|| {
+        let name = known.ok_or_else(|| {
             let close = standard_names::suggest(word).join(" or ");
             let hint = if close.is_empty() { close } else { format!("; did you mean {close}?") };
             argument(format!("{word:?} is no CF standard name{hint}"))
@@ -77,16 +88,19 @@ pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogErr
             argument(format!("write a number behind `{word} {sign}`, such as `{word} {sign} 20 K`"))
         })?;
         let canonical = standard_names::canonical_unit(name).unwrap_or("1");
-        // The unit ends where the next condition or a word of the text begins that is no unit. A unit of
-        // something else is an error, and no word.
-        let unit = match behind {
-            "" => words.next_if(|unit| Unit::parse(unit).is_ok()),
-            unit => Some(unit),
+        let mut ahead = words.clone();
+        let another = |word: &str, mut ahead: Words<'_>| {
+            SIGNS.contains(&word) || ahead.next().is_some_and(|next| SIGNS.contains(&next))
+        };
+        let unit = match (behind, ahead.next()) {
+            ("", Some(next)) if !another(next, ahead) => words.next(),
+            ("", _) => None,
+            (unit, _) => Some(unit),
         };
         let value = match unit {
-            Some(unit) => Conversion::parse(unit, canonical)
-                .map_err(|error| argument(error.to_string()))?
-                .apply(number),
+            Some(unit) => {
+                conversion(unit, canonical, &format!("{word} {sign} {number}"))?.apply(number)
+            }
             None => number,
         };
         let (low, high) = match sign {
@@ -99,6 +113,28 @@ pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogErr
         conditions.push(Condition::Value { name, low, high });
     }
     Ok((rest, conditions))
+}
+
+type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
+
+/// How numbers of a condition in a unit become numbers in the canonical one.
+fn conversion(unit: &str, canonical: &str, condition: &str) -> Result<Conversion, CatalogError> {
+    if let Err(problem) = Unit::parse(unit) {
+        let close: Vec<String> = units::suggest(unit, canonical)
+            .iter()
+            .map(|close| format!("`{condition} {close}`"))
+            .collect();
+        let hint = if close.is_empty() {
+            String::new()
+        } else {
+            format!("; did you mean {}?", close.join(" or "))
+        };
+        return Err(argument(format!(
+            "{unit:?} behind `{condition}` is no unit ({problem}){hint} Words of the text stand before the condition, or \
+             behind its unit, such as `{condition} {canonical} {unit}`"
+        )));
+    }
+    Conversion::parse(unit, canonical).map_err(|error| argument(error.to_string()))
 }
 
 /// The number that a text begins with, and the rest.
@@ -320,7 +356,7 @@ mod tests {
     #[test]
     fn conditions_are_taken_out_of_a_text() {
         let (rest, found) =
-            of_text("warm sea_water_temperature>20 degC gulf air_temperature <= 250 stream")
+            of_text("warm sea_water_temperature>20 degC gulf air_temperature <= 250 K stream")
                 .unwrap();
         assert_eq!(rest.split_whitespace().collect::<Vec<_>>(), ["warm", "gulf", "stream"]);
         assert_eq!(
@@ -344,6 +380,28 @@ mod tests {
         }
         for wrong in ["air_temperature > 3 m", "air_temperature > 300 degrees Celsius"] {
             assert!(of_text(wrong).unwrap_err().to_string().contains('K'), "{wrong}");
+        }
+        for (text, expected) in [
+            ("signal > noise", "signal noise "),
+            ("heat -> work", "heat - work "),
+            ("a >= b of c", "a b of c "),
+        ] {
+            assert_eq!(of_text(text).unwrap(), (expected.to_owned(), vec![]), "{text}");
+        }
+        // Without a unit another condition may follow.
+        let (rest, found) = of_text("air_temperature > 250 air_temperature < 300 <= 290").unwrap();
+        assert_eq!((rest.as_str(), found.len()), ("", 3));
+        for (wrong, meant) in [
+            ("sea_water_temperature > 20 degX", "degC"),
+            ("air_temperature > 20degX", "degC"),
+            ("air_temperature > 300 kelvn", "kelvin"),
+            ("air_temperature > 20 celcius", "celsius"),
+            ("air_temperature > 20 Frobnitz", "Words of the text"),
+            ("air_temperature > 250 stream", "250 K stream"),
+        ] {
+            let error = of_text(wrong).unwrap_err().to_string();
+            let unit = wrong.rsplit(' ').next().unwrap().trim_start_matches("20");
+            assert!(error.contains(meant) && error.contains(unit), "{error}");
         }
         for wrong in ["sea_water_temprature > 20", "air_temperature >", "air_temperature > warm"] {
             let error = of_text(wrong).unwrap_err().to_string();

@@ -57,6 +57,7 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("notes", Text),
             ("created_at", Text),
             ("created_by", Text),
+            ("inherited", Text),
         ],
     ),
     ("data_table", &[("dataset", Text), ("version", Integer), ("name", Text), ("entry", Text)]),
@@ -119,7 +120,16 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("access_grant", Text),
         ],
     ),
-    ("derivation", &[("input", Text), ("dataset", Text)]),
+    (
+        "derivation",
+        &[
+            ("input", Text),
+            ("dataset", Text),
+            ("input_version", Integer),
+            ("version", Integer),
+            ("released", Integer),
+        ],
+    ),
     (
         "doi",
         &[

@@ -176,9 +176,91 @@ async fn whatever_is_changed_in_the_database_is_named() {
         super::tamper(folder.path(), &[statement]).await;
         match verify(&catalog, vec![head]).await.unwrap_err() {
             AuditFault::Entry { sequence, .. } => assert_eq!(sequence, first, "{statement}"),
+            other => panic!("{statement}: {other}"),
+        }
+    }
+}
+
+/// Every column of every table of the log, in every row: what is found by it, or signed of it, is named.
+#[tokio::test]
+async fn no_column_of_the_log_is_changed_unnoticed() {
+    let columns = [
+        ("audit", "sequence", "sequence + 100", "sequence = 3"),
+        ("audit", "sequence", "-1 - sequence", "sequence = 7"),
+        ("audit", "at", "'2026-01-01T00:00:00Z'", "sequence = 3"),
+        ("audit", "person", "person || 'x'", "sequence = 3"),
+        ("audit", "act", "'withdraw'", "sequence = 3"),
+        ("audit", "dataset", "'ornl.z'", "sequence = 3"),
+        ("audit", "dataset", "'ornl.z'", "sequence = 0"),
+        ("audit", "entry", "entry || ' '", "sequence = 3"),
+        ("audit_node", "level", "level + 20", "filled_by = 3 AND level = 1"),
+        ("audit_node", "position", "position + 1000", "filled_by = 3 AND level = 1"),
+        ("audit_node", "filled_by", "filled_by + 1", "filled_by = 3 AND level = 1"),
+        ("audit_node", "filled_by", "filled_by + 100000", "filled_by = 3 AND level = 1"),
+        ("audit_node", "hash", "replace(hash, substr(hash, 1, 1), 'g')", "filled_by = 3"),
+        ("audit_head", "size", "size + 1", "size = 4"),
+        ("audit_head", "size", "-size", "size = 4"),
+        ("audit_head", "head", "'x'", "size = 4"),
+        ("audit_head", "head", "head || ' '", "size = 4"),
+        ("audit_head", "head", "(SELECT head FROM audit_head WHERE size = 8)", "size = 4"),
+    ];
+    for (table, column, value, row) in columns {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog(folder.path()).await;
+        for name in ["a", "b", "c"] {
+            catalog.register(&Principal::Owner, registered(name), data()).await.unwrap();
+        }
+        catalog.audit_head().await.unwrap();
+        for name in ["d", "e", "f", "g"] {
+            catalog.register(&Principal::Owner, registered(name), data()).await.unwrap();
+        }
+        catalog.audit_head().await.unwrap();
+        assert_eq!(verify(&catalog, Vec::new()).await.unwrap(), 8);
+        let statement = format!("UPDATE {table} SET {column} = {value} WHERE {row}");
+        super::tamper(folder.path(), &[&statement]).await;
+        match verify(&catalog, Vec::new()).await.unwrap_err() {
+            AuditFault::Entry { sequence, .. } => {
+                assert_ne!(table, "audit_head", "{statement}");
+                let expected = if row == "sequence = 3" || row.contains("filled_by = 3") {
+                    3
+                } else {
+                    row.trim_start_matches("sequence = ").parse().unwrap()
+                };
+                assert_eq!(sequence, expected, "{statement}");
+            }
+            AuditFault::Kept { size, .. } => {
+                assert_eq!(table, "audit_head", "{statement}");
+                let expected = match value {
+                    "size + 1" => 5,
+                    "-size" => -4,
+                    _ => 4,
+                };
+                assert_eq!(size, expected, "{statement}");
+            }
             other @ AuditFault::Head { .. } => panic!("{statement}: {other}"),
         }
     }
+    // Rows that nobody wrote.
+    for statement in [
+        "INSERT INTO audit_node (level, position, filled_by, hash) VALUES (5, 9, 2, 'ab')",
+        "INSERT INTO audit_node (level, position, filled_by, hash) VALUES (5, 9, 100000, 'ab')",
+        "INSERT INTO audit (sequence, at, person, act, entry) VALUES (-5, 'a', 'b', 'c', 'd')",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = busy(folder.path()).await;
+        super::tamper(folder.path(), &[statement]).await;
+        assert!(verify(&catalog, Vec::new()).await.is_err(), "{statement}");
+    }
+    // A head that was moved is neither given out nor replaced by one that hides it.
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = busy(folder.path()).await;
+    catalog.register(&Principal::Owner, record("z"), data()).await.unwrap();
+    let own = catalog.audit_head().await.unwrap();
+    catalog.register(&Principal::Owner, record("y"), data()).await.unwrap();
+    let moved = format!("UPDATE audit_head SET size = {0} + 1 WHERE size = {0}", own.size);
+    super::tamper(folder.path(), &[&moved]).await;
+    let error = catalog.audit_head().await.unwrap_err();
+    assert!(error.to_string().contains("not for the place"), "{error}");
 }
 
 /// Who writes the database can make a log that fits together. A head that was signed before tells.

@@ -147,19 +147,16 @@ async fn anything_else_waits_for_a_second_person() {
 
 /// Opening a dataset further takes two people: the second may be the reviewer.
 #[tokio::test]
-async fn what_closes_a_dataset_and_says_nothing_else_does_not_wait() {
+async fn what_closes_a_dataset_does_not_wait() {
     let folder = tempfile::tempdir().unwrap();
     let (catalog, ada, bob) = lab(folder.path()).await;
     let a = name("a");
     let closed = super::access::controlled("a", Exposure::Redacted);
     let open = Record { provenance: closed.provenance.clone(), ..record("a") };
     catalog.register(&Principal::Owner, open, data()).await.unwrap();
-    let other =
-        Record { title: "Another title, which somebody looks at".to_owned(), ..closed.clone() };
-    waiting(&catalog, &ada, other).await;
     let tier = async || catalog.dataset(&Principal::Owner, &named("a")).await.unwrap().tier;
-    assert_eq!(tier().await, Tier::Public);
-    catalog.delete_draft(&ada, &a).await.unwrap();
+    // A text that changes beside it does not hold it back.
+    let closed = Record { title: "Another title of the same data".to_owned(), ..closed };
     Box::pin(catalog.save_draft(&ada, closed.clone(), None)).await.unwrap();
     let done = Box::pin(submit(&catalog, &ada, &a, data())).await.unwrap();
     assert!(matches!(done, Submission::Registered(_)), "{done:?}");

@@ -18,6 +18,7 @@ fn said(sub: &str, issued: i64, groups: &[&str]) -> Assertion {
         sub: sub.to_owned(),
         name: subject_name(ISSUER, sub),
         called: format!("Dr {sub}"),
+        identities: BTreeSet::new(),
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         affiliations: BTreeSet::new(),
         assurance: Some("medium".to_owned()),

@@ -196,6 +196,7 @@ async fn conditions_hold_for_those_with_a_grant_too() {
         countries: set(&["US"]),
         us_person: true,
         terms: BTreeSet::new(),
+        identities: BTreeSet::new(),
     };
     let without = |change: fn(&mut PersonAttributes)| {
         let mut attributes = everything.clone();

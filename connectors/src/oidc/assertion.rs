@@ -26,6 +26,9 @@ pub struct Assertion {
     pub name: String,
     /// How people call them. Nothing is decided by it.
     pub called: String,
+    /// What tells which human it is, at whichever issuer: `orcid:0000-0002-1825-0097`, and a mail address that
+    /// the issuer verified (`mailto:ann@lab.gov`).
+    pub identities: BTreeSet<String>,
     /// Groups, with the issuer's prefix.
     pub groups: BTreeSet<String>,
     /// Affiliations, such as `ornl.gov`.
@@ -95,6 +98,7 @@ impl Assertion {
             issuer_name: config.name.clone(),
             issuer: config.url.clone(),
             name: subject_name(&config.url, &checked.sub),
+            identities: identities(&config.url, &checked.sub, claims),
             called: called.chars().filter(|c| !is_obeyed(*c)).take(LONGEST).collect(),
             scope: config.scope_in(&groups),
             groups,
@@ -114,6 +118,38 @@ impl Assertion {
             token: fingerprint(signed),
         }
     }
+}
+
+/// What claims say of which human it is. A mail address that the issuer did not verify says nothing: whoever
+/// registers there writes what they like.
+fn identities(issuer: &str, sub: &str, claims: &Map<String, Value>) -> BTreeSet<String> {
+    let at_orcid = issuer.trim_end_matches('/').ends_with("orcid.org").then_some(sub);
+    let orcid = text(claims, "orcid").or(at_orcid).and_then(orcid);
+    let verified = match claims.get("email_verified") {
+        Some(Value::Bool(verified)) => *verified,
+        // Some issuers write it as a text.
+        Some(Value::String(verified)) => verified == "true",
+        _ => false,
+    };
+    let mail = text(claims, "email").filter(|_| verified).and_then(mail);
+    orcid.into_iter().chain(mail).collect()
+}
+
+/// An ORCID iD, with or without its address, in one way.
+pub fn orcid(text: &str) -> Option<String> {
+    let digits = text.trim().rsplit('/').next().unwrap_or_default().to_uppercase();
+    let shape = digits.len() == 19
+        && digits.split('-').count() == 4
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b'X');
+    shape.then(|| format!("orcid:{digits}"))
+}
+
+/// A mail address in one way: nobody gives two people addresses that differ in the case of letters alone.
+pub fn mail(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let parts = text.split_once('@');
+    parts.filter(|(name, host)| !name.is_empty() && host.contains('.') && fits(&text))?;
+    Some(format!("mailto:{text}"))
 }
 
 /// Whether a value may stand in attributes. Others are left out, because a shortened one could be the
@@ -154,6 +190,29 @@ mod tests {
         let checked = Checked { sub: "u1".to_owned(), issued: 1, expires: 2 };
         let claims = claims.as_object().unwrap().clone();
         Assertion::new(&config, "rules", "token", checked, &claims, VisaGrants::default())
+    }
+
+    #[test]
+    fn a_human_is_known_by_orcid_and_by_a_verified_address() {
+        let of = |claims: Value| -> Vec<String> {
+            said(json!({}), claims).identities.into_iter().collect()
+        };
+        assert_eq!(
+            of(
+                json!({"email": "Ann@Lab.gov", "email_verified": true, "orcid": "https://orcid.org/0000-0002-1694-233x"})
+            ),
+            ["mailto:ann@lab.gov", "orcid:0000-0002-1694-233X"]
+        );
+        for nothing in [
+            json!({"email": "ann@lab.gov"}),
+            json!({"email": "ann@lab.gov", "email_verified": false}),
+            json!({"email": "ann", "email_verified": true}),
+            json!({"orcid": "ann"}),
+        ] {
+            assert_eq!(of(nothing), Vec::<String>::new());
+        }
+        let at_orcid = identities("https://orcid.org", "0000-0002-1825-0097", &Map::new());
+        assert!(at_orcid.contains("orcid:0000-0002-1825-0097"), "{at_orcid:?}");
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod tests;
 mod transport;
 mod visa;
 
-pub use assertion::{Assertion, subject_name};
+pub use assertion::{Assertion, mail, orcid, subject_name};
 pub use code::{Flow, Pkce, Tokens};
 pub use config::{ClaimNames, IssuerConfig, VisaIssuerConfig};
 pub use error::OidcError;

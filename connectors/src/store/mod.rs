@@ -140,11 +140,30 @@ impl Stores {
         if self.config_for(location).is_none() {
             return false;
         }
-        let Some(path) = location.local_path() else { return true };
-        let folders = self.configs.iter().filter_map(|config| {
+        location.local_path().is_none_or(|path| self.holds(&path))
+    }
+
+    /// Whether a store that the configuration names would have this location, and it is not there. Where a link
+    /// leads out of the store nothing is said.
+    ///
+    /// Asks the file system, so call it where blocking is allowed; of what is remote nothing is asked.
+    pub fn lacks(&self, location: &Location) -> bool {
+        let Some(path) = self.config_for(location).and_then(|_| location.local_path()) else {
+            return false;
+        };
+        let missing = |path: &Path| {
+            let found = path.symlink_metadata();
+            found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        };
+        let folder = path.ancestors().skip(1).find(|folder| !missing(folder));
+        missing(&path) && folder.is_some_and(|folder| self.holds(folder))
+    }
+
+    /// Whether a path that is there lies in the folder of a store, wherever links lead.
+    fn holds(&self, path: &Path) -> bool {
+        let mut folders = self.configs.iter().filter_map(|config| {
             Location::parse(&config.url).ok()?.local_path()?.canonicalize().ok()
         });
-        let mut folders = folders;
         path.canonicalize().is_ok_and(|path| folders.any(|folder| path.starts_with(folder)))
     }
 

@@ -7,7 +7,6 @@ use crate::error::QueryError;
 use crate::postgres;
 use crate::provider::schema_of;
 use datafusion::common::TableReference;
-use datafusion::common::config::ConfigOptions;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::functions::datetime::now::NowFunc;
 use datafusion::logical_expr::ScalarUDF;
@@ -83,10 +82,10 @@ impl Session {
             for function in postgres::functions() {
                 state.register_udf(function)?;
             }
-            // The time at which a statement began is an instant there, and says so.
-            let mut options = ConfigOptions::default();
+            // Times with a zone are instants there, in UTC: those of casts, and that at which a statement began.
+            let options = state.config_mut().options_mut();
             options.execution.time_zone = Some("UTC".to_owned());
-            let now = NowFunc::new_with_config(&options);
+            let now = NowFunc::new_with_config(options);
             state.register_udf(Arc::new(ScalarUDF::from(now)))?;
         }
         Ok(state)

@@ -1,16 +1,17 @@
 //! Record batches as Flight messages.
 //!
 //! Messages are made by arrow-ipc itself and not by `FlightDataEncoder`, which declares LargeList as
-//! List (arrow-rs#10291) and sizes slices by the memory of their parent.
+//! List (arrow-rs#10291), sizes slices by the memory of their parent and copies every row.
 
+use super::message::Message;
 use super::status::{hidden, to_status};
 use crate::engine::{Answer, Sites};
 use crate::error::QueryError;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
-use arrow_flight::{FlightData, IpcMessage, SchemaAsIpc};
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, StreamEncoder};
+use arrow_flight::{IpcMessage, SchemaAsIpc};
 use bytes::Bytes;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -22,7 +23,7 @@ use tonic::Status;
 const MESSAGE_BYTES: usize = 8 << 20;
 
 /// Messages of one call.
-pub(crate) type FlightStream = BoxStream<'static, Result<FlightData, Status>>;
+pub(crate) type MessageStream = BoxStream<'static, Result<Message, Status>>;
 
 /// A schema as `FlightInfo`, prepared statements and listings carry it.
 pub(crate) fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
@@ -37,40 +38,44 @@ fn failed(error: &ArrowError) -> Status {
 
 /// Encodes the batches of one stream.
 pub(crate) struct Encoder {
-    generator: IpcDataGenerator,
-    dictionaries: DictionaryTracker,
-    options: IpcWriteOptions,
-    context: IpcWriteContext,
+    encoder: StreamEncoder,
+    /// The encoder puts the schema before the first batch; it is sent before there is one.
+    begun: bool,
 }
 
 impl Encoder {
-    pub(crate) fn new() -> Self {
-        Self {
-            generator: IpcDataGenerator::default(),
-            dictionaries: DictionaryTracker::new(false),
-            options: IpcWriteOptions::default(),
-            context: IpcWriteContext::default(),
-        }
+    /// An encoder of batches of this schema.
+    ///
+    /// # Errors
+    /// For a type that IPC has no words for: a dictionary of dictionaries.
+    pub(crate) fn new(schema: &Schema) -> Result<Self, Status> {
+        let encoder = StreamEncoder::try_new(schema).map_err(|error| failed(&error))?;
+        Ok(Self { encoder, begun: false })
     }
 
     /// The first message.
-    pub(crate) fn schema(&mut self, schema: &Schema) -> FlightData {
-        self.generator
-            .schema_to_bytes_with_dictionary_tracker(schema, &mut self.dictionaries, &self.options)
-            .into()
+    pub(crate) fn schema(schema: &Schema) -> Message {
+        let mut dictionaries = DictionaryTracker::new(false);
+        let options = IpcWriteOptions::default();
+        let generator = IpcDataGenerator::default();
+        let encoded =
+            generator.schema_to_bytes_with_dictionary_tracker(schema, &mut dictionaries, &options);
+        Message::bare(encoded.ipc_message)
     }
 
     /// The messages of one batch, in one piece: dictionaries that changed, then the rows.
-    pub(crate) fn whole(&mut self, batch: &RecordBatch) -> Result<VecDeque<FlightData>, Status> {
-        let (dictionaries, rows) = self
-            .generator
-            .encode(batch, &mut self.dictionaries, &self.options, &mut self.context)
-            .map_err(|error| failed(&error))?;
-        Ok(dictionaries.into_iter().chain([rows]).map(FlightData::from).collect())
+    pub(crate) fn whole(&mut self, batch: &RecordBatch) -> Result<VecDeque<Message>, Status> {
+        let buffers = self.encoder.encode(batch).map_err(|error| failed(&error))?;
+        let mut messages = Message::split(buffers).map_err(|error| failed(&error))?;
+        if !self.begun {
+            messages.pop_front();
+            self.begun = true;
+        }
+        Ok(messages)
     }
 
     /// The messages of one batch, cut by rows to the usual size.
-    pub(crate) fn cut(&mut self, batch: &RecordBatch) -> Result<VecDeque<FlightData>, Status> {
+    pub(crate) fn cut(&mut self, batch: &RecordBatch) -> Result<VecDeque<Message>, Status> {
         let mut messages = VecDeque::new();
         let mut parts = vec![batch.clone()];
         while let Some(part) = parts.pop() {
@@ -97,16 +102,16 @@ fn size(batch: &RecordBatch) -> usize {
 }
 
 /// One batch as a whole answer.
-pub(crate) fn single(batch: &RecordBatch) -> Result<FlightStream, Status> {
-    let mut encoder = Encoder::new();
-    let mut messages = VecDeque::from([encoder.schema(batch.schema_ref())]);
+pub(crate) fn single(batch: &RecordBatch) -> Result<MessageStream, Status> {
+    let mut encoder = Encoder::new(batch.schema_ref())?;
+    let mut messages = VecDeque::from([Encoder::schema(batch.schema_ref())]);
     messages.extend(encoder.cut(batch)?);
     Ok(stream::iter(messages.into_iter().map(Ok)).boxed())
 }
 
 /// A query's answer. The last message says in `app_metadata` which labs took part:
 /// `{"sites": […]}`.
-pub(crate) fn answer(answer: Answer) -> FlightStream {
+pub(crate) fn answer(answer: Answer) -> Result<MessageStream, Status> {
     let Answer { schema, stream, sites, .. } = answer;
     batches(schema, stream, Some(sites))
 }
@@ -116,11 +121,11 @@ pub(crate) fn batches(
     schema: SchemaRef,
     stream: SendableRecordBatchStream,
     sites: Option<Sites>,
-) -> FlightStream {
-    let mut encoder = Encoder::new();
-    let ready = VecDeque::from([encoder.schema(&schema)]);
+) -> Result<MessageStream, Status> {
+    let encoder = Encoder::new(&schema)?;
+    let ready = VecDeque::from([Encoder::schema(&schema)]);
     let state = Sending { schema, encoder, ready, rows: false, ended: false };
-    stream::try_unfold((state, stream), move |(mut state, mut stream)| {
+    let messages = stream::try_unfold((state, stream), move |(mut state, mut stream)| {
         let sites = sites.clone();
         async move {
             // One message is held back: the last one carries the sites.
@@ -149,14 +154,14 @@ pub(crate) fn batches(
             let next = state.ready.pop_front();
             Ok(next.map(|message| (message, (state, stream))))
         }
-    })
-    .boxed()
+    });
+    Ok(messages.boxed())
 }
 
 struct Sending {
     schema: SchemaRef,
     encoder: Encoder,
-    ready: VecDeque<FlightData>,
+    ready: VecDeque<Message>,
     rows: bool,
     ended: bool,
 }
@@ -166,12 +171,13 @@ mod tests {
     use super::*;
     use arrow::array::{ArrayRef, Int64Array, LargeListArray, StringArray};
     use arrow::datatypes::Int64Type;
+    use arrow_flight::FlightData;
     use arrow_flight::decode::FlightRecordBatchStream;
     use futures::TryStreamExt;
     use std::sync::Arc;
 
     async fn through(batch: &RecordBatch) -> Vec<RecordBatch> {
-        let messages = single(batch).unwrap();
+        let messages = single(batch).unwrap().map_ok(FlightData::from);
         FlightRecordBatchStream::new_from_flight_data(messages.map_err(Into::into))
             .try_collect()
             .await
@@ -207,7 +213,7 @@ mod tests {
         texts[8] = "z".repeat(MESSAGE_BYTES - 100);
         let column: ArrayRef = Arc::new(StringArray::from(texts));
         let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
-        let messages: Vec<FlightData> = single(&batch).unwrap().try_collect().await.unwrap();
-        assert!(messages.iter().all(|message| message.data_body.len() < 16 << 20));
+        let messages: Vec<Message> = single(&batch).unwrap().try_collect().await.unwrap();
+        assert!(messages.iter().all(|message| message.body_length() < 16 << 20));
     }
 }

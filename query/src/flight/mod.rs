@@ -2,9 +2,12 @@
 
 mod actions;
 mod bind;
+mod body;
 mod changes;
+mod direct;
 mod encode;
 mod identity;
+mod message;
 mod metadata;
 mod parts;
 mod routes;
@@ -20,7 +23,7 @@ pub use identity::{PARTIAL_HEADER, VISITOR_HEADER};
 pub use service::FlightDoor;
 pub use status::to_status;
 
-use arrow_flight::flight_service_server::FlightServiceServer;
+use direct::Direct;
 use futures::Stream;
 use std::future::Future;
 use std::io;
@@ -54,10 +57,9 @@ pub async fn serve_connections<C>(
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
-    let service = FlightServiceServer::new(door).max_decoding_message_size(MAX_REQUEST_BYTES);
     Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .add_service(service)
+        .add_service(Direct::new(door, MAX_REQUEST_BYTES))
         .serve_with_incoming_shutdown(connections, shutdown)
         .await
 }

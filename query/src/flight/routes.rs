@@ -1,7 +1,7 @@
 //! What peers ask of each other travels through the same port: tickets that are JSON objects with
 //! the key `tarn.fragment`, and actions whose type starts with `tarn.peer.`.
 
-use super::encode::{self, FlightStream};
+use super::encode::{self, MessageStream};
 use super::status::to_status;
 use crate::engine::Engine;
 use crate::federation::serve;
@@ -23,10 +23,10 @@ pub(crate) async fn do_get(
     engine: &Engine,
     who: &Principal,
     ticket: &[u8],
-) -> Result<FlightStream, Status> {
+) -> Result<MessageStream, Status> {
     let rows =
         Box::pin(serve::do_get(engine, who, ticket)).await.map_err(|error| to_status(&error))?;
-    Ok(encode::batches(rows.schema(), rows, None))
+    encode::batches(rows.schema(), rows, None)
 }
 
 /// Answers a peer's action with one JSON text.

@@ -3,7 +3,7 @@
 use super::actions;
 use super::bind;
 use super::changes::Changer;
-use super::encode::{FlightStream, schema_bytes};
+use super::encode::{MessageStream, schema_bytes};
 use super::identity::{self, Caller};
 use super::routes;
 use super::seal::{Seal, is_sealed};
@@ -26,7 +26,7 @@ use arrow_flight::{
     PutResult, RenewFlightEndpointRequest, SchemaResult, Ticket,
 };
 use bytes::Bytes;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use prost::Message;
 use std::sync::Arc;
 use tarn_schemas::code::ErrorCode;
@@ -82,6 +82,23 @@ impl FlightDoor {
         let mut caller = identity::identify(&self.inner.engine, metadata).await?;
         sessions::apply(self.inner.sql.statements(), &mut caller);
         Ok(caller)
+    }
+
+    /// What stands behind a ticket.
+    pub(crate) async fn get(
+        &self,
+        metadata: &MetadataMap,
+        ticket: &Bytes,
+    ) -> Result<MessageStream, Status> {
+        let caller = self.caller(metadata).await?;
+        let Inner { engine, seal, sql, streams } = &*self.inner;
+        if is_sealed(ticket) {
+            streams.get(seal, &caller.who, ticket).await
+        } else if routes::is_fragment(ticket) {
+            Box::pin(routes::do_get(engine, &caller.who, ticket)).await
+        } else {
+            sql.get(seal, &caller, command(ticket)?).await
+        }
     }
 
     async fn act(&self, caller: &Caller, action: Action) -> Result<Option<Bytes>, Status> {
@@ -179,11 +196,11 @@ fn is_json(bytes: &[u8]) -> bool {
 impl FlightService for FlightDoor {
     type HandshakeStream = BoxStream<'static, Result<HandshakeResponse, Status>>;
     type ListFlightsStream = BoxStream<'static, Result<FlightInfo, Status>>;
-    type DoGetStream = FlightStream;
+    type DoGetStream = BoxStream<'static, Result<FlightData, Status>>;
     type DoPutStream = BoxStream<'static, Result<PutResult, Status>>;
     type DoActionStream = BoxStream<'static, Result<arrow_flight::Result, Status>>;
     type ListActionsStream = BoxStream<'static, Result<ActionType, Status>>;
-    type DoExchangeStream = FlightStream;
+    type DoExchangeStream = BoxStream<'static, Result<FlightData, Status>>;
 
     async fn handshake(
         &self,
@@ -255,17 +272,9 @@ impl FlightService for FlightDoor {
         &self,
         request: Request<Ticket>,
     ) -> Result<Response<Self::DoGetStream>, Status> {
-        let caller = self.caller(request.metadata()).await?;
-        let ticket = request.into_inner().ticket;
-        let Inner { engine, seal, sql, streams } = &*self.inner;
-        let answer = if is_sealed(&ticket) {
-            streams.get(seal, &caller.who, &ticket).await?
-        } else if routes::is_fragment(&ticket) {
-            Box::pin(routes::do_get(engine, &caller.who, &ticket)).await?
-        } else {
-            sql.get(seal, &caller, command(&ticket)?).await?
-        };
-        Ok(Response::new(answer))
+        let (metadata, _, ticket) = request.into_parts();
+        let messages = self.get(&metadata, &ticket.ticket).await?;
+        Ok(Response::new(messages.map_ok(FlightData::from).boxed()))
     }
 
     async fn do_put(

@@ -1,7 +1,7 @@
 //! Statements: planned at `GetFlightInfo`, run at `DoGet`.
 
 use super::changes::{self, Changer};
-use super::encode::{self, FlightStream, schema_bytes};
+use super::encode::{self, MessageStream, schema_bytes};
 use super::identity::Caller;
 use super::metadata;
 use super::seal::{Kind, Seal};
@@ -187,7 +187,7 @@ impl Sql {
         seal: &Seal,
         caller: &Caller,
         command: Command,
-    ) -> Result<FlightStream, Status> {
+    ) -> Result<MessageStream, Status> {
         if let Command::TicketStatementQuery(ticket) = command {
             let Handle { id, part } = Handle::open(seal, &caller.who, &ticket.statement_handle)?;
             if let Some(sql) = self.statements.take_change(id) {
@@ -203,7 +203,7 @@ impl Sql {
                 Some(parts) => Box::pin(parts.read(part, start)).await?,
                 None => start.await?,
             };
-            return Ok(encode::answer(answer));
+            return encode::answer(answer);
         }
         if metadata::schema(&command).is_none() {
             return Err(unsupported(&command));

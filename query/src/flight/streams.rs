@@ -1,6 +1,7 @@
 //! Training streams over Flight: descriptors, tickets, batches with cursors, receipts.
 
-use super::encode::{Encoder, FlightStream, schema_bytes};
+use super::encode::{Encoder, MessageStream, schema_bytes};
+use super::message::Message;
 use super::seal::{Kind, Seal};
 use super::status::{hidden, refuse, to_status};
 use crate::engine::Engine;
@@ -160,7 +161,7 @@ impl StreamDoor {
         seal: &Seal,
         who: &Principal,
         ticket: &Bytes,
-    ) -> Result<FlightStream, Status> {
+    ) -> Result<MessageStream, Status> {
         let payload = seal.open(Kind::Stream, who, ticket)?;
         let slice = Slice::from_bytes(&payload)
             .ok_or_else(|| refuse(ErrorCode::InvalidArgument, "the ticket is malformed"))?;
@@ -180,8 +181,8 @@ impl StreamDoor {
         request.drop_last = Some(slice.drop_last);
         let answer = self.streams.start(who, plan, request.clone()).await;
         let answer = answer.map_err(|error| to_status(&error))?;
-        let mut encoder = Encoder::new();
-        let first = encoder.schema(&answer.schema);
+        let encoder = Encoder::new(&answer.schema)?;
+        let first = Encoder::schema(&answer.schema);
         let reading = Reading {
             encoder,
             hash: blake3::Hasher::new(),
@@ -245,7 +246,7 @@ struct Reading {
     ticket: blake3::Hash,
     receipts: Arc<Mutex<Receipts>>,
     receipt: Receipt,
-    ready: VecDeque<arrow_flight::FlightData>,
+    ready: VecDeque<Message>,
 }
 
 impl Reading {
@@ -257,8 +258,10 @@ impl Reading {
         let mut messages = self.encoder.whole(batch)?;
         if let Some(last) = messages.back_mut() {
             self.hash.update(&cursor.step.to_le_bytes());
-            self.hash.update(&(last.data_body.len() as u64).to_le_bytes());
-            self.hash.update(&last.data_body);
+            self.hash.update(&(last.body_length() as u64).to_le_bytes());
+            for piece in last.body() {
+                self.hash.update(piece);
+            }
             last.app_metadata = Bytes::copy_from_slice(&cursor.to_bytes());
         }
         self.receipt.batches += 1;

@@ -2,6 +2,7 @@
 
 use super::array::items;
 use super::failure::Refusal;
+use super::interval::in_words;
 use super::numeric;
 use super::types::{ColumnType, Format, PgType};
 use arrow::datatypes::{DataType, Field, TimeUnit};
@@ -12,6 +13,8 @@ use std::sync::Arc;
 /// Days and microseconds from 1970 to 2000, where the times of PostgreSQL begin.
 const DAYS_TO_2000: i32 = 10_957;
 const MICROS_TO_2000: i64 = 946_684_800_000_000;
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
 /// The type of a value of which the client says nothing.
 const UNKNOWN: u32 = 705;
 
@@ -27,24 +30,21 @@ enum Said {
 }
 
 fn said(oid: u32) -> Said {
-    // varchar, char(n), name, "char", uuid, jsonb, xml; oid and regclass.
+    // varchar, char(n), name, "char", uuid, jsonb, xml.
     const TEXTS: [u32; 7] = [1043, 1042, 19, 18, 2950, 3802, 142];
-    const NUMBERS: [u32; 2] = [26, 2205];
+    const TEXT_ARRAYS: [u32; 6] = [1015, 1014, 1003, 1002, 2951, 3807];
+    const REGCLASS: u32 = 2205;
     if oid == 0 || oid == UNKNOWN {
         return Said::Nothing;
     }
     if TEXTS.contains(&oid) {
         return Said::One(PgType::Text);
     }
-    if NUMBERS.contains(&oid) {
-        return Said::One(PgType::Int8);
+    if oid == REGCLASS {
+        return Said::One(PgType::Oid);
     }
-    // varchar[]; oid[]
-    if oid == 1015 {
+    if TEXT_ARRAYS.contains(&oid) {
         return Said::Many(PgType::Text);
-    }
-    if oid == 1028 {
-        return Said::Many(PgType::Int8);
     }
     for kind in PgType::ALL {
         let known = kind.known();
@@ -70,7 +70,7 @@ pub(super) fn arrow_type(oid: u32) -> Option<DataType> {
         PgType::Bytea => DataType::Binary,
         PgType::Int2 => DataType::Int16,
         PgType::Int4 => DataType::Int32,
-        PgType::Int8 => DataType::Int64,
+        PgType::Int8 | PgType::Oid => DataType::Int64,
         PgType::Text | PgType::Json => DataType::Utf8,
         PgType::Float4 => DataType::Float32,
         PgType::Float8 => DataType::Float64,
@@ -149,6 +149,7 @@ fn open(text: &str, asked: &DataType) -> Result<ScalarValue, Refusal> {
         DataType::Date32 => from_text(text, PgType::Date),
         DataType::Timestamp(_, None) => from_text(text, PgType::Timestamp),
         DataType::Timestamp(..) => from_text(text, PgType::TimestampTz),
+        DataType::Time32(_) | DataType::Time64(_) => from_text(text, PgType::Time),
         DataType::Boolean => from_text(text, PgType::Bool),
         DataType::Binary | DataType::LargeBinary => from_text(text, PgType::Bytea),
         // As a literal in the statement would be: a whole number, or one with a fraction.
@@ -172,7 +173,6 @@ fn open(text: &str, asked: &DataType) -> Result<ScalarValue, Refusal> {
 
 fn from_text(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
     let wrong = || malformed(text, kind);
-    let cast = |to: DataType| ScalarValue::from(text.trim()).cast_to(&to).map_err(|_| wrong());
     Ok(match kind {
         PgType::Text | PgType::Json => ScalarValue::from(text),
         PgType::Bool => match text.trim().to_ascii_lowercase().as_str() {
@@ -182,7 +182,9 @@ fn from_text(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
         },
         PgType::Int2 => ScalarValue::from(text.trim().parse::<i16>().map_err(|_| wrong())?),
         PgType::Int4 => ScalarValue::from(text.trim().parse::<i32>().map_err(|_| wrong())?),
-        PgType::Int8 => ScalarValue::from(text.trim().parse::<i64>().map_err(|_| wrong())?),
+        PgType::Int8 | PgType::Oid => {
+            ScalarValue::from(text.trim().parse::<i64>().map_err(|_| wrong())?)
+        }
         PgType::Float4 => ScalarValue::from(text.trim().parse::<f32>().map_err(|_| wrong())?),
         PgType::Float8 => ScalarValue::from(text.trim().parse::<f64>().map_err(|_| wrong())?),
         PgType::Numeric => match numeric::scalar(text) {
@@ -205,13 +207,36 @@ fn from_text(text: &str, kind: PgType) -> Result<ScalarValue, Refusal> {
                 PgType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
                 _ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             };
-            // A date with a zone, as JDBC sends them: it is the date that is meant.
-            let text = zoned_date(text).unwrap_or(text).trim();
+            // With a zone, as JDBC sends them: it is the date, or what the clock shows there, that is meant.
+            let text = match kind {
+                PgType::TimestampTz => zoned_date(text).unwrap_or(text).trim(),
+                _ => without_zone(text),
+            };
             ScalarValue::from(text).cast_to(&to).map_err(|_| wrong())?
         }
-        PgType::Time => cast(DataType::Time64(TimeUnit::Microsecond))?,
-        PgType::Interval => cast(DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano))?,
+        PgType::Time => {
+            let text = without_zone(text);
+            // Of a date and a time it is the time.
+            let time = text.rsplit([' ', 'T']).next().unwrap_or(text);
+            let to = DataType::Time64(TimeUnit::Microsecond);
+            ScalarValue::from(time).cast_to(&to).map_err(|_| wrong())?
+        }
+        PgType::Interval => {
+            let to = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+            ScalarValue::from(in_words(text)).cast_to(&to).map_err(|_| wrong())?
+        }
     })
+}
+
+/// A date or a time without the zone behind it, which says nothing of types without one (PostgreSQL, "Date/Time Input").
+fn without_zone(text: &str) -> &str {
+    let text = text.trim();
+    let Some((before, clock)) = text.split_once(':') else {
+        return zoned_date(text).unwrap_or(text);
+    };
+    let clock = clock.find(['+', '-', 'Z', 'z']).unwrap_or(clock.len());
+    let end = before.len().saturating_add(1).saturating_add(clock);
+    text.get(..end).unwrap_or(text).trim_end()
 }
 
 /// The date of a text that is a date and a zone: `1850-01-01 +00`.
@@ -230,8 +255,6 @@ fn from_binary(mut bytes: &[u8], kind: PgType, oid: u32) -> Result<ScalarValue, 
     };
     let beyond = || malformed("a time beyond what the engine holds", kind);
     let length = kind.known().length;
-    // oid and regclass are numbers of four bytes.
-    let length = if matches!(oid, 26 | 2205) { 4 } else { length };
     if usize::try_from(length).is_ok_and(|length| length != bytes.len()) {
         return Err(wrong());
     }
@@ -253,7 +276,7 @@ fn from_binary(mut bytes: &[u8], kind: PgType, oid: u32) -> Result<ScalarValue, 
         PgType::Bool => ScalarValue::from(bytes.get_u8() != 0),
         PgType::Int2 => ScalarValue::from(bytes.get_i16()),
         PgType::Int4 => ScalarValue::from(bytes.get_i32()),
-        PgType::Int8 if length == 4 => ScalarValue::from(i64::from(bytes.get_u32())),
+        PgType::Oid => ScalarValue::from(i64::from(bytes.get_u32())),
         PgType::Int8 => ScalarValue::from(bytes.get_i64()),
         PgType::Float4 => ScalarValue::from(bytes.get_f32()),
         PgType::Float8 => ScalarValue::from(bytes.get_f64()),
@@ -264,7 +287,10 @@ fn from_binary(mut bytes: &[u8], kind: PgType, oid: u32) -> Result<ScalarValue, 
             let days = bytes.get_i32().checked_add(DAYS_TO_2000).ok_or_else(beyond)?;
             ScalarValue::Date32(Some(days))
         }
-        PgType::Time => ScalarValue::Time64Microsecond(Some(bytes.get_i64())),
+        PgType::Time => match bytes.get_i64() {
+            micros @ 0..DAY_MICROS => ScalarValue::Time64Microsecond(Some(micros)),
+            _ => return Err(Refusal::new("22008", "a time of day lies between 00:00 and 24:00")),
+        },
         PgType::Timestamp | PgType::TimestampTz => {
             let micros = bytes.get_i64().checked_add(MICROS_TO_2000).ok_or_else(beyond)?;
             let zone = (kind == PgType::TimestampTz).then(|| "UTC".into());
@@ -301,17 +327,18 @@ fn binary_array(mut bytes: &[u8], kind: PgType) -> Result<ScalarValue, Refusal> 
         Ok(0) => 0,
         Ok(1) => {
             let (count, _first) = (bytes.try_get_i32(), bytes.try_get_i32());
-            count.map_err(|_| wrong())?
+            count.ok().filter(|count| *count >= 0).ok_or_else(wrong)?
         }
         _ => return Err(wrong()),
     };
     let mut values = Vec::new();
     for _ in 0..count {
         let length = bytes.try_get_i32().map_err(|_| wrong())?;
-        let Ok(length) = usize::try_from(length) else {
+        if length == -1 {
             values.push(None);
             continue;
-        };
+        }
+        let length = usize::try_from(length).map_err(|_| wrong())?;
         let (value, rest) = bytes.split_at_checked(length).ok_or_else(wrong)?;
         values.push(Some(from_binary(value, kind, element)?));
         bytes = rest;
@@ -368,6 +395,20 @@ mod tests {
         let instant = ScalarValue::TimestampMicrosecond(Some(-7_200_000_000), Some("UTC".into()));
         assert_eq!(text("1970-01-01 00:00:00+02", 1184, &any).unwrap(), instant);
         assert_eq!(text("1970-01-02 +00", 1082, &any).unwrap(), ScalarValue::Date32(Some(1)));
+        let shown = ScalarValue::TimestampMicrosecond(Some(5_400_000_000), None);
+        for zone in ["", "+02", "-03:30", "Z", " +00"] {
+            let moment = format!("1970-01-01 01:30:00{zone}");
+            assert_eq!(text(&moment, 1114, &any).unwrap(), shown, "what the clock shows there");
+            let asked = DataType::Timestamp(TimeUnit::Nanosecond, None);
+            assert_eq!(text(&moment, 0, &asked).unwrap(), shown);
+            assert_eq!(text(&moment, 1082, &any).unwrap(), ScalarValue::Date32(Some(0)));
+            let time = ScalarValue::Time64Microsecond(Some(5_400_000_000));
+            for oid in [1083, 0] {
+                let asked = DataType::Time64(TimeUnit::Nanosecond);
+                assert_eq!(text(&moment, oid, &asked).unwrap(), time);
+                assert_eq!(text(&moment[11..], oid, &asked).unwrap(), time);
+            }
+        }
         let unsaid = value(Some(&[0, 0, 0, 7]), Format::Binary, 0, &DataType::Int32);
         assert_eq!(unsaid.unwrap(), ScalarValue::from(7_i32), "as it was told");
         for (wrong, oid) in
@@ -386,6 +427,9 @@ mod tests {
         assert!(of(&[0, 0, 7], 23).is_err());
         assert!(of(&[0xff], 25).is_err(), "not UTF-8");
         assert!(of(&i64::MAX.to_be_bytes(), 1114).is_err(), "beyond");
+        for micros in [i64::MAX, -1, DAY_MICROS] {
+            assert!(of(&micros.to_be_bytes(), 1083).is_err(), "{micros} is no time of day");
+        }
         assert!(value(None, Format::Binary, 23, &any).unwrap().is_null());
     }
 

@@ -1,5 +1,6 @@
 //! Statements that are about the session and not about data: answered by the door itself.
 
+use super::copy::Form;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
@@ -28,6 +29,8 @@ pub(super) enum Command {
     Fetch(String, u32),
     /// A cursor, or all of them, are not needed any more.
     Close(Option<String>),
+    /// Rows are written as a file, in this form.
+    Copy(Form),
     /// Everything that the session holds is not needed any more.
     Discard,
     /// Whatever else: it is for the engine.

@@ -14,19 +14,22 @@ use crate::engine::{Bounds, Query, Session, SessionOptions, Stop};
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Most bytes of one message.
 const MOST: usize = 4 << 20;
-/// Bytes of messages that may wait while one is answered: as long as there is room, a client that goes is noticed. A
-/// longer message waits alone.
+/// Bytes of messages that may wait while one is answered: as long as there is room, a client that goes is noticed by
+/// reading. A longer message waits alone.
 const WAITING: u32 = 256 << 10;
+/// How often a client is asked whether it is there while there is no room for more of what it says.
+const ASKED: Duration = Duration::from_millis(300);
 /// Bytes that a message takes beside its own.
 const EACH: usize = 256;
 /// Longest time in which a client has to say who it is.
@@ -80,12 +83,15 @@ impl Transaction {
     }
 }
 
+/// The way to a client: for answers, and for asking whether it is there.
+type Writer<S> = Arc<Mutex<WriteHalf<S>>>;
+
 /// A client that was let in.
 pub(super) struct Connection<S> {
     pub(super) door: PostgresDoor,
     standing: Standing,
     user: String,
-    writer: WriteHalf<S>,
+    writer: Writer<S>,
     pub(super) replies: Replies,
     /// Resolves when the client goes.
     pub(super) gone: CancellationToken,
@@ -138,7 +144,8 @@ where
     settings.belong_to(&user);
     let (sender, inbox) = mpsc::unbounded_channel();
     let gone = CancellationToken::new();
-    let reading = tokio::spawn(gather(reader, sender, gone.clone()));
+    let writer = Arc::new(Mutex::new(writer));
+    let reading = tokio::spawn(gather(reader, Arc::clone(&writer), sender, gone.clone()));
     let _reading = AbortOnDropHandle::new(reading);
     let mut connection = Connection {
         door: door.clone(),
@@ -191,14 +198,15 @@ struct Incoming {
 }
 
 /// Reads messages, some ahead, so that a client that goes is noticed while its query runs.
-async fn gather<S: AsyncRead>(
+async fn gather<S: AsyncRead + AsyncWrite>(
     mut reader: ReadHalf<S>,
+    writer: Writer<S>,
     sender: mpsc::UnboundedSender<Incoming>,
     gone: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(usize::try_from(WAITING).unwrap_or(0)));
     loop {
-        let (message, room) = match next(&mut reader, &room).await {
+        let (message, room) = match next(&mut reader, &writer, &room).await {
             Ok(Some((message, room))) => (Ok(message), Some(room)),
             Ok(None) | Err(Wrong::Broken(_)) => return gone.cancel(),
             Err(wrong) => (Err(wrong), None),
@@ -211,15 +219,33 @@ async fn gather<S: AsyncRead>(
 }
 
 /// The next message, once there is room for it.
-async fn next<S: AsyncRead>(
+async fn next<S: AsyncRead + AsyncWrite>(
     reader: &mut ReadHalf<S>,
+    writer: &Writer<S>,
     room: &Arc<Semaphore>,
 ) -> Result<Option<(Message, OwnedSemaphorePermit)>, Wrong> {
     let Some((tag, length)) = head(reader, MOST).await? else { return Ok(None) };
     let size = u32::try_from(length.saturating_add(EACH)).unwrap_or(WAITING).min(WAITING);
-    let room = Arc::clone(room).acquire_many_owned(size).await.map_err(io::Error::other)?;
+    let mut free = pin!(Arc::clone(room).acquire_many_owned(size));
+    let room = loop {
+        match timeout(ASKED, &mut free).await {
+            Ok(room) => break room.map_err(io::Error::other)?,
+            Err(_) => ask(writer).await?,
+        }
+    };
     let body = rest(reader, length).await?;
     Ok(Some((Message::of(tag, body)?, room)))
+}
+
+/// Says something that means nothing, which may be said at any time: the machine of a client that has gone refuses it,
+/// and the next of its kind is an error here. What is unread of the client would otherwise hide that it has gone.
+async fn ask<S: AsyncWrite>(writer: &Writer<S>) -> io::Result<()> {
+    // An answer on its way asks the same.
+    let Ok(mut writer) = writer.try_lock() else { return Ok(()) };
+    let mut word = Replies::default();
+    word.setting("in_hot_standby", "off");
+    writer.write_all(&word.take()).await?;
+    writer.flush().await
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
@@ -340,8 +366,9 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
     async fn send(&mut self) -> io::Result<()> {
         let bytes = self.replies.take();
         let sending = async {
-            self.writer.write_all(&bytes).await?;
-            self.writer.flush().await
+            let mut writer = self.writer.lock().await;
+            writer.write_all(&bytes).await?;
+            writer.flush().await
         };
         timeout(STALLED, sending).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
@@ -354,7 +381,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
     async fn say_goodbye(&mut self, refusal: &Refusal) -> io::Result<()> {
         self.replies.error(Severity::Fatal, refusal);
         self.send().await?;
-        self.writer.shutdown().await
+        self.writer.lock().await.shutdown().await
     }
 
     /// A session of whoever the client is now: a token that was revoked or has expired is the end.

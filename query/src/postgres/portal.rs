@@ -4,7 +4,7 @@ use super::command::Command;
 use super::dialect::Known;
 use super::failure::Refusal;
 use super::reply::Replies;
-use super::types::{Column, Format, columns, named};
+use super::types::{Column, Format, columns, told};
 use super::write::Rows;
 use crate::engine::{Answer, Engine, Held, Prepared, Query};
 use crate::error::QueryError;
@@ -38,7 +38,7 @@ pub(super) struct Portal {
 impl Portal {
     /// Its columns, with the names that clients know.
     pub(super) fn columns(&self, schema: &Schema) -> Vec<Column> {
-        named(columns(schema), &self.known.names)
+        told(columns(schema), &self.known)
     }
 }
 
@@ -141,11 +141,13 @@ impl Cursor {
     }
 
     /// What the client reads at the end.
-    pub(super) fn tag(&self) -> String {
-        match self.tag {
+    pub(super) fn end(&self, replies: &mut Replies) -> Result<(), Refusal> {
+        let tag = match self.tag {
             Some(tag) => tag.to_owned(),
-            None => format!("SELECT {}", self.sent),
-        }
+            None => self.rows.end(replies, self.sent)?,
+        };
+        replies.complete(&tag);
+        Ok(())
     }
 }
 

@@ -7,9 +7,9 @@ use bytes::{BufMut, BytesMut};
 /// Longest text of an error or a notice.
 const LONGEST: usize = 16 << 10;
 
-/// Messages on their way.
+/// Messages on their way, and what the next part of a file begins with.
 #[derive(Debug, Default)]
-pub(super) struct Replies(BytesMut);
+pub(super) struct Replies(BytesMut, BytesMut);
 
 /// Whether a client may go on after what it was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +153,36 @@ impl Replies {
                 body.put_i16(Format::at(formats, place).unwrap_or(Format::Text).code());
             }
             Ok(())
+        })
+    }
+
+    /// Rows follow as a file, each with so many values in this format. Clients read the beginning of a binary file in
+    /// one part with its first row, or with its end.
+    pub(super) fn copy(
+        &mut self,
+        values: usize,
+        format: Format,
+        beginning: &[u8],
+    ) -> Result<(), Refusal> {
+        let count = count(values)?;
+        self.1 = BytesMut::from(beginning);
+        self.message(b'H', |body| {
+            body.put_i8(i8::try_from(format.code()).unwrap_or(0));
+            body.put_i16(count);
+            (0..values).for_each(|_| body.put_i16(format.code()));
+        });
+        Ok(())
+    }
+
+    /// A part of a file.
+    pub(super) fn copied(
+        &mut self,
+        fill: impl FnOnce(&mut BytesMut) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let beginning = self.1.split();
+        self.try_message(b'd', |body| {
+            body.extend_from_slice(&beginning);
+            fill(body)
         })
     }
 

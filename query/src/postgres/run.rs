@@ -2,6 +2,7 @@
 
 use super::command::{Command, after_for};
 use super::connection::{Connection, End, GATHERED, Transaction, begin, while_there};
+use super::copy::copy;
 use super::dialect::Known;
 use super::failure::Refusal;
 use super::message::{Bind, Target};
@@ -47,9 +48,10 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
                 continue;
             }
             self.start(&mut portal).await?;
-            if let Stage::Open(cursor) = &portal.stage {
-                let (columns, formats) = (cursor.rows.columns(), cursor.rows.formats());
-                self.replies.columns(columns, formats)?;
+            if let Stage::Open(cursor) = &portal.stage
+                && !cursor.rows.are_file()
+            {
+                cursor.rows.begin(&mut self.replies)?;
             }
             self.fetch(&mut portal, 0).await?;
         }
@@ -58,10 +60,15 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
 
     /// A statement, taken apart.
     async fn statement(&mut self, sql: &str, types: Vec<u32>) -> Result<Statement, End> {
-        let command = Command::of(sql);
-        // What a cursor reads is a statement of its own.
+        let copy = copy(sql).transpose()?;
+        let command = match &copy {
+            Some(copy) => Command::Copy(copy.form.clone()),
+            None => Command::of(sql),
+        };
+        // What a cursor reads, or a copy is made of, is a statement of its own.
         let read = match &command {
             Command::Declare(_) => after_for(sql).unwrap_or_default(),
+            Command::Copy(_) => copy.as_ref().map_or("", |copy| copy.sql.as_str()),
             Command::Statement => sql,
             _ => return Ok(Statement::new(command, sql, types, Known::default())),
         };
@@ -213,8 +220,8 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         let described = statement.describe(&session, || begin(&slot, &session));
         let (types, columns) = while_there(&gone, None, described).await??;
         self.replies.parameters(&types);
-        // A cursor that is made has no rows yet.
-        if matches!(statement.command, Command::Declare(_)) {
+        // A cursor that is made has no rows yet, and a file none of its own.
+        if matches!(statement.command, Command::Declare(_) | Command::Copy(_)) {
             self.replies.plain(b'n');
         } else {
             self.replies.columns(&columns, &[])?;
@@ -270,6 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             return Err(Refusal::new("55000", problem).into());
         } else {
             self.go_on(&mut portal).await?;
+            let rows = if matches!(portal.command, Command::Copy(_)) { 0 } else { rows };
             self.fetch(&mut portal, rows).await?;
         }
         self.portals.insert(name.to_owned(), portal);
@@ -300,7 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
         if let Command::Declare(name) = portal.command.clone() {
             return Box::pin(self.declare(portal, name)).await;
         }
-        if portal.command != Command::Statement {
+        if !matches!(portal.command, Command::Statement | Command::Copy(_)) {
             return self.command(portal);
         }
         let session = self.session(portal.intervals.clone()).await?;
@@ -316,12 +324,20 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             return Ok(());
         };
         let own = portal.columns(&planned.0.schema());
-        let told = portal.told.clone().unwrap_or_else(|| own.clone());
-        let rows = Rows::new(told, portal.formats.clone())?;
-        rows.check(&own)?;
+        let rows = if let Command::Copy(form) = &portal.command {
+            Rows::of_file(own, form.clone())
+        } else {
+            let told = portal.told.clone().unwrap_or_else(|| own.clone());
+            let rows = Rows::new(told, portal.formats.clone())?;
+            rows.check(&own)?;
+            rows
+        };
         let query = planned.0.query().cloned();
         let gone = self.gone.clone();
         let answer = while_there(&gone, query.as_ref(), planned.0.start_held()).await??;
+        if rows.are_file() {
+            rows.begin(&mut self.replies)?;
+        }
         portal.stage = Stage::Open(Box::new(Cursor::of(answer, rows)));
         Ok(())
     }
@@ -336,7 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
             return Ok(());
         }
         match self.send_rows(portal, most, None).await? {
-            Some(cursor) => self.replies.complete(&cursor.tag()),
+            Some(cursor) => cursor.end(&mut self.replies)?,
             None => self.replies.plain(b's'),
         }
         Ok(())
@@ -476,7 +492,9 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
                 "DISCARD"
             }
             Command::Show(_) => "SHOW",
-            Command::Statement | Command::Declare(_) | Command::Fetch(..) => return Ok(()),
+            Command::Statement | Command::Copy(_) | Command::Declare(_) | Command::Fetch(..) => {
+                return Ok(());
+            }
         };
         match answer {
             Some(batch) => {

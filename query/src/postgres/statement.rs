@@ -5,7 +5,7 @@ use super::command::Command;
 use super::dialect::Known;
 use super::failure::Refusal;
 use super::message::Bind;
-use super::types::{Column, ColumnType, Format, PgType, columns, named};
+use super::types::{Column, ColumnType, Format, PgType, columns, told};
 use crate::engine::{Described, Query, Session};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
@@ -57,7 +57,7 @@ impl Statement {
 
     /// Whether the engine answers it.
     pub(super) fn is_asked(&self) -> bool {
-        matches!(self.command, Command::Statement | Command::Declare(_))
+        matches!(self.command, Command::Statement | Command::Declare(_) | Command::Copy(_))
     }
 
     /// Bytes that it holds.
@@ -138,7 +138,7 @@ impl Statement {
                 Err(error) => return Err(error.into()),
             }
         };
-        let columns = named(columns(&schema), &self.known.names);
+        let columns = told(columns(&schema), &self.known);
         self.told = Some(columns.clone());
         Ok((types, columns))
     }

@@ -1,5 +1,6 @@
 //! Which type of PostgreSQL a column or a parameter has.
 
+use super::dialect;
 use arrow::datatypes::{DataType, Field, Schema};
 
 /// How a value is written.
@@ -48,6 +49,8 @@ pub(super) enum PgType {
     TimestampTz,
     Interval,
     Numeric,
+    /// The number of something in the catalog.
+    Oid,
 }
 
 /// What is known of a type: number, number of its arrays, name, length, kind.
@@ -66,7 +69,7 @@ pub(super) struct Known {
 
 impl PgType {
     /// All of them.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Bool,
         Self::Bytea,
         Self::Int8,
@@ -82,6 +85,7 @@ impl PgType {
         Self::TimestampTz,
         Self::Interval,
         Self::Numeric,
+        Self::Oid,
     ];
 
     /// What PostgreSQL's own catalog says of it.
@@ -102,6 +106,7 @@ impl PgType {
             Self::TimestampTz => (1184, 1185, "timestamptz", "timestamp with time zone", 8, "D"),
             Self::Interval => (1186, 1187, "interval", "interval", 16, "T"),
             Self::Numeric => (1700, 1231, "numeric", "numeric", -1, "N"),
+            Self::Oid => (26, 1028, "oid", "oid", 4, "N"),
         };
         Known { oid, array, name, said, length, category }
     }
@@ -237,14 +242,28 @@ pub(super) struct Column {
     pub(super) kind: ColumnType,
 }
 
+impl Column {
+    /// The same in an answer about the catalog, in which lists of numbers are numbers of its things.
+    fn of_catalog(mut self) -> Self {
+        if self.kind.array && self.kind.element == PgType::Int8 {
+            self.kind.element = PgType::Oid;
+        }
+        self
+    }
+}
+
 /// The columns of a schema.
 pub(super) fn columns(schema: &Schema) -> Vec<Column> {
     let column = |field: &Field| Column { name: field.name().clone(), kind: ColumnType::of(field) };
     schema.fields().iter().map(|field| column(field)).collect()
 }
 
-/// Columns with the names that a statement gives them, where it does so to each.
-pub(super) fn named(mut columns: Vec<Column>, names: &[Option<String>]) -> Vec<Column> {
+/// Columns as a statement has them: with the names that it gives them, where it does so to each.
+pub(super) fn told(mut columns: Vec<Column>, known: &dialect::Known) -> Vec<Column> {
+    if known.catalog {
+        columns = columns.into_iter().map(Column::of_catalog).collect();
+    }
+    let names = &known.names;
     if columns.len() == names.len() {
         for (column, name) in columns.iter_mut().zip(names) {
             if let Some(name) = name {

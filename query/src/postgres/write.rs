@@ -1,10 +1,11 @@
 //! Values as the bytes that clients read: text or binary, single or in arrays.
 
 use super::cell::{Cell, beyond, can_be_said, cell, elements};
+use super::copy::Form;
 use super::failure::Refusal;
 use super::numeric;
 use super::reply::Replies;
-use super::types::{Column, ColumnType, Format};
+use super::types::{Column, ColumnType, Format, PgType};
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Field;
 use bytes::{BufMut, BytesMut};
@@ -20,6 +21,8 @@ const DAY: i64 = 86_400_000_000;
 pub(super) struct Rows {
     columns: Vec<Column>,
     formats: Vec<Format>,
+    /// The form of the file that they are written as, if they are.
+    file: Option<Form>,
 }
 
 impl Rows {
@@ -32,17 +35,47 @@ impl Rows {
             let problem = format!("{} formats for {} columns", formats.len(), columns.len());
             return Err(Refusal::new("08P01", problem));
         }
-        Ok(Self { columns, formats })
+        Ok(Self { columns, formats, file: None })
+    }
+
+    /// Rows with these columns, written as a file.
+    pub(super) fn of_file(columns: Vec<Column>, form: Form) -> Self {
+        Self { columns, formats: vec![form.format()], file: Some(form) }
+    }
+
+    /// Whether they are written as a file.
+    pub(super) fn are_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// What comes before them.
+    pub(super) fn begin(&self, replies: &mut Replies) -> Result<(), Refusal> {
+        let Some(form) = &self.file else { return replies.columns(&self.columns, &self.formats) };
+        replies.copy(self.columns.len(), form.format(), form.beginning())?;
+        let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let Some(header) = form.header(&names) else { return Ok(()) };
+        replies.copied(|body| {
+            body.extend_from_slice(&header);
+            Ok(())
+        })
+    }
+
+    /// What comes after so many of them.
+    pub(super) fn end(&self, replies: &mut Replies, sent: u64) -> Result<String, Refusal> {
+        let Some(form) = &self.file else { return Ok(format!("SELECT {sent}")) };
+        if let Some(end) = form.end() {
+            replies.copied(|body| {
+                body.extend_from_slice(end);
+                Ok(())
+            })?;
+        }
+        replies.plain(b'c');
+        Ok(format!("COPY {sent}"))
     }
 
     /// The columns.
     pub(super) fn columns(&self) -> &[Column] {
         &self.columns
-    }
-
-    /// Their formats.
-    pub(super) fn formats(&self) -> &[Format] {
-        &self.formats
     }
 
     /// Refuses to write what has other types than the client was told.
@@ -68,6 +101,9 @@ impl Rows {
         batch: &RecordBatch,
         row: usize,
     ) -> Result<(), Refusal> {
+        if let Some(form) = &self.file {
+            return replies.copied(|body| self.line(body, form, batch, row));
+        }
         replies.row(self.columns.len(), |body| {
             let schema = batch.schema_ref();
             let told = self.columns.iter().zip(schema.fields()).zip(batch.columns()).enumerate();
@@ -77,6 +113,27 @@ impl Rows {
             }
             Ok(())
         })
+    }
+}
+
+impl Rows {
+    /// A row of a file.
+    fn line(
+        &self,
+        line: &mut BytesMut,
+        form: &Form,
+        batch: &RecordBatch,
+        row: usize,
+    ) -> Result<(), Refusal> {
+        let (mut bytes, mut ends) = (BytesMut::new(), Vec::with_capacity(self.columns.len()));
+        let fields = batch.schema_ref().fields();
+        for ((column, field), values) in self.columns.iter().zip(fields).zip(batch.columns()) {
+            let start = bytes.len();
+            let there = value(&mut bytes, values, field, row, &column.kind, form.format())?;
+            ends.push(there.then_some(start..bytes.len()));
+        }
+        form.row(line, ends.into_iter().map(|place| place.and_then(|place| bytes.get(place))));
+        Ok(())
     }
 }
 
@@ -109,7 +166,10 @@ fn value(
     told: &ColumnType,
     format: Format,
 ) -> Result<bool, Refusal> {
-    let own = ColumnType::of(field);
+    let mut own = ColumnType::of(field);
+    if told.element == PgType::Oid && own.element == PgType::Int8 {
+        own.element = PgType::Oid;
+    }
     // What was told to be text is text in both formats.
     let format =
         if (own.element, own.array) == (told.element, told.array) { format } else { Format::Text };
@@ -129,7 +189,7 @@ fn value(
     let Some(cell) = cell(values, field, row)? else { return Ok(false) };
     match format {
         Format::Text => text(body, &cell)?,
-        Format::Binary => binary(body, &cell, &own)?,
+        Format::Binary => binary(body, &cell, own.element)?,
     }
     Ok(true)
 }
@@ -212,22 +272,22 @@ fn array_binary(
         body.put_i32(1);
     }
     let field = item_field(items);
-    let element = ColumnType::of(&field);
     for at in 0..items.len() {
         sized(body, |body| {
             let Some(cell) = cell(items, &field, at)? else { return Ok(false) };
-            binary(body, &cell, &element).map(|()| true)
+            binary(body, &cell, own.element).map(|()| true)
         })?;
     }
     Ok(())
 }
 
 /// A value as its type's bytes.
-fn binary(body: &mut BytesMut, cell: &Cell<'_>, kind: &ColumnType) -> Result<(), Refusal> {
+fn binary(body: &mut BytesMut, cell: &Cell<'_>, kind: PgType) -> Result<(), Refusal> {
     let wide = || Refusal::new("22003", "a number does not fit its type");
     match cell {
         Cell::Bool(value) => body.put_u8(u8::from(*value)),
-        Cell::Int(value) => match kind.length() {
+        Cell::Int(value) => match kind.known().length {
+            4 if kind == PgType::Oid => body.put_u32(u32::try_from(*value).map_err(|_| wide())?),
             2 => body.put_i16(i16::try_from(*value).map_err(|_| wide())?),
             4 => body.put_i32(i32::try_from(*value).map_err(|_| wide())?),
             _ => body.put_i64(*value),
@@ -441,14 +501,7 @@ mod tests {
         assert_eq!(interval(-1, 1, -500_000), "-1 mons +1 day -00:00:00.5");
         let far = Cell::Timestamp(i64::MIN, false);
         assert!(text(&mut BytesMut::new(), &far).is_err());
-        assert!(
-            binary(
-                &mut BytesMut::new(),
-                &far,
-                &ColumnType::of(&Field::new("x", arrow::datatypes::DataType::Int64, true))
-            )
-            .is_err()
-        );
+        assert!(binary(&mut BytesMut::new(), &far, PgType::Timestamp).is_err());
     }
 
     #[test]

@@ -35,6 +35,22 @@ pub(super) fn readable(sql: &str) -> Cow<'_, str> {
     changed(sql, &changes).map_or(Cow::Borrowed(sql), Cow::Owned)
 }
 
+/// Where a place of a text is among its bytes; none where it is not in it.
+pub(super) fn place(sql: &str, wanted: Location) -> Option<usize> {
+    let (mut line, mut column) = (1_u64, 1_u64);
+    for (at, letter) in sql.char_indices().chain([(sql.len(), ' ')]) {
+        if (Location { line, column }) == wanted {
+            return Some(at);
+        }
+        if letter == '\n' {
+            (line, column) = (line.saturating_add(1), 1);
+        } else {
+            column = column.saturating_add(1);
+        }
+    }
+    None
+}
+
 /// Whether a token is one of these words, without quotes.
 fn is(token: &TokenWithSpan, words: &[&str]) -> bool {
     matches!(&token.token, Token::Word(word)

@@ -2,6 +2,7 @@
 
 use super::delta_log::{Said, by_bounds, without_blank};
 use super::footers::Shelf;
+use super::texts::as_texts;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -205,6 +206,8 @@ impl TableProvider for DeltaEntryTable {
         } else {
             self.snapshot.by_log.scan(state, projection, filters, limit).await?
         };
+        // Scans with deletion vectors insist on the readers that they made.
+        let scan = if self.snapshot.said.deletes { scan } else { as_texts(scan)? };
         let schema = match projection {
             Some(projection) => Arc::new(self.schema.project(projection)?),
             None => Arc::clone(&self.schema),

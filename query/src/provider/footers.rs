@@ -5,7 +5,7 @@
 //! again; whoever does so all the same is noticed at once by another size, and otherwise after some seconds: delta-rs gives
 //! all files the same time.
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use super::texts::of_texts;
 use datafusion::common::{HashMap, Result, TableReference};
 use datafusion::datasource::physical_plan::parquet::CachedParquetMetaData;
 use datafusion::execution::cache::cache_manager::{
@@ -15,8 +15,6 @@ use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::cache::{Cache, CacheEntryInfo};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::path::Path;
-use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema, parquet_to_arrow_schema};
-use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataBuilder};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tarn_schemas::Principal;
@@ -147,10 +145,7 @@ impl Cache<Path, CachedFileMetadataEntry> for Shelf {
     }
 }
 
-/// A footer whose Arrow schema has texts where it has views of texts.
-///
-/// Writers that use views say so in the file. Columns would be read as views, and each batch copied into the texts that
-/// tables here have, which takes longer than to read texts at once.
+/// The footer without views, so that this is done once.
 fn without_views(entry: CachedFileMetadataEntry) -> CachedFileMetadataEntry {
     let Some(footer) = entry.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>() else {
         return entry;
@@ -164,98 +159,12 @@ fn without_views(entry: CachedFileMetadataEntry) -> CachedFileMetadataEntry {
     }
 }
 
-/// The footer with texts; none where it has no views.
-fn of_texts(footer: &ParquetMetaData) -> Option<ParquetMetaData> {
-    let file = footer.file_metadata();
-    let said = file.key_value_metadata()?;
-    let schema = parquet_to_arrow_schema(file.schema_descr(), Some(said)).ok()?;
-    let fields: Vec<FieldRef> = schema.fields().iter().map(plain).collect();
-    if fields.iter().zip(schema.fields()).all(|(plain, field)| plain == field) {
-        return None;
-    }
-    let encoded =
-        encode_arrow_schema(&Schema::new_with_metadata(fields, schema.metadata().clone()));
-    let others = said.iter().filter(|pair| pair.key != ARROW_SCHEMA_META_KEY).cloned();
-    let schema = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encoded);
-    let file = FileMetaData::new(
-        file.version(),
-        file.num_rows(),
-        file.created_by().map(str::to_owned),
-        Some(others.chain([schema]).collect()),
-        file.schema_descr_ptr(),
-        file.column_orders().cloned(),
-    );
-    Some(
-        ParquetMetaDataBuilder::new(file)
-            .set_row_groups(footer.row_groups().to_vec())
-            .set_column_index(footer.column_index().cloned())
-            .set_offset_index(footer.offset_index().cloned())
-            .build(),
-    )
-}
-
-/// A column of texts or bytes in place of one of views.
-fn plain(field: &FieldRef) -> FieldRef {
-    let with = |data_type| Arc::new(Field::clone(field).with_data_type(data_type));
-    match field.data_type() {
-        DataType::Utf8View => with(DataType::Utf8),
-        DataType::BinaryView => with(DataType::Binary),
-        DataType::List(item) => with(DataType::List(plain(item))),
-        DataType::LargeList(item) => with(DataType::LargeList(plain(item))),
-        DataType::FixedSizeList(item, size) => with(DataType::FixedSizeList(plain(item), *size)),
-        DataType::Map(entries, sorted) => with(DataType::Map(plain(entries), *sorted)),
-        DataType::Struct(fields) => with(DataType::Struct(fields.iter().map(plain).collect())),
-        _ => Arc::clone(field),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::texts::tests::{file, footer};
     use super::*;
-    use arrow::array::{ArrayRef, RecordBatch, StringArray, StringViewArray, StructArray};
-    use bytes::Bytes;
     use chrono::Utc;
     use object_store::ObjectMeta;
-    use parquet::arrow::ArrowWriter;
-    use parquet::arrow::arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
-    };
-
-    fn file() -> (Bytes, RecordBatch) {
-        let views: ArrayRef =
-            Arc::new(StringViewArray::from(vec![Some("a"), None, Some("much longer than twelve")]));
-        let texts: ArrayRef = Arc::new(StringArray::from(vec!["x", "y", "z"]));
-        let inner = StructArray::try_from(vec![("v", Arc::clone(&views)), ("t", texts)]).unwrap();
-        let batch =
-            RecordBatch::try_from_iter([("v", views), ("s", Arc::new(inner) as ArrayRef)]).unwrap();
-        let mut bytes = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-        (bytes.into(), batch)
-    }
-
-    fn footer(bytes: &Bytes) -> Arc<ParquetMetaData> {
-        let options = ArrowReaderOptions::new();
-        Arc::clone(ArrowReaderMetadata::load(bytes, options).unwrap().metadata())
-    }
-
-    #[test]
-    fn views_are_read_as_texts_of_the_same_values() {
-        let (bytes, batch) = file();
-        let texts = of_texts(&footer(&bytes)).unwrap();
-        assert!(of_texts(&texts).is_none(), "there are none left");
-        let known =
-            ArrowReaderMetadata::try_new(Arc::new(texts), ArrowReaderOptions::new()).unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, known);
-        let found: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
-        let [found] = found.as_slice() else { panic!("{found:?}") };
-        assert_eq!(found.column(0).data_type(), &DataType::Utf8);
-        for (found, expected) in found.columns().iter().zip(batch.columns()) {
-            let expected = arrow::compute::cast(expected, found.data_type()).unwrap();
-            assert_eq!(found, &expected);
-        }
-    }
 
     #[test]
     fn people_and_places_have_their_own() {

@@ -19,6 +19,7 @@ mod queue;
 mod scan;
 mod size;
 mod statistics;
+mod texts;
 mod work;
 
 pub use aggregate::{AggregateBelowBroadcast, GridAggregateExec};

@@ -383,45 +383,45 @@ async fn probe(in_place: bool, from_afar: bool, through: Through) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_rows_and_values_of_a_delta_table_change_nothing() {
-    probe(false, false, Through::Table).await;
+    Box::pin(probe(false, false, Through::Table)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_rows_and_values_of_files_in_place_change_nothing() {
-    probe(true, false, Through::Table).await;
+    Box::pin(probe(true, false, Through::Table)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_rows_and_values_of_another_lab_change_nothing() {
-    probe(false, true, Through::Table).await;
+    Box::pin(probe(false, true, Through::Table)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_invokers_view_of_a_delta_table_hides_changes_nothing() {
-    probe(false, false, Through::Invoker).await;
+    Box::pin(probe(false, false, Through::Invoker)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_invokers_view_of_files_in_place_hides_changes_nothing() {
-    probe(true, false, Through::Invoker).await;
+    Box::pin(probe(true, false, Through::Invoker)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_invokers_view_of_another_lab_hides_changes_nothing() {
-    probe(false, true, Through::Invoker).await;
+    Box::pin(probe(false, true, Through::Invoker)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_definers_view_of_a_delta_table_hides_changes_nothing() {
-    probe(false, false, Through::Definer).await;
+    Box::pin(probe(false, false, Through::Definer)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_definers_view_of_files_in_place_hides_changes_nothing() {
-    probe(true, false, Through::Definer).await;
+    Box::pin(probe(true, false, Through::Definer)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_definers_view_of_another_lab_hides_changes_nothing() {
-    probe(false, true, Through::Definer).await;
+    Box::pin(probe(false, true, Through::Definer)).await;
 }

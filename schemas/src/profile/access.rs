@@ -262,6 +262,14 @@ fn data_use(record: &Record, setting: &Setting, findings: &mut Findings) {
             "NRES says that there is no restriction: use GRU with modifiers, or take them out",
         );
     }
+    if permission == "POA" && seen.iter().any(|code| *code == "NPOA") {
+        findings.add(
+            "/data_use/modifiers",
+            "data_use.ancestry",
+            "NPOA at the permission POA",
+            "POA is for research on ancestry, and NPOA forbids it: take one of them out",
+        );
+    }
 }
 
 fn check_modifier(

@@ -5,9 +5,10 @@ use super::date::{in_months, parse_date};
 use super::rights::is_uri;
 use super::vocabulary::RELATION_TYPES;
 use super::{Findings, NOTHING, Setting, shown, standards};
+use crate::export::{IdentifierKind, kind_of};
 use crate::facts::FileFacts;
 use crate::formula;
-use crate::record::Record;
+use crate::record::{Funding, Record};
 use crate::standard_names;
 use crate::tier::Tier;
 use chrono::{Datelike, Days, NaiveDate};
@@ -155,7 +156,63 @@ fn funding(record: &Record, findings: &mut Findings) {
                 "write a contract or award of the US Department of Energy, such as DE-AC05-00OR22725 or DE-SC0012704; others belong into `award`",
             );
         }
+        if let Some(award) = &funding.award
+            && let Err(fix) = check_award(award, is_energy(funding))
+        {
+            findings.add(format!("{pointer}/award"), "funding.award", shown(award), fix);
+        }
     }
+}
+
+/// Whether the US Department of Energy pays, by its ROR or its name.
+fn is_energy(funding: &Funding) -> bool {
+    const ROR: &str = "01bj3aw27";
+    let by_ror = funding.ror.as_deref().is_some_and(|ror| ror.trim_end_matches('/').ends_with(ROR));
+    let name = funding.funder.to_lowercase();
+    // Other countries have one as well, and say so.
+    let ours = ["department of energy", "doe", "us doe", "u.s. doe"].contains(&name.trim())
+        || name.contains("u.s. department of energy")
+        || name.contains("us department of energy")
+        || name.contains("united states department of energy");
+    by_ror || ours
+}
+
+/// Whether an award can be looked up: a DOI or another address where it looks like one, and the form of the US
+/// Department of Energy where that paid or the number begins like theirs. Other funders number as they like.
+fn check_award(award: &str, energy: bool) -> Result<(), &'static str> {
+    const ENERGY: &str = "write the number in the form of the US Department of Energy, such as DE-SC0012704 or \
+        DE-AC05-00OR22725, or the DOI of the award";
+    let text = award.trim();
+    let lower = text.to_lowercase();
+    if text.is_empty() {
+        return Err("write the number or the DOI of the award, or leave the field out");
+    }
+    if lower.starts_with("10.") || lower.starts_with("doi:") || lower.contains("doi.org/") {
+        let doi = kind_of(text).filter(|(kind, _)| *kind == IdentifierKind::Doi);
+        let whole = doi.is_some_and(|(_, doi)| {
+            let (prefix, suffix) = doi.split_once('/').unwrap_or_default();
+            let digits = prefix.trim_start_matches("10.");
+            let numbered = !digits.is_empty()
+                && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            numbered && !suffix.is_empty() && !suffix.contains(char::is_whitespace)
+        });
+        return if whole {
+            Ok(())
+        } else {
+            Err("write the whole DOI of the award, such as 10.46936/cpcy.proj.2019.50733/60006578")
+        };
+    }
+    if lower.starts_with("http:") || lower.starts_with("https:") {
+        return if is_uri(text) {
+            Ok(())
+        } else {
+            Err("write the whole address of the award, or its number")
+        };
+    }
+    if energy || lower.starts_with("de-") {
+        return if is_contract(text) { Ok(()) } else { Err(ENERGY) };
+    }
+    Ok(())
 }
 
 /// The forms of contracts and awards of the US Department of Energy: `DE-AC05-00OR22725`,

@@ -19,7 +19,7 @@ pub enum Exposure {
 }
 
 /// What human data may be used for, in terms of the Data Use Ontology (DUO, release 2021-02-23).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataUse {
     /// One permission: `GRU`, `HMB`, `DS`, `POA` or `NRES`.
@@ -33,7 +33,7 @@ pub struct DataUse {
 }
 
 /// A modifier of a data use permission.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UseModifier {
     /// Shorthand of DUO, such as `MOR`.

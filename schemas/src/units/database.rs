@@ -9,6 +9,9 @@ use std::sync::LazyLock;
 
 const UDUNITS: &str = include_str!("udunits.txt");
 
+/// Most units that are suggested for a word.
+const SUGGESTIONS: usize = 3;
+
 /// Words that UDUNITS does not know, all for plain numbers: the dimensionless vertical coordinates
 /// that CF allows (CF 1.11, section 3.1), and what files of observatories and beamlines write where
 /// a number has no unit.
@@ -54,6 +57,26 @@ pub(super) fn find(name: &str) -> Option<Unit> {
         .find(name)
         .or_else(|| WORDS.contains(&name).then_some(Unit::ONE))
         .or_else(|| other().and_then(|(_, name)| DATABASE.find(name)))
+}
+
+/// Units that go with another and whose name is close to a word, closest first: at most a third of its letters
+/// differ.
+pub(super) fn suggest(word: &str, with: Unit) -> Vec<&'static str> {
+    let lower = word.to_lowercase();
+    let most = (word.chars().count() / 3).max(1);
+    let names = DATABASE.names.iter().map(|(name, unit)| (*name, unit, lower.as_str()));
+    let symbols = DATABASE.symbols.iter().map(|(symbol, unit)| (*symbol, unit, word));
+    let mut close: Vec<(usize, &str)> = names
+        .chain(symbols)
+        .filter(|(name, unit, wanted)| {
+            unit.converts_to(with) && name.len().abs_diff(wanted.len()) <= most
+        })
+        .map(|(name, _, wanted)| (strsim::osa_distance(name, wanted), name))
+        .filter(|(distance, name)| *distance <= most && *distance < name.chars().count())
+        .collect();
+    close.sort_unstable();
+    close.dedup();
+    close.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect()
 }
 
 impl Database {

@@ -61,6 +61,14 @@ enum Scale {
     },
 }
 
+/// Units that convert to `with` and are close to a word that is none, closest first.
+pub fn suggest(word: &str, with: &str) -> Vec<&'static str> {
+    match Unit::parse(with) {
+        Ok(with) if word.len() <= LONGEST => database::suggest(word, with),
+        _ => Vec::new(),
+    }
+}
+
 /// Why text is no unit, or why numbers cannot be converted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]

@@ -136,6 +136,10 @@ Example:
         /// SHA-256 of terms that they accepted
         #[arg(long = "terms", value_name = "SHA256")]
         terms: Vec<String>,
+        /// Another login or token of the same human (person:NAME), their ORCID iD (orcid:…) or mail address
+        /// (mailto:…): they are one person where two have to agree
+        #[arg(long = "same-as", value_name = "IDENTITY")]
+        identities: Vec<String>,
     },
     /// List people, by what the operator or their issuer says of them
     #[command(after_help = "Example:\n  tarn user list")]

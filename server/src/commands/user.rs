@@ -22,6 +22,7 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
             countries,
             us_person,
             terms,
+            identities,
         } => {
             let subject = tarn_catalog::subject(&principal(&name)?);
             let attributes = PersonAttributes {
@@ -33,6 +34,7 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
                 countries: countries.into_iter().collect(),
                 us_person,
                 terms: terms.into_iter().collect(),
+                identities: identities.into_iter().collect(),
             };
             home.catalog.put_person(&Principal::Owner, &subject, &attributes).await?;
             if context.json {

@@ -6,6 +6,7 @@ use super::datasets::find;
 use super::problem::Refusal;
 use super::ranges::{self, Part};
 use super::sql::rows;
+use super::tombstone::{self, Gone};
 use crate::cli::SqlFormat;
 use crate::failure::Failure;
 use axum::body::Body;
@@ -22,6 +23,7 @@ use tarn_schemas::ErrorCode;
     params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version"), ("table" = String, Path, description = "Name of the table with .csv, .json or .arrow")),
     responses((status = 200, description = "The rows"),
         (status = 403, description = "Refused by policy", body = super::problem::Problem),
+        (status = 410, description = "Withdrawn: its tombstone", body = Gone),
         (status = 404, description = "No such dataset or table", body = super::problem::Problem)))]
 pub(crate) async fn table(
     State(door): State<Door>,
@@ -29,6 +31,11 @@ pub(crate) async fn table(
     Path((lab, name, table)): Path<(String, String, String)>,
 ) -> Result<Response, Refusal> {
     let dataset = find(&door, &who, &lab, &name).await?;
+    if let Some(gone) = tombstone::of(&dataset) {
+        // That it was asked for is in the audit log, as every decision about data.
+        door.catalog.admit(&who, &dataset, tarn_catalog::Door::Sql).await?;
+        return Ok(gone);
+    }
     let (wanted, format) = match table.rsplit_once('.') {
         Some((table, "csv")) => (table, (SqlFormat::Csv, "text/csv; charset=utf-8")),
         Some((table, "json")) => (table, (SqlFormat::Json, "application/json")),
@@ -72,6 +79,7 @@ pub(crate) async fn table(
     responses((status = 200, description = "The bytes"), (status = 206, description = "The bytes of the range"),
         (status = 304, description = "The caller has it"),
         (status = 403, description = "Refused by policy", body = super::problem::Problem),
+        (status = 410, description = "Withdrawn: its tombstone", body = Gone),
         (status = 404, description = "No such dataset or file", body = super::problem::Problem),
         (status = 409, description = "The file has changed", body = super::problem::Problem),
         (status = 416, description = "The range begins behind the end", body = super::problem::Problem)))]
@@ -84,6 +92,9 @@ pub(crate) async fn file(
     let dataset = find(&door, &who, &lab, &name).await?;
     // Whoever has the bytes already, and wants to know whether they are still these, is asked too.
     let decision = door.catalog.admit(&who, &dataset, tarn_catalog::Door::File).await?;
+    if let Some(gone) = tombstone::of(&dataset) {
+        return Ok(gone);
+    }
     if let Some(reason) = decision.refusal_at(tarn_catalog::Door::File) {
         return Err(Failure::new(ErrorCode::PermissionDenied, reason).into());
     }

@@ -3,9 +3,12 @@
 use super::Door;
 use super::auth::Caller;
 use super::problem::Refusal;
+use super::tombstone::{self, Gone};
 use crate::failure::Failure;
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tarn_catalog::{Action, Dataset};
@@ -41,6 +44,7 @@ pub(crate) async fn list(
     let after = cursor.unwrap_or_default();
     let (page, more) = door.catalog.datasets_after(&who, &after, limit).await?;
     let next = page.last().filter(|_| more).map(|last| last.name.to_string());
+    door.catalog.note_listed(&who, "list", &page).await?;
     let mut shown = Vec::with_capacity(page.len());
     for dataset in &page {
         shown.push(view(&door, &who, dataset).await?);
@@ -48,17 +52,24 @@ pub(crate) async fn list(
     Ok(Json(json!({"datasets": shown, "next": next})))
 }
 
-/// One dataset: `name` or `name@version`.
+/// One dataset: `name` or `name@version`. Its entity tag is its version, for `If-Match` of what is edited from it.
 #[utoipa::path(get, path = "/api/v1/datasets/{lab}/{name}",
     params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "name or name@version")),
-    responses((status = 200, description = "The dataset"), (status = 404, description = "No such dataset", body = super::problem::Problem)))]
+    responses((status = 200, description = "The dataset"), (status = 410, description = "Withdrawn: its tombstone", body = Gone), (status = 404, description = "No such dataset", body = super::problem::Problem)))]
 pub(crate) async fn one(
     State(door): State<Door>,
     Caller(who): Caller,
     Path((lab, name)): Path<(String, String)>,
-) -> Result<Json<serde_json::Value>, Refusal> {
+) -> Result<Response, Refusal> {
     let dataset = find(&door, &who, &lab, &name).await?;
-    Ok(Json(view(&door, &who, &dataset).await?))
+    door.catalog.note_shown(&who, "record", &dataset, None).await?;
+    match tombstone::of(&dataset) {
+        Some(gone) => Ok(gone),
+        None => {
+            let tag = [(header::ETAG, tag(dataset.version))];
+            Ok((tag, Json(view(&door, &who, &dataset).await?)).into_response())
+        }
+    }
 }
 
 /// Versions of a dataset.
@@ -71,7 +82,13 @@ pub(crate) async fn versions(
     Path((lab, name)): Path<(String, String)>,
 ) -> Result<Json<serde_json::Value>, Refusal> {
     let dataset = find(&door, &who, &lab, &name).await?;
+    door.catalog.note_shown(&who, "versions", &dataset, None).await?;
     Ok(Json(json!(door.catalog.versions(&who, &dataset.name).await?)))
+}
+
+/// The entity tag of a version. Those of drafts are numbers alone.
+pub(super) fn tag(version: u32) -> String {
+    format!("\"v{version}\"")
 }
 
 /// The dataset of a path; another lab's is not here.

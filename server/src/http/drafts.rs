@@ -2,7 +2,7 @@
 
 use super::Door;
 use super::auth::Caller;
-use super::problem::{Problem, Refusal};
+use super::problem::{self, Problem, Refusal};
 use crate::commands::facts_of;
 use crate::failure::Failure;
 use axum::Json;
@@ -76,15 +76,18 @@ pub(crate) async fn one(
 }
 
 /// Keeps a record as a draft; it may be incomplete. With `If-Match` it replaces the revision that was
-/// edited and no other; `If-None-Match: *` keeps a new one only. With `from` it was edited from that version of
-/// the dataset, which has to be the newest.
+/// edited and no other; `If-None-Match: *` keeps a new one only. With `from`, or the entity tag of the dataset in
+/// `If-Match`, it was edited from that version of the dataset, which has to be the newest. With neither, the first
+/// save counts as edited from the version that is the newest then: a version that came since the author read theirs
+/// is not noticed.
 #[utoipa::path(put, path = "/api/v1/drafts/{name}", request_body(content = HashMap<String, Value>, description = "A record, by the profile at /api/v1/profiles/lab-core"),
     params(("name" = String, Path, description = "Name of the dataset"),
         ("from" = Option<u32>, Query, description = "Version of the dataset that the record was edited from; 0 for a new dataset"),
-        ("If-Match" = Option<String>, Header, description = "Revision that was edited, in quotes")),
+        ("If-Match" = Option<String>, Header, description = "Revision of the draft that was edited, such as \"3\", or version of the dataset, such as \"v2\"")),
     responses((status = 200, description = "The draft"), (status = 400, description = "No record", body = Problem),
         (status = 403, description = "No token with scope write", body = Problem),
         (status = 409, description = "Changed meanwhile, a newer version than `from`, or a new name that another person drafts under", body = Problem),
+        (status = 412, description = "The dataset is at another version than `If-Match` names", body = Problem),
         (status = 422, description = "Not in the shape of a record, with every `violations`", body = Problem)))]
 pub(crate) async fn save(
     State(door): State<Door>,
@@ -103,8 +106,25 @@ pub(crate) async fn save(
         let problem = format!("the record has the name {}, the address {name}", record.name);
         return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
     }
-    let draft = door.catalog.save_draft_from(&who, record, edited(&headers)?, from).await?;
-    Ok(shown(StatusCode::OK, &draft))
+    let (revision, version) = match edited(&headers)? {
+        Some(Seen::Version(version)) => (None, Some(version)),
+        Some(Seen::Revision(revision)) => (Some(revision), None),
+        None => (None, None),
+    };
+    if let (Some(from), Some(version)) = (from, version)
+        && from != version
+    {
+        let problem =
+            format!("from={from} and If-Match \"v{version}\" are two versions: leave one out");
+        return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
+    }
+    match door.catalog.save_draft_from(&who, record, revision, version.or(from)).await {
+        Ok(draft) => Ok(shown(StatusCode::OK, &draft)),
+        Err(error @ CatalogError::Conflict(_)) if version.is_some() => {
+            Ok(problem::as_status(StatusCode::PRECONDITION_FAILED, error))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Throws a draft away.
@@ -149,9 +169,9 @@ pub(crate) async fn check(
 /// at once; anything else waits for a second person.
 #[utoipa::path(post, path = "/api/v1/drafts/{name}/submit",
     params(("name" = String, Path, description = "Name of the dataset")),
-    responses((status = 201, description = "Registered"), (status = 202, description = "It waits for a second person"),
-        (status = 400, description = "A file that is not in a store of this node", body = Problem),
-        (status = 403, description = "Not the author", body = Problem), (status = 404, description = "No such draft or file", body = Problem),
+    responses((status = 201, description = "Registered"), (status = 202, description = "It waits for a second person; so does a record of files that are not there, or not for the author"),
+        (status = 400, description = "A file that could be in no store of this node", body = Problem),
+        (status = 403, description = "Not the author", body = Problem), (status = 404, description = "No such draft", body = Problem),
         (status = 409, description = "Changed meanwhile, or the dataset has another record by now than the one that it was edited from", body = Problem),
         (status = 422, description = "It breaks rules: `violations`", body = Problem)))]
 pub(crate) async fn submit(
@@ -161,8 +181,12 @@ pub(crate) async fn submit(
 ) -> Result<Response, Refusal> {
     let name = DatasetName::new(&name)?;
     let draft = door.catalog.draft(&who, &name).await?;
-    let files = files(&door, &draft.record).await?;
-    match door.catalog.submit_draft(&who, &draft, files).await {
+    let submitted = match find_files(&door, &draft.record).await? {
+        Ok(files) => door.catalog.submit_draft(&who, &draft, files).await,
+        // Whether a file is there is for those who may see it: it waits like one on the files of others.
+        Err(_) => door.catalog.submit_unseen(&who, &draft).await,
+    };
+    match submitted {
         Ok(Submission::Registered(done)) => Ok(registered(&done)),
         Ok(Submission::Waiting(draft)) => Ok(shown(StatusCode::ACCEPTED, &draft)),
         Err(CatalogError::Invalid { violations, .. }) => Ok(invalid(&name, &violations)),
@@ -219,17 +243,32 @@ pub(crate) async fn give_back(
     Ok(shown(StatusCode::OK, &draft))
 }
 
-/// The revision that the caller edited.
-fn edited(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+/// What the caller edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// A revision of the draft; 0 if there was none.
+    Revision(u64),
+    /// A version of the dataset.
+    Version(u32),
+}
+
+/// What the caller says that they edited.
+fn edited(headers: &HeaderMap) -> Result<Option<Seen>, Failure> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
     if text(header::IF_NONE_MATCH) == Some("*") {
-        return Ok(Some(0));
+        return Ok(Some(Seen::Revision(0)));
     }
     let Some(tag) = text(header::IF_MATCH).filter(|tag| *tag != "*") else { return Ok(None) };
-    tag.trim_matches('"').parse().map(Some).map_err(|_| {
+    let bare = tag.trim_matches('"');
+    let seen = match bare.strip_prefix('v') {
+        Some(version) => version.parse().ok().map(Seen::Version),
+        None => bare.parse().ok().map(Seen::Revision),
+    };
+    seen.map(Some).ok_or_else(|| {
         Failure::new(
             ErrorCode::InvalidArgument,
-            "If-Match holds the revision of the draft in quotes, such as \"3\"",
+            "If-Match holds one entity tag in quotes: the revision of the draft, such as \"3\", or the version of \
+             the dataset that was edited, such as \"v2\"",
         )
     })
 }
@@ -240,35 +279,68 @@ const MOST: usize = 10_000;
 /// Facts of the files of a record. Over the network only files of the stores that the configuration
 /// names may be read, each by its name: this process can read, and list, more than who asks it.
 async fn files(door: &Door, record: &Record) -> Result<Vec<FileFacts>, Failure> {
-    // The same words for each, and for files that are others': which one it is would tell of these.
-    let refused =
-        |text: &str| Failure::new(ErrorCode::InvalidArgument, format!("{text}: {NOT_OFFERED}"));
+    find_files(door, record).await?.map_err(|missing| refused(&missing))
+}
+
+/// What is said of a file that is not read: the same words for each, and for files that are others', because which
+/// one it is would tell of these.
+fn refused(text: &str) -> Failure {
+    Failure::new(ErrorCode::InvalidArgument, format!("{text}: {NOT_OFFERED}"))
+}
+
+/// As [`files`]; inside, the first that a store of this node would have and has not.
+async fn find_files(
+    door: &Door,
+    record: &Record,
+) -> Result<Result<Vec<FileFacts>, String>, Failure> {
     if record.files.len() > MOST {
         let problem = format!("a record has at most {MOST} files over the network");
         return Err(Failure::new(ErrorCode::InvalidArgument, problem));
     }
-    let mut found = Vec::new();
+    let (mut found, mut absent) = (Vec::new(), None);
     for text in record.files.iter().collect::<BTreeSet<_>>() {
-        if text.contains(['*', '?', '[']) || !offers(&door.stores, text).await? {
+        if text.contains(['*', '?', '[']) {
             return Err(refused(text));
         }
-        let files = door.stores.find(text).await?;
+        if asked(&door.stores, text, Stores::lacks).await? {
+            absent.get_or_insert_with(|| text.clone());
+            continue;
+        }
+        if !asked(&door.stores, text, Stores::offers).await? {
+            return Err(refused(text));
+        }
+        let files = match door.stores.find(text).await.map_err(Failure::from) {
+            Ok(files) => files,
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                absent.get_or_insert_with(|| text.clone());
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let [file] = files.as_slice() else { return Err(refused(text)) };
-        if !file.named || !offers(&door.stores, &file.stat.location).await? {
+        if !file.named || !asked(&door.stores, &file.stat.location, Stores::offers).await? {
             return Err(refused(text));
         }
         found.push(file.clone());
     }
+    if let Some(absent) = absent {
+        return Ok(Err(absent));
+    }
     // Reading files takes as much as a query does.
     let _turn = door.readings.acquire().await;
     let (facts, _) = facts_of(&door.stores, &found, |_| {}).await?;
-    Ok(facts)
+    Ok(Ok(facts))
 }
 
-async fn offers(stores: &Stores, text: &str) -> Result<bool, Failure> {
+/// What the stores say of a location.
+async fn asked(
+    stores: &Stores,
+    text: &str,
+    question: fn(&Stores, &Location) -> bool,
+) -> Result<bool, Failure> {
     let Ok(location) = Location::parse(text) else { return Ok(false) };
     let stores = stores.clone();
-    tokio::task::spawn_blocking(move || stores.offers(&location))
+    tokio::task::spawn_blocking(move || question(&stores, &location))
         .await
         .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
 }

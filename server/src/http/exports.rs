@@ -4,6 +4,7 @@ use super::Door;
 use super::auth::Caller;
 use super::datasets::find;
 use super::problem::Refusal;
+use super::tombstone::{self, Gone};
 use crate::failure::Failure;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -11,10 +12,10 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tarn_catalog::Dataset;
-use tarn_schemas::ErrorCode;
 use tarn_schemas::export::{self, Format, Source};
 use tarn_schemas::profile::LAB_CORE;
 use tarn_schemas::profile::community::Community;
+use tarn_schemas::{ErrorCode, Principal};
 
 /// A dataset in one format: `datacite`, `datacite-json`, `dcat-us`, `schema.org`, `croissant`,
 /// `ro-crate`, `stac`, `elink`, `oai_dc`, `oai_datacite`.
@@ -23,7 +24,7 @@ use tarn_schemas::profile::community::Community;
     responses((status = 200, description = "The dataset in the format, with its media type"),
         (status = 400, description = "No name of a dataset", body = super::problem::Problem),
         (status = 403, description = "The format needs what may not be told", body = super::problem::Problem),
-        (status = 409, description = "Withdrawn, and the format announces what can be had", body = super::problem::Problem),
+        (status = 410, description = "Withdrawn: its tombstone", body = Gone),
         (status = 422, description = "The record does not say what the format needs", body = super::problem::Problem),
         (status = 404, description = "No such dataset or format", body = super::problem::Problem)))]
 pub(crate) async fn one(
@@ -34,7 +35,24 @@ pub(crate) async fn one(
     let format: Format =
         format.parse().map_err(|problem: String| Failure::new(ErrorCode::NotFound, problem))?;
     let dataset = find(&door, &who, &lab, &name).await?;
-    Ok(answer(&source(&door, &dataset).await?, format)?)
+    let answer = match tombstone::of(&dataset) {
+        Some(gone) => Ok(gone),
+        None => answer(&source(&door, &dataset).await?, format),
+    };
+    Ok(shown(&door, &who, &dataset, format.as_str(), answer).await?)
+}
+
+/// An answer about a dataset, once it is in the audit log that it leaves, or why not.
+pub(super) async fn shown(
+    door: &Door,
+    who: &Principal,
+    dataset: &Dataset,
+    by: &str,
+    answer: Result<Response, Failure>,
+) -> Result<Response, Failure> {
+    let refused = answer.as_ref().err().map(ToString::to_string);
+    door.catalog.note_shown(who, by, dataset, refused.as_deref()).await?;
+    answer
 }
 
 /// What exports of a dataset are made from.
@@ -64,7 +82,7 @@ pub(crate) async fn linkset(
 ) -> Result<Response, Refusal> {
     let dataset = find(&door, &who, &lab, &name).await?;
     let source = source(&door, &dataset).await?;
-    Ok(links(&source))
+    Ok(shown(&door, &who, &dataset, "linkset", Ok(links(&source))).await?)
 }
 
 /// The linkset as an answer.

@@ -26,6 +26,7 @@ mod search;
 mod searches;
 mod sql;
 mod tokens;
+mod tombstone;
 mod visas;
 
 use client::ClientAddress;

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use std::collections::BTreeMap;
 use tarn_catalog::{Catalog, Harvested, LabDefaults, Place};
-use tarn_schemas::Tier;
 use tarn_schemas::export::Format;
 use tarn_schemas::export::oai_pmh::{
     Answer, FORMATS, Item, Problem, Repository, document, subject_of_set, subject_set,
 };
+use tarn_schemas::{Principal, Tier};
 
 /// Records of a page, and headers.
 const PAGE: usize = 200;
@@ -146,6 +146,9 @@ impl Request {
                     (None, _) => unknown(&identifier),
                     (_, Err((problem, words))) => Answer::Problem(problem, words),
                     (Some(found), Ok(format)) => {
+                        if let Some(dataset) = &found.dataset {
+                            catalog.note_shown(&Principal::Anonymous, "oai", dataset, None).await?;
+                        }
                         let item = item(door, &catalog.defaults().await?, found);
                         Answer::Record(Box::new(item), format)
                     }
@@ -295,11 +298,18 @@ async fn list(door: &Door, mut wanted: Wanted, whole: bool) -> Result<Answer, Fa
     let defaults = door.catalog.defaults().await?;
     let first = wanted.after.is_none();
     let (mut items, mut next) = (Vec::new(), wanted.after.take());
+    let mut closed = Vec::new();
     loop {
         let range = (wanted.from, wanted.until);
         let (found, after) = door.catalog.harvest(next, range, PAGE).await?;
-        let found = found.into_iter().map(|found| item(door, &defaults, found));
-        items.extend(found.filter(|item| wanted.set.iter().all(|set| is_in(item, set))));
+        for found in found {
+            let name = found.dataset.as_ref().and_then(|shown| door.catalog.closed_name(shown));
+            let item = item(door, &defaults, found);
+            if wanted.set.iter().all(|set| is_in(&item, set)) {
+                closed.extend(name);
+                items.push(item);
+            }
+        }
         next = after;
         // A page of a set that few are in is filled from several.
         if items.len() >= PAGE / 2 || next.is_none() {
@@ -309,6 +319,7 @@ async fn list(door: &Door, mut wanted: Wanted, whole: bool) -> Result<Answer, Fa
     if items.is_empty() {
         return Ok(Answer::Problem(Problem::NoRecordsMatch, "nothing fits".to_owned()));
     }
+    door.catalog.note_closed(&Principal::Anonymous, "oai", closed).await?;
     let token = match next {
         Some(next) => Some(wanted.token(&next)),
         None if first => None,

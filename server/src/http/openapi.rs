@@ -3,7 +3,7 @@
 use super::problem::PROBLEM;
 use super::{
     access, audit, data, datasets, dois, drafts, exports, health, idempotency, login, oai, page,
-    people, problem, queries, saved_queries, search, searches, sql, tokens, visas,
+    people, problem, queries, saved_queries, search, searches, sql, tokens, tombstone, visas,
 };
 use axum::Json;
 use axum::http::Method;
@@ -98,6 +98,7 @@ use utoipa::{Modify, OpenApi};
     modifiers(&Forms, &Keys, &Callers, &Problems),
     components(schemas(
         problem::Problem,
+        tombstone::Gone,
         sql::SqlRequest,
         sql::SqlLimits,
         queries::QueryProgress,
@@ -147,9 +148,9 @@ impl Modify for Problems {
                     let RefOr::T(response) = response else { continue };
                     // What is no success is a problem.
                     if !status.starts_with(['2', '3'])
-                        && response.content.shift_remove("application/json").is_some()
+                        && let Some(content) = response.content.shift_remove("application/json")
                     {
-                        response.content.insert(PROBLEM.to_owned(), Self::content());
+                        response.content.insert(PROBLEM.to_owned(), content);
                     }
                 }
                 let known = &mut operation.responses.responses;

@@ -5,6 +5,7 @@ use super::auth::Caller;
 use super::datasets::find;
 use super::exports;
 use super::problem::{Problem, Refusal};
+use super::tombstone::{self, Gone};
 use crate::failure::Failure;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -23,7 +24,7 @@ use tarn_schemas::export::{self, Format, Source};
         (status = 400, description = "No name of a dataset, or nothing that `Accept` asks for", body = Problem),
         (status = 403, description = "The format needs what may not be told", body = Problem),
         (status = 404, description = "No such dataset", body = Problem),
-        (status = 409, description = "Withdrawn, and the format announces what can be had", body = Problem),
+        (status = 410, description = "Withdrawn, and `Accept` asks for a format and not for the page: its tombstone", body = Gone),
         (status = 422, description = "The record does not say what the format needs", body = Problem)))]
 pub(crate) async fn dataset(
     State(door): State<Door>,
@@ -33,11 +34,15 @@ pub(crate) async fn dataset(
 ) -> Result<Response, Refusal> {
     let dataset = find(&door, &who, &lab, &name).await?;
     let source = exports::source(&door, &dataset).await?;
-    let mut response = match wanted(&headers)? {
-        View::Page => Html(page(&dataset, &source)).into_response(),
-        View::Links => exports::links(&source),
-        View::Export(format) => exports::answer(&source, format)?,
+    let (by, answer) = match wanted(&headers)? {
+        View::Page => ("page", Ok(Html(page(&dataset, &source)).into_response())),
+        View::Links => ("linkset", Ok(exports::links(&source))),
+        View::Export(format) => match tombstone::of(&dataset) {
+            Some(gone) => (format.as_str(), Ok(gone)),
+            None => (format.as_str(), exports::answer(&source, format)),
+        },
     };
+    let mut response = exports::shown(&door, &who, &dataset, by, answer).await?;
     let headers = response.headers_mut();
     if let Ok(links) = HeaderValue::from_str(&export::header(&source)) {
         headers.insert(header::LINK, links);

@@ -46,7 +46,7 @@ pub(super) async fn one(
 
 /// Says what is known of somebody, in place of what was: their groups, clearances, training and the like.
 /// Nobody says it of themselves.
-#[utoipa::path(put, path = "/api/v1/people/{name}", request_body(content = HashMap<String, Value>, description = "Groups, assurance, clearances, training, affiliations, countries, us_person, terms"),
+#[utoipa::path(put, path = "/api/v1/people/{name}", request_body(content = HashMap<String, Value>, description = "Groups, assurance, clearances, training, affiliations, countries, us_person, terms, identities"),
     params(("name" = String, Path, description = "`ann` of this lab, `bob@anl` of a peer, `login:…` of an issuer")),
     responses((status = 200, description = "Attributes, and what an issuer said"),
         (status = 400, description = "No name, or an attribute that is none", body = Problem),

@@ -79,6 +79,18 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// A refusal with another status than its code has, where HTTP has one of its own for it.
+pub(super) fn as_status(status: StatusCode, error: impl Into<Failure>) -> Response {
+    let failure = error.into();
+    let problem = Problem {
+        code: failure.code().as_str().to_owned(),
+        title: failure.code().as_str().replace('_', " "),
+        status: status.as_u16(),
+        detail: failure.to_string(),
+    };
+    (status, [(header::CONTENT_TYPE, PROBLEM)], Json(problem)).into_response()
+}
+
 /// Longest text of a refusal that is not ours.
 const LONGEST: usize = 4096;
 

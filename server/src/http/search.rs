@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use tarn_catalog::{SearchAnswer, SearchRequest};
 use tarn_query::federation;
-use tarn_schemas::{ErrorCode, SiteReport};
+use tarn_schemas::{ErrorCode, Principal, SiteReport};
 
 /// Most hits of one answer.
 const MOST: usize = 1000;
@@ -19,7 +19,7 @@ const MOST: usize = 1000;
     params(
         ("q" = Option<String>, Query, description = "Words"),
         ("limit" = Option<usize>, Query, description = "Most hits, 1 to 1000; 20 without"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before, of the same search by the same person"),
         ("facet" = Option<Vec<String>>, Query, description = "Keys to count values of"),
         ("standard_name" = Option<String>, Query, description = "Filter; so are lab, tier, keyword, subject, element, variable, units, format, creator, license and identifier, with an exact value"),
         ("elements" = Option<String>, Query, description = "Elements that all occur in one formula, such as Fe,O; elements_only: these and no other"),
@@ -27,20 +27,28 @@ const MOST: usize = 1000;
         ("bbox" = Option<String>, Query, description = "west,south,east,north that the data share a part of; within_bbox: that they lie inside"),
     ),
     responses((status = 200, description = "Hits, total, facets, sites"),
-        (status = 400, description = "An unknown key, or a value that cannot be read", body = Problem)))]
+        (status = 400, description = "An unknown key, a value that cannot be read, or the cursor of another search", body = Problem)))]
 pub(crate) async fn run(
     State(door): State<Door>,
     Caller(who): Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<serde_json::Value>, Refusal> {
-    let request = request(query.as_deref())?;
+    let request = request(query.as_deref())?.opened(&who)?;
     let (answer, sites) = federation::search(&door.engine, &who, &request).await?;
-    Ok(Json(shown(&answer, &sites)))
+    Ok(Json(shown(&who, &request, &answer, &sites)))
 }
 
-/// An answer as it is sent.
-pub(super) fn shown(answer: &SearchAnswer, sites: &[SiteReport]) -> serde_json::Value {
+/// An answer to a request as it is sent: its cursor is for this request of this person.
+pub(super) fn shown(
+    who: &Principal,
+    request: &SearchRequest,
+    answer: &SearchAnswer,
+    sites: &[SiteReport],
+) -> serde_json::Value {
     let mut json = serde_json::json!(answer);
+    if let Some(next) = &answer.next {
+        json["next"] = serde_json::json!(request.seal(who, next));
+    }
     json["sites"] = serde_json::json!(sites);
     json
 }

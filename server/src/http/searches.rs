@@ -93,7 +93,7 @@ pub(crate) async fn forget(
     params(("name" = String, Path, description = "Name of the search"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "Hits, total, facets, sites, new"),
-        (status = 400, description = "No cursor of such an answer", body = Problem),
+        (status = 400, description = "No cursor of such an answer, or that of another search", body = Problem),
         (status = 403, description = "Not signed in", body = Problem),
         (status = 404, description = "No such search of the caller's", body = Problem)))]
 pub(crate) async fn run(
@@ -102,10 +102,11 @@ pub(crate) async fn run(
     Path(name): Path<String>,
     axum::extract::Query(Page { cursor }): axum::extract::Query<Page>,
 ) -> Result<Json<Value>, Refusal> {
-    let run = door.catalog.begin_saved_search(&who, &name, cursor).await?;
+    let mut run = door.catalog.begin_saved_search(&who, &name, cursor).await?;
+    run.request = run.request.opened(&who)?;
     let (answer, sites) = federation::search(&door.engine, &who, &run.request).await?;
     let new = door.catalog.end_saved_search(&who, &run, &answer.hits).await?;
-    let mut json = shown(&answer, &sites);
+    let mut json = shown(&who, &run.request, &answer, &sites);
     json["new"] = json!(new);
     Ok(Json(json))
 }

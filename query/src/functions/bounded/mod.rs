@@ -164,11 +164,20 @@ pub(crate) fn bounded<'a>(known: impl Iterator<Item = &'a Arc<ScalarUDF>>) -> Ve
 static JOINED: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| with_bound(Arc::new(ScalarUDF::from(TextConcat::new()))));
 
-/// `a || b` as a function with a bound.
+/// `a || b` as a function with a bound; one for a chain of them.
 pub(crate) fn of_operator(expression: Expr) -> Transformed<Expr> {
     match expression {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
-            let call = ScalarFunction::new_udf(Arc::clone(&JOINED), vec![*left, *right]);
+            let mut sides = match *left {
+                Expr::ScalarFunction(ScalarFunction { func, args })
+                    if Arc::ptr_eq(&func, &JOINED) =>
+                {
+                    args
+                }
+                left => vec![left],
+            };
+            sides.push(*right);
+            let call = ScalarFunction::new_udf(Arc::clone(&JOINED), sides);
             Transformed::yes(Expr::ScalarFunction(call))
         }
         other => Transformed::no(other),

@@ -1,14 +1,17 @@
-//! `a || b` as a function, so that what holds for functions holds for it.
+//! `a || b || c` as one function, so that what holds for functions holds for it.
+//!
+//! One for all of them: names and types of calls in calls are computed for each from all below it.
 
 use arrow::compute::kernels::concat_elements::concat_elements_dyn;
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, plan_err};
+use datafusion::common::{DataFusionError, Result, plan_datafusion_err};
 use datafusion::logical_expr::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
     ColumnarValue, Operator, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
+use std::sync::Arc;
 
-/// Texts or bytes one after the other; NULL where either is. The types are those of the operator.
+/// Texts or bytes one after the other; NULL where one is. The types are those of the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct TextConcat {
     signature: Signature,
@@ -33,15 +36,15 @@ impl ScalarUDFImpl for TextConcat {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let [left, right] = types else { return plan_err!("|| has two sides") };
-        let coercer = BinaryTypeCoercer::new(left, &Operator::StringConcat, right);
-        let (left, right) = coercer.get_input_types()?;
-        Ok(vec![left, right])
+        let joined = self.return_type(types)?;
+        Ok(vec![joined; types.len()])
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let [left, right] = types else { return plan_err!("|| has two sides") };
-        BinaryTypeCoercer::new(left, &Operator::StringConcat, right).get_result_type()
+        let (first, others) = types.split_first().ok_or_else(without_sides)?;
+        others.iter().try_fold(first.clone(), |left, right| {
+            BinaryTypeCoercer::new(&left, &Operator::StringConcat, right).get_result_type()
+        })
     }
 
     fn is_strict(&self) -> bool {
@@ -49,9 +52,16 @@ impl ScalarUDFImpl for TextConcat {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
-        let [left, right] = arrays.as_slice() else { return plan_err!("|| has two sides") };
-        let made = concat_elements_dyn(left, right)?;
+        let mut arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
+        // Neighbours in turn, so that no text is copied more often than their number has bits.
+        while arrays.len() > 1 {
+            let joined = arrays.chunks(2).map(|pair| match pair {
+                [left, right] => Ok(concat_elements_dyn(left, right)?),
+                rest => rest.first().map(Arc::clone).ok_or_else(without_sides),
+            });
+            arrays = joined.collect::<Result<_>>()?;
+        }
+        let made = arrays.pop().ok_or_else(without_sides)?;
         let constant = arguments.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
         if constant {
             let value = datafusion::common::ScalarValue::try_from_array(&made, 0)?;
@@ -59,4 +69,8 @@ impl ScalarUDFImpl for TextConcat {
         }
         Ok(ColumnarValue::Array(made))
     }
+}
+
+fn without_sides() -> DataFusionError {
+    plan_datafusion_err!("|| has no sides")
 }

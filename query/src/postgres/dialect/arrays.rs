@@ -2,7 +2,7 @@
 
 use super::super::array::items;
 use super::empty;
-use super::tree::{cast, function_name, null, parameter_of, query, taken, text, truth};
+use super::tree::{cast, form, function_name, null, parameter_of, query, taken, text, truth};
 use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArguments, Ident,
     OrderByKind, Query, SelectItem, SetExpr, Value,
@@ -101,36 +101,52 @@ pub(super) fn of_rows(function: &mut Function) -> Option<Expr> {
         return Some(null(DataType::Array(texts)));
     }
     let order = order_of(rows)?;
-    if let SetExpr::Select(select) = rows.body.as_mut() {
-        let [item] = select.projection.as_mut_slice() else { return None };
-        let expr = match item {
-            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => taken(expr),
-            _ => return None,
-        };
-        *item = SelectItem::ExprWithAlias { expr, alias: Ident::new("tarn_value") };
-    } else {
-        return None;
-    }
-    // The order is that in which values are gathered; the one of the rows within is lost on the way.
-    let order = if order.is_empty() {
-        String::new()
-    } else {
-        rows.order_by = None;
-        format!(" ORDER BY tarn_value {order}")
+    let bounded = rows.limit_clause.is_some() || rows.fetch.is_some();
+    let SetExpr::Select(select) = rows.body.as_mut() else { return None };
+    let plain = empty::is_plain(select) && rows.with.is_none() && !bounded;
+    let [item] = select.projection.as_mut_slice() else { return None };
+    let expr = match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => taken(expr),
+        _ => return None,
     };
+    let alias = Ident::new("tarn_value");
+    // The order is that in which values are gathered; the one of the rows within is lost on the way.
+    if plain {
+        // Values are gathered where they are: what the query around this one has may be asked for there.
+        rows.order_by = None;
+        let gathered = form(&gathered("tarn_argument", order), expr)?;
+        *item = SelectItem::ExprWithAlias { expr: gathered, alias };
+        let rows = std::mem::replace(rows.as_mut(), query("SELECT 1", None)?);
+        return Some(Expr::Subquery(Box::new(rows)));
+    }
+    *item = SelectItem::ExprWithAlias { expr, alias };
+    if order.is_some() {
+        rows.order_by = None;
+    }
     let rows = std::mem::replace(rows.as_mut(), query("SELECT 1", None)?);
     let gathered = format!(
-        "SELECT coalesce(array_agg(tarn_value{order}), make_array()) FROM (SELECT 'tarn_argument') AS tarn_rows"
+        "SELECT {} FROM (SELECT 'tarn_argument') AS tarn_rows",
+        gathered("tarn_value", order)
     );
     query(&gathered, Some(rows)).map(|query| Expr::Subquery(Box::new(query)))
 }
 
+/// Values as an array, which is empty where there are none.
+fn gathered(value: &str, order: Option<&str>) -> String {
+    let array = match order {
+        None => format!("array_agg({value})"),
+        Some("DESC") => format!("array_sort(array_agg({value}), 'DESC', 'NULLS FIRST')"),
+        Some(_) => format!("array_sort(array_agg({value}), 'ASC', 'NULLS LAST')"),
+    };
+    format!("coalesce({array}, make_array())")
+}
+
 /// How rows of one column are ordered: by it, or not at all.
-fn order_of(rows: &Query) -> Option<&'static str> {
+fn order_of(rows: &Query) -> Option<Option<&'static str>> {
     if rows.limit_clause.is_some() || rows.fetch.is_some() {
-        return rows.order_by.is_none().then_some("");
+        return rows.order_by.is_none().then_some(None);
     }
-    let Some(order) = &rows.order_by else { return Some("") };
+    let Some(order) = &rows.order_by else { return Some(None) };
     let OrderByKind::Expressions(by) = &order.kind else { return None };
     let [by] = by.as_slice() else { return None };
     let SetExpr::Select(select) = rows.body.as_ref() else { return None };
@@ -145,5 +161,5 @@ fn order_of(rows: &Query) -> Option<&'static str> {
         _ => false,
     };
     let plain = of_item && by.with_fill.is_none() && by.options.nulls_first.is_none();
-    plain.then_some(if by.options.asc == Some(false) { "DESC" } else { "ASC" })
+    plain.then_some(Some(if by.options.asc == Some(false) { "DESC" } else { "ASC" }))
 }

@@ -1,9 +1,10 @@
 //! Casts to types that only PostgreSQL's catalog has.
 
+use super::super::interval::in_words;
 use super::functions::{table_number, table_number_of, type_number};
 use super::tree::{cast, form, no_text, parameter_of, parts, taken, text, text_of};
 use super::udf;
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType, Expr};
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType, Expr, Value};
 
 /// The name that a type has in the catalog; none for those of SQL.
 fn catalog_name(data_type: &DataType) -> Option<String> {
@@ -48,6 +49,22 @@ pub(super) fn instead(expr: &mut Expr, to: &DataType) -> Option<Expr> {
     {
         let array = ArrayElemTypeDef::SquareBracket(Box::new(element), *size);
         return Some(cast(taken(expr), DataType::Array(array)));
+    }
+    match to {
+        DataType::Uuid | DataType::JSON | DataType::JSONB => {
+            return Some(cast(taken(expr), DataType::Varchar(None)));
+        }
+        DataType::Interval { .. } => {
+            let words = in_words(text_of(expr)?);
+            return Some(cast(text(words), to.clone()));
+        }
+        DataType::Bytea => {
+            let digits = text_of(expr)?.strip_prefix("\\x")?;
+            let pairs = digits.len().is_multiple_of(2);
+            let all = pairs && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            return all.then(|| Expr::value(Value::HexStringLiteral(digits.to_owned())));
+        }
+        _ => {}
     }
     let name = catalog_name(to)?;
     let literal = text_of(expr).map(str::to_owned);

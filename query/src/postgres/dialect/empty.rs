@@ -4,11 +4,11 @@
 //! empty has no rows, whatever else it says, so that only the names of its columns are kept.
 
 use super::super::system;
-use super::names::{column_name, free};
+use super::names::{UNNAMED, column_name, free};
 use super::tree::{no_text, parts, truth};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem,
-    SetExpr, TableFactor, Value, Visit, Visitor,
+    BinaryOperator, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select,
+    SelectItem, SetExpr, TableFactor, Value, Visit, Visitor,
 };
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -90,9 +90,24 @@ pub(super) fn loosen(select: &mut Select) -> bool {
     changed
 }
 
-/// Makes a `SELECT` without rows blank; whether it did.
-pub(super) fn blank(select: &mut Select) -> bool {
-    let nothing = select.from.iter().any(|table| from_nothing(&table.relation, &table.joins));
+/// Whether a condition is never met, whatever else it says.
+pub(super) fn is_never(condition: &Expr) -> bool {
+    match condition {
+        Expr::Value(value) => value.value == Value::Boolean(false),
+        Expr::Nested(condition) => is_never(condition),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            is_never(left) || is_never(right)
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => is_never(left) && is_never(right),
+        _ => false,
+    }
+}
+
+/// Makes a `SELECT` without rows blank; whether it did. One within a statement about the catalog is blank too where its
+/// condition is never met.
+pub(super) fn blank(select: &mut Select, within_catalog: bool) -> bool {
+    let nothing = select.from.iter().any(|table| from_nothing(&table.relation, &table.joins))
+        || (within_catalog && select.selection.as_ref().is_some_and(is_never));
     let grouped = match &select.group_by {
         GroupByExpr::All(_) => true,
         GroupByExpr::Expressions(by, _) => !by.is_empty(),
@@ -121,7 +136,7 @@ fn names(select: &Select) -> Option<Vec<SelectItem>> {
         .map(|item| {
             let name = match item {
                 SelectItem::UnnamedExpr(expr) => {
-                    column_name(expr).unwrap_or_else(|| "?column?".to_owned())
+                    column_name(expr).unwrap_or_else(|| UNNAMED.to_owned())
                 }
                 SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
                 _ => return None,

@@ -98,7 +98,9 @@ fn of(name: &str, arguments: &mut [&mut Expr], facts: &Facts) -> Option<Expr> {
             | "pg_table_size"
             | "pg_indexes_size"
             | "pg_database_size"
-            | "pg_stat_get_live_tuples",
+            | "pg_stat_get_live_tuples"
+            | "pg_stat_get_numscans"
+            | "pg_sequence_last_value",
             _,
         ) => no_number(),
         (

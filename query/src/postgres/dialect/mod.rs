@@ -12,6 +12,7 @@ mod functions;
 mod names;
 mod parameters;
 mod rewriter;
+mod scope;
 mod tree;
 mod udf;
 
@@ -23,6 +24,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{self, VisitMut};
 use parameters::{Found, Renumbered, cast_intervals};
 use rewriter::Rewriter;
+use scope::Scope;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most parameters that a statement may have in this protocol.
@@ -64,6 +66,8 @@ pub(crate) struct Known {
     pub(super) lists: BTreeSet<usize>,
     /// Names of its columns; none for those that the engine gives.
     pub(super) names: Vec<Option<String>>,
+    /// Whether it reads tables of the catalog, and nothing else.
+    pub(super) catalog: bool,
 }
 
 /// Puts a statement in the engine's words.
@@ -91,8 +95,9 @@ fn translated(statement: &mut ast::Statement, facts: &Facts) -> Result<Known, Qu
         )));
     }
     let names = query_of(statement).map(names::told).unwrap_or_default();
+    let scope = Scope::of(statement);
     let mut rewritten = statement.clone();
-    let mut rewriter = Rewriter::new(facts);
+    let mut rewriter = Rewriter::new(facts, &scope);
     rewriter.walk(&mut rewritten)?;
     if rewriter.changed {
         *statement = rewritten;
@@ -107,7 +112,8 @@ fn translated(statement: &mut ast::Statement, facts: &Facts) -> Result<Known, Qu
     if kept.len() < parameters {
         let _ = VisitMut::visit(statement, &mut Renumbered(&kept));
     }
-    Ok(Known { kept, parameters, types: before.types, lists: before.lists, names })
+    let catalog = scope.is_catalog();
+    Ok(Known { kept, parameters, types: before.types, lists: before.lists, names, catalog })
 }
 
 fn query_of(statement: &mut ast::Statement) -> Option<&mut ast::Query> {

@@ -1,7 +1,7 @@
 //! Names of columns, as PostgreSQL gives them to clients. Two columns of an answer may have one name there.
 
 use super::tree::{function_name, taken};
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, Value};
 use std::collections::BTreeSet;
 
 fn plain(ident: &Ident) -> String {
@@ -11,8 +11,12 @@ fn plain(ident: &Ident) -> String {
     }
 }
 
-/// How PostgreSQL calls a column that has no name.
+/// What is called nothing.
+pub(super) const UNNAMED: &str = "?column?";
+
+/// How PostgreSQL calls a column that has no name, after what makes it; none where it is `?column?`.
 pub(super) fn column_name(expr: &Expr) -> Option<String> {
+    let said = |name: &str| Some(name.to_owned());
     match expr {
         Expr::Identifier(ident) => Some(plain(ident)),
         Expr::CompoundIdentifier(idents) => idents.last().map(plain),
@@ -22,6 +26,25 @@ pub(super) fn column_name(expr: &Expr) -> Option<String> {
             column_name(expr).or_else(|| Some(data_type.to_string().to_lowercase()))
         }
         Expr::Nested(expr) | Expr::Collate { expr, .. } => column_name(expr),
+        Expr::TypedString(typed) => Some(typed.data_type.to_string().to_lowercase()),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => said("bool"),
+        Expr::Interval(_) => said("interval"),
+        Expr::Array(_) => said("array"),
+        Expr::Exists { .. } => said("exists"),
+        Expr::Extract { .. } => said("extract"),
+        Expr::Position { .. } => said("position"),
+        Expr::Substring { .. } => said("substring"),
+        Expr::Trim { .. } => said("btrim"),
+        Expr::Ceil { .. } => said("ceil"),
+        Expr::Floor { .. } => said("floor"),
+        Expr::Subquery(query) => match query.body.as_ref() {
+            SetExpr::Select(select) => match select.projection.as_slice() {
+                [SelectItem::UnnamedExpr(expr)] => column_name(expr),
+                [SelectItem::ExprWithAlias { alias, .. }] => Some(plain(alias)),
+                _ => None,
+            },
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -44,7 +67,9 @@ fn outermost(query: &mut Query) -> Option<&mut Select> {
 pub(super) fn told(query: &mut Query) -> Vec<Option<String>> {
     let Some(select) = outermost(query) else { return Vec::new() };
     let name = |item: &SelectItem| match item {
-        SelectItem::UnnamedExpr(expr) => Some(column_name(expr)),
+        SelectItem::UnnamedExpr(expr) => {
+            Some(Some(column_name(expr).unwrap_or_else(|| UNNAMED.to_owned())))
+        }
         SelectItem::ExprWithAlias { alias, .. } => Some(Some(plain(alias))),
         _ => None,
     };

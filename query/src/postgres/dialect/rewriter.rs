@@ -1,13 +1,15 @@
 //! The walk through a statement, in which what is PostgreSQL's own is put in the engine's words.
 
+use super::scope::Scope;
 use super::tree::{compared, parts, query, taken, text, text_of, truth};
 use super::{Facts, arrays, casts, empty, functions, names, tree, udf};
 use crate::engine::NestingError;
 use crate::error::QueryError;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, Ident, LimitClause, ObjectName,
-    ObjectNamePart, Query, Select, SelectItem, SetExpr, Table, TableAlias, TableFactor, Value,
-    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    ArrayElemTypeDef, BinaryOperator, CaseWhen, DataType, Expr, Function, FunctionArg,
+    FunctionArgExpr, Ident, LimitClause, ObjectName, ObjectNamePart, Query, Select, SelectItem,
+    SetExpr, Table, TableAlias, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, Visit,
+    VisitMut, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -19,6 +21,7 @@ const MOST_TEXT: usize = 1 << 20;
 /// Walks a statement.
 pub(super) struct Rewriter<'a> {
     facts: &'a Facts,
+    scope: &'a Scope,
     /// Whether something was put in other words.
     pub(super) changed: bool,
     /// Queries that are open.
@@ -28,8 +31,8 @@ pub(super) struct Rewriter<'a> {
 }
 
 impl<'a> Rewriter<'a> {
-    pub(super) fn new(facts: &'a Facts) -> Self {
-        Self { facts, changed: false, depth: 0, queries: 0, text: 0 }
+    pub(super) fn new(facts: &'a Facts, scope: &'a Scope) -> Self {
+        Self { facts, scope, changed: false, depth: 0, queries: 0, text: 0 }
     }
 
     /// What was made of a statement.
@@ -100,6 +103,12 @@ impl<'a> Rewriter<'a> {
                 }
                 None
             }
+            Expr::BinaryOp { .. } if self.scope.asks_for_other_types(expr) => Some(truth(false)),
+            Expr::Case { conditions, .. } if self.scope.is_catalog() => {
+                forget(conditions).then(|| taken(expr))
+            }
+            Expr::IsNull(list) if self.scope.is_never_there(list) => Some(truth(true)),
+            Expr::IsNotNull(list) if self.scope.is_never_there(list) => Some(truth(false)),
             Expr::Subquery(query) if empty::is_blank_query(query) => Some(tree::no_text()),
             Expr::Subquery(query) => {
                 if one_row_of_the_catalog(query) {
@@ -186,6 +195,30 @@ fn one_row_of_the_catalog(query: &mut Query) -> bool {
     true
 }
 
+/// Queries for values that are wanted in no case are not asked; whether there were such. What they would be stays known.
+fn forget(conditions: &mut [CaseWhen]) -> bool {
+    let mut changed = false;
+    for CaseWhen { condition, result } in conditions {
+        let Expr::Subquery(query) = &*result else { continue };
+        if !empty::is_never(condition) {
+            continue;
+        }
+        let gathers = matches!(query.body.as_ref(), SetExpr::Select(select)
+            if matches!(select.projection.as_slice(),
+                [SelectItem::UnnamedExpr(Expr::Function(function)) | SelectItem::ExprWithAlias { expr: Expr::Function(function), .. }]
+                    if tree::function_name(function).as_deref() == Some("array_agg")));
+        let number = DataType::BigInt(None);
+        let kind = if gathers {
+            DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(number), None))
+        } else {
+            number
+        };
+        *result = tree::null(kind);
+        changed = true;
+    }
+    changed
+}
+
 /// Whether a query looks through `search_path`, which means nothing here.
 fn asks_for_search_path(query: &Query) -> bool {
     struct Asks(bool);
@@ -231,6 +264,29 @@ fn unnested(factor: &mut TableFactor) -> Option<TableFactor> {
         with_offset: false,
         with_offset_alias: None,
         with_ordinality: *with_ordinality,
+    })
+}
+
+/// What a table of one column is called is the name of the column too; whether it had none.
+fn name_column(alias: &mut TableAlias) -> bool {
+    let none = alias.columns.is_empty();
+    if none {
+        let column = TableAliasColumnDef { name: alias.name.clone(), data_type: None };
+        alias.columns.push(column);
+    }
+    none
+}
+
+/// A table without rows, in the place of elements that are not there.
+fn nothing(alias: Option<&TableAlias>) -> Option<TableFactor> {
+    let mut alias = alias?.clone();
+    name_column(&mut alias);
+    let subquery = query("SELECT CAST(NULL AS VARCHAR) AS tarn_value WHERE false", None)?;
+    Some(TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(subquery),
+        alias: Some(alias),
+        sample: None,
     })
 }
 
@@ -299,7 +355,8 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
-        self.changed |= empty::blank(select) || empty::loosen(select);
+        let within_catalog = self.depth > 1 && self.scope.is_catalog();
+        self.changed |= empty::blank(select, within_catalog) || empty::loosen(select);
         self.tell_apart(select);
         ControlFlow::Continue(())
     }
@@ -316,6 +373,16 @@ impl VisitorMut for Rewriter<'_> {
         if let Some(unnest) = unnested(factor) {
             *factor = unnest;
             self.changed = true;
+        }
+        if let TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } = factor {
+            let never = array_exprs.iter().all(|list| self.scope.is_never_there(list));
+            if let (true, Some(nothing)) = (never, nothing(alias.as_ref())) {
+                *factor = nothing;
+                self.changed = true;
+            } else if let (Some(alias), [_], false) = (alias, &**array_exprs, *with_ordinality) {
+                self.changed |= name_column(alias);
+            }
+            return ControlFlow::Continue(());
         }
         let TableFactor::Table { name, alias, args, .. } = factor else {
             return ControlFlow::Continue(());

@@ -24,6 +24,8 @@ enum Kind {
     QuoteIdent,
     /// `quote_literal(value)`
     QuoteLiteral,
+    /// `format(pattern, values…)`
+    Format,
     /// `format_type(oid, modifier)`
     FormatType,
     /// `tarn_like_pattern(pattern, escape)`: the pattern with a backslash in the place of another escape.
@@ -46,6 +48,7 @@ pub(crate) fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
     let kinds = [
         Kind::QuoteIdent,
         Kind::QuoteLiteral,
+        Kind::Format,
         Kind::FormatType,
         Kind::LikePattern,
         Kind::Privilege,
@@ -61,6 +64,7 @@ impl Kind {
     fn arguments(self) -> std::ops::RangeInclusive<usize> {
         match self {
             Self::QuoteIdent | Self::QuoteLiteral | Self::Privilege => 1..=1,
+            Self::Format => 1..=100,
             Self::FormatType => 1..=2,
             Self::LikePattern => 2..=2,
             Self::PrivilegeOn => 3..=3,
@@ -73,6 +77,7 @@ impl ScalarUDFImpl for OfPostgres {
         match self.kind {
             Kind::QuoteIdent => "quote_ident",
             Kind::QuoteLiteral => "quote_literal",
+            Kind::Format => "format",
             Kind::FormatType => FORMAT_TYPE,
             Kind::LikePattern => LIKE_PATTERN,
             Kind::Privilege => PRIVILEGE,
@@ -135,6 +140,21 @@ impl OfPostgres {
                 let quoted = values.as_string::<i32>().iter().map(|text| text.map(quote_literal));
                 Arc::new(quoted.collect::<StringArray>())
             }
+            Kind::Format => {
+                let texts = (0..arrays.len()).map(texts).collect::<Result<Vec<_>>>()?;
+                let texts: Vec<&StringArray> = texts.iter().map(AsArray::as_string).collect();
+                let Some((patterns, values)) = texts.split_first() else {
+                    return Err(DataFusionError::Plan("format lacks a pattern".to_owned()));
+                };
+                let made = patterns.iter().enumerate().map(|(row, pattern)| {
+                    let of = |values: &&StringArray| {
+                        values.is_valid(row).then(|| values.value(row).to_owned())
+                    };
+                    let values: Vec<Option<String>> = values.iter().map(of).collect();
+                    pattern.map(|pattern| formatted(pattern, &values)).transpose()
+                });
+                Arc::new(made.collect::<Result<StringArray>>()?)
+            }
             Kind::FormatType => {
                 let numbers = cast(array(0)?, &DataType::Int64)?;
                 let names = numbers
@@ -191,6 +211,34 @@ fn quote_literal(text: &str) -> String {
     } else {
         format!("'{quoted}'")
     }
+}
+
+/// A pattern with values in the places of `%s`, as names in those of `%I` and as literals in those of `%L`.
+fn formatted(pattern: &str, values: &[Option<String>]) -> Result<String> {
+    let wrong = |problem: &str| DataFusionError::Plan(format!("format: {problem}"));
+    let (mut made, mut values) = (String::with_capacity(pattern.len()), values.iter());
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '%' {
+            made.push(letter);
+            continue;
+        }
+        let kind = letters.next().ok_or_else(|| wrong("the pattern ends with %: double it"))?;
+        if kind == '%' {
+            made.push('%');
+            continue;
+        }
+        let value = values.next().ok_or_else(|| wrong("there are fewer values than places"))?;
+        match (kind, value) {
+            ('s', value) => made.push_str(value.as_deref().unwrap_or_default()),
+            ('I', Some(name)) => made.push_str(&quote_ident(name)),
+            ('I', None) => return Err(wrong("NULL is no name")),
+            ('L', Some(text)) => made.push_str(&quote_literal(text)),
+            ('L', None) => made.push_str("NULL"),
+            _ => return Err(wrong("places are %s, %I, %L and %%")),
+        }
+    }
+    Ok(made)
 }
 
 /// Whether one of some privileges, apart from one another by commas, is that of reading.
@@ -253,6 +301,15 @@ mod tests {
         }
         assert!(like_pattern("a!", "!").is_err());
         assert!(like_pattern("a", "ab").is_err());
+    }
+
+    #[test]
+    fn patterns_are_filled_as_postgresql_does() {
+        let values = [Some("a b".to_owned()), None];
+        assert_eq!(formatted("%I.%s 5%%", &values).unwrap(), "\"a b\". 5%");
+        assert_eq!(formatted("%L %L", &values).unwrap(), "'a b' NULL");
+        assert!(formatted("%s %s %s", &values).is_err() && formatted("%", &values).is_err());
+        assert!(formatted("%d", &values).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Tables of the catalog about what no lab has: always empty.
 
 /// Names, and columns that clients ask for.
-const TABLES: [(&str, &str); 53] = [
+const TABLES: [(&str, &str); 87] = [
     ("pg_aggregate", "aggfnoid:i aggkind:t"),
     ("pg_amop", "oid:i amopfamily:i amopmethod:i amoplefttype:i amopopr:i amopstrategy:i"),
     ("pg_attrdef", "oid:i adrelid:i adnum:i adbin:t"),
@@ -129,6 +129,88 @@ const TABLES: [(&str, &str); 53] = [
         "information_schema_table_privileges",
         "grantor:t grantee:t table_catalog:t table_schema:t table_name:t privilege_type:t",
     ),
+    ("pg_amproc", "oid:i amprocfamily:i amproclefttype:i amprocrighttype:i amprocnum:i amproc:i"),
+    (
+        "pg_conversion",
+        "oid:i conname:t connamespace:i conowner:i conforencoding:i contoencoding:i conproc:i condefault:b",
+    ),
+    ("pg_file_settings", "sourcefile:t sourceline:i seqno:i name:t setting:t applied:b error:t"),
+    ("pg_group", "groname:t grosysid:i grolist:l"),
+    ("pg_largeobject_metadata", "oid:i lomowner:i lomacl:l"),
+    ("pg_opfamily", "oid:i opfmethod:i opfname:t opfnamespace:i opfowner:i"),
+    ("pg_prepared_statements", "name:t statement:t prepare_time:t from_sql:b"),
+    ("pg_prepared_xacts", "transaction:i gid:t prepared:t owner:t database:t"),
+    ("pg_statio_user_tables", "relid:i schemaname:t relname:t heap_blks_read:i heap_blks_hit:i"),
+    ("pg_stat_all_tables", "relid:i schemaname:t relname:t n_live_tup:i n_dead_tup:i"),
+    (
+        "pg_stat_database",
+        "datid:i datname:t numbackends:i xact_commit:i xact_rollback:i blks_read:i blks_hit:i",
+    ),
+    (
+        "pg_stat_user_indexes",
+        "relid:i indexrelid:i schemaname:t relname:t indexrelname:t idx_scan:i",
+    ),
+    (
+        "pg_subscription",
+        "oid:i subdbid:i subname:t subowner:i subenabled:b subbinary:b substream:t subtwophasestate:t subdisableonerr:b subsynccommit:t subconninfo:t subskiplsn:t subpublications:l",
+    ),
+    ("pg_transform", "oid:i trftype:i trflang:i trffromsql:i trftosql:i"),
+    ("pg_ts_config", "oid:i cfgname:t cfgnamespace:i cfgowner:i cfgparser:i"),
+    ("pg_ts_config_map", "mapcfg:i maptokentype:i mapseqno:i mapdict:i"),
+    ("pg_ts_dict", "oid:i dictname:t dictnamespace:i dictowner:i dicttemplate:i dictinitoption:t"),
+    (
+        "pg_ts_parser",
+        "oid:i prsname:t prsnamespace:i prsstart:i prstoken:i prsend:i prsheadline:i prslextype:i",
+    ),
+    ("pg_ts_template", "oid:i tmplname:t tmplnamespace:i tmplinit:i tmpllexize:i"),
+    ("pg_user_mappings", "umid:i srvid:i srvname:t umuser:i usename:t umoptions:l"),
+    ("information_schema_applicable_roles", "grantee:t role_name:t is_grantable:t"),
+    (
+        "information_schema_character_sets",
+        "character_set_catalog:t character_set_schema:t character_set_name:t character_repertoire:t form_of_use:t default_collate_catalog:t default_collate_schema:t default_collate_name:t",
+    ),
+    (
+        "information_schema_check_constraints",
+        "constraint_catalog:t constraint_schema:t constraint_name:t check_clause:t",
+    ),
+    (
+        "information_schema_constraint_table_usage",
+        "table_catalog:t table_schema:t table_name:t constraint_catalog:t constraint_schema:t constraint_name:t",
+    ),
+    ("information_schema_domains", "domain_catalog:t domain_schema:t domain_name:t data_type:t"),
+    (
+        "information_schema_element_types",
+        "object_catalog:t object_schema:t object_name:t object_type:t collection_type_identifier:t data_type:t",
+    ),
+    ("information_schema_enabled_roles", "role_name:t"),
+    (
+        "information_schema_foreign_tables",
+        "foreign_table_catalog:t foreign_table_schema:t foreign_table_name:t foreign_server_catalog:t foreign_server_name:t",
+    ),
+    (
+        "information_schema_parameters",
+        "specific_catalog:t specific_schema:t specific_name:t ordinal_position:i parameter_mode:t parameter_name:t data_type:t parameter_default:t",
+    ),
+    (
+        "information_schema_role_table_grants",
+        "grantor:t grantee:t table_catalog:t table_schema:t table_name:t privilege_type:t is_grantable:t with_hierarchy:t",
+    ),
+    (
+        "information_schema_triggers",
+        "trigger_catalog:t trigger_schema:t trigger_name:t event_manipulation:t event_object_catalog:t event_object_schema:t event_object_table:t action_statement:t action_orientation:t action_timing:t",
+    ),
+    (
+        "information_schema_user_defined_types",
+        "user_defined_type_catalog:t user_defined_type_schema:t user_defined_type_name:t",
+    ),
+    (
+        "information_schema_view_column_usage",
+        "view_catalog:t view_schema:t view_name:t table_catalog:t table_schema:t table_name:t column_name:t",
+    ),
+    (
+        "information_schema_view_table_usage",
+        "view_catalog:t view_schema:t view_name:t table_catalog:t table_schema:t table_name:t",
+    ),
 ];
 
 /// The columns of a table that is always empty; none for others.
@@ -139,6 +221,11 @@ pub(super) fn columns(name: &str) -> Option<&'static str> {
 /// Whether a table is always empty.
 pub(crate) fn is_always_empty(name: &str) -> bool {
     columns(name).is_some()
+}
+
+/// The columns of each.
+pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|(_, columns)| *columns)
 }
 
 /// Their names.

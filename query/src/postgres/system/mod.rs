@@ -20,7 +20,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The schema that the tables are in.
 pub(crate) const SCHEMA: &str = "pg_catalog";
@@ -144,6 +144,18 @@ const TABLES: [&str; 17] = [
     "information_schema_schemata",
     "information_schema_views",
 ];
+
+/// Columns that are lists, which are always NULL: nobody has an access list, an option or a key here.
+static LISTS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+    let tables = absent::all().chain(relations::COLUMNS).chain(server::COLUMNS);
+    let columns = tables.flat_map(str::split_whitespace);
+    columns.filter_map(|column| column.strip_suffix(":l")).collect()
+});
+
+/// Whether a column of this name is such a list.
+pub(super) fn is_list(name: &str) -> bool {
+    LISTS.contains(name)
+}
 
 /// Whether there is a table of this name.
 pub(super) fn is_table(name: &str) -> bool {

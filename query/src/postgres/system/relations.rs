@@ -20,6 +20,9 @@ const TABLES: &str = "schemaname:t tablename:t tableowner:t tablespace:t hasinde
     rowsecurity:b";
 const VIEWS: &str = "schemaname:t viewname:t viewowner:t definition:t viewoid:i";
 
+/// The columns of those that have lists.
+pub(super) const COLUMNS: [&str; 3] = [NAMESPACE, CLASS, ATTRIBUTE];
+
 /// The table of a name; none where another part makes it.
 pub(super) fn batch(name: &str, listing: &Listing) -> Result<Option<RecordBatch>, QueryError> {
     Ok(Some(match name {

@@ -70,16 +70,18 @@ const RESERVED: [&str; 40] = [
 ];
 
 /// Types beside those of values that clients look up: number, array, name, length, category.
-const OTHERS: [(i64, i64, &str, i64, &str); 8] = [
+const OTHERS: [(i64, i64, &str, i64, &str); 7] = [
     (18, 1002, "char", 1, "Z"),
     (19, 1003, "name", 64, "S"),
-    (26, 1028, "oid", 4, "N"),
     (705, 0, "unknown", -2, "X"),
     (1042, 1014, "bpchar", -1, "S"),
     (1043, 1015, "varchar", -1, "S"),
     (2950, 2951, "uuid", 16, "U"),
     (3802, 3807, "jsonb", -1, "U"),
 ];
+
+/// The columns of those that have lists.
+pub(super) const COLUMNS: [&str; 6] = [TYPE, DATABASE, ROLES, USER, SETTINGS, TABLESPACE];
 
 type Row = Vec<(&'static str, Value)>;
 

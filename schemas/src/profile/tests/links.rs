@@ -41,6 +41,46 @@ fn provenance_funding_and_links_are_filled_where_they_are_given() {
 }
 
 #[test]
+fn awards_can_be_looked_up() {
+    let with = |funder: &str, ror: Option<&str>, award: &str| {
+        let award = Some(award.to_owned());
+        let (funder, ror) = (funder.to_owned(), ror.map(str::to_owned));
+        move |r: &mut Record, _: &mut FileFacts| {
+            r.funding[0] = crate::record::Funding { funder, ror, award, contract: None };
+        }
+    };
+    // Numbers of OSTI's own documents and of usaspending.gov; an award DOI of DOE's user facilities.
+    for award in ["DE-AC05-00OR22725", "DE-SC0012704", "DE-FG02-08ER46528", "89233218CNA000001"] {
+        passes(with("DOE", None, award));
+    }
+    for award in [
+        "10.46936/cpcy.proj.2019.50733/60006578",
+        "https://doi.org/10.46936/x/1",
+        "https://pamspublic.science.energy.gov/a",
+    ] {
+        passes(with("U.S. Department of Energy", None, award));
+    }
+    for award in ["OCE-1829814", "A-17", "ERC 2020-StG 947862"] {
+        passes(with("Somebody", None, award));
+    }
+    for (funder, ror, award) in [
+        ("DOE", None, "12"),
+        ("DOE", None, "DE-1"),
+        ("Office of Science", Some("https://ror.org/01bj3aw27"), "SC0012704"),
+        ("U.S. Department of Energy", None, "DE-SC001270"),
+        ("Somebody", None, "DE-AC0500OR22725"),
+        ("Somebody", None, "de-sc0012704"),
+        ("Somebody", None, " "),
+        ("Somebody", None, "doi:10.46936"),
+        ("Somebody", None, "10.abc/1"),
+        ("Somebody", None, "https://doi.org/"),
+        ("Somebody", None, "https://"),
+    ] {
+        breaks("/funding/0/award", "funding.award", with(funder, ror, award));
+    }
+}
+
+#[test]
 fn a_claimed_standard_is_one_that_was_published_and_that_the_files_state() {
     let claim = |text: &str, r: &mut Record| r.conforms_to = vec![text.to_owned()];
     for unpublished in ["CF-99.9", "CF-1.14", "cf-2", "ACDD-1.2"] {

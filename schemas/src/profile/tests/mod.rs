@@ -37,7 +37,7 @@ tier: public
 embargo: {until: 2027-01-01, reason: paper in review}
 markings: [UNL]
 provenance: {derived_from: ['doi:10.1/x'], activity: optimal interpolation, software: oi 2.1, instrument: buoys}
-funding: [{funder: DOE, award: DE-1}]
+funding: [{funder: DOE, award: DE-SC0012704}]
 related: [{relation: IsCitedBy, identifier: 'https://doi.org/10.1/y'}]
 conforms_to: [CF-1.6]
 language: en
