@@ -37,7 +37,7 @@ demo: ## three labs, one SQL, and the number that was wrong
 	demo/run
 
 test: ## unit, integration and end-to-end tests, on one build
-	@scripts/setup.sh
+	@scripts/setup.sh test
 	$(ENV)
 	# Random tests draw the same cases in every run, so that a failure is the change's; see `make soak`.
 	export PROPTEST_RNG_SEED="$${PROPTEST_RNG_SEED:-20261122}"

@@ -3,6 +3,7 @@
 # installs and why; does nothing, quietly, where everything is there.
 #
 #   scripts/setup.sh            toolchain and Python environment
+#   scripts/setup.sh test       the same, and what training programs need (5 GB)
 #   scripts/setup.sh build      toolchain only
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -114,16 +115,17 @@ install_rust() {
     fail "Rust $TARN_RUST was installed but cargo does not start"
 }
 
+# Of one list of packages, and why.
 install_python() {
-  local stamp="$TARN_VENV/tarn-requirements.sha256" want
-  want=$(sha256sum tests/requirements.txt | cut -d' ' -f1)
+  local list="tests/$1.txt" stamp="$TARN_VENV/tarn-$1.sha256" want
+  want=$(sha256sum "$list" | cut -d' ' -f1)
   [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && "$TARN_VENV/bin/python" -c '' 2>/dev/null && return 0
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "python3 is $(python3 --version); the pinned packages need 3.11 or newer"
-  say "making $TARN_VENV with the readers that Tarn is compared with (h5py, netCDF4, xarray, pyarrow, …)"
+  say "filling $TARN_VENV with $2"
   [ -x "$TARN_VENV/bin/python" ] || python3 -m venv "$TARN_VENV"
-  "$TARN_VENV/bin/python" -m pip install -q --disable-pip-version-check -r tests/requirements.txt ||
-    fail "pip could not install tests/requirements.txt; check the network"
+  "$TARN_VENV/bin/python" -m pip install -q --disable-pip-version-check -r "$list" ||
+    fail "pip could not install $list; check the network"
   printf '%s\n' "$want" >"$stamp"
 }
 
@@ -146,12 +148,18 @@ install_servers() {
 
 part=${1:-all}
 case "$part" in
-  all | build) ;;
-  *) fail "usage: scripts/setup.sh [all|build]" ;;
+  all | build | test) ;;
+  *) fail "usage: scripts/setup.sh [all|build|test]" ;;
 esac
-install_packages "$part"
+# What a package is needed for tells builds from the rest.
+needed=all
+[ "$part" = build ] && needed=build
+install_packages "$needed"
 install_rust
-if [ "$part" = all ]; then
-  install_python
+if [ "$part" != build ]; then
+  install_python requirements "the readers that Tarn is compared with (h5py, netCDF4, xarray, pyarrow, …)"
   install_servers
+fi
+if [ "$part" = test ]; then
+  install_python requirements-training "what the Python package streams into (torch, JAX): 5 GB, which takes minutes"
 fi
