@@ -89,8 +89,11 @@ pub(super) fn of_text(text: &str) -> Result<(String, Vec<Condition>), CatalogErr
         })?;
         let canonical = standard_names::canonical_unit(name).unwrap_or("1");
         let mut ahead = words.clone();
+        // A unit may have a sign behind it too: `… >= 20 degC <= 25 degC`.
         let another = |word: &str, mut ahead: Words<'_>| {
-            SIGNS.contains(&word) || ahead.next().is_some_and(|next| SIGNS.contains(&next))
+            SIGNS.contains(&word)
+                || ahead.next().is_some_and(|next| SIGNS.contains(&next))
+                    && (standard_names::resolve(word).is_some() || Unit::parse(word).is_err())
         };
         let unit = match (behind, ahead.next()) {
             ("", Some(next)) if !another(next, ahead) => words.next(),
