@@ -395,8 +395,8 @@ mod tests {
         let (rest, found) = of_text("air_temperature > 250 air_temperature < 300 <= 290").unwrap();
         assert_eq!((rest.as_str(), found.len()), ("", 3));
         for (wrong, meant) in [
-            ("sea_water_temperature > 20 degX", "degC"),
-            ("air_temperature > 20degX", "degC"),
+            ("sea_water_temperature > 20 degX", "degc"),
+            ("air_temperature > 20degX", "degc"),
             ("air_temperature > 300 kelvn", "kelvin"),
             ("air_temperature > 20 celcius", "celsius"),
             ("air_temperature > 20 Frobnitz", "Words of the text"),
