@@ -1,16 +1,13 @@
 //! What the log of a Delta table says of its columns, and which conditions it can be held against.
 
+use super::sources::with_sources;
 use arrow::array::ArrayRef;
 use arrow::compute::kernels::cmp::eq;
 use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ColumnStatistics, Result, ScalarValue};
-use datafusion::datasource::physical_plan::ParquetSource;
-use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder};
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake::DeltaTable;
@@ -135,19 +132,7 @@ fn column(stats: &Map<String, Value>, name: &str, data_type: &DataType) -> Colum
 /// The scan with conditions held against the bounds of row groups and pages alone. Held against every
 /// row as it is decoded they cost more than they save wherever rows that match lie scattered.
 pub(crate) fn by_bounds(scan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let changed = scan.transform_up(|node| {
-        let Some(source) = node.downcast_ref::<DataSourceExec>() else {
-            return Ok(Transformed::no(node));
-        };
-        let Some((config, parquet)) = source.downcast_to_file_source::<ParquetSource>() else {
-            return Ok(Transformed::no(node));
-        };
-        let parquet = Arc::new(parquet.clone().with_pushdown_filters(false));
-        let config: FileScanConfig =
-            FileScanConfigBuilder::from(config.clone()).with_source(parquet).build();
-        Ok(Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>))
-    })?;
-    Ok(changed.data)
+    with_sources(scan, |parquet| Some(parquet.clone().with_pushdown_filters(false)))
 }
 
 #[cfg(test)]

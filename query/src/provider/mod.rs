@@ -18,6 +18,7 @@ mod pushdown;
 mod queue;
 mod scan;
 mod size;
+mod sources;
 mod statistics;
 mod texts;
 mod work;

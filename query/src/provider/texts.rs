@@ -4,14 +4,12 @@
 //! Columns would be read as views, and each batch copied into the texts that tables here have, which takes longer than
 //! to read texts at once: a quarter of the time of a query that compares short ones.
 
+use super::sources::with_sources;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use bytes::Bytes;
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileScanConfig, FileScanConfigBuilder, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
@@ -26,23 +24,11 @@ use std::sync::Arc;
 
 /// The scan with texts read as texts.
 pub(crate) fn as_texts(scan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let changed = scan.transform_up(|node| {
-        let Some(source) = node.downcast_ref::<DataSourceExec>() else {
-            return Ok(Transformed::no(node));
-        };
-        let Some((config, parquet)) = source.downcast_to_file_source::<ParquetSource>() else {
-            return Ok(Transformed::no(node));
-        };
-        let Some(readers) = parquet.parquet_file_reader_factory() else {
-            return Ok(Transformed::no(node));
-        };
-        let readers = Arc::new(TextReaders { readers: Arc::clone(readers) });
-        let parquet = parquet.clone().with_parquet_file_reader_factory(readers);
-        let config: FileScanConfig =
-            FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(parquet)).build();
-        Ok(Transformed::yes(DataSourceExec::from_data_source(config) as Arc<dyn ExecutionPlan>))
-    })?;
-    Ok(changed.data)
+    with_sources(scan, |parquet| {
+        let readers = Arc::clone(parquet.parquet_file_reader_factory()?);
+        let readers = Arc::new(TextReaders { readers });
+        Some(parquet.clone().with_parquet_file_reader_factory(readers))
+    })
 }
 
 /// Makes readers whose footers say texts where they say views.
