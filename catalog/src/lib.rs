@@ -29,6 +29,7 @@ mod inputs;
 mod invitations;
 mod key_file;
 mod keyed_requests;
+mod known_files;
 mod lineage;
 mod lineage_edges;
 mod logins;

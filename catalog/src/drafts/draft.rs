@@ -1,8 +1,9 @@
 //! A record on its way, as plain data.
 
 use crate::model::Registered;
+use crate::policy::subject;
 use serde::{Deserialize, Serialize};
-use tarn_schemas::Record;
+use tarn_schemas::{Principal, Record};
 
 /// Where a record is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,22 @@ pub struct Draft {
     /// What a reviewer said who gave it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl Draft {
+    /// A record of somebody's that is not kept, to be checked.
+    pub fn unsaved(who: &Principal, record: Record) -> Self {
+        Self {
+            record,
+            state: DraftState::Draft,
+            author: subject(who),
+            revision: 0,
+            changed_at: String::new(),
+            edited_from: 0,
+            told: 0,
+            note: None,
+        }
+    }
 }
 
 /// What became of a record that was submitted.

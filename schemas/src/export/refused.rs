@@ -22,7 +22,8 @@ pub enum Refused {
     /// E-Link needs an access limitation, and the record has none that is true.
     #[error(
         "{dataset} is not exported as elink: its access is limited ({why}), and its record has no access limitation that \
-         says how; UNL would say unlimited. Write the codes of OSTI E-Link under `markings`, such as [OUO], and take UNL out"
+         says how; UNL would say unlimited. Write the codes of OSTI E-Link under `markings`, such as \
+         [OUO], with the tier controlled or a stricter one, and take UNL out"
     )]
     Limitation {
         /// The dataset.

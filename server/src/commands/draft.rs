@@ -2,11 +2,12 @@
 
 use super::record::extract;
 use super::register::{read, say_violations};
-use super::{Context, Outcome};
+use super::{Context, Outcome, wrong};
 use crate::cli::DraftCommand;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::text_table;
+use std::path::Path;
 use tarn_catalog::{CatalogError, Draft};
 use tarn_connectors::Location;
 use tarn_schemas::profile::read_document;
@@ -60,10 +61,10 @@ pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Out
             let name = DatasetName::new(&name)?;
             let draft = catalog.draft_to_review(&owner, &name, author.as_deref()).await?;
             let draft = Draft { revision, ..draft };
-            let mut files = Vec::new();
             for text in &draft.record.files {
                 // Others name files of the stores that the configuration offers, and no more.
-                let offered = Location::parse(text).is_ok_and(|place| home.stores.offers(&place));
+                let offered = Location::parse(text)
+                    .is_ok_and(|place| home.stores.offers(&place) || home.stores.lacks(&place));
                 if !offered {
                     return Err(Failure::new(
                         ErrorCode::PermissionDenied,
@@ -71,9 +72,14 @@ pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Out
                     )
                     .into());
                 }
-                files.extend(home.stores.find(text).await?);
             }
-            let facts = extract(context, &home.stores, &files).await?;
+            let files = wrong::find_files(&home, Path::new("."), &draft.record).await?;
+            if let Some(missing) = files.missing.first() {
+                return Err(Failure::new(ErrorCode::NotFound, missing.found.clone()).into());
+            }
+            let mut facts = extract(context, &home.stores, &files.there).await?;
+            wrong::say_gone(context, &files.gone);
+            wrong::put_gone(&mut facts, files.gone);
             let done = Box::pin(catalog.approve_draft(&owner, &draft, facts)).await;
             let done = match done {
                 Err(CatalogError::Invalid { dataset, violations }) => {

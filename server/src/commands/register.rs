@@ -6,6 +6,7 @@ use crate::cli::Register;
 use crate::failure::{Failure, io};
 use crate::home::Home;
 use crate::output::IngestBar;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,14 +69,16 @@ async fn many(context: &Context, home: &Home, args: &Register) -> Result<(), Out
                 }
                 continue;
             }
-            let (files, missing) = wrong::find_files(home, path, &record).await?;
-            if !missing.is_empty() {
-                wrong::files(context, home, &record, &files, missing).await?;
+            let files = wrong::find_files(home, path, &record).await?;
+            if !files.missing.is_empty() {
+                wrong::files(context, home, &record, files).await?;
                 refused = Some(ErrorCode::InvalidData);
                 continue;
             }
-            let (facts, unknown) = facts_of(&home.stores, &files, |_| {}).await?;
+            let (mut facts, unknown) = facts_of(&home.stores, &files.there, |_| {}).await?;
             say_left_out(context, &unknown);
+            wrong::say_gone(context, &files.gone);
+            wrong::put_gone(&mut facts, files.gone);
             batch.push((record, facts));
             places.push(path);
         }
@@ -114,17 +117,24 @@ async fn one(context: &Context, home: &Home, path: &Path, args: &Register) -> Re
         }
     };
     let seen = home.catalog.newest_versions(&[&record.name]).await?.version(&record.name);
-    let (files, missing) = wrong::find_files(home, path, &record).await?;
-    if !missing.is_empty() {
-        return Err(wrong::files(context, home, &record, &files, missing).await?);
+    let files = wrong::find_files(home, path, &record).await?;
+    if !files.missing.is_empty() {
+        return Err(wrong::files(context, home, &record, files).await?);
     }
-    let facts = extract(context, &home.stores, &files).await?;
+    let mut facts = extract(context, &home.stores, &files.there).await?;
+    wrong::say_gone(context, &files.gone);
+    // Tables are not made anew of the files that are left: they stay as they are.
+    let remade = if files.gone.is_empty() { record.tables.clone() } else { BTreeMap::default() };
+    wrong::put_gone(&mut facts, files.gone);
     let files: Vec<FileStat> = files
+        .there
         .into_iter()
         .map(|file| file.stat)
         .filter(|stat| facts.iter().any(|known| known.location == stat.location))
         .collect();
-    check_tables(home, &record, &files).await?;
+    if !remade.is_empty() {
+        check_tables(home, &record, &files).await?;
+    }
 
     if args.dry_run {
         let assessment = home.catalog.assess(&record, &facts).await?;
@@ -143,7 +153,7 @@ async fn one(context: &Context, home: &Home, path: &Path, args: &Register) -> Re
         other => other?,
     };
     let mut version = registered.dataset.version;
-    for (table, options) in &record.tables {
+    for (table, options) in &remade {
         let request = IngestRequest {
             sources: files.iter().map(|file| file.location.clone()).collect(),
             dataset: record.name.clone(),

@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 use tarn_catalog::{CatalogError, Draft, NOT_OFFERED, Registered, Submission};
 use tarn_connectors::{Location, Stores};
 use tarn_schemas::facts::FileFacts;
-use tarn_schemas::profile::{Document, Violation, read_document};
-use tarn_schemas::{DatasetName, ErrorCode, Record};
+use tarn_schemas::profile::{Document, Violation, read_document, salvage};
+use tarn_schemas::{DatasetName, ErrorCode, Principal, Record};
 use utoipa::ToSchema;
 
 /// Which revision was looked at.
@@ -87,7 +87,7 @@ pub(crate) async fn one(
     responses((status = 200, description = "The draft"), (status = 400, description = "No record", body = Problem),
         (status = 403, description = "No token with scope write", body = Problem),
         (status = 409, description = "Changed meanwhile, a newer version than `from`, or a new name that another person drafts under", body = Problem),
-        (status = 412, description = "The dataset is at another version than `If-Match` names", body = Problem),
+        (status = 412, description = "The dataset is at another version than `If-Match` names, or there is no draft and it is `*`", body = Problem),
         (status = 422, description = "Not in the shape of a record, with every `violations`", body = Problem)))]
 pub(crate) async fn save(
     State(door): State<Door>,
@@ -100,13 +100,25 @@ pub(crate) async fn save(
     let name = DatasetName::new(&name)?;
     let record: Record = match read_document(&document) {
         Ok(record) => record,
-        Err(violations) => return Ok(invalid(&name, &violations)),
+        Err(mut violations) => {
+            if let Some(rest) = salvage(&document, &violations) {
+                violations.extend(rest.others(rules(&door, &who, &rest.record).await));
+            }
+            return Ok(invalid(&name, &violations));
+        }
     };
     if record.name != name {
         let problem = format!("the record has the name {}, the address {name}", record.name);
         return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
     }
     let (revision, version) = match edited(&headers)? {
+        Some(Seen::Any) => match door.catalog.draft(&who, &name).await {
+            Ok(draft) => (Some(draft.revision), None),
+            Err(error @ CatalogError::NotFound { .. }) => {
+                return Ok(problem::as_status(StatusCode::PRECONDITION_FAILED, error));
+            }
+            Err(error) => return Err(error.into()),
+        },
         Some(Seen::Version(version)) => (None, Some(version)),
         Some(Seen::Revision(revision)) => (Some(revision), None),
         None => (None, None),
@@ -161,8 +173,10 @@ pub(crate) async fn check(
     Query(Whose { author }): Query<Whose>,
 ) -> Result<Json<Value>, Refusal> {
     let draft = door.catalog.draft_of(&who, &DatasetName::new(&name)?, author.as_deref()).await?;
-    let files = files(&door, &draft.record).await?;
-    Ok(Json(json!(door.catalog.check_draft(&who, &draft, &files).await?)))
+    let files = files(&door, &draft).await?;
+    let mut assessment = door.catalog.check_draft(&who, &draft, &files.facts).await?;
+    assessment.notices.extend(files.notices());
+    Ok(Json(json!(assessment)))
 }
 
 /// Submits a draft: its files are read and every rule is checked. What is for everyone is registered
@@ -181,13 +195,16 @@ pub(crate) async fn submit(
 ) -> Result<Response, Refusal> {
     let name = DatasetName::new(&name)?;
     let draft = door.catalog.draft(&who, &name).await?;
-    let submitted = match find_files(&door, &draft.record).await? {
-        Ok(files) => door.catalog.submit_draft(&who, &draft, files).await,
+    let (submitted, notices) = match find_files(&door, &draft).await? {
+        Ok(files) => {
+            let notices = files.notices();
+            (door.catalog.submit_draft(&who, &draft, files.facts).await, notices)
+        }
         // Whether a file is there is for those who may see it: it waits like one on the files of others.
-        Err(_) => door.catalog.submit_unseen(&who, &draft).await,
+        Err(_) => (door.catalog.submit_unseen(&who, &draft).await, Vec::new()),
     };
     match submitted {
-        Ok(Submission::Registered(done)) => Ok(registered(&done)),
+        Ok(Submission::Registered(done)) => Ok(registered(*done, notices)),
         Ok(Submission::Waiting(draft)) => Ok(shown(StatusCode::ACCEPTED, &draft)),
         Err(CatalogError::Invalid { violations, .. }) => Ok(invalid(&name, &violations)),
         Err(error) => Err(error.into()),
@@ -214,9 +231,10 @@ pub(crate) async fn approve(
     // The catalog compares it with the revision that is there when it decides.
     let draft = door.catalog.draft_to_review(&who, &name, author.as_deref()).await?;
     let draft = Draft { revision, ..draft };
-    let files = files(&door, &draft.record).await?;
-    match Box::pin(door.catalog.approve_draft(&who, &draft, files)).await {
-        Ok(done) => Ok(registered(&done)),
+    let files = files(&door, &draft).await?;
+    let notices = files.notices();
+    match Box::pin(door.catalog.approve_draft(&who, &draft, files.facts)).await {
+        Ok(done) => Ok(registered(done, notices)),
         Err(CatalogError::Invalid { violations, .. }) => Ok(invalid(&name, &violations)),
         Err(error) => Err(error.into()),
     }
@@ -250,6 +268,8 @@ enum Seen {
     Revision(u64),
     /// A version of the dataset.
     Version(u32),
+    /// Whatever draft there is.
+    Any,
 }
 
 /// What the caller says that they edited.
@@ -258,7 +278,10 @@ fn edited(headers: &HeaderMap) -> Result<Option<Seen>, Failure> {
     if text(header::IF_NONE_MATCH) == Some("*") {
         return Ok(Some(Seen::Revision(0)));
     }
-    let Some(tag) = text(header::IF_MATCH).filter(|tag| *tag != "*") else { return Ok(None) };
+    let Some(tag) = text(header::IF_MATCH) else { return Ok(None) };
+    if tag == "*" {
+        return Ok(Some(Seen::Any));
+    }
     let bare = tag.trim_matches('"');
     let seen = match bare.strip_prefix('v') {
         Some(version) => version.parse().ok().map(Seen::Version),
@@ -273,13 +296,38 @@ fn edited(headers: &HeaderMap) -> Result<Option<Seen>, Failure> {
     })
 }
 
+/// The rules that the readable part of a record breaks, as [`check`] would say it; none where that refuses.
+async fn rules(door: &Door, who: &Principal, record: &Record) -> Vec<Violation> {
+    let draft = Draft::unsaved(who, record.clone());
+    let Ok(files) = files(door, &draft).await else { return Vec::new() };
+    let checked = door.catalog.check_draft(who, &draft, &files.facts).await;
+    checked.map_or_else(|_| Vec::new(), |assessment| assessment.violations)
+}
+
 /// Most files of a record over the network.
 const MOST: usize = 10_000;
 
 /// Facts of the files of a record. Over the network only files of the stores that the configuration
 /// names may be read, each by its name: this process can read, and list, more than who asks it.
-async fn files(door: &Door, record: &Record) -> Result<Vec<FileFacts>, Failure> {
-    find_files(door, record).await?.map_err(|missing| refused(&missing))
+async fn files(door: &Door, draft: &Draft) -> Result<Files, Failure> {
+    find_files(door, draft).await?.map_err(|missing| refused(&missing))
+}
+
+/// Facts of the files of a record.
+struct Files {
+    facts: Vec<FileFacts>,
+    /// Locations of those that are not there any more, of which the newest version of the dataset knows.
+    gone: Vec<String>,
+}
+
+impl Files {
+    /// What the steward should know of files that are not there any more.
+    fn notices(&self) -> Vec<String> {
+        let said = |gone| {
+            format!("{gone} is not there any more: what the newest version knows of it stays")
+        };
+        self.gone.iter().map(said).collect()
+    }
 }
 
 /// What is said of a file that is not read: the same words for each, and for files that are others', because which
@@ -289,21 +337,19 @@ fn refused(text: &str) -> Failure {
 }
 
 /// As [`files`]; inside, the first that a store of this node would have and has not.
-async fn find_files(
-    door: &Door,
-    record: &Record,
-) -> Result<Result<Vec<FileFacts>, String>, Failure> {
+async fn find_files(door: &Door, draft: &Draft) -> Result<Result<Files, String>, Failure> {
+    let record = &draft.record;
     if record.files.len() > MOST {
         let problem = format!("a record has at most {MOST} files over the network");
         return Err(Failure::new(ErrorCode::InvalidArgument, problem));
     }
-    let (mut found, mut absent) = (Vec::new(), None);
+    let (mut found, mut absent) = (Vec::new(), Vec::new());
     for text in record.files.iter().collect::<BTreeSet<_>>() {
         if text.contains(['*', '?', '[']) {
             return Err(refused(text));
         }
         if asked(&door.stores, text, Stores::lacks).await? {
-            absent.get_or_insert_with(|| text.clone());
+            absent.push((found.len().saturating_add(absent.len()), text));
             continue;
         }
         if !asked(&door.stores, text, Stores::offers).await? {
@@ -312,7 +358,7 @@ async fn find_files(
         let files = match door.stores.find(text).await.map_err(Failure::from) {
             Ok(files) => files,
             Err(error) if error.code() == ErrorCode::NotFound => {
-                absent.get_or_insert_with(|| text.clone());
+                absent.push((found.len().saturating_add(absent.len()), text));
                 continue;
             }
             Err(error) => return Err(error),
@@ -323,13 +369,26 @@ async fn find_files(
         }
         found.push(file.clone());
     }
-    if let Some(absent) = absent {
-        return Ok(Err(absent));
+    let mut gone = Vec::new();
+    for (_, text) in &absent {
+        let Ok(location) = Location::parse(text) else { return Ok(Err((*text).clone())) };
+        gone.push(location.to_string());
     }
+    let known = if gone.is_empty() {
+        Vec::new()
+    } else {
+        match (door.catalog.known_files_of(draft, &gone).await?, absent.first()) {
+            (None, Some((_, text))) => return Ok(Err((*text).clone())),
+            (known, _) => known.unwrap_or_default(),
+        }
+    };
     // Reading files takes as much as a query does.
     let _turn = door.readings.acquire().await;
-    let (facts, _) = facts_of(&door.stores, &found, |_| {}).await?;
-    Ok(Ok(facts))
+    let (mut facts, _) = facts_of(&door.stores, &found, |_| {}).await?;
+    for ((place, _), known) in absent.into_iter().zip(known) {
+        facts.insert(place.min(facts.len()), known);
+    }
+    Ok(Ok(Files { facts, gone }))
 }
 
 /// What the stores say of a location.
@@ -350,7 +409,8 @@ fn shown(status: StatusCode, draft: &Draft) -> Response {
     (status, tag, Json(json!(draft))).into_response()
 }
 
-fn registered(done: &Registered) -> Response {
+fn registered(mut done: Registered, notices: Vec<String>) -> Response {
+    done.notices.extend(notices);
     let dataset = &done.dataset;
     let place = format!("/api/v1/datasets/{}/{}", dataset.lab, dataset.name);
     let body = json!({

@@ -60,12 +60,11 @@ pub(super) fn request(query: Option<&str>) -> Result<SearchRequest, Refusal> {
         match key.as_ref() {
             "q" => request.text = value.into_owned(),
             "limit" => {
-                let limit = value.parse().ok().filter(|limit| *limit > 0);
-                let limit: usize = limit.ok_or_else(|| {
+                let limit = value.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+                request.limit = limit.ok_or_else(|| {
                     let problem = format!("limit={value:?}: write a number from 1 to {MOST}");
                     Failure::new(ErrorCode::InvalidArgument, problem)
                 })?;
-                request.limit = limit.min(MOST);
             }
             "cursor" => request.cursor = Some(value.into_owned()),
             "facet" => request.facets.push(value.into_owned()),
