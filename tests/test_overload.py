@@ -126,3 +126,37 @@ def test_who_does_not_go_on_is_sent_away(lab):
     assert 10 < time.monotonic() - began < 28
     assert b"paused" in body.recv(4096)
     assert time.monotonic() - began < 50
+
+
+def test_one_address_does_not_fill_the_doors(new_lab):
+    lab = new_lab("ornl")
+    command = lab.command
+    # 64 places at each door, of which an address has 56.
+    lab.command = lambda *args: ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *command(*args)]
+    lab.start()
+    lab.command = command
+    hello = {lab.flight: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", lab.http: b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "}
+    for port, said in hello.items():
+        held = []
+        try:
+            for _ in range(80):
+                held.append(socket.create_connection(("127.0.0.1", port), timeout=20, source_address=("127.0.0.2", 0)))
+                held[-1].sendall(said)
+            time.sleep(1)
+            closed = 0
+            for one in held:
+                one.settimeout(0.2)
+                try:
+                    closed += one.recv(1) == b""
+                except TimeoutError:
+                    pass
+                except ConnectionResetError:
+                    closed += 1
+            assert closed == 24, (port, closed)
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as other:
+                whole = said if port == lab.flight else b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+                other.sendall(whole)
+                assert other.recv(9)
+        finally:
+            for one in held:
+                one.close()

@@ -1,5 +1,6 @@
 //! What all doors bear: connections that are many, silent or half open.
 
+use crate::neighbours::{Neighbour, Neighbours};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::net::IpAddr;
@@ -40,12 +41,20 @@ pub(crate) struct Door {
     listener: TcpListener,
     places: Arc<Semaphore>,
     greeting: usize,
+    neighbours: Option<Neighbours>,
 }
 
 impl Door {
     /// A door with so many places. Who has not sent `greeting` bytes in time is sent away.
     pub(crate) fn new(listener: TcpListener, places: usize, greeting: usize) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(places)), greeting }
+        let places = Arc::new(Semaphore::new(places));
+        Self { listener, places, greeting, neighbours: None }
+    }
+
+    /// The door, at which connections of an address that has too many are closed: its clients speak no protocol yet
+    /// in which they could be told.
+    pub(crate) fn shared(self, neighbours: Neighbours) -> Self {
+        Self { neighbours: Some(neighbours), ..self }
     }
 
     /// The next connection, when there is a place for it.
@@ -53,12 +62,19 @@ impl Door {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
+                    let neighbour = match &self.neighbours {
+                        None => None,
+                        Some(neighbours) => match neighbours.enter(Some(from.ip())) {
+                            Some(neighbour) => Some(neighbour),
+                            None => continue,
+                        },
+                    };
                     // Without it, answers only wait a little longer.
                     let _ = stream.set_nodelay(true);
                     let silent =
                         (self.greeting > 0).then(|| (self.greeting, Box::pin(sleep(PATIENCE))));
-                    return Ok(Connection { stream, silent, _place: place });
+                    return Ok(Connection { stream, silent, _place: place, _neighbour: neighbour });
                 }
                 Err(error) if is_of_client(&error) => {}
                 Err(error) => {
@@ -87,6 +103,7 @@ pub(crate) struct Connection {
     /// Bytes that have still to come, and until when.
     silent: Option<(usize, Pin<Box<Sleep>>)>,
     _place: OwnedSemaphorePermit,
+    _neighbour: Option<Neighbour>,
 }
 
 impl Connection {

@@ -16,6 +16,7 @@ mod home;
 mod http;
 mod logins;
 mod maker;
+mod neighbours;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod saved_queries;

@@ -2,11 +2,9 @@
 
 use crate::doors::{Door, PATIENCE};
 use crate::failure::Failure;
+use crate::neighbours::Neighbours;
 use crate::tls::Tls;
-use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tarn_query::postgres::{Greeting, PostgresDoor, Startup, crowded, greeting, turn_away};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
@@ -51,53 +49,6 @@ pub(crate) async fn serve(
     drop(listener);
     while connections.join_next().await.is_some() {}
     Ok(())
-}
-
-/// How many connections come from where, so that no address has all places.
-#[derive(Debug, Clone)]
-pub(crate) struct Neighbours {
-    most: usize,
-    all: Arc<Mutex<HashMap<IpAddr, usize>>>,
-}
-
-/// A connection of an address, until it is dropped.
-#[derive(Debug)]
-struct Neighbour(Neighbours, IpAddr);
-
-impl Neighbours {
-    /// Of so many places an address has half.
-    pub(crate) fn of(places: usize) -> Self {
-        Self { most: places.div_ceil(2), all: Arc::default() }
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A place for another connection of an address; none where it has too many, or has gone already.
-    fn enter(&self, address: Option<IpAddr>) -> Option<Neighbour> {
-        let address = address?;
-        let mut all = self.all();
-        let count = all.entry(address).or_default();
-        if *count >= self.most {
-            return None;
-        }
-        *count = count.saturating_add(1);
-        drop(all);
-        Some(Neighbour(self.clone(), address))
-    }
-}
-
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        let mut all = self.0.all();
-        if let Some(count) = all.get_mut(&self.1) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                all.remove(&self.1);
-            }
-        }
-    }
 }
 
 /// Serves one client.
@@ -173,22 +124,5 @@ where
                 return Ok(Begun::Over);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_address_has_all_places_and_a_place_is_given_back() {
-        let neighbours = Neighbours::of(4);
-        let (here, there) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([10, 0, 0, 1]));
-        let two = (neighbours.enter(Some(here)), neighbours.enter(Some(here)));
-        assert!(two.0.is_some() && two.1.is_some() && neighbours.enter(Some(here)).is_none());
-        assert!(neighbours.enter(Some(there)).is_some() && neighbours.enter(None).is_none());
-        drop(two);
-        assert!(neighbours.enter(Some(here)).is_some());
-        assert!(neighbours.all().is_empty());
     }
 }

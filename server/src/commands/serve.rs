@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::http;
 use crate::maker::Maker;
+use crate::neighbours::Neighbours;
 use crate::registrar;
 use crate::tls::{SecureDoor, Tls};
 use crate::writing;
@@ -53,8 +54,14 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         );
     }
     let places = doors::connections();
+    // An eighth is left to others, whoever asks most: a proxy, or a host that trains, is one address.
+    let most = places.saturating_sub(places.div_ceil(8));
     let pages = http::serve(
-        SecureDoor::new(Door::new(http_listener, places, 0), tls.as_ref(), b"http/1.1")?,
+        SecureDoor::new(
+            Door::new(http_listener, places, 0).shared(Neighbours::of(most)),
+            tls.as_ref(),
+            b"http/1.1",
+        )?,
         http::router(
             engine.clone(),
             home.catalog.clone(),
@@ -71,7 +78,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     let maker = Arc::new(Maker::new(&home));
     let of_postgres = (engine.clone(), Arc::clone(&maker));
     let clients = serve_postgres(clients, of_postgres, (tls.clone(), places), stop.clone());
-    let flights = Door::new(flight_listener, places, PREFACE);
+    let flights = Door::new(flight_listener, places, PREFACE).shared(Neighbours::of(most));
     let flights = SecureDoor::new(flights, tls.as_ref(), b"h2")?.secured();
     let flights = tokio_stream::wrappers::ReceiverStream::new(flights);
     let door = FlightDoor::changing(engine, maker);
@@ -154,13 +161,14 @@ fn serve_postgres(
     (tls, places): (Option<Tls>, usize),
     stop: CancellationToken,
 ) -> impl Future<Output = Result<(), Failure>> + use<> {
-    use crate::postgres::{Neighbours, serve};
+    use crate::postgres::serve;
     let door = tarn_query::postgres::PostgresDoor::new(engine, maker, places);
     async move {
         match listener {
             Some(listener) => {
                 let listener = Door::new(listener, places, 0);
-                serve(listener, tls.as_ref(), (door, Neighbours::of(places)), stop).await
+                serve(listener, tls.as_ref(), (door, Neighbours::of(places.div_ceil(2))), stop)
+                    .await
             }
             None => Ok(()),
         }
