@@ -4,6 +4,7 @@ import subprocess
 
 import netCDF4
 import numpy as np
+import pyarrow as pa
 import pytest
 from fields import random_netcdf, read_masked
 from records import write_record
@@ -150,6 +151,41 @@ def test_tables_and_files_may_lie_in_a_bucket(new_lab, tmp_path, s3):
     assert read.num_rows == field.size
     assert np.asarray(read["temp"].drop_null(), "f8").sum() == expected[2]
     assert not list((lab.home / "store").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("anywhere", ["home", "bucket"])
+def test_a_delta_table_of_others_is_used_where_it_lies_in_a_bucket(new_lab, tmp_path, s3, anywhere):
+    import deltalake
+
+    url, options = f"s3://{BUCKET}/theirs/{anywhere}", {**s3_environment(s3), "allow_http": "true"}
+    places = ["a b", "x/y", "50%", "é:ü", "k=v", "a+b", None, "#?&", "'q'\"", "%2E%2E"]
+
+    def rows(first):
+        numbers = range(first, first + 300)
+        return pa.table({"place": [places[n % len(places)] for n in numbers], "n": numbers, "x": [None if n % 7 == 0 else n / 3 for n in numbers]})
+
+    deltalake.write_deltalake(url, rows(0), partition_by=["place"], storage_options=options)
+    deltalake.write_deltalake(url, rows(300), mode="append", storage_options=options)
+    deltalake.DeltaTable(url, storage_options=options).delete("n % 10 = 3")
+    environment = {"TARN_STORE": f"s3://{BUCKET}/tables"} if anywhere == "bucket" else {}
+    lab = new_lab("ornl", env={**s3_environment(s3), **environment})
+    record = write_record(tmp_path / "r.yaml", [])
+    record.write_text(record.read_text().replace("files: []", f"files: ['{url}']"))
+    lab.run("register", record)
+    lab.run("ingest", url, "--dataset", "data", "--table", "t", "--in-place")
+    read = deltalake.DeltaTable(url, storage_options=options).to_pyarrow_table()
+
+    def agree():
+        assert sorted(lab.sql("SELECT place, n, x FROM data.t").rows, key=repr) == sorted((list(row.values()) for row in read.select(["place", "n", "x"]).to_pylist()), key=repr)
+        for place in places:
+            means = "place IS NULL" if place is None else "place = '{}'".format(place.replace("'", "''"))
+            expected = sum(value == place for value in read["place"].to_pylist())
+            assert lab.sql(f"SELECT count(*) FROM data.t WHERE {means} AND n >= 0").rows == [[expected]], place
+
+    agree()
+    # Others write on: the version that is registered stays what it was.
+    deltalake.write_deltalake(url, rows(600), mode="append", storage_options=options)
+    agree()
 
 
 def test_files_of_a_web_server_take_few_requests_and_changes_are_noticed(new_lab, tmp_path):
