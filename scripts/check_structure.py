@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 # Crates from left to right; a crate may use those left of it. `ingest` and `query` stand side by side.
-LAYERS = [["schemas"], ["formats"], ["connectors"], ["catalog"], ["ingest", "query"], ["server"]]
+LAYERS = [["schemas"], ["client", "formats"], ["connectors"], ["catalog"], ["ingest", "query"], ["server"]]
 
 SUFFIXES = {".rs", ".py", ".sh", ".ts", ".svelte"}
 WARN_LINES, MOST_LINES = 600, 800

@@ -1,9 +1,10 @@
 //! The nouns of Tarn: names, records, tiers, principals, table options, error codes.
 //!
 //! No I/O happens here. Every other crate imports this one and this one imports none of them
-//! (`schemas ← formats ← connectors ← catalog ← ingest, query ← server`).
+//! (`schemas ← formats, client ← connectors ← catalog ← ingest, query ← server`).
 
 pub mod code;
+pub mod cursor;
 pub mod export;
 pub mod facts;
 pub mod formula;

@@ -113,6 +113,12 @@ impl Logins {
         })
     }
 
+    /// The token for the node at a Flight address.
+    pub(crate) fn token_of(&self, flight: &str) -> Option<String> {
+        let found = self.logins.values().find(|login| login.flight.trim_end_matches('/') == flight);
+        found.map(|login| login.token.clone())
+    }
+
     /// Stores it: written beside its place and moved there, readable by this user alone from the
     /// first byte.
     pub(crate) fn store(&self) -> Result<PathBuf, Failure> {

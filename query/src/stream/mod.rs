@@ -5,7 +5,6 @@
 //! divides the global batch, and a stream goes on exactly where a [`Cursor`] says.
 
 mod cache;
-mod cursor;
 mod filter;
 mod open;
 mod order;
@@ -13,7 +12,7 @@ mod plan;
 mod request;
 mod source;
 
-pub use cursor::Cursor;
 pub use open::{StreamAnswer, Streams, open};
 pub use plan::PlanInfo;
 pub use request::StreamRequest;
+pub use tarn_schemas::cursor::Cursor;

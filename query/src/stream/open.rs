@@ -1,7 +1,6 @@
 //! Opening streams, and the plans that are kept between the calls of a client.
 
 use super::cache::BlockCache;
-use super::cursor::Cursor;
 use super::order::{Row, Walk};
 use super::plan::{Grant, Plan, PlanInfo};
 use super::request::StreamRequest;
@@ -16,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tarn_catalog::Catalog;
 use tarn_schemas::Principal;
+use tarn_schemas::cursor::Cursor;
 
 /// How long a plan is kept after it was last used.
 const PLAN_LIFE: Duration = Duration::from_secs(3600);

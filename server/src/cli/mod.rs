@@ -357,7 +357,10 @@ impl From<PartialName> for PartialMode {
 
 /// `tarn stream`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tarn stream llnl.scenarios.fields --batch-size 64 --seed 7")]
+#[command(
+    after_help = "Examples:\n  tarn stream llnl.scenarios.fields --batch-size 64 --seed 7\n  \
+                        tarn stream llnl.scenarios.fields --server grpc+tls://lake.example.org:8815"
+)]
 pub(crate) struct Stream {
     /// The table: lab.dataset.table or dataset.table; dataset@2.table for a version
     #[arg(value_name = "NAME")]
@@ -392,6 +395,9 @@ pub(crate) struct Stream {
     /// Write the batches as an Arrow IPC stream; - is standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Ask the node at this Flight address instead of the home, by the token in TARN_TOKEN or of `tarn login`
+    #[arg(long, value_name = "grpc://HOST:PORT")]
+    pub server: Option<String>,
 }
 
 /// `tarn serve`

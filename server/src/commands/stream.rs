@@ -4,34 +4,102 @@ use super::{Context, Outcome};
 use crate::cli::{SqlFormat, Stream};
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::logins::Logins;
 use crate::output::BatchWriter;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
-use tarn_query::stream::{StreamRequest, open};
+use tarn_client::{Address, BatchStream, Lake, Request};
+use tarn_connectors::authorities;
+use tarn_query::stream::{Cursor, StreamAnswer, StreamRequest, open};
 use tarn_schemas::{ErrorCode, Principal};
+
+/// Where the batches come from.
+enum Source {
+    /// The home itself.
+    Home(Box<StreamAnswer>),
+    /// A node, over the network.
+    Node(Box<BatchStream>),
+}
+
+impl Source {
+    /// Plans the stream.
+    async fn open(context: &Context, args: &Stream) -> Result<Self, Failure> {
+        let request = StreamRequest {
+            columns: (!args.columns.is_empty()).then(|| args.columns.clone()),
+            filter: args.filter.clone(),
+            batch_size: args.batch_size,
+            seed: args.seed,
+            epoch: args.epoch,
+            world_size: args.world_size,
+            rank: args.rank,
+            start: args.start,
+            shuffle: !args.in_order,
+            ..StreamRequest::new(args.name.clone())
+        };
+        let Some(server) = &args.server else {
+            let home = Home::open(context.home.as_deref()).await?;
+            let answer = open(&home.engine()?, &Principal::Owner, request).await?;
+            return Ok(Self::Home(Box::new(answer)));
+        };
+        let lake = lake(server)?;
+        let fields = serde_json::to_value(&request)
+            .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;
+        let mut asked = Request::new(&args.name)?;
+        for (field, value) in fields.as_object().into_iter().flatten() {
+            if field != "dataset" && field != "tarn.stream" {
+                asked = asked.with(field, value.clone())?;
+            }
+        }
+        Ok(Self::Node(Box::new(lake.stream(asked).await?)))
+    }
+
+    fn schema(&self) -> &SchemaRef {
+        match self {
+            Self::Home(answer) => &answer.schema,
+            Self::Node(stream) => stream.schema(),
+        }
+    }
+
+    fn plan(&self) -> Result<serde_json::Value, Failure> {
+        match self {
+            Self::Home(answer) => serde_json::to_value(&answer.plan)
+                .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string())),
+            Self::Node(stream) => Ok(stream.plan().clone()),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<(RecordBatch, Cursor)>, Failure> {
+        match self {
+            Self::Home(answer) => Ok(answer.batches.next().await.transpose()?),
+            Self::Node(stream) => Ok(stream.next().await?),
+        }
+    }
+}
+
+/// A node, and who asks it.
+fn lake(server: &str) -> Result<Lake, Failure> {
+    let address = Address::parse(server)?;
+    let told = std::env::var("TARN_TOKEN").ok().filter(|token| !token.is_empty());
+    let token = match told {
+        Some(token) => Some(token),
+        None => Logins::load()?.token_of(&address.to_string()),
+    };
+    let secret = address.is_secret();
+    let lake = Lake::new(address, token.as_deref())?;
+    Ok(if secret { lake.trusting(authorities::pem().as_ref())? } else { lake })
+}
 
 /// Runs through one epoch of one rank: writes its batches, or only counts them and says how fast
 /// they came. Goes on where it stopped with `--start`.
 pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> {
-    let home = Home::open(context.home.as_deref()).await?;
-    let request = StreamRequest {
-        columns: (!args.columns.is_empty()).then_some(args.columns),
-        filter: args.filter,
-        batch_size: args.batch_size,
-        seed: args.seed,
-        epoch: args.epoch,
-        world_size: args.world_size,
-        rank: args.rank,
-        start: args.start,
-        shuffle: !args.in_order,
-        ..StreamRequest::new(args.name)
-    };
-    let engine = home.engine()?;
     let started = Instant::now();
-    let mut answer = open(&engine, &Principal::Owner, request).await?;
+    let mut source = Source::open(context, &args).await?;
     let mut writer = match &args.output {
-        Some(path) => Some(BatchWriter::new(SqlFormat::Arrow, Some(path), &answer.schema)?),
+        Some(path) => Some(BatchWriter::new(SqlFormat::Arrow, Some(path), source.schema())?),
         None => None,
     };
     let (mut batches, mut rows, mut bytes, mut position) = (0_u64, 0_usize, 0_usize, args.start);
@@ -45,10 +113,9 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
                 let problem = format!("cancelled; go on with --start {position}");
                 return Err(Failure::new(ErrorCode::Cancelled, problem).into());
             }
-            next = answer.batches.next() => next,
+            next = source.next() => next,
         };
-        let Some(next) = next else { break };
-        let (batch, cursor) = next?;
+        let Some((batch, cursor)) = next? else { break };
         batches += 1;
         rows += batch.num_rows();
         bytes += batch.get_array_memory_size();
@@ -70,7 +137,7 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         say!(
             "{}",
             serde_json::json!({
-                "plan": answer.plan, "batches": batches, "rows": rows, "bytes": bytes,
+                "plan": source.plan()?, "batches": batches, "rows": rows, "bytes": bytes,
                 "next_position": position, "seconds": seconds,
             })
         );
@@ -78,19 +145,21 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
     }
     say!(
         "{}",
-        answer.schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
+        source.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ")
     );
-    let versions: Vec<String> = answer
-        .plan
-        .versions
-        .iter()
-        .map(|(dataset, version)| format!("{dataset}@{version}"))
-        .collect();
+    let plan = source.plan()?;
+    let text = |field: &str| plan.get(field).and_then(|value| value.as_str()).unwrap_or_default();
+    let versions: BTreeMap<String, u32> = plan
+        .get("versions")
+        .and_then(|versions| serde_json::from_value(versions.clone()).ok())
+        .unwrap_or_default();
+    let versions: Vec<String> =
+        versions.iter().map(|(dataset, version)| format!("{dataset}@{version}")).collect();
     say!(
         "{batches} batches, {rows} rows of {} (order {}, plan {})",
         versions.join(", "),
-        answer.plan.order,
-        answer.plan.plan_id.chars().take(12).collect::<String>()
+        text("order"),
+        text("plan_id").chars().take(12).collect::<String>()
     );
     context.note(format_args!("{bytes} bytes in {seconds:.3} s; next position {position}"));
     Ok(())
