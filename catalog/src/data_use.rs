@@ -61,15 +61,28 @@ pub(crate) fn narrowest<'a>(uses: impl Iterator<Item = &'a DataUse>) -> BTreeSet
 
 /// Whether what data may be used for allows nothing that another does not.
 pub(crate) fn is_within(narrow: &DataUse, wide: &DataUse) -> bool {
-    let permitted = match wide.permission.as_str() {
+    let kept = |limit: &UseModifier| narrow.modifiers.iter().any(|own| limits_as(own, limit));
+    is_permitted(narrow, wide) && wide.modifiers.iter().all(kept)
+}
+
+/// As [`is_within`], whatever modifies them.
+fn is_permitted(narrow: &DataUse, wide: &DataUse) -> bool {
+    match wide.permission.as_str() {
         "NRES" => true,
         "GRU" => ["GRU", "HMB", "DS", "POA"].contains(&narrow.permission.as_str()),
         "HMB" => ["HMB", "DS"].contains(&narrow.permission.as_str()),
         "DS" => narrow.permission == "DS" && narrow.disease == wide.disease,
         own => narrow.permission == own,
+    }
+}
+
+/// Whether some use lies within both: not of two diseases, nor of two places.
+pub(crate) fn may_meet(one: &DataUse, other: &DataUse) -> bool {
+    let elsewhere = |a: &UseModifier, b: &UseModifier| {
+        a.code == b.code && a.place.is_some() && b.place.is_some() && a.place != b.place
     };
-    let kept = |limit: &UseModifier| narrow.modifiers.iter().any(|own| limits_as(own, limit));
-    permitted && wide.modifiers.iter().all(kept)
+    (is_permitted(one, other) || is_permitted(other, one))
+        && !one.modifiers.iter().any(|a| other.modifiers.iter().any(|b| elsewhere(a, b)))
 }
 
 /// Whether a modifier limits all that another limits.
@@ -243,6 +256,13 @@ mod tests {
         assert!(is_within(&allowed("GRU", &["NPUNCU"]), &allowed("GRU", &["NPU"])));
         assert!(!is_within(&allowed("GRU", &[]), &allowed("DS", &[])));
         assert!(is_within(&allowed("GRU", &[]), &allowed("NRES", &[])));
+        assert!(
+            may_meet(&allowed("HMB", &[]), &allowed("DS", &[]))
+                && !may_meet(&other, &allowed("DS", &[]))
+        );
+        assert!(!may_meet(&allowed("HMB", &[]), &allowed("POA", &[])));
+        assert!(!may_meet(&limited("GRU", "US", 12), &limited("HMB", "CA", 12)));
+        assert!(may_meet(&limited("GRU", "US", 12), &limited("HMB", "US", 6)));
         // Of two in other words one is left, and what is narrower alone limits.
         let turned =
             DataUse { modifiers: input.modifiers.iter().rev().cloned().collect(), ..input.clone() };

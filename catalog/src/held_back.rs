@@ -67,21 +67,16 @@ impl Catalog {
                 .fetch_all(&mut **transaction)
                 .await
                 .map_err(|error| database.error(&error))?;
-            let (mut closed, mut is_public) = (Vec::new(), false);
-            for row in rows {
-                let name = database.dataset_name(&database.text(&row, "dataset")?)?;
-                for other in self.versions_with(transaction, &name, sum).await? {
-                    let read = self.decide_as(&everyone, Action::Read, &other)?;
-                    if read.refusal_at(Door::File).is_some() {
-                        closed.push(other);
-                    } else {
-                        is_public = true;
-                    }
-                }
-            }
-            if is_public {
+            let names =
+                rows.iter().map(|row| database.dataset_name(&database.text(row, "dataset")?));
+            let names: Vec<DatasetName> = names.collect::<Result<_, _>>()?;
+            let is_open = |dataset: &Dataset| -> Result<bool, CatalogError> {
+                let read = self.decide_as(&everyone, Action::Read, dataset)?;
+                Ok(read.refusal_at(Door::File).is_none())
+            };
+            let Some(closed) = self.closed_with(transaction, &names, sum, is_open).await? else {
                 continue;
-            }
+            };
             for dataset in &closed {
                 if !held.newest.iter().any(|known| known.name == dataset.name) {
                     held.newest.extend(self.held_version(transaction, &dataset.name, None).await?);
@@ -112,31 +107,52 @@ impl Catalog {
         Ok(held)
     }
 
-    /// The versions of a dataset that have a file of these bytes, each under what holds for the newest: what one
-    /// of them closes stays closed, whatever the others have.
-    async fn versions_with(
+    /// The versions of these datasets that have a file of these bytes, each under what holds for the newest: what one
+    /// of them closes stays closed, whatever the others have. None as soon as one is found that is open; newest
+    /// versions are looked at first, because most bytes that are open are so there.
+    async fn closed_with(
         &self,
         transaction: &mut Transaction<'static, Any>,
-        name: &DatasetName,
+        names: &[DatasetName],
         sha256: &str,
-    ) -> Result<Vec<Dataset>, CatalogError> {
+        is_open: impl Fn(&Dataset) -> Result<bool, CatalogError>,
+    ) -> Result<Option<Vec<Dataset>>, CatalogError> {
         let database = &self.inner.database;
-        let rows = sqlx::query(
-            "SELECT version FROM version WHERE dataset = $1 AND files LIKE $2 ORDER BY version",
-        )
-        .bind(name.as_str())
-        .bind(format!("%{sha256}%"))
-        .fetch_all(&mut **transaction)
-        .await
-        .map_err(|error| database.error(&error))?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let version = database.number(row, "version")?;
-            let held = self.held_version(transaction, name, Some(version)).await?;
-            let has = |held: &Dataset| held.files.iter().any(|known| known.sha256 == sha256);
-            found.extend(held.filter(has));
+        let has = |held: &Dataset| held.files.iter().any(|known| known.sha256 == sha256);
+        let (mut closed, mut older) = (Vec::new(), Vec::new());
+        for name in names {
+            let newest = self.held_version(transaction, name, None).await?;
+            let Some(newest) = newest else { continue };
+            older.push((name, newest.version));
+            if has(&newest) {
+                if is_open(&newest)? {
+                    return Ok(None);
+                }
+                closed.push(newest);
+            }
         }
-        Ok(found)
+        for (name, newest) in older {
+            let rows = sqlx::query(
+                "SELECT version FROM version WHERE dataset = $1 AND version <> $2 AND files LIKE $3 ORDER BY version",
+            )
+            .bind(name.as_str())
+            .bind(i64::from(newest))
+            .bind(format!("%{sha256}%"))
+            .fetch_all(&mut **transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+            for row in &rows {
+                let version = database.number(row, "version")?;
+                let held = self.held_version(transaction, name, Some(version)).await?;
+                if let Some(held) = held.filter(has) {
+                    if is_open(&held)? {
+                        return Ok(None);
+                    }
+                    closed.push(held);
+                }
+            }
+        }
+        Ok(Some(closed))
     }
 
     /// Whether somebody may hear what is in these files: they may read each dataset that holds them back or

@@ -1,6 +1,6 @@
 //! What a dataset was made from: the inputs exist, and none is stricter than what was made of it.
 
-use crate::data_use::{in_words, is_within};
+use crate::data_use::{in_words, is_within, may_meet};
 use crate::datasets::Stored;
 use crate::decision::Action;
 use crate::lineage::{MadeFrom, join, limits_of, nothing, own_limits, passed_on, said};
@@ -13,6 +13,7 @@ use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::FileFacts;
 use tarn_schemas::profile::Violation;
+use tarn_schemas::record::DataUse;
 use tarn_schemas::{DatasetName, Record, Tier};
 
 /// What was found of the inputs of a record.
@@ -105,7 +106,7 @@ impl Catalog {
     ) -> Result<Inputs, CatalogError> {
         let mut found = Inputs::none();
         let texts = record.provenance.iter().flat_map(|origin| &origin.derived_from);
-        let mut made = None;
+        let (mut made, mut uses) = (None, Vec::new());
         let released = released(record);
         found.violations.extend(unfounded(record));
         for (place, text) in texts.enumerate() {
@@ -141,6 +142,9 @@ impl Catalog {
                         if input.hidden {
                             continue;
                         }
+                        let told =
+                            self.decide_as(rights, Action::Describe, &input.dataset)?.allowed;
+                        uses.push(Use { place, text, told, allowed: limits.data_use.clone() });
                         problems.extend(self.problems(
                             rights,
                             record,
@@ -157,6 +161,11 @@ impl Catalog {
                 let pointer = format!("/provenance/derived_from/{place}");
                 let rule = rule.to_owned();
                 found.violations.push(Violation { pointer, rule, found: what, fix });
+            }
+        }
+        for violation in wider(record, &uses) {
+            if !found.violations.contains(&violation) {
+                found.violations.push(violation);
             }
         }
         Ok(found)
@@ -188,11 +197,8 @@ impl Catalog {
         let mut problems = laxer(record, limits, text);
         // Of what is shown in part, no more is told here.
         if !self.decide_as(rights, Action::Describe, dataset)?.allowed {
-            for (rule, what, fix) in &mut problems {
-                // The name of a rule would tell what it holds back.
-                *rule = "provenance.inputs";
-                *what = format!("{text:?}, which holds back more than this record");
-                "ask its contact what it passes on".clone_into(fix);
+            for problem in &mut problems {
+                *problem = holds_more(text);
             }
             problems.dedup();
         }
@@ -212,6 +218,65 @@ fn limits_from(input: &Input, record: &Record) -> Inherited {
 
 /// A rule, what was found and what to do.
 type Problem = (&'static str, String, String);
+
+/// What is told of an input that is shown in part: the name of a rule would tell what it holds back.
+fn holds_more(text: &str) -> Problem {
+    (
+        "provenance.inputs",
+        format!("{text:?}, which holds back more than this record"),
+        "ask its contact what it passes on".to_owned(),
+    )
+}
+
+/// What an input may be used for.
+struct Use<'a> {
+    /// Its place under `derived_from`, and how it is named there.
+    place: usize,
+    text: &'a str,
+    /// Whether the principal may hear what it says.
+    told: bool,
+    allowed: BTreeSet<DataUse>,
+}
+
+/// Where a record about people may be used for more than its inputs. Nothing lies within two inputs for two diseases, or
+/// for two places: what is made of both lies within one of them, and requests are held against all.
+fn wider(record: &Record, uses: &[Use<'_>]) -> Vec<Violation> {
+    let within = |allowed: &DataUse| {
+        let unlimited = allowed.permission == "NRES" && allowed.modifiers.is_empty();
+        unlimited || record.data_use.as_ref().is_some_and(|own| is_within(own, allowed))
+    };
+    let all = || uses.iter().flat_map(|input| &input.allowed);
+    let mut violations = Vec::new();
+    for Use { place, text, told, allowed } in uses {
+        for allowed in allowed.iter().filter(|allowed| !within(allowed)) {
+            let mut apart = all().filter(|other| !may_meet(allowed, other)).peekable();
+            let meets_all = apart.peek().is_none();
+            if apart.any(within) {
+                continue;
+            }
+            let (rule, found, fix) = if !told {
+                holds_more(text)
+            } else {
+                let fix = if meets_all {
+                    "give this record the same `data_use`, or one within it"
+                } else {
+                    "no use lies within all of its inputs: give this record the `data_use` of one of them, and \
+                     requests are held against each"
+                };
+                (
+                    "provenance.data_use",
+                    format!("{text:?}, which may be used for {}", in_words(allowed)),
+                    format!(
+                        "what is made from data about people may be used for no more than they: {fix}"
+                    ),
+                )
+            };
+            let pointer = format!("/provenance/derived_from/{place}");
+            violations.push(Violation { pointer, rule: rule.to_owned(), found, fix });
+        }
+    }
+    violations
+}
 
 /// Where a record is laxer than an input.
 fn laxer(record: &Record, limits: &Inherited, text: &str) -> Vec<Problem> {
@@ -246,18 +311,6 @@ fn laxer(record: &Record, limits: &Inherited, text: &str) -> Vec<Problem> {
         };
         let found = format!("{text:?}, which is marked {}", missing.join(", "));
         problems.push(("provenance.markings", found, fix.to_owned()));
-    }
-    for allowed in &limits.data_use {
-        let unlimited = allowed.permission == "NRES" && allowed.modifiers.is_empty();
-        if !unlimited && !record.data_use.as_ref().is_some_and(|own| is_within(own, allowed)) {
-            problems.push((
-                "provenance.data_use",
-                format!("{text:?}, which may be used for {}", in_words(allowed)),
-                "what is made from data about people may be used for no more than they: give this record the \
-                 same `data_use`, or one within it"
-                    .to_owned(),
-            ));
-        }
     }
     problems
 }

@@ -41,9 +41,12 @@ impl Catalog {
             .fetch_optional(database.pool())
             .await
             .map_err(|error| database.error(&error))?;
-        let Some(row) = row else { return Ok(None) };
-        serde_json::from_str(&database.text(&row, "attributes")?)
-            .map(Some)
+        row.map(|row| self.read_attributes(&row)).transpose()
+    }
+
+    fn read_attributes(&self, row: &AnyRow) -> Result<PersonAttributes, CatalogError> {
+        let database = &self.inner.database;
+        serde_json::from_str(&database.text(row, "attributes")?)
             .map_err(|error| database.unreadable("the attributes of a person", &error))
     }
 
@@ -88,15 +91,12 @@ impl Catalog {
             .await
             .map_err(|error| database.error(&error))?;
         rows.iter()
-            .map(|row| {
-                let attributes = serde_json::from_str(&database.text(row, "attributes")?)
-                    .map_err(|error| database.unreadable("the attributes of a person", &error))?;
-                Ok((database.text(row, "subject")?, attributes))
-            })
+            .map(|row| Ok((database.text(row, "subject")?, self.read_attributes(row)?)))
             .collect()
     }
 
-    /// Says what is known of a person, in place of what was known.
+    /// Says what is known of a person, in place of what was known, and gives what is known now. Who somebody is
+    /// only grows: two names that are one human stay so until the person is forgotten.
     ///
     /// # Errors
     /// [`CatalogError::Denied`] for whoever is no administrator, and for what somebody says of themselves:
@@ -106,16 +106,24 @@ impl Catalog {
         who: &Principal,
         subject: &str,
         attributes: &PersonAttributes,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<PersonAttributes, CatalogError> {
         may_administer(who)?;
         check_subject(subject)?;
         self.is_somebody_else(who, subject).await?;
         self.check_no_program(subject).await?;
-        let attributes = &checked(attributes)?;
+        let mut attributes = checked(attributes)?;
         let database = &self.inner.database;
-        let text = serde_json::to_string(attributes)
-            .map_err(|error| database.unreadable("the attributes of a person", &error))?;
         let mut write = database.write().await?;
+        let row = sqlx::query("SELECT attributes FROM person WHERE subject = $1")
+            .bind(subject)
+            .fetch_optional(&mut *write.transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+        if let Some(row) = row {
+            attributes.identities.extend(self.read_attributes(&row)?.identities);
+        }
+        let text = serde_json::to_string(&attributes)
+            .map_err(|error| database.unreadable("the attributes of a person", &error))?;
         sqlx::query(
             "INSERT INTO person (subject, attributes, changed_at) VALUES ($1, $2, $3)
              ON CONFLICT (subject) DO UPDATE SET attributes = excluded.attributes,
@@ -129,7 +137,8 @@ impl Catalog {
         .map_err(|error| database.error(&error))?;
         let said = Said::new(Act::ChangePerson, subject_of(who)).with("who", subject);
         write.note(said.with("attributes", text)).await?;
-        write.commit().await
+        write.commit().await?;
+        Ok(attributes)
     }
 
     /// Forgets what is known of a person: they are of no group any more, and cleared for nothing. Who

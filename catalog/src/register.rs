@@ -9,7 +9,7 @@ use crate::inputs::Inputs;
 use crate::lineage::{MadeFrom, join, limits_of, passed_on};
 use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
 use crate::policy::{Rights, subject};
-use crate::relaxing::{check_relaxing, committee_of, is_held_alike};
+use crate::relaxing::{check_relaxing, committee_of, is_held_alike, under_cui};
 use crate::releases::{check_not_released, reasons};
 use crate::store::Write;
 use crate::{Catalog, CatalogError, ark};
@@ -117,6 +117,9 @@ impl Catalog {
             Box::pin(self.all_inputs(&rights, &mut read, (&record, files), earlier.as_ref()))
                 .await?;
         let agreed = (*who == Principal::Owner).then_some(&record);
+        if agreed.is_none() {
+            inputs.limits = under_cui(inputs.limits, &record, earlier.as_ref());
+        }
         let unchanged = match &earlier {
             Some(earlier) => {
                 self.hash(&record, files, tables)? == earlier.content_hash
@@ -248,6 +251,10 @@ impl Catalog {
         let now = Utc::now();
         let before = earlier.map(|earlier| &earlier.dataset.record);
         let record = fill(record, defaults, before, now.date_naive());
+        let mut inputs = inputs;
+        if *who != Principal::Owner && reviewer.is_none() {
+            inputs.limits = under_cui(inputs.limits, &record, earlier);
+        }
         let tables = earlier.map_or_else(Vec::new, |earlier| earlier.dataset.tables.clone());
         let metrics = fair::score(&record, &files, !tables.is_empty());
         let content_hash = self.hash(&record, &files, &tables)?;
@@ -266,7 +273,7 @@ impl Catalog {
             })));
         }
         if reviewer.is_none() {
-            check_not_released(&record)?;
+            check_not_released(&record, &files, earlier)?;
         }
         if agreed.is_none() {
             check_relaxing(earlier, &record, &inputs)?;
@@ -364,8 +371,8 @@ impl Catalog {
         Ok(version.registered())
     }
 
-    /// Every rule that a record breaks by itself. The day on which a marking ends may have passed since it was
-    /// written: a record that keeps it can be corrected, and closed, without opening anything.
+    /// Every rule that a record breaks by itself. A day of it, on which a marking or an embargo ends or on which it is
+    /// looked at again, may have passed since it was written: a record that keeps it can be corrected, and closed.
     fn violations(
         &self,
         record: &Record,
@@ -374,11 +381,9 @@ impl Catalog {
         (setting, defaults): (&Setting, &LabDefaults),
     ) -> Result<Vec<Violation>, CatalogError> {
         let mut violations = validate(record, files, setting);
-        let day = |record: &Record| {
-            record.marking_details.as_ref().and_then(|details| details.release_date.clone())
-        };
-        let kept = day(record).is_some() && before.and_then(day) == day(record);
-        violations.retain(|violation| !(kept && violation.rule == "markings.release_date"));
+        if let Some(before) = before {
+            violations.retain(|violation| !is_kept(&violation.rule, record, before));
+        }
         violations.extend(community::check(&self.profiles()?, &defaults.profiles, record, files));
         Ok(violations)
     }
@@ -450,6 +455,17 @@ fn setting(defaults: &LabDefaults, tables: &[TableEntry], today: NaiveDate) -> S
         smallest_cell: defaults.smallest_cell.unwrap_or(SMALLEST_CELL),
         longest_embargo_months: defaults.longest_embargo_months.unwrap_or(LONGEST_EMBARGO_MONTHS),
     }
+}
+
+/// Whether what breaks a rule about days is the day that the version before has.
+fn is_kept(rule: &str, record: &Record, before: &Record) -> bool {
+    let day = |record: &Record| match rule {
+        "markings.release_date" => record.marking_details.as_ref()?.release_date.clone(),
+        "embargo.future" => Some(record.embargo.as_ref()?.until.clone()),
+        "review.date" => record.review.clone(),
+        _ => None,
+    };
+    day(record).is_some() && day(record) == day(before)
 }
 
 /// What the steward should know of a change that breaks no rule.

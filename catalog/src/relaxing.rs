@@ -12,7 +12,7 @@ use crate::model::{Dataset, Inherited};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::FileFacts;
-use tarn_schemas::record::{Agreement, Cui, ExportControl, MarkingDetails};
+use tarn_schemas::record::{Agreement, Cui, Disclosure, ExportControl, MarkingDetails};
 use tarn_schemas::{Record, Tier};
 
 /// Codes that protect until a date where one is given, and those that need one.
@@ -46,16 +46,32 @@ pub(crate) fn is_as_closed(
 ) -> bool {
     // Who names a committee gives it a say: that goes with what closes, and waits for a second person then.
     let names = before.agreement.is_none() && record.agreement.is_some();
-    // Other terms are accepted anew by everybody: they go with what closes.
-    let accepts_anew = record.terms.is_some() && are != were;
+    // Other terms are accepted anew by everybody: they go with what closes, and not for a while.
+    let lasting = |limits: &Inherited| Inherited { embargo: None, ..limits.clone() };
+    let accepts_anew = record.terms.is_some() && lasting(are) != lasting(were);
     let stays = (accepts_anew || stays(before.terms.as_ref(), record.terms.as_ref()))
         && agrees_to_no_more(before.agreement.as_ref(), record.agreement.as_ref())
-        && stays(before.disclosure.as_ref(), record.disclosure.as_ref())
+        && discloses_no_more(before.disclosure.as_ref(), record.disclosure.as_ref())
         && is_decontrolled_no_earlier(before.cui.as_ref(), record.cui.as_ref())
         && is_controlled_alike(before.export_control.as_ref(), record.export_control.as_ref())
         && is_released_no_earlier(before, record)
         && (before.human_data != Some(true) || record.human_data == Some(true));
     stays && (!names || record.tier > before.tier) && join(are.clone(), were) == *are
+}
+
+/// The limits of inputs, with the markings of the version before that a record leaves out because it says CUI, which
+/// stands alone: whoever had to be cleared for them still has to be, until a second person agrees with the record.
+pub(crate) fn under_cui(limits: Inherited, record: &Record, earlier: Option<&Stored>) -> Inherited {
+    let Some(Stored { dataset, .. }) = earlier else { return limits };
+    if record.cui.is_none() {
+        return limits;
+    }
+    let own = limits_of(record).markings;
+    let mut limits = limits;
+    let before = passed_on(dataset).markings;
+    let others = before.difference(&own).filter(|code| !code.starts_with("CUI"));
+    limits.markings.extend(others.cloned());
+    limits
 }
 
 /// Whether what limits access is what it was; to begin to limit is always possible.
@@ -70,6 +86,23 @@ fn agrees_to_no_more(before: Option<&Agreement>, now: Option<&Agreement>) -> boo
     let same =
         Agreement { months: before.months, purposes: before.purposes.clone(), ..now.clone() };
     same == *before && now.months <= before.months && purposes && !now.purposes.is_empty()
+}
+
+/// Numbers of as many units at least, by fewer functions and columns. Noise is not weighed.
+fn discloses_no_more(before: Option<&Disclosure>, now: Option<&Disclosure>) -> bool {
+    let (Some(before), Some(now)) = (before, now) else { return before.is_none() };
+    let few = |now: &[String], before: &[String]| now.iter().all(|name| before.contains(name));
+    let smaller = match (before.dominance_percent, now.dominance_percent) {
+        (Some(before), Some(now)) => now <= before,
+        (before, _) => before.is_none(),
+    };
+    now.unit == before.unit
+        && now.minimum_cell >= before.minimum_cell
+        && smaller
+        && (before.rounding.is_none() || now.rounding == before.rounding)
+        && now.privacy == before.privacy
+        && few(&now.functions, &before.functions)
+        && few(&now.group_by, &before.group_by)
 }
 
 /// Its categories and dissemination controls are compared as markings.
@@ -164,7 +197,7 @@ pub(crate) fn is_for_everyone(record: &Record) -> bool {
     let limited = record.markings.iter().any(|marking| marking != "UNL");
     record.tier == Some(Tier::Public)
         && !limited
-        && record.embargo.is_none()
+        && limits_of(record).embargo.is_none()
         && record.cui.is_none()
         && record.export_control.is_none()
         && record.conditions.is_none()

@@ -3,13 +3,16 @@
 //!
 //! The record names the inputs and says why (`provenance.released`). It takes two people: its author, and somebody who
 //! decides about each of these inputs and about all that they were made from in turn, who approves it. That is in the
-//! log with the reason. The limits end for that version alone: a next one is looked at again.
+//! log with the reason. The limits end for these bytes alone: a next version of others is looked at again.
 
+use crate::datasets::Stored;
 use crate::inputs::Inputs;
 use crate::lineage::{nothing, passed_on};
+use crate::relaxing::same_files;
 use crate::{Catalog, CatalogError};
 use sqlx::{Any, Transaction};
 use std::collections::BTreeSet;
+use tarn_schemas::facts::FileFacts;
 use tarn_schemas::profile::Violation;
 use tarn_schemas::record::ReleasedInput;
 use tarn_schemas::{Principal, Record};
@@ -59,9 +62,19 @@ pub(crate) fn unfounded(record: &Record) -> Vec<Violation> {
     found
 }
 
-/// Refuses a release by one person.
-pub(crate) fn check_not_released(record: &Record) -> Result<(), CatalogError> {
-    match entries(record).next() {
+/// Refuses a release by one person, other than those that the version of these bytes before has.
+pub(crate) fn check_not_released(
+    record: &Record,
+    files: &[FileFacts],
+    earlier: Option<&Stored>,
+) -> Result<(), CatalogError> {
+    let agreed: Vec<&ReleasedInput> = match earlier {
+        Some(Stored { dataset, .. }) if same_files(&dataset.files, files) => {
+            entries(&dataset.record).collect()
+        }
+        _ => Vec::new(),
+    };
+    match entries(record).find(|entry| !agreed.contains(entry)) {
         None => Ok(()),
         Some(entry) => Err(CatalogError::Denied(format!(
             "to release {} from the limits of {} takes two people: submit the record as a draft, and somebody who \

@@ -6,8 +6,10 @@
 //! itself, leaves none for records, so that a home that may only be read can be searched.
 
 use crate::audit::{Act, Said};
+use crate::drafts::Draft;
 use crate::model::Dataset;
 use crate::policy::subject;
+use crate::relaxing::is_for_everyone;
 use crate::sources::Source;
 use crate::{Catalog, CatalogError};
 use std::sync::{Mutex, PoisonError};
@@ -76,6 +78,16 @@ impl Catalog {
         }
         let said = Said::new(Act::Describe, subject(who)).with("door", door);
         self.note_together(said.with("datasets", names.join(" "))).await
+    }
+
+    /// Notes which records of others that wait, and would not be for everyone, are shown to `who`.
+    pub async fn note_drafts(&self, who: &Principal, drafts: &[Draft]) -> Result<(), CatalogError> {
+        let own = subject(who);
+        let closed =
+            drafts.iter().filter(|draft| draft.author != own && !is_for_everyone(&draft.record));
+        let names =
+            closed.map(|draft| format!("{}.{}@draft", self.lab(), draft.record.name)).collect();
+        self.note_closed(who, "draft", names).await
     }
 
     /// Writes an entry with those that others wait for.

@@ -23,6 +23,7 @@ use crate::register::timestamp;
 use crate::{Catalog, CatalogError};
 use chrono::Utc;
 use edited_from::edited_from;
+use rows::changed;
 use sqlx::{Any, Transaction};
 use tarn_schemas::{DatasetName, Principal, Record, Scope, Tier};
 
@@ -189,12 +190,16 @@ impl Catalog {
     }
 
     /// Throws a draft away, one's own if no author is named: its author, or the owner of the node and
-    /// administrators, so that no name is taken for ever.
+    /// administrators, so that no name is taken for ever. With a revision, that one alone.
+    ///
+    /// # Errors
+    /// [`CatalogError::Conflict`] where it is at another revision by now.
     pub async fn delete_draft_of(
         &self,
         who: &Principal,
         name: &DatasetName,
         author: Option<&str>,
+        revision: Option<u64>,
     ) -> Result<(), CatalogError> {
         may_write_here(who)?;
         let own = subject(who);
@@ -205,6 +210,9 @@ impl Catalog {
             drafts.retain(|draft| draft.author == own);
         }
         let draft = one_of(name, drafts, author)?;
+        if let Some(edited) = revision.filter(|edited| *edited != draft.revision) {
+            return Err(changed(name, edited, draft.revision));
+        }
         self.remove_draft(&mut write, &draft).await?;
         if draft.state == DraftState::Submitted || draft.author != own {
             write.note(self.of_draft(Act::DeleteDraft, who, &draft)).await?;
@@ -218,7 +226,7 @@ impl Catalog {
         who: &Principal,
         name: &DatasetName,
     ) -> Result<(), CatalogError> {
-        self.delete_draft_of(who, name, None).await
+        self.delete_draft_of(who, name, None, None).await
     }
 
     /// Whether somebody may see a draft: its author, the owner of the node, and of a submitted one those

@@ -6,7 +6,7 @@ use crate::decision::{Action, may_decide_here, may_write_here};
 use crate::lineage::{join, limits_of, passed_on};
 use crate::model::{Assessment, Registered};
 use crate::policy::subject;
-use crate::relaxing::{is_for_everyone, same_files, tightens};
+use crate::relaxing::{is_for_everyone, same_files, tightens, under_cui};
 use crate::{Catalog, CatalogError};
 use std::collections::BTreeSet;
 use tarn_schemas::Principal;
@@ -190,9 +190,10 @@ impl Catalog {
             Box::pin(self.all_inputs(&rights, &mut read, (&draft.record, files), Some(&stored)))
                 .await?;
         drop(read);
-        let there = stored.dataset;
         let assessed = Box::pin(self.assess_as(who, &draft.record, files)).await?;
-        let now = join(limits_of(&assessed.record), &inputs.limits);
+        let limits = under_cui(inputs.limits, &assessed.record, Some(&stored));
+        let now = join(limits_of(&assessed.record), &limits);
+        let there = stored.dataset;
         let before = (&there.record, &passed_on(&there));
         let closes = tightens(before, (&assessed.record, &now)) && same_files(&there.files, files);
         if !assessed.violations.is_empty() || !closes {

@@ -106,7 +106,7 @@ pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Out
         }
         DraftCommand::Delete { name, author } => {
             let name = DatasetName::new(&name)?;
-            catalog.delete_draft_of(&owner, &name, author.as_deref()).await?;
+            catalog.delete_draft_of(&owner, &name, author.as_deref(), None).await?;
             context.note(format_args!("{name} is gone."));
         }
     }

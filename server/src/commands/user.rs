@@ -36,7 +36,8 @@ pub(crate) async fn run(context: &Context, args: User) -> Result<(), Outcome> {
                 terms: terms.into_iter().collect(),
                 identities: identities.into_iter().collect(),
             };
-            home.catalog.put_person(&Principal::Owner, &subject, &attributes).await?;
+            let attributes =
+                home.catalog.put_person(&Principal::Owner, &subject, &attributes).await?;
             if context.json {
                 say!("{}", serde_json::json!({"subject": subject, "attributes": attributes}));
             }

@@ -55,7 +55,9 @@ pub(crate) async fn list(
     State(door): State<Door>,
     Caller(who): Caller,
 ) -> Result<Json<Value>, Refusal> {
-    Ok(Json(json!({"drafts": door.catalog.drafts(&who).await?})))
+    let drafts = door.catalog.drafts(&who).await?;
+    door.catalog.note_drafts(&who, &drafts).await?;
+    Ok(Json(json!({"drafts": drafts})))
 }
 
 /// One draft. Its revision is the entity tag.
@@ -72,6 +74,7 @@ pub(crate) async fn one(
     Query(Whose { author }): Query<Whose>,
 ) -> Result<Response, Refusal> {
     let draft = door.catalog.draft_of(&who, &DatasetName::new(&name)?, author.as_deref()).await?;
+    door.catalog.note_drafts(&who, std::slice::from_ref(&draft)).await?;
     Ok(shown(StatusCode::OK, &draft))
 }
 
@@ -142,18 +145,21 @@ pub(crate) async fn save(
 /// Throws a draft away.
 #[utoipa::path(delete, path = "/api/v1/drafts/{name}",
     params(("name" = String, Path, description = "Name of the dataset"),
+        ("If-Match" = Option<String>, Header, description = "Revision of the draft, such as \"3\""),
         ("author" = Option<String>, Query, description = "Whose, as `author` of the draft says it, where several people have one")),
     responses((status = 204, description = "Gone"), (status = 400, description = "No name", body = Problem),
         (status = 404, description = "No such draft of the caller's", body = Problem),
-        (status = 409, description = "Several people's, and no `author`", body = Problem)))]
+        (status = 409, description = "Several people's, and no `author`; or at another revision by now", body = Problem)))]
 pub(crate) async fn delete(
     State(door): State<Door>,
     Caller(who): Caller,
     Path(name): Path<String>,
     Query(Whose { author }): Query<Whose>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     let name = DatasetName::new(&name)?;
-    door.catalog.delete_draft_of(&who, &name, author.as_deref()).await?;
+    let revision = revision(&headers)?;
+    door.catalog.delete_draft_of(&who, &name, author.as_deref(), revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -173,6 +179,7 @@ pub(crate) async fn check(
     Query(Whose { author }): Query<Whose>,
 ) -> Result<Json<Value>, Refusal> {
     let draft = door.catalog.draft_of(&who, &DatasetName::new(&name)?, author.as_deref()).await?;
+    door.catalog.note_drafts(&who, std::slice::from_ref(&draft)).await?;
     let files = files(&door, &draft).await?;
     let mut assessment = door.catalog.check_draft(&who, &draft, &files.facts).await?;
     assessment.notices.extend(files.notices());
@@ -182,7 +189,8 @@ pub(crate) async fn check(
 /// Submits a draft: its files are read and every rule is checked. What is for everyone is registered
 /// at once; anything else waits for a second person.
 #[utoipa::path(post, path = "/api/v1/drafts/{name}/submit",
-    params(("name" = String, Path, description = "Name of the dataset")),
+    params(("name" = String, Path, description = "Name of the dataset"),
+        ("If-Match" = Option<String>, Header, description = "Revision of the draft, such as \"3\"")),
     responses((status = 201, description = "Registered"), (status = 202, description = "It waits for a second person; so does a record of files that are not there, or not for the author"),
         (status = 400, description = "A file that could be in no store of this node", body = Problem),
         (status = 403, description = "Not the author", body = Problem), (status = 404, description = "No such draft", body = Problem),
@@ -192,9 +200,17 @@ pub(crate) async fn submit(
     State(door): State<Door>,
     Caller(who): Caller,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let name = DatasetName::new(&name)?;
     let draft = door.catalog.draft(&who, &name).await?;
+    if let Some(meant) = revision(&headers)?.filter(|meant| *meant != draft.revision) {
+        let problem = format!(
+            "the draft {name} is at revision {} by now, not at {meant}: look again",
+            draft.revision
+        );
+        return Err(Failure::new(ErrorCode::Conflict, problem).into());
+    }
     let (submitted, notices) = match find_files(&door, &draft).await? {
         Ok(files) => {
             let notices = files.notices();
@@ -302,6 +318,20 @@ async fn rules(door: &Door, who: &Principal, record: &Record) -> Vec<Violation> 
     let Ok(files) = files(door, &draft).await else { return Vec::new() };
     let checked = door.catalog.check_draft(who, &draft, &files.facts).await;
     checked.map_or_else(|_| Vec::new(), |assessment| assessment.violations)
+}
+
+/// The revision of the draft that the caller means, if they say one.
+fn revision(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    match edited(headers)? {
+        None | Some(Seen::Any) => Ok(None),
+        Some(Seen::Revision(revision)) => Ok(Some(revision)),
+        Some(Seen::Version(version)) => Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            format!(
+                "If-Match \"v{version}\" is a version of the dataset; name a revision of the draft, such as \"3\""
+            ),
+        )),
+    }
 }
 
 /// Most files of a record over the network.

@@ -45,7 +45,7 @@ pub(super) async fn one(
 }
 
 /// Says what is known of somebody, in place of what was: their groups, clearances, training and the like.
-/// Nobody says it of themselves.
+/// Nobody says it of themselves. `identities` are added to those that are known: forget the person to take one back.
 #[utoipa::path(put, path = "/api/v1/people/{name}", request_body(content = HashMap<String, Value>, description = "Groups, assurance, clearances, training, affiliations, countries, us_person, terms, identities"),
     params(("name" = String, Path, description = "`ann` of this lab, `bob@anl` of a peer, `login:…` of an issuer")),
     responses((status = 200, description = "Attributes, and what an issuer said"),
@@ -60,7 +60,7 @@ pub(super) async fn put(
     Json(attributes): Json<PersonAttributes>,
 ) -> Result<Json<Value>, Refusal> {
     let person = subject(&principal(&name)?);
-    door.catalog.put_person(&who, &person, &attributes).await?;
+    let attributes = door.catalog.put_person(&who, &person, &attributes).await?;
     Ok(Json(json!({"subject": person, "attributes": attributes})))
 }
 

@@ -1,0 +1,167 @@
+"""What is closed further at once although its record says more than it did: releases, CUI, disclosure, days that passed."""
+
+import datetime
+import sqlite3
+
+import pytest
+from test_limits_handed_on import EMBARGO, of, shown
+from test_tightening import PEOPLE, TERMS, registered
+from test_two_people import CLOSED, CUI, Desk
+
+TODAY = datetime.date.today()
+REASON = "means of at least a hundred persons each"
+
+
+@pytest.fixture
+def desk(new_lab, tmp_path):
+    return Desk(new_lab, tmp_path)
+
+
+def test_what_was_released_can_be_closed_again(desk):
+    for name in ("r.nc", "m.nc", "other.nc"):
+        desk.file(name)
+    desk.register("r", "r.nc", **CLOSED)
+    origin = {**of("r"), "released": [{"input": "r", "reason": REASON}]}
+    assert desk.submit("bob", "m", "m.nc", provenance=origin).status_code == 202
+    revision = desk.ask("bob", "GET", "/drafts/m").json()["revision"]
+    desk.lab.run("draft", "approve", "m", "--revision", str(revision))
+    assert desk.reads(None, "m", "m.nc") == 200
+    # Other words, bytes or reasons are looked at; the same release with less is not.
+    assert desk.submit("bob", "m", "other.nc", provenance=origin).status_code == 202
+    more = {**of("r"), "released": [{"input": "r", "reason": REASON + " or more"}]}
+    assert desk.submit("bob", "m", "m.nc", provenance=more).status_code == 202
+    held = desk.submit("bob", "m", "m.nc", provenance=origin, embargo=EMBARGO)
+    assert held.status_code == 201, held.text
+    assert desk.reads(None, "m", "m.nc") == 403
+    closed = desk.submit("bob", "m", "m.nc", provenance=origin, embargo=EMBARGO, **CLOSED)
+    assert closed.status_code == 201, closed.text
+    # And open again takes two, with and without the release.
+    assert desk.submit("bob", "m", "m.nc", provenance=origin).status_code == 202
+    assert desk.reads(None, "m", "m.nc") == 403
+
+
+def test_the_owner_closes_what_was_released(desk):
+    for name in ("r.nc", "m.nc"):
+        desk.file(name)
+    desk.register("r", "r.nc", **CLOSED)
+    origin = {**of("r"), "released": [{"input": "r", "reason": REASON}]}
+    desk.submit("bob", "m", "m.nc", provenance=origin)
+    desk.lab.run("draft", "approve", "m", "--revision", str(desk.ask("bob", "GET", "/drafts/m").json()["revision"]))
+    desk.register("m", "m.nc", provenance=origin, embargo=EMBARGO)
+    assert desk.reads(None, "m", "m.nc") == 403
+
+
+def test_what_is_made_of_data_for_two_diseases_or_places_can_be_written(desk):
+    for name in ("i.nc", "j.nc", "k.nc", "o.nc"):
+        desk.file(name)
+    uses = {
+        "i": {"permission": "DS", "disease": "MONDO:0005148", "modifiers": []},
+        "j": {"permission": "DS", "disease": "MONDO:0005015", "modifiers": []},
+        "k": {"permission": "GRU", "modifiers": [{"code": "TS", "months": 12}]},
+    }
+    for name, use in uses.items():
+        desk.register(name, f"{name}.nc", **PEOPLE, data_use=use)
+    for wider in ({"permission": "GRU", "modifiers": []}, {"permission": "DS", "disease": "MONDO:1", "modifiers": [{"code": "TS", "months": 12}]}, uses["i"]):
+        refused = desk.submit("bob", "o", "o.nc", **PEOPLE, data_use=wider, provenance=of("i", "j", "k"))
+        assert refused.status_code == 422 and "provenance.data_use" in refused.text, (wider, refused.text)
+    one = {**uses["i"], "modifiers": [{"code": "TS", "months": 12}]}
+    assert desk.submit("bob", "o", "o.nc", **PEOPLE, data_use=one, provenance=of("i", "j", "k")).status_code == 202
+    assert desk.approve("gus", "o").status_code == 201
+    # Nobody's use lies within both, whatever the record says.
+    agreement = CLOSED["agreement"]["sha256"]
+    ask = {"purpose": "research", "justification": "to compare two models with it", "agreement": agreement, "data_use": "DS"}
+    for disease in ("MONDO:0005148", "MONDO:0005015"):
+        answer = desk.ask("eve", "POST", "/access/requests", {"dataset": "o", "ask": {**ask, "disease": disease}})
+        assert answer.status_code == 400, answer.text
+
+
+def test_marked_data_become_cui_at_once_and_keep_who_was_cleared(desk):
+    desk.file("u.nc")
+    marked = {**CLOSED, "markings": ["OUO"]}
+    registered(desk, "u", "u.nc", **marked)
+    now = {**CLOSED, "markings": ["CUI"], "cui": CUI}
+    done = desk.submit("bob", "u", "u.nc", **now)
+    assert done.status_code == 201, done.text
+    assert {"OUO"} <= set(shown(desk, "u")["inherited"]["markings"])
+    # A second person says that CUI alone is meant.
+    desk.register("u", "u.nc", **now)
+    assert "OUO" not in str(shown(desk, "u").get("inherited"))
+    assert desk.submit("bob", "u", "u.nc", **marked).status_code == 202
+
+
+def test_fewer_and_larger_groups_need_nobody_else(desk):
+    desk.file("a.nc")
+    told = {"unit": "time", "minimum_cell": 11, "functions": ["count", "mean"], "group_by": ["lat"]}
+    shut = {**CLOSED, "tier": "aggregates_only"}
+    registered(desk, "a", "a.nc", **shut, disclosure=told)
+    for stricter in ({"minimum_cell": 100}, {"functions": ["count"]}, {"dominance_percent": 60.0}, {"dominance_percent": 50.0}):
+        told = {**told, **stricter}
+        done = desk.submit("bob", "a", "a.nc", **shut, disclosure=told)
+        assert done.status_code == 201, (stricter, done.text)
+    for laxer in ({"minimum_cell": 99}, {"functions": ["count", "sum"]}, {"dominance_percent": 51.0}, {"dominance_percent": None}, {"unit": "lat", "group_by": []}, {"group_by": ["lat", "lon"]}):
+        given = {key: value for key, value in {**told, **laxer}.items() if value is not None}
+        assert desk.submit("bob", "a", "a.nc", **shut, disclosure=given).status_code == 202, laxer
+
+
+def test_other_terms_do_not_pass_behind_an_embargo(desk):
+    desk.file("t.nc")
+    registered(desk, "t", "t.nc", tier="registered", terms=TERMS)
+    other = {**TERMS, "sha256": "5" * 64}
+    tomorrow = {"until": str(TODAY + datetime.timedelta(days=1)), "reason": "a paper is being written"}
+    assert desk.submit("bob", "t", "t.nc", tier="registered", terms=other, embargo=tomorrow).status_code == 202
+    assert desk.submit("bob", "t", "t.nc", tier="registered", terms=TERMS, embargo=tomorrow).status_code == 201
+
+
+def test_an_embargo_that_has_ended_is_in_nobodys_way(desk):
+    desk.file("e.nc")
+    day, passed = str(TODAY + datetime.timedelta(days=3)), str(TODAY - datetime.timedelta(days=1))
+    registered(desk, "e", "e.nc", embargo={"until": day, "reason": "a paper is being written"})
+    desk.lab.stop()
+    # The clock cannot be turned here, so the day is.
+    with sqlite3.connect(desk.lab.home / "catalog.sqlite") as database:
+        assert database.execute("UPDATE version SET record = replace(record, ?, ?)", (day, passed)).rowcount == 1
+    desk.lab.start()
+    desk.api = f"{desk.lab.http_url}/api/v1"
+    ended = {"until": passed, "reason": "a paper is being written"}
+    done = desk.submit("bob", "e", "e.nc", embargo=ended, title="A better title of this dataset")
+    assert done.status_code == 201, done.text
+    desk.file("f.nc")
+    assert desk.submit("bob", "f", "f.nc", embargo=ended).status_code == 422
+
+
+def test_one_human_stays_one_whatever_else_is_said(desk):
+    desk.file("s.nc")
+    desk.lab.run("user", "create", "gus", "--group", "dac", "--assurance", "high", "--same-as", "person:bob")
+    assert desk.submit("bob", "s", "s.nc", **CLOSED).status_code == 202
+    assert desk.approve("gus", "s").status_code == 403
+    said = desk.lab.run("user", "create", "gus", "--group", "dac", "--assurance", "high", "--json").json()
+    assert said["attributes"]["identities"] == ["person:bob"]
+    assert desk.approve("gus", "s").status_code == 403
+    desk.lab.run("user", "revoke", "gus")
+    desk.lab.run("user", "create", "gus", "--group", "dac", "--assurance", "high")
+    assert desk.approve("gus", "s").status_code == 201
+
+
+def test_a_revision_that_was_meant_is_the_one_that_goes(desk):
+    desk.file("d.nc")
+    first, second = (f'"{desk.put("bob", "d", "d.nc", title=f"Title {turn} of a dataset")}"' for turn in (1, 2))
+    for method, path in (("DELETE", "/drafts/d"), ("POST", "/drafts/d/submit")):
+        assert desk.ask("bob", method, path, **{"If-Match": first}).status_code == 409
+        assert desk.ask("bob", method, path, **{"If-Match": '"v1"'}).status_code == 400
+    assert desk.ask("bob", "POST", "/drafts/d/submit", **{"If-Match": second}).status_code == 201
+
+
+def test_who_looks_at_what_waits_is_in_the_log(desk):
+    desk.file("w.nc")
+    desk.file("p.nc")
+    assert desk.submit("bob", "w", "w.nc", **{**CLOSED, "exposure": "none"}).status_code == 202
+    desk.put("bob", "p", "p.nc")
+
+    def entries():
+        return [entry for entry in desk.lab.run("audit", "list", "--dataset", "w", "--json").json() if "draft" in str(entry.get("said", entry)) and "gus" in str(entry)]
+
+    for turn, path in enumerate(("/drafts/w", "/drafts"), 1):
+        assert desk.ask("gus", "GET", path).status_code == 200
+        assert len(entries()) == turn, path
+    assert desk.ask("bob", "GET", "/drafts/w").status_code == 200
+    assert len(entries()) == 2
