@@ -65,8 +65,10 @@ impl Catalog {
             return Ok(());
         }
         let mut speak: Vec<Dataset> = Vec::new();
-        for version in (1..=before).rev() {
-            let Some(older) = self.load(transaction, dataset, Some(version)).await? else { break };
+        for version in self.versions_beside(transaction, dataset, before, files).await? {
+            let Some(older) = self.load(transaction, dataset, Some(version)).await? else {
+                continue;
+            };
             let older = older.dataset;
             let kept: Vec<&TableEntry> = ingested
                 .iter()
@@ -74,8 +76,7 @@ impl Catalog {
                 .copied()
                 .collect();
             let had = contents(&older.files);
-            let covered = had.is_subset(&contents(files))
-                || speak.iter().any(|later| had.is_subset(&contents(&later.files)));
+            let covered = speak.iter().any(|later| had.is_subset(&contents(&later.files)));
             if covered || kept.is_empty() {
                 continue;
             }
@@ -87,5 +88,48 @@ impl Catalog {
             speak.push(older);
         }
         Ok(())
+    }
+
+    /// Versions of a dataset up to one that have files which are not among these, the newest first. Most versions of a
+    /// dataset have the files of the one before: these are looked at once, however many there are.
+    async fn versions_beside(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        dataset: &DatasetName,
+        before: u32,
+        files: &[FileFacts],
+    ) -> Result<Vec<u32>, CatalogError> {
+        let database = &self.inner.database;
+        let own = contents(files);
+        let lists =
+            sqlx::query("SELECT DISTINCT files FROM version WHERE dataset = $1 AND version <= $2")
+                .bind(dataset.as_str())
+                .bind(i64::from(before))
+                .fetch_all(&mut **transaction)
+                .await
+                .map_err(|error| database.error(&error))?;
+        let mut found = Vec::new();
+        for list in &lists {
+            let text = database.text(list, "files")?;
+            let had: Vec<FileFacts> = serde_json::from_str(&text)
+                .map_err(|error| database.unreadable("files of a version", &error))?;
+            if contents(&had).is_subset(&own) {
+                continue;
+            }
+            let rows = sqlx::query(
+                "SELECT version FROM version WHERE dataset = $1 AND version <= $2 AND files = $3",
+            )
+            .bind(dataset.as_str())
+            .bind(i64::from(before))
+            .bind(text)
+            .fetch_all(&mut **transaction)
+            .await
+            .map_err(|error| database.error(&error))?;
+            for row in &rows {
+                found.push(database.number::<u32>(row, "version")?);
+            }
+        }
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(found)
     }
 }
