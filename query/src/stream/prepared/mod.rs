@@ -229,7 +229,15 @@ impl Prepared {
 
     /// The folder of a set of which every block is here and whole. Reads what was not checked since the process began.
     pub(crate) fn whole(&self, set: Set, schema: &SchemaRef, blocks: &[u64]) -> Option<PathBuf> {
-        if !(0..blocks.len()).all(|block| self.has(set, block)) {
+        let mut missing = false;
+        for key in (0..blocks.len()).map(|block| (set, block)) {
+            // Somebody may have removed what is still mapped here.
+            if !self.has(set, key.1) || !self.path(key).exists() {
+                self.state().remove(key);
+                missing = true;
+            }
+        }
+        if missing {
             return None;
         }
         for (block, rows) in blocks.iter().enumerate() {

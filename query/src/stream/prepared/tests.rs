@@ -116,6 +116,13 @@ async fn all_may_be_removed_while_it_is_read() {
     let open = mapped(&store, set("a"), 0, &blocks[0]).unwrap();
     fs::remove_dir_all(folder.path().join("prepared")).unwrap();
     assert_eq!(open, blocks[0]);
+    assert_eq!(store.mapped(set("a"), 0), Some(blocks[0].clone()));
+    let schema = blocks[0].schema();
+    assert_eq!(store.whole(set("a"), &schema, &[100]), None);
+    assert_eq!(store.mapped(set("a"), 0), None);
+    keep(&store, set("a"), 0, &blocks[0]).await;
+    assert_eq!(store.whole(set("a"), &schema, &[100]), Some(store.folder(set("a"))));
+    assert_eq!(store.whole(set("a"), &schema, &[100, 100]), None);
     assert_eq!(mapped(&store, set("a"), 1, &blocks[1]), None);
     keep(&store, set("a"), 1, &blocks[1]).await;
     assert_eq!(mapped(&store, set("a"), 1, &blocks[1]), Some(blocks[1].clone()));
