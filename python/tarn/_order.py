@@ -29,7 +29,8 @@ def _mixed(values: Numbers) -> Numbers:
     values = values * np.uint64(_ONE)
     values = values ^ values >> np.uint64(27)
     values = values * np.uint64(_TWO)
-    return values ^ values >> np.uint64(31)
+    mixed: Numbers = values ^ values >> np.uint64(31)
+    return mixed
 
 
 class Permutation:

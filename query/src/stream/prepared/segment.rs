@@ -11,11 +11,15 @@ use arrow::ipc::writer::FileWriter;
 use arrow::ipc::{Block, root_as_footer};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Key of the checksum in the file's metadata: CRC-32C of all messages, and how many bytes they are.
 const CHECKSUM: &str = "tarn.crc32c";
+/// What the footer's own checksum follows, in eight hexadecimal digits; it is made with zeros in their place. A footer
+/// is not looked into before it was compared: Arrow gives up the thread for a type that there is not.
+const SEAL: &str = "tarn.footer=";
+const DIGITS: usize = 8;
 /// Last bytes of a file: the length of its footer, and that it is one of Arrow's.
 const TRAILER: usize = 10;
 /// Bytes that are written at once.
@@ -71,18 +75,51 @@ pub(super) fn write(batch: &RecordBatch, temporary: &Path, path: &Path) -> io::R
 }
 
 fn write_temporary(batch: &RecordBatch, temporary: &Path) -> io::Result<u64> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(temporary)?;
     let writer = BufWriter::with_capacity(WRITTEN, file);
     let summed = Summed { inner: writer, sum: 0, bytes: 0 };
     let mut writer = FileWriter::try_new(summed, batch.schema_ref()).map_err(unwritten)?;
     writer.write(batch).map_err(unwritten)?;
     let Summed { sum, bytes, .. } = *writer.get_ref();
     writer.write_metadata(CHECKSUM, format!("{sum:08x} {bytes}"));
+    writer.write_metadata("tarn.footer", format!("{SEAL}{:08}", 0));
     writer.finish().map_err(unwritten)?;
     let summed = writer.into_inner().map_err(unwritten)?;
     let file = summed.inner.into_inner().map_err(io::IntoInnerError::into_error)?;
+    seal(&file)?;
     file.set_permissions(Permissions::from_mode(0o400))?;
     Ok(summed.bytes)
+}
+
+/// Writes the checksum of the footer into it.
+fn seal(file: &File) -> io::Result<()> {
+    let wrong = || io::Error::other("Arrow wrote another footer than it says");
+    let end = file.metadata()?.len().checked_sub(TRAILER as u64).ok_or_else(wrong)?;
+    let mut trailer = [0; TRAILER];
+    file.read_exact_at(&mut trailer, end)?;
+    let length = read_footer_length(trailer).map_err(unwritten)?;
+    let at = end.checked_sub(length as u64).ok_or_else(wrong)?;
+    let mut footer = vec![0; length];
+    file.read_exact_at(&mut footer, at)?;
+    let (place, sum) = sealed(&footer).ok_or_else(wrong)?;
+    file.write_all_at(format!("{sum:08x}").as_bytes(), at.saturating_add(place as u64))
+}
+
+/// Where a footer has its checksum, and what that is for these bytes.
+fn sealed(footer: &[u8]) -> Option<(usize, u32)> {
+    let found = footer.windows(SEAL.len()).position(|bytes| bytes == SEAL.as_bytes())?;
+    let place = found.checked_add(SEAL.len())?;
+    let mut unsealed = footer.to_vec();
+    unsealed.get_mut(place..place.checked_add(DIGITS)?)?.fill(b'0');
+    Some((place, crc32c::crc32c(&unsealed)))
+}
+
+/// Whether a footer is as it was written.
+fn is_whole(footer: &[u8]) -> bool {
+    sealed(footer).is_some_and(|(place, sum)| {
+        let digits = footer.get(place..place.saturating_add(DIGITS));
+        digits == Some(format!("{sum:08x}").as_bytes())
+    })
 }
 
 fn unwritten(error: ArrowError) -> io::Error {
@@ -104,6 +141,9 @@ pub(super) fn open(path: &Path, schema: &SchemaRef, rows: u64) -> Result<RecordB
     let length = read_footer_length(*trailer).map_err(damaged)?;
     let at = rest.len().checked_sub(length).ok_or_else(|| damaged("its footer is too long"))?;
     let footer = rest.get(at..).ok_or_else(|| damaged("it has no footer"))?;
+    if !is_whole(footer) {
+        return Err(damaged("the checksum of its footer is another"));
+    }
     let footer = root_as_footer(footer).map_err(damaged)?;
     let found: Schema =
         footer.schema().map(fb_to_schema).ok_or_else(|| damaged("it has no schema"))?;

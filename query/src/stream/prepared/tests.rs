@@ -68,14 +68,16 @@ async fn every_damaged_byte_is_noticed_and_the_block_is_made_anew() {
     keep(&store(&folder, 1 << 30), set("a"), 0, &block).await;
     let file = store(&folder, 1 << 30).path((set("a"), 0));
     let whole = fs::read(&file).unwrap();
-    for at in (0..whole.len()).step_by(37) {
+    // Its end byte by byte: there is the footer, which says what all else is.
+    let end = whole.len() - 1500;
+    for at in (0..end).step_by(37).chain(end..whole.len()) {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         fs::remove_file(&file).unwrap();
         fs::write(&file, bytes).unwrap();
         let store = store(&folder, 1 << 30);
         match mapped(&store, set("a"), 0, &block) {
-            // What no reader looks at: the end of the messages, padding, names of keys of the footer.
+            // What nobody reads: the end of the messages.
             Some(found) => assert_eq!(found, block, "byte {at}"),
             None => assert!(!file.exists()),
         }
