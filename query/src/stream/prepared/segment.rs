@@ -75,7 +75,8 @@ pub(super) fn write(batch: &RecordBatch, temporary: &Path, path: &Path) -> io::R
 }
 
 fn write_temporary(batch: &RecordBatch, temporary: &Path) -> io::Result<u64> {
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(temporary)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(temporary)?;
     let writer = BufWriter::with_capacity(WRITTEN, file);
     let summed = Summed { inner: writer, sum: 0, bytes: 0 };
     let mut writer = FileWriter::try_new(summed, batch.schema_ref()).map_err(unwritten)?;
