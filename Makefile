@@ -72,7 +72,7 @@ lint: ## format, clippy, and the rules of structure, versions and licences
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --all-targets --features tarn/postgres -- -D warnings
 
-bench: ## Tarn beside h5py, netCDF4, xarray, beacondb and DuckDB; a catalog of RECORDS (1000000) records
+bench: ## Tarn beside h5py, netCDF4, xarray, beacondb, DuckDB and training loaders; a catalog of RECORDS (1000000) records
 	@scripts/setup.sh
 	$(ENV)
 	if [ -z "$${TARN_BIN:-}" ]; then
@@ -91,6 +91,17 @@ bench: ## Tarn beside h5py, netCDF4, xarray, beacondb and DuckDB; a catalog of R
 	export TARN_BEACON_PYTHON="$$rival/bin/python"
 	"$$TARN_VENV/bin/python" benches/run.py $(BENCH)
 	"$$TARN_VENV/bin/python" benches/tpch/run.py
+	loaders="$$TARN_CACHE/streams-venv"
+	if [ ! -x "$$loaders/bin/python" ]; then
+		echo "setup: making $$loaders with the loaders that streams are measured beside"
+		python3 -m venv "$$loaders"
+		"$$TARN_VENV/bin/python" -c 'import site; print(site.getsitepackages()[0])' \
+			> "$$("$$loaders/bin/python" -c 'import site; print(site.getsitepackages()[0])')/tarn.pth"
+		"$$loaders/bin/python" -m pip install -q --disable-pip-version-check -r benches/streams/requirements.txt &&
+			"$$loaders/bin/python" -m pip install -q --disable-pip-version-check --target "$$loaders/hub" huggingface_hub==0.36.2 ||
+			echo "setup: not every loader can be installed; those are left out" >&2
+	fi
+	"$$loaders/bin/python" benches/streams/run.py
 	"$$CARGO_TARGET_DIR/release/examples/scale" "$${RECORDS:-1000000}"
 
 docs: ## the reference of every crate

@@ -32,7 +32,8 @@ _grpc_process: int | None = None
 
 
 def connect(url: str | os.PathLike[str], token: Token = None) -> Lake:
-    """Connects to a node: `grpc://host:port`, `grpc+tls://host:port`, or the folder of a home.
+    """Connects to a node: `grpc://host:port`, `grpc+tls://host:port`, `grpc+unix:///path/of/socket`, or the folder of
+    a home.
 
     Without a token it is that of `tarn login` at this node, if there is one; with `token=""` there is none. A token
     may also be a function that gives one: it is called at first and whenever the node no longer takes the last one,
@@ -58,6 +59,12 @@ def _address(url: str | os.PathLike[str]) -> str:
     config = tomllib.loads(path.read_text())
     scheme = "grpc+tls" if "tls" in config else "grpc"
     return f"{scheme}://{os.environ.get('TARN_FLIGHT', config.get('flight', '127.0.0.1:8815'))}"
+
+
+def _settings(url: str) -> list[tuple[str, int | str]]:
+    # gRPC would name the path of a socket as the host, which HTTP/2 has no place for.
+    local = [("grpc.default_authority", "localhost")] if url.startswith("grpc+unix:") else []
+    return [*_ALIVE, *local]
 
 
 def _trusted(url: str) -> dict[str, bytes]:
@@ -116,7 +123,7 @@ class Lake:
         if self._client is None:
             _grpc_process = os.getpid()
             with translated():
-                self._client = flight.FlightClient(self.url, generic_options=_ALIVE, **_trusted(self.url))
+                self._client = flight.FlightClient(self.url, generic_options=_settings(self.url), **_trusted(self.url))
         return self._client
 
     def options(self, **headers: str) -> flight.FlightCallOptions:

@@ -12,6 +12,7 @@ import pyarrow.flight as flight
 
 from ._backoff import Backoff
 from ._cursor import Cursor
+from ._mapped import Gone, batches, folder_of
 from .errors import Conflict, DataLoss, PermissionDenied, TarnError, Unauthenticated, Unavailable, translated
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Reader:
         self._flight: flight.FlightStreamReader | None = None
         self._cancelled = False
         self.ticket: bytes | None = None
-        self.reconnects = 0
+        self.reconnects = self.mapped = 0
 
     def cancel(self) -> None:
         """Ends the reading, from any thread."""
@@ -77,8 +78,16 @@ class Reader:
         info, plan = self._stream.open(self._position)
         if plan["steps"] == 0:
             return
-        last = False
+        begun, last = self._position, False
         for endpoint in info.endpoints:
+            for found in self._mapped(endpoint, plan):
+                last = found[1].last
+                yield found
+            if last:
+                return
+            if self._position != begun:
+                # What is left of it was planned from another position on.
+                raise Unavailable("a file of the node is gone; the rest is asked for again")
             self.ticket = endpoint.ticket.ticket
             for chunk in _chunks(self._lake, endpoint, self):
                 cursor = Cursor.parse(chunk.app_metadata)
@@ -87,6 +96,30 @@ class Reader:
                 yield chunk.data, cursor
         if not last:
             raise Unavailable("the stream ended before its last batch")
+
+    def _mapped(
+        self, endpoint: flight.FlightEndpoint, plan: dict[str, Any]
+    ) -> Iterator[tuple[pa.RecordBatch, Cursor]]:
+        """Batches from the node's own files, as far as these go; none where they are not offered."""
+        folder = folder_of(endpoint) if self._stream.mapped else None
+        if folder is None:
+            return
+        # Of what is not sent the node writes no receipt.
+        self.ticket = None
+        found = batches(self._stream, plan, folder, self._position, lambda: self._ask())
+        try:
+            for batch, cursor in found:
+                if self._cancelled:
+                    return
+                self._check(cursor, plan)
+                self._position = cursor.next_position
+                self.mapped += 1
+                yield batch, cursor
+        except Gone as error:
+            log.info("the stream goes on over the connection: %s", error)
+
+    def _ask(self) -> None:
+        self._stream.open(self._position)
 
     def _check(self, cursor: Cursor, plan: dict[str, Any]) -> None:
         expected = min(self._position + self._stream.global_batch, plan["selected"])

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.flight as flight
 
 from ._cursor import Cursor
+from ._mapped import machine
 from ._prefetch import Prefetch
 from ._ranks import own_rank
 from ._reader import Reader, descriptor
@@ -34,7 +35,8 @@ class Stream:
     `drop_last` leaves out rows that do not fill a step: False for one rank, so that every row comes, True for
     several, which must end at the same step. `start` is a global position in rows; `resume` takes what `state()`
     gave, and the global batch with it where none is given. `prefetch` batches are read ahead by a thread; 0 does
-    without.
+    without. With `mapped`, on the machine and under the account of the node, batches come from the node's own files
+    where it has prepared them (it does in the first epoch), and are sent where not; what was not sent has no receipt.
 
     Each iteration begins at `start`, or once at the position of a loaded state. After a cut or a restart of the node
     it goes on behind the last batch, for a minute with growing pauses; nothing is lost and nothing comes twice.
@@ -63,6 +65,7 @@ class Stream:
         shuffle: bool = True,
         prefetch: int = 4,
         resume: Mapping[str, Any] | None = None,
+        mapped: bool = False,
         **others: Any,
     ) -> None:
         if batch_size is not None and global_batch is not None:
@@ -71,7 +74,7 @@ class Stream:
             raise InvalidArgument(f"prefetch is {prefetch}; it is a number of batches, 0 for none")
         if resume is not None and batch_size is None and global_batch is None:
             global_batch = resume.get("global_batch")
-        self.lake, self.prefetch = lake, prefetch
+        self.lake, self.prefetch, self.mapped = lake, prefetch, mapped
         self._fields: dict[str, Any] = {
             "dataset": dataset,
             "version": version,
@@ -188,7 +191,8 @@ class Stream:
     def open(self, start: int) -> tuple[flight.FlightInfo, dict[str, Any]]:
         """Asks the node for the stream from a position on. Raises `PlanChanged` where it is another one than before."""
         command = descriptor({**self.request, "start": start})
-        info = self.lake.call(lambda: self.lake.client.get_flight_info(command, self.lake.options()))
+        here = machine() if self.mapped else {}
+        info = self.lake.call(lambda: self.lake.client.get_flight_info(command, self.lake.options(**here)))
         plan: dict[str, Any] = json.loads(info.app_metadata)
         if self._expected.get("plan_id", plan["plan_id"]) != plan["plan_id"]:
             raise _changed(self._expected, plan)

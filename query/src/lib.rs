@@ -18,3 +18,4 @@ pub use engine::{
     State, Statements, Stop, ViewCreation, engine_name, parameter,
 };
 pub use error::QueryError;
+pub use stream::PreparedConfig;

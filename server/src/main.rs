@@ -14,6 +14,7 @@ mod failure;
 mod fallback;
 mod home;
 mod http;
+mod local;
 mod logins;
 mod maker;
 mod neighbours;

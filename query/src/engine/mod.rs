@@ -51,6 +51,7 @@ pub(crate) use veil::Veil;
 use crate::error::QueryError;
 use crate::functions;
 use crate::provider::{AggregateBelowBroadcast, Opener};
+use crate::stream::PreparedConfig;
 use constants::NoFalseConstants;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -86,6 +87,8 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// Folder for what does not fit into memory; without, the system's temporary folder.
     pub spill: Option<PathBuf>,
+    /// Where blocks of streams are prepared; without, they are decoded whenever they are needed.
+    pub prepared: Option<PreparedConfig>,
 }
 
 impl Default for EngineConfig {
@@ -96,6 +99,7 @@ impl Default for EngineConfig {
             peer_seconds: 30,
             limits: Limits::default(),
             spill: None,
+            prepared: None,
         }
     }
 }

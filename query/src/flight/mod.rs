@@ -7,6 +7,7 @@ mod changes;
 mod direct;
 mod encode;
 mod identity;
+mod machine;
 mod message;
 mod metadata;
 mod parts;

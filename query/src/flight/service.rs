@@ -5,6 +5,7 @@ use super::bind;
 use super::changes::Changer;
 use super::encode::{MessageStream, schema_bytes};
 use super::identity::{self, Caller};
+use super::machine;
 use super::routes;
 use super::seal::{Seal, is_sealed};
 use super::sessions;
@@ -232,10 +233,11 @@ impl FlightService for FlightDoor {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         let caller = self.caller(request.metadata()).await?;
+        let here = machine::is_this(request.metadata());
         let descriptor = request.into_inner();
         let Inner { seal, sql, streams, .. } = &*self.inner;
         let info = if is_json(&descriptor.cmd) {
-            streams.info(seal, &caller.who, &descriptor.cmd).await?
+            streams.info(seal, &caller.who, &descriptor.cmd, here).await?
         } else {
             let command = command(&descriptor.cmd)?;
             sql.info(seal, &caller, command, descriptor).await?

@@ -18,11 +18,27 @@ use std::time::Duration;
 use tarn_schemas::Principal;
 use tarn_schemas::code::ErrorCode;
 use tonic::Status;
+use url::Url;
 
 /// How long a ticket opens its stream.
 const TICKET_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Receipts that are kept for those who read a stream.
 const MOST_RECEIPTS: usize = 4096;
+
+/// Where a client of the same machine finds the blocks of a stream as files.
+const MAPPED: &str = "tarn+mmap://";
+/// That a ticket is taken where it was given (Arrow Flight, "Connection reuse").
+const THIS_CONNECTION: &str = "arrow-flight-reuse-connection://?";
+
+/// What `app_metadata` of a stream's `FlightInfo` says.
+#[derive(Debug, Serialize)]
+struct Said {
+    #[serde(flatten)]
+    plan: PlanInfo,
+    /// Where blocks may be mapped: how many in a row have how many rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks: Option<Vec<(u64, u64)>>,
+}
 
 /// What was read, once a stream has been read to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -113,6 +129,7 @@ impl StreamDoor {
         seal: &Seal,
         who: &Principal,
         descriptor: &[u8],
+        here: bool,
     ) -> Result<FlightInfo, Status> {
         let request = StreamRequest::parse(descriptor).map_err(|error| to_status(&error))?;
         let plan = self.streams.plan(who, &request).await.map_err(|error| to_status(&error))?;
@@ -120,7 +137,10 @@ impl StreamDoor {
         let json = |value: Result<Vec<u8>, serde_json::Error>| {
             value.map_err(|error| hidden(ErrorCode::Internal, "the plan cannot be told", &error))
         };
-        let metadata = json(serde_json::to_vec(&plan.describe(&request)))?;
+        let mapped = if here { self.streams.mapped(&plan).await } else { None };
+        let (folder, blocks) = mapped.unzip();
+        let said = Said { plan: plan.describe(&request), blocks };
+        let metadata = json(serde_json::to_vec(&said))?;
         let pinned = json(serde_json::to_vec(&request))?;
         let slice = Slice {
             plan: plan.id(),
@@ -132,11 +152,16 @@ impl StreamDoor {
             drop_last: request.drops_last(),
         };
         let ticket = seal.close(Kind::Stream, who, TICKET_LIFE, &slice.to_bytes())?;
+        let mut endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+        if let Some(folder) = folder.and_then(|folder| Url::from_file_path(folder).ok()) {
+            endpoint = endpoint.with_location(format!("{MAPPED}{}", folder.path()));
+            endpoint = endpoint.with_location(THIS_CONNECTION);
+        }
         let rows = request.rows(plan.selected());
         let total = |count: u64| i64::try_from(count).unwrap_or(-1);
         let mut info = FlightInfo::new()
             .with_descriptor(FlightDescriptor::new_cmd(pinned))
-            .with_endpoint(FlightEndpoint::new().with_ticket(Ticket::new(ticket)))
+            .with_endpoint(endpoint)
             .with_total_records(total(rows))
             .with_total_bytes(total(rows.saturating_mul(plan.row_bytes())))
             .with_ordered(true)

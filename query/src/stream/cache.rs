@@ -64,6 +64,15 @@ impl BlockCache {
         state.uses.insert(now, key);
         state.blocks.insert(key, (batch.clone(), now));
     }
+
+    /// Forgets a block.
+    pub(crate) fn remove(&self, key: Key) {
+        let mut state = self.state();
+        if let Some((gone, used)) = state.blocks.remove(&key) {
+            state.uses.remove(&used);
+            state.bytes = state.bytes.saturating_sub(gone.get_array_memory_size());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +94,9 @@ mod tests {
         assert!(cache.get(key(2)).is_none());
         assert!(cache.get(key(1)).is_some());
         assert!(cache.get(key(3)).is_some());
+        cache.remove(key(1));
+        assert!(cache.get(key(1)).is_none());
+        assert_eq!(cache.state().bytes, batch.get_array_memory_size());
         let small = BlockCache::new(10);
         small.put(key(1), &batch);
         assert!(small.get(key(1)).is_none());

@@ -1,6 +1,6 @@
 //! Opening streams, and the plans that are kept between the calls of a client.
 
-use super::cache::BlockCache;
+use super::blocks::Blocks;
 use super::order::{Row, Walk};
 use super::plan::{Grant, Plan, PlanInfo};
 use super::request::StreamRequest;
@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tarn_catalog::Catalog;
@@ -25,6 +26,8 @@ const MOST_PLANS: usize = 256;
 const RECHECK: Duration = Duration::from_secs(5);
 /// Batches that are gathered ahead of the reader, the one it waits for included.
 const AHEAD: usize = 2;
+/// Batches that are on their way to the reader besides.
+const SENT: usize = 2;
 
 /// The batches of one rank.
 pub struct StreamAnswer {
@@ -65,15 +68,15 @@ pub async fn open(
 #[derive(Debug, Clone)]
 pub struct Streams {
     engine: Engine,
-    cache: Arc<BlockCache>,
+    blocks: Blocks,
     plans: Arc<Mutex<HashMap<(Principal, [u8; 32]), (Arc<Plan>, Instant)>>>,
 }
 
 impl Streams {
-    /// No plans yet. Decoded blocks may take a quarter of the engine's memory.
+    /// No plans yet.
     pub fn new(engine: Engine) -> Self {
-        let cache = Arc::new(BlockCache::new(engine.config().memory_bytes / 4));
-        Self { engine, cache, plans: Arc::default() }
+        let blocks = Blocks::new(engine.config());
+        Self { engine, blocks, plans: Arc::default() }
     }
 
     fn catalog(&self) -> Result<&Catalog, QueryError> {
@@ -108,6 +111,11 @@ impl Streams {
         plan.admit(request)?;
         self.keep(who, &plan);
         Ok(plan)
+    }
+
+    /// Where a client of this machine may map the blocks of a plan.
+    pub(crate) async fn mapped(&self, plan: &Plan) -> Option<(PathBuf, Vec<(u64, u64)>)> {
+        plan.mapped(&self.blocks).await
     }
 
     /// A plan that was made for this principal and is still kept.
@@ -152,14 +160,19 @@ impl Streams {
             request: request.clone(),
             asked: Mutex::new(Instant::now()),
         });
-        let (cache, gathered) = (Arc::clone(&self.cache), Arc::clone(&plan));
+        let bytes = plan.row_bytes().saturating_mul(u64::from(request.batch_size));
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(AHEAD + SENT);
+        let promise = Arc::new(self.blocks.pool().promise(bytes)?);
+        let (blocks, gathered) = (self.blocks.clone(), Arc::clone(&plan));
         let batches = stream::iter(steps)
             .map(move |(rows, cursor)| {
-                let (cache, plan) = (Arc::clone(&cache), Arc::clone(&gathered));
-                let guard = Arc::clone(&guard);
+                let (blocks, plan) = (blocks.clone(), Arc::clone(&gathered));
+                let (guard, promise) = (Arc::clone(&guard), Arc::clone(&promise));
                 async move {
                     guard.check().await?;
-                    Ok((plan.gather(&cache, &rows).await?, cursor))
+                    let batch = plan.gather(&blocks, &rows).await?;
+                    drop(promise);
+                    Ok((batch, cursor))
                 }
             })
             .buffered(AHEAD)

@@ -1,19 +1,22 @@
 //! A stream's plan: what is pinned, which rows belong to it, and how a batch is gathered.
 
-use super::cache::BlockCache;
+use super::blocks::{Blocks, Wanted};
 use super::filter::Filter;
+use super::gather;
 use super::order::{Block, Order, Row, SHUFFLED, UNSHUFFLED};
+use super::prepared::Set;
 use super::request::StreamRequest;
 use super::source::{self, Source};
 use crate::engine::{Engine, Veil};
 use crate::error::QueryError;
+use crate::provider::blocking;
 use arrow::array::RecordBatch;
-use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tarn_catalog::{Action, Catalog, Dataset, Door, TableEntry};
 use tarn_schemas::{DatasetRef, LabName, Principal, TableName, TableRef};
@@ -63,6 +66,8 @@ pub(crate) struct Plan {
     schema: SchemaRef,
     columns: Vec<usize>,
     source: Arc<dyn Source>,
+    /// What its blocks are prepared as.
+    set: Option<Set>,
     blocks: Arc<Vec<Block>>,
     window_blocks: u64,
     row_bytes: u64,
@@ -145,6 +150,22 @@ impl Grant {
             .map_err(|error| QueryError::Internal(format!("the plan cannot be named: {error}")))?;
         Ok(*blake3::hash(&text).as_bytes())
     }
+
+    /// What the blocks of a plan are prepared as: the content of the table, its columns and how they are decoded.
+    /// Filters are not part of it, nor is who asks: blocks stand below both.
+    fn set(&self, plan: &Plan) -> Result<Set, QueryError> {
+        let identity = plan.source.identity().to_hex();
+        let content = (
+            ("tarn prepared blocks 1", env!("CARGO_PKG_VERSION")),
+            (&self.dataset.lab, &self.dataset.name, self.dataset.version),
+            &self.entry,
+            &plan.columns,
+            (identity.as_str(), plan.source.blocks()),
+        );
+        let text = serde_json::to_vec(&content)
+            .map_err(|error| QueryError::Internal(format!("blocks cannot be named: {error}")))?;
+        Ok(Set(blake3::hash(&text)))
+    }
 }
 
 /// The dataset and, where it is named, the table that a request means.
@@ -209,6 +230,7 @@ impl Plan {
         plan.version = grant.dataset.version;
         plan.tier = grant.dataset.tier.to_string();
         plan.request = plan.pin(request.clone());
+        plan.set = Some(grant.set(&plan)?);
         Ok(plan)
     }
 
@@ -256,6 +278,7 @@ impl Plan {
             schema,
             columns,
             source,
+            set: None,
             blocks: Arc::new(blocks),
             window_blocks: (WINDOW_BYTES / block_bytes.max(1)).clamp(1, WINDOW_BLOCKS),
             row_bytes,
@@ -351,6 +374,27 @@ impl Plan {
         }
     }
 
+    /// Where a client of this machine may map the blocks, if every row of every one is part of the stream and all of
+    /// them are prepared, and the rows of each: `(blocks, rows)` for blocks that follow each other.
+    pub(crate) async fn mapped(&self, shared: &Blocks) -> Option<(PathBuf, Vec<(u64, u64)>)> {
+        let whole = |block: &Block| block.mask.is_none() && block.selected == block.rows;
+        let (prepared, set) = shared.prepared().zip(self.set)?;
+        if !self.blocks.iter().all(whole) {
+            return None;
+        }
+        let (prepared, schema) = (Arc::clone(prepared), Arc::clone(&self.schema));
+        let rows: Vec<u64> = self.blocks.iter().map(|block| block.rows).collect();
+        let mut alike: Vec<(u64, u64)> = Vec::new();
+        for rows in &rows {
+            match alike.last_mut() {
+                Some((count, same)) if same == rows => *count += 1,
+                _ => alike.push((1, *rows)),
+            }
+        }
+        let folder = blocking(move || Ok(prepared.whole(set, &schema, &rows))).await.ok()??;
+        Some((folder, alike))
+    }
+
     /// The order of an epoch.
     pub(crate) fn order(&self, request: &StreamRequest) -> Arc<Order> {
         let shuffle = request.shuffle.then_some((request.seed, request.epoch));
@@ -361,14 +405,14 @@ impl Plan {
     /// The rows as one batch, in the order given.
     pub(crate) async fn gather(
         &self,
-        cache: &BlockCache,
+        shared: &Blocks,
         rows: &[Row],
     ) -> Result<RecordBatch, QueryError> {
         let needed: BTreeSet<usize> = rows.iter().map(|row| row.block).collect();
         let places: HashMap<usize, usize> =
             needed.iter().enumerate().map(|(place, block)| (*block, place)).collect();
         let batches: Vec<RecordBatch> = stream::iter(needed)
-            .map(|block| self.block(cache, block))
+            .map(|block| self.block(shared, block))
             .buffered(READERS)
             .try_collect()
             .await?;
@@ -382,14 +426,9 @@ impl Plan {
             }
             indices.push((place, index));
         }
-        let schema = Arc::clone(&self.schema);
-        let work = tokio::task::spawn_blocking(move || {
-            let batches: Vec<&RecordBatch> = batches.iter().collect();
-            if batches.is_empty() {
-                return Ok(RecordBatch::new_empty(schema));
-            }
-            interleave_record_batch(&batches, &indices)
-        });
+        let (schema, pool) = (Arc::clone(&self.schema), Arc::clone(shared.pool()));
+        let work =
+            tokio::task::spawn_blocking(move || gather::rows(&schema, &batches, &indices, &pool));
         match work.await {
             Ok(Ok(batch)) => Ok(batch),
             Ok(Err(error)) => Err(QueryError::Internal(format!("gathering rows: {error}"))),
@@ -397,15 +436,17 @@ impl Plan {
         }
     }
 
-    async fn block(&self, cache: &BlockCache, block: usize) -> Result<RecordBatch, QueryError> {
-        if let Some(batch) = cache.get((self.id, block)) {
+    async fn block(&self, shared: &Blocks, block: usize) -> Result<RecordBatch, QueryError> {
+        let rows = self.blocks.get(block).map_or(0, |block| block.rows);
+        let wanted = Wanted { plan: self.id, set: self.set, block, rows, schema: &self.schema };
+        if let Some(batch) = shared.find(wanted).await? {
             return Ok(batch);
         }
         let batch = self.source.read(block, &self.columns).await?;
         let batch = batch
             .with_schema(Arc::clone(&self.schema))
             .map_err(|error| QueryError::Internal(format!("block {block}: {error}")))?;
-        cache.put((self.id, block), &batch);
+        shared.keep(wanted, &batch).await;
         Ok(batch)
     }
 }

@@ -5,6 +5,7 @@ use crate::doors::{self, Door, GRACE, PREFACE};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::http;
+use crate::local::LocalDoor;
 use crate::maker::Maker;
 use crate::neighbours::Neighbours;
 use crate::registrar;
@@ -31,6 +32,8 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     let http_listener = listen("HTTP", "TARN_HTTP", home.config.http).await?;
     let flight_listener = listen("Flight", "TARN_FLIGHT", home.config.flight).await?;
     let clients = listen_for_postgres(home.config.postgres).await?;
+    let local = home.config.flight_unix.as_ref().map(|path| home.folder.join(path));
+    let local = local.map(LocalDoor::open).transpose()?;
     let stop = CancellationToken::new();
     let registrar = registrar::of(&home)?;
 
@@ -82,6 +85,15 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     let flights = SecureDoor::new(flights, tls.as_ref(), b"h2")?.secured();
     let flights = tokio_stream::wrappers::ReceiverStream::new(flights);
     let door = FlightDoor::changing(engine, maker);
+    let local = {
+        let (door, stop) = (door.clone(), stop.clone());
+        async move {
+            match local {
+                Some(local) => local.serve(door, stop).await,
+                None => Ok(()),
+            }
+        }
+    };
     let streams = flight::serve_connections(flights, door, stop.clone().cancelled_owned());
     if let Some(tls) = tls {
         tokio::spawn(stop.clone().run_until_cancelled_owned(tls.renew()));
@@ -111,10 +123,11 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
                 stop.cancel();
                 done
             },
-            clients
+            clients,
+            local
         )
     };
-    let ((), streams, clients) = tokio::select! {
+    let ((), streams, clients, local) = tokio::select! {
         done = all => done,
         () = doors::grace(&stop) => {
             tracing::warn!("answers that run for more than {} s after the signal are cut", GRACE.as_secs());
@@ -123,6 +136,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
     };
     streams.map_err(|e| Failure::new(ErrorCode::Unavailable, format!("Flight: {e}")))?;
     clients?;
+    local?;
     Ok(())
 }
 

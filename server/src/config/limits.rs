@@ -1,11 +1,12 @@
 //! `[limits]` of `tarn.toml`: what queries and people may use.
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tarn_query::Limits;
+use tarn_query::{Limits, PreparedConfig};
 
-/// Limits as they are written. 0 is no limit, but for `queries` and `queries_each`.
+/// Limits as they are written. 0 is no limit, but for `queries`, `queries_each` and
+/// `prepared_gib`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitsConfig {
@@ -33,10 +34,14 @@ pub(crate) struct LimitsConfig {
     pub spill_gib: u64,
     /// Folder for that, relative to the home.
     pub spill: PathBuf,
+    /// GiB on disk for blocks that streams have decoded; 0 prepares none.
+    pub prepared_gib: u64,
+    /// Folder for them, relative to the home.
+    pub prepared: PathBuf,
 }
 
 /// Its keys, for the environment.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "queries",
     "queries_each",
     "queue",
@@ -49,6 +54,8 @@ const KEYS: [&str; 12] = [
     "person_memory_percent",
     "spill_gib",
     "spill",
+    "prepared_gib",
+    "prepared",
 ];
 
 impl Default for LimitsConfig {
@@ -67,6 +74,8 @@ impl Default for LimitsConfig {
             person_memory_percent: limits.person_memory_percent,
             spill_gib: limits.spill_bytes >> 30,
             spill: PathBuf::from("spill"),
+            prepared_gib: 16,
+            prepared: PathBuf::from("prepared"),
         }
     }
 }
@@ -96,6 +105,12 @@ impl LimitsConfig {
             }
         }
         Ok(())
+    }
+
+    /// Where streams of a home keep what they have decoded.
+    pub(super) fn prepared(&self, home: &Path) -> Option<PreparedConfig> {
+        let bytes = self.prepared_gib.saturating_mul(1 << 30);
+        (bytes > 0).then(|| PreparedConfig { folder: home.join(&self.prepared), bytes })
     }
 
     /// The limits of an engine.

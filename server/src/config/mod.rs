@@ -10,7 +10,7 @@ use crate::tls::{self, TlsConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tarn_catalog::LabDefaults;
 use tarn_connectors::oidc::{IssuerConfig, Issuers, VisaIssuerConfig};
 use tarn_connectors::registrar::RegistrarConfig;
@@ -30,6 +30,9 @@ pub(crate) struct Config {
     /// Address of Flight.
     #[serde(default = "default_flight")]
     pub flight: SocketAddr,
+    /// Unix socket (relative to the home) for clients of Flight on this machine; without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flight_unix: Option<PathBuf>,
     /// Address for clients of PostgreSQL; without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<SocketAddr>,
@@ -108,10 +111,11 @@ fn default_session_hours() -> u32 {
 const LONGEST_SESSION_HOURS: u32 = 720;
 
 /// The keys that have an environment variable.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "lab",
     "http",
     "flight",
+    "flight_unix",
     "postgres",
     "http_url",
     "flight_url",
@@ -130,6 +134,7 @@ impl Config {
             lab,
             http: default_http(),
             flight: default_flight(),
+            flight_unix: None,
             postgres: None,
             http_url: None,
             flight_url: None,
@@ -304,6 +309,7 @@ impl Config {
             peer_seconds: self.peer_seconds,
             limits: self.limits.limits(),
             spill: Some(home.join(&self.limits.spill)),
+            prepared: self.limits.prepared(home),
         }
     }
 

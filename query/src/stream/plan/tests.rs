@@ -28,6 +28,10 @@ fn source(rows: i64) -> Arc<dyn Source> {
     Arc::new(Memory::new(batches))
 }
 
+fn blocks() -> Blocks {
+    Blocks::new(&crate::engine::EngineConfig::default())
+}
+
 async fn plan(request: &StreamRequest) -> Result<Plan, QueryError> {
     let table = "lab.data.images".parse().unwrap();
     Plan::over([7; 32], table, source(100), &SessionContext::new().state(), request).await
@@ -36,7 +40,7 @@ async fn plan(request: &StreamRequest) -> Result<Plan, QueryError> {
 async fn ids(request: &StreamRequest) -> Vec<i64> {
     let plan = plan(request).await.unwrap();
     let rows: Vec<Row> = plan.order(request).walk(0).collect();
-    let batch = plan.gather(&BlockCache::new(1 << 20), &rows).await.unwrap();
+    let batch = plan.gather(&blocks(), &rows).await.unwrap();
     assert_eq!(batch.schema(), *plan.schema());
     batch.column_by_name("id").unwrap().as_primitive::<Int64Type>().values().to_vec()
 }
@@ -52,7 +56,7 @@ async fn shuffled_rows_come_once_each_and_tensors_stay_with_their_rows() {
     let request = StreamRequest { seed: 3, ..StreamRequest::new("x") };
     let plan = plan(&request).await.unwrap();
     let rows: Vec<Row> = plan.order(&request).walk(0).collect();
-    let batch = plan.gather(&BlockCache::new(1 << 20), &rows).await.unwrap();
+    let batch = plan.gather(&blocks(), &rows).await.unwrap();
     let ids = batch.column(0).as_primitive::<Int64Type>().values().to_vec();
     assert_ne!(ids, (0..100).collect::<Vec<_>>());
     for (row, id) in ids.iter().enumerate() {

@@ -19,7 +19,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
@@ -189,6 +189,19 @@ impl Source for DeltaFiles {
 
     fn blocks(&self) -> &[u64] {
         &self.rows
+    }
+
+    /// The names of its files, which Delta never uses again, their sizes, and what the log says of them.
+    fn identity(&self) -> blake3::Hash {
+        let mut hash = blake3::Hasher::new();
+        for file in &self.files {
+            let names: BTreeMap<_, _> = file.names.iter().collect();
+            let constants: BTreeMap<_, _> = file.constants.iter().collect();
+            let said = format!("{:?}", (file.path.as_ref(), file.size, names, constants));
+            hash.update(&(said.len() as u64).to_le_bytes());
+            hash.update(said.as_bytes());
+        }
+        hash.finalize()
     }
 
     async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {

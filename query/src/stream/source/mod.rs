@@ -32,6 +32,9 @@ pub(crate) trait Source: Send + Sync + Debug {
     /// Rows of each block.
     fn blocks(&self) -> &[u64];
 
+    /// What the blocks are made from, as far as the table's entry in the catalog does not say it.
+    fn identity(&self) -> blake3::Hash;
+
     /// The rows of a block with some columns, given by their index in the schema.
     async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError>;
 }
@@ -74,6 +77,10 @@ impl Source for Veiled {
 
     fn blocks(&self) -> &[u64] {
         self.inner.blocks()
+    }
+
+    fn identity(&self) -> blake3::Hash {
+        self.inner.identity()
     }
 
     async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
@@ -126,6 +133,10 @@ pub(crate) mod memory {
 
         fn blocks(&self) -> &[u64] {
             &self.rows
+        }
+
+        fn identity(&self) -> blake3::Hash {
+            blake3::hash(b"memory")
         }
 
         async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {

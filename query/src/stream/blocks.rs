@@ -1,0 +1,80 @@
+//! Where streams find decoded blocks: mapped, in memory, or in the table itself.
+
+use super::cache::BlockCache;
+use super::gather::Pool;
+use super::prepared::{Prepared, Set};
+use crate::engine::EngineConfig;
+use crate::error::QueryError;
+use crate::provider::blocking;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+/// The blocks of a node, and the memory for batches of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Blocks {
+    cache: Arc<BlockCache>,
+    prepared: Option<Arc<Prepared>>,
+    pool: Arc<Pool>,
+}
+
+/// A block of a plan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) plan: [u8; 32],
+    /// What it is prepared as; none for what never is.
+    pub(crate) set: Option<Set>,
+    pub(crate) block: usize,
+    pub(crate) rows: u64,
+    pub(crate) schema: &'a SchemaRef,
+}
+
+impl Blocks {
+    /// Decoded blocks may take a quarter of the engine's memory, and batches on their way half of it.
+    pub(crate) fn new(config: &EngineConfig) -> Self {
+        Self {
+            cache: Arc::new(BlockCache::new(config.memory_bytes / 4)),
+            prepared: config.prepared.clone().map(|config| Arc::new(Prepared::new(config))),
+            pool: Pool::new(config.memory_bytes / 2),
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    pub(crate) fn prepared(&self) -> Option<&Arc<Prepared>> {
+        self.prepared.as_ref()
+    }
+
+    /// A block, if it need not be decoded.
+    pub(crate) async fn find(&self, wanted: Wanted<'_>) -> Result<Option<RecordBatch>, QueryError> {
+        let Wanted { plan, set, block, rows, schema } = wanted;
+        let prepared = self.prepared.as_ref().zip(set);
+        if let Some((prepared, set)) = prepared
+            && let Some(batch) = prepared.mapped(set, block)
+        {
+            return Ok(Some(batch));
+        }
+        if let Some(batch) = self.cache.get((plan, block)) {
+            return Ok(Some(batch));
+        }
+        match prepared {
+            Some((prepared, set)) if prepared.has(set, block) => {
+                let (prepared, schema) = (Arc::clone(prepared), Arc::clone(schema));
+                blocking(move || Ok(prepared.map(set, block, &schema, rows))).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps a block that was decoded: in memory until it is prepared.
+    pub(crate) async fn keep(&self, wanted: Wanted<'_>, batch: &RecordBatch) {
+        let key = (wanted.plan, wanted.block);
+        self.cache.put(key, batch);
+        if let Some((prepared, set)) = self.prepared.as_ref().zip(wanted.set) {
+            let cache = Arc::clone(&self.cache);
+            prepared.keep(set, wanted.block, batch.clone(), move || cache.remove(key)).await;
+        }
+    }
+}
