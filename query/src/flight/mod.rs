@@ -10,6 +10,8 @@ mod identity;
 mod message;
 mod metadata;
 mod parts;
+mod pump;
+mod reading;
 mod routes;
 mod seal;
 mod service;

@@ -1,8 +1,11 @@
-//! Tickets and handles that only this process can make and only their principal can use.
+//! Tickets, handles and states that only nodes of this catalog can make and only their principal can use.
 
-use super::status::refuse;
+use super::status::{refuse, to_status};
+use crate::engine::Engine;
+use crate::error::QueryError;
 use bytes::Bytes;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tarn_schemas::Principal;
 use tarn_schemas::code::ErrorCode;
 use tonic::Status;
@@ -21,11 +24,16 @@ pub(crate) enum Kind {
     Prepared = 2,
     /// A stream.
     Stream = 3,
+    /// Where a stream was.
+    State = 4,
 }
 
-/// The key of this process.
+/// After which time the key is looked up again, so that one that was replaced soon seals and opens nothing.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// The key.
 pub(crate) struct Seal {
-    key: [u8; 32],
+    key: Mutex<([u8; 32], Option<Instant>)>,
 }
 
 impl std::fmt::Debug for Seal {
@@ -35,16 +43,30 @@ impl std::fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// A new random key.
+    /// A random key, which is that of the process alone until the catalog's was looked up.
     pub(crate) fn new() -> Self {
-        Self { key: rand::random() }
+        Self { key: Mutex::new((rand::random(), None)) }
+    }
+
+    /// Takes the catalog's key, which outlives the process and is that of every node of the catalog.
+    pub(crate) async fn refresh(&self, engine: &Engine) -> Result<(), Status> {
+        let Some(catalog) = engine.catalog() else { return Ok(()) };
+        let (_, asked) = *self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_some_and(|asked| asked.elapsed() < REFRESH) {
+            return Ok(());
+        }
+        let key = catalog.seal_key().await;
+        let key = key.map_err(|error| to_status(&QueryError::Catalog(error)))?;
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = (key, Some(Instant::now()));
+        Ok(())
     }
 
     fn mac(&self, who: &Principal, sealed: &[u8]) -> Result<blake3::Hash, Status> {
         let who = serde_json::to_vec(who).map_err(|error| {
             super::status::hidden(ErrorCode::Internal, "the node failed", &error)
         })?;
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        let (key, _) = *self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hasher = blake3::Hasher::new_keyed(&key);
         hasher.update(&(who.len() as u64).to_le_bytes()).update(&who).update(sealed);
         Ok(hasher.finalize())
     }
@@ -68,7 +90,7 @@ impl Seal {
         Ok(sealed.into())
     }
 
-    /// The payload, if this process sealed it for this principal and its time has not passed.
+    /// The payload, if this key sealed it for this principal and its time has not passed.
     pub(crate) fn open(&self, kind: Kind, who: &Principal, text: &[u8]) -> Result<Vec<u8>, Status> {
         let refused =
             || refuse(ErrorCode::PermissionDenied, "the ticket was not made for you by this node");
@@ -90,7 +112,11 @@ impl Seal {
             return Err(refused());
         }
         if expires < seconds_now() {
-            return Err(refuse(ErrorCode::Conflict, "the ticket has expired; ask for a new one"));
+            let code = match kind {
+                Kind::Stream => ErrorCode::PlanExpired,
+                _ => ErrorCode::Conflict,
+            };
+            return Err(refuse(code, "the ticket has expired; ask for a new one"));
         }
         Ok(payload.to_vec())
     }

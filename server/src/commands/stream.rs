@@ -14,6 +14,9 @@ use tarn_schemas::{ErrorCode, Principal};
 /// Runs through one epoch of one rank: writes its batches, or only counts them and says how fast
 /// they came. Goes on where it stopped with `--start`.
 pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> {
+    if let Some(about) = args.about {
+        return super::receipts::run(context, about).await;
+    }
     let home = Home::open(context.home.as_deref()).await?;
     let request = StreamRequest {
         columns: (!args.columns.is_empty()).then_some(args.columns),
@@ -25,7 +28,7 @@ pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> 
         rank: args.rank,
         start: args.start,
         shuffle: !args.in_order,
-        ..StreamRequest::new(args.name)
+        ..StreamRequest::new(args.name.unwrap_or_default())
     };
     let engine = home.engine()?;
     let started = Instant::now();
