@@ -306,19 +306,17 @@ def test_a_token_is_renewed_in_mid_stream(samples):
 
 
 def ended(stream, act):
-    """Reads a stream, acts after its first batch, and says how the stream ended, how many rows came, and how long that
-    took after the act."""
-    seen, acted = 0, None
+    """Reads a stream, acts after its first batch, and says how the stream ended and how many rows came. What the node
+    had sent until a second after the act still comes; nothing else does."""
+    seen = 0
     try:
         for batch in stream:
             seen += batch.num_rows
-            if acted is None:
+            if act is not None:
                 act()
-                acted = time.monotonic()
-            # A program that trains is slower than the stream.
-            time.sleep(0.01)
+                act = time.sleep(1.5)
     except client.TarnError as error:
-        return error, seen, time.monotonic() - acted
+        return error, seen
     raise AssertionError("the stream came to its end")
 
 
@@ -326,19 +324,19 @@ def test_a_retraction_ends_a_running_stream_with_the_reason(samples):
     lab = samples()
     stream = client.connect(lab.flight_url).stream(TABLE, batch_size=1, prefetch=0)
     act = lambda: lab.run("retract", "data", "--reason", "the sensor was wrong")  # noqa: E731
-    error, seen, seconds = ended(stream, act)
+    error, seen = ended(stream, act)
     assert isinstance(error, errors.Retracted) and error.code == "retracted"
     assert "the sensor was wrong" in str(error)
-    assert seen < ROWS and seconds < 5
+    assert seen < ROWS
 
 
 def test_a_token_that_is_revoked_ends_a_running_stream(samples):
     lab = samples(tier="registered", terms={"id": "https://tarn.example/terms", "sha256": "0" * 64})
     token = lab.run("token", "create", "--name", "ann", "--scope", "admin", "--quiet").out.strip()
     stream = client.connect(lab.flight_url, token=token).stream(TABLE, batch_size=1, prefetch=0)
-    error, seen, seconds = ended(stream, lambda: lab.run("token", "revoke", "ann"))
+    error, seen = ended(stream, lambda: lab.run("token", "revoke", "ann"))
     assert isinstance(error, errors.Unauthenticated)
-    assert seen < ROWS and seconds < 5
+    assert seen < ROWS
 
 
 def test_a_policy_that_closes_ends_a_running_stream(samples, tmp_path):
@@ -351,9 +349,9 @@ def test_a_policy_that_closes_ends_a_running_stream(samples, tmp_path):
         record = write_record(tmp_path / "closed.yaml", [tmp_path / "samples.h5"], tier="registered", terms=terms)
         lab.run("register", record)
 
-    error, seen, seconds = ended(stream, close)
+    error, seen = ended(stream, close)
     assert isinstance(error, errors.PolicyChanged) and error.code == "policy_changed"
-    assert seen < ROWS and seconds < 5
+    assert seen < ROWS
 
 
 def test_a_ticket_is_good_at_the_node_that_comes_after(samples):
@@ -366,6 +364,8 @@ def test_a_ticket_is_good_at_the_node_that_comes_after(samples):
     plain = flight.FlightClient(lab.flight_url)
     reading = plain.do_get(info.endpoints[0].ticket)
     assert numbers([chunk.data for chunk in reading]) == whole
+    # A ticket says in which second it ends.
+    time.sleep(1.1)
     renewed = plain.do_action(
         flight.Action("RenewFlightEndpoint", b"\x0a" + length(info.endpoints[0].serialize()))
     )

@@ -39,5 +39,5 @@ class Cursor(typing.NamedTuple):
             raise TarnError(f"the batch has a cursor of version {version}, which this client does not know; update it")
         sealed = bytes(metadata[_LAYOUT.size :])
         token = base64.urlsafe_b64encode(sealed).decode().rstrip("=") if sealed else None
-        said = [bool(flags & flag) for flag in (_LAST, _HEARTBEAT, _PADDED)]
-        return cls(plan, epoch, rows, step, position, *said, token)
+        last, heartbeat, padded = (bool(flags & flag) for flag in (_LAST, _HEARTBEAT, _PADDED))
+        return cls(plan, epoch, rows, step, position, last, heartbeat, padded, token)
