@@ -261,7 +261,11 @@ impl Catalog {
     }
 
     /// The receipt of this number that this principal was given, if there is one.
-    pub async fn receipt(&self, who: &Principal, id: &str) -> Result<Option<Receipt>, CatalogError> {
+    pub async fn receipt(
+        &self,
+        who: &Principal,
+        id: &str,
+    ) -> Result<Option<Receipt>, CatalogError> {
         let database = &self.inner.database;
         let row = sqlx::query("SELECT content FROM stream_receipt WHERE id = $1 AND subject = $2")
             .bind(id)

@@ -3,8 +3,8 @@
 //! It is in the database and not in a file of the home: what one node of a catalog sealed another opens,
 //! and whoever can write there can give themselves a token anyway. Replacing it ends all that was sealed before.
 
-use crate::audit::{Act, Said, hash_of, hexadecimal};
 use crate::administrators::may_administer;
+use crate::audit::{Act, Said, hash_of, hexadecimal};
 use crate::policy::subject;
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError};

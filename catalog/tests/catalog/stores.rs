@@ -182,7 +182,10 @@ async fn assert_same(one: &tarn_catalog::Catalog, other: &tarn_catalog::Catalog,
     let kept = one.saved_query(&ada, "kept").await.unwrap();
     assert_eq!(kept, other.saved_query(&ada, &kept.ark).await.unwrap());
     let receipts = one.receipts(&owner, Some(&"a@1".parse().unwrap()), None).await.unwrap();
-    assert_eq!(receipts, other.receipts(&owner, Some(&"a@1".parse().unwrap()), None).await.unwrap());
+    assert_eq!(
+        receipts,
+        other.receipts(&owner, Some(&"a@1".parse().unwrap()), None).await.unwrap()
+    );
     assert_eq!(receipts.0.len(), 1);
     assert_eq!(one.seal_key().await.unwrap(), other.seal_key().await.unwrap());
     let request = SearchRequest { facets: vec!["keyword".to_owned()], ..SearchRequest::default() };

@@ -24,11 +24,15 @@ type Sendings = BoxStream<'static, Result<Sending, Status>>;
 /// The same messages. After `heartbeat` without one comes a message without rows; a reader who takes nothing for a
 /// quarter of an hour finds the code `idle` behind what is on its way, and the memory of the stream is free.
 pub(crate) fn run(messages: Sendings, heartbeat: Option<Duration>) -> Sendings {
+    pumped(messages, heartbeat, PATIENCE)
+}
+
+fn pumped(messages: Sendings, heartbeat: Option<Duration>, patience: Duration) -> Sendings {
     // One message waits here; the connection has more.
     let (sender, receiver) = mpsc::channel(1);
     let (ender, end) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
-        let ended = forward(messages, heartbeat, &sender).await;
+        let ended = forward(messages, heartbeat, patience, &sender).await;
         // A reader that is gone asks for no end.
         let _ = ender.send(ended);
     });
@@ -50,6 +54,7 @@ pub(crate) fn run(messages: Sendings, heartbeat: Option<Duration>) -> Sendings {
 async fn forward(
     mut messages: Sendings,
     heartbeat: Option<Duration>,
+    patience: Duration,
     sender: &mpsc::Sender<Sending>,
 ) -> Result<(), Status> {
     let mut last = None;
@@ -68,22 +73,20 @@ async fn forward(
             }
             Err(_) => Sending::bare(beat(last)),
         };
-        match timeout(PATIENCE, sender.send(message)).await {
+        match timeout(patience, sender.send(message)).await {
             Ok(Ok(())) => {}
             // The reader is gone.
             Ok(Err(_)) => return Ok(()),
             Err(_) => {
-                let problem = "the stream was not read for a quarter of an hour; go on at your position";
+                let problem =
+                    "the stream was not read for a quarter of an hour; go on at your position";
                 return Err(refuse(ErrorCode::Idle, problem));
             }
         }
     }
 }
 
-async fn within<T>(
-    limit: Option<Duration>,
-    work: impl Future<Output = T>,
-) -> Result<T, Elapsed> {
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Elapsed> {
     match limit {
         Some(limit) => timeout(limit, work).await,
         None => Ok(work.await),
@@ -138,14 +141,15 @@ mod tests {
         assert_eq!(all.len(), 9);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_reader_who_takes_nothing_is_left_and_its_memory_freed() {
         let held = Arc::new(());
         let holder = Arc::clone(&held);
         let messages = numbered(200).inspect(move |_| assert!(Arc::strong_count(&holder) > 0));
-        let mut through = run(messages.boxed(), None);
+        let patience = Duration::from_millis(100);
+        let mut through = pumped(messages.boxed(), None, patience);
         through.next().await.unwrap().unwrap();
-        tokio::time::sleep(PATIENCE * 2).await;
+        tokio::time::sleep(patience * 20).await;
         assert_eq!(Arc::strong_count(&held), 1);
         let mut left = 0;
         let error = loop {
@@ -159,25 +163,29 @@ mod tests {
         assert!(through.next().await.is_none());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_slow_store_is_bridged_by_heartbeats() {
         let slow = numbered(2).then(|message| async {
-            tokio::time::sleep(Duration::from_secs(25)).await;
+            tokio::time::sleep(Duration::from_millis(1500)).await;
             message
         });
         let all: Vec<Sending> =
-            run(slow.boxed(), Some(Duration::from_secs(10))).try_collect().await.unwrap();
+            run(slow.boxed(), Some(Duration::from_millis(600))).try_collect().await.unwrap();
         let beats = |sending: &Sending| {
             Cursor::from_bytes(&sending.message.app_metadata).is_some_and(|cursor| cursor.heartbeat)
         };
-        assert_eq!(all.iter().map(beats).collect::<Vec<_>>(), [true, true, false, true, true, false]);
+        assert_eq!(
+            all.iter().map(beats).collect::<Vec<_>>(),
+            [true, true, false, true, true, false]
+        );
     }
 
     #[tokio::test]
     async fn a_reader_who_is_gone_ends_the_work() {
         let held = Arc::new(());
         let holder = Arc::clone(&held);
-        let endless = stream::pending().chain(numbered(1)).inspect(move |_| drop(Arc::clone(&holder)));
+        let endless =
+            stream::pending().chain(numbered(1)).inspect(move |_| drop(Arc::clone(&holder)));
         let through = run(endless.boxed(), None);
         drop(through);
         for _ in 0..1000 {

@@ -228,7 +228,10 @@ fn endpoint(seal: &Seal, who: &Principal, sealed: &Sealed) -> Result<FlightEndpo
 fn open(seal: &Seal, who: &Principal, ticket: &[u8]) -> Result<Sealed, Status> {
     let payload = seal.open(Kind::Stream, who, ticket)?;
     serde_json::from_slice(&payload).map_err(|_| {
-        refuse(ErrorCode::PlanExpired, "the ticket is of another version of tarn; ask for a new one")
+        refuse(
+            ErrorCode::PlanExpired,
+            "the ticket is of another version of tarn; ask for a new one",
+        )
     })
 }
 

@@ -131,7 +131,16 @@ mod tests {
 
     fn place(rank: u32, world_size: u32, from: u64) -> Part {
         let hash = OrderHash::default();
-        Part { rank, world_size, batch_size: 12 / world_size, from, to: from, rows: 0, batches: 0, hash }
+        Part {
+            rank,
+            world_size,
+            batch_size: 12 / world_size,
+            from,
+            to: from,
+            rows: 0,
+            batches: 0,
+            hash,
+        }
     }
 
     #[test]

@@ -225,7 +225,10 @@ mod tests {
         assert_eq!(made.column(0).as_primitive::<Float32Type>().values(), &[1.0, 0.0, 3.0]);
         assert_eq!(made.column(2).as_boolean(), &BooleanArray::from(vec![true, false, true]));
         let mask = made.column(3).as_fixed_size_list().values();
-        assert_eq!(mask.as_primitive::<arrow::datatypes::UInt8Type>().values(), &[1, 0, 0, 0, 1, 1]);
+        assert_eq!(
+            mask.as_primitive::<arrow::datatypes::UInt8Type>().values(),
+            &[1, 0, 0, 0, 1, 1]
+        );
     }
 
     #[test]

@@ -305,7 +305,8 @@ fn share(global: u64, world_size: u32) -> Result<u32, QueryError> {
             "a global_batch of {global} rows cannot be shared by {ranks} ranks alike; use a world size that divides it"
         )));
     }
-    u32::try_from(global / ranks).map_err(|_| invalid(format!("global_batch is {global}, too many rows")))
+    u32::try_from(global / ranks)
+        .map_err(|_| invalid(format!("global_batch is {global}, too many rows")))
 }
 
 fn invalid(problem: impl std::fmt::Display) -> QueryError {

@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn the_named_parts_are_all_rows_and_share_none() {
-        let parts = ["train", "validation", "test"].map(|name| shown(&Split::Named(name.to_owned())));
+        let parts =
+            ["train", "validation", "test"].map(|name| shown(&Split::Named(name.to_owned())));
         let mut all: Vec<u64> = parts.concat();
         all.sort_unstable();
         assert_eq!(all, (0..1000).collect::<Vec<_>>());

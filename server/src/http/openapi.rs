@@ -3,7 +3,8 @@
 use super::problem::PROBLEM;
 use super::{
     access, audit, data, datasets, dois, drafts, exports, health, idempotency, login, oai, page,
-    people, problem, queries, receipts, saved_queries, search, searches, sql, tokens, tombstone, visas,
+    people, problem, queries, receipts, saved_queries, search, searches, sql, tokens, tombstone,
+    visas,
 };
 use axum::Json;
 use axum::http::Method;
