@@ -255,14 +255,15 @@ class Stream:
         self._fields["epoch"] = epoch
         self._position = self._first = self._token = None
 
-    def state(self, position: int | None = None) -> dict[str, Any]:
+    def state(self, position: int | None = None, *, sealed: bool = False) -> dict[str, Any]:
         """Where the stream is: after the batch that was yielded last, or at a position. Rank, world size and workers
-        are not in it, so that it is the same on every rank; it is small, and JSON."""
+        are not in it, so that it is the same on every rank; it is small, and JSON. With `sealed` it also holds, in `token`,
+        the node's word of what this rank was sent, so that the receipt of a run that goes on from it has that too."""
         plan = self.plan
         position = self.position if position is None else position
-        sealed = {} if self._token is None or self._token[0] != position else {"token": self._token[1]}
+        token = {"token": self._token[1]} if sealed and self._token and self._token[0] == position else {}
         return {
-            **sealed,
+            **token,
             "format": 1,
             "plan_id": plan["plan_id"],
             "epoch": self.epoch,
