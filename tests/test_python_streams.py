@@ -15,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
+import pyarrow.flight as flight
 import pytest
+import requests
 import tarn as client
 import tarn.numpy
 from conftest import ROOT
@@ -97,19 +99,110 @@ def test_a_killed_and_restarted_node_loses_and_repeats_nothing(samples, keeper):
         assert (stream.stats().rows, stream.stats().batches) == (ROWS, len(whole))
 
 
-def test_a_receipt_counts_what_was_read_and_ends_with_the_node(samples):
-    lab = samples()
-    stream = client.connect(lab.flight_url).stream(TABLE, batch_size=64)
+def test_a_receipt_outlives_the_node_and_is_that_of_an_undisturbed_run(samples, tmp_path):
+    lab, draw = samples(), random.Random(11)
+    lake = client.connect(lab.flight_url)
+    stream = lake.stream(TABLE, batch_size=16, seed=4)
     with pytest.raises(errors.Conflict, match="read the stream"):
         stream.receipt()
     whole = numbers(stream)
     receipt = stream.receipt()
-    assert (receipt["rows"], receipt["batches"]) == (ROWS, len(whole))
+    assert (receipt["rows"], receipt["batches"], receipt["complete"]) == (ROWS, len(whole), True)
     assert receipt["plan_id"] == stream.plan["plan_id"]
+    assert receipt["versions"] == {"ornl.data": 1}
     die(lab)
     lab.start()
-    with pytest.raises(errors.Conflict, match="restarted"):
-        stream.receipt()
+    assert stream.receipt() == receipt
+    # Killed twice at random batches, and gone on with: the same samples, and one receipt of them all.
+    cut, seen = lake.stream(TABLE, batch_size=16, seed=4, prefetch=0), []
+    kills = sorted(draw.sample(range(1, len(whole)), 2))
+    for batch in cut:
+        seen += numbers([batch])
+        if len(seen) in kills:
+            die(lab)
+            lab.start()
+    joined = cut.receipt()
+    assert seen == whole
+    same = ("hash", "rows", "complete", "start", "next_position", "plan_id", "segments")
+    assert {key: joined[key] for key in same} == {key: receipt[key] for key in same}
+    assert joined["id"] != receipt["id"]
+    # Signed by the lab, in a file that somebody else checks.
+    file = tmp_path / "receipt.json"
+    file.write_text(json.dumps(joined))
+    lab.run("stream", "receipts", "verify", file)
+    file.write_text(json.dumps({**joined, "rows": ROWS + 1}))
+    lab.run("stream", "receipts", "verify", file, code=5)
+    file.write_text(json.dumps({**joined, "note": "not signed"}))
+    lab.run("stream", "receipts", "verify", file, code=5)
+
+
+def test_a_receipt_claims_what_was_sent_and_no_more(samples):
+    lab = samples()
+    lake = client.connect(lab.flight_url)
+    whole = lake.stream(TABLE, batch_size=10, seed=2)
+    sum(1 for _ in whole)
+    first = lake.stream(TABLE, batch_size=10, seed=2, prefetch=0)
+    for number, _ in enumerate(first, 1):
+        if number == 7:
+            break
+    # What was on its way was sent, too.
+    left = first.receipt()
+    assert 70 <= left["rows"] <= ROWS
+    assert left["complete"] == (left["rows"] == ROWS)
+    # A program that went on from there has in its receipt what it had, and not what was on its way.
+    rest = lake.stream(TABLE, seed=2, resume=json.loads(json.dumps(first.state(sealed=True))))
+    assert sum(batch.num_rows for batch in rest) == ROWS - 70
+    assert rest.receipt()["hash"] == whole.receipt()["hash"]
+    assert rest.receipt()["complete"]
+    # Without the seal nobody knows what came before.
+    bare = lake.stream(TABLE, seed=2, resume=first.state())
+    assert sum(batch.num_rows for batch in bare) == ROWS - 70
+    assert (bare.receipt()["start"], bare.receipt()["rows"], bare.receipt()["complete"]) == (70, ROWS - 70, False)
+
+
+def test_receipts_of_ranks_have_the_sum_of_one(samples):
+    lake = client.connect(samples().flight_url)
+    one = lake.stream(TABLE, batch_size=48, seed=9, drop_last=True)
+    whole = sum(numbers(one), [])
+    total = [int(one.receipt()["hash"].removeprefix("sum:")[at : at + 16], 16) for at in range(0, 64, 16)]
+    for world in (2, 3, 4, 6, 8, 12, 16):
+        ranks = [lake.stream(TABLE, global_batch=48, seed=9, rank=rank, world_size=world) for rank in range(world)]
+        steps = [numbers(stream) for stream in ranks]
+        assert [row for step in zip(*steps) for batch in step for row in batch] == whole, world
+        receipts = [stream.receipt() for stream in ranks]
+        assert sum(receipt["rows"] for receipt in receipts) == len(whole)
+        words = [[int(r["hash"].removeprefix("sum:")[at : at + 16], 16) for at in range(0, 64, 16)] for r in receipts]
+        swap = lambda word: int.from_bytes(word.to_bytes(8, "little"), "big")  # noqa: E731
+        sums = [sum(swap(word) for word in column) % 2**64 for column in zip(*words)]
+        assert sums == [swap(word) for word in total], world
+
+
+def test_receipts_are_listed_for_whom_they_concern(samples):
+    lab = samples(tier="registered", terms={"id": "https://tarn.example/terms", "sha256": "0" * 64})
+    tokens = {
+        name: lab.run("token", "create", "--name", name, "--scope", scope, "--quiet").out.strip()
+        for name, scope in (("ann", "admin"), ("bob", "read"), ("eve", "admin"))
+    }
+    stream = client.connect(lab.flight_url, token=tokens["ann"]).stream(TABLE, batch_size=100)
+    sum(1 for _ in stream)
+
+    def listed(name, **query):
+        headers = {"Authorization": f"Bearer {tokens[name]}"}
+        answer = requests.get(
+            f"{lab.http_url}/api/v1/streams/receipts", params=query, headers=headers, timeout=60
+        ).json()
+        return answer["receipts"]
+
+    assert listed("ann") == [stream.receipt()]
+    assert listed("ann")[0]["subject"] == "person:ann"
+    assert listed("bob") == []
+    assert len(listed("eve", affected_by="data@1")) == 1
+    assert listed("eve", affected_by="data@2") == []
+    told = lab.run("stream", "receipts", "list", "--affected-by", "data@1", "--json").json()
+    assert told == listed("ann")
+    lab.run("stream", "receipts", "--affected-by", "nothing", code=4)
+    gone = lab.run("retract", "data", "--reason", "the sensor was wrong", "--json").json()
+    assert [receipt["id"] for receipt in gone["receipts"]] == [told[0]["id"]]
 
 
 def test_a_program_that_was_killed_goes_on_in_another_world(samples):
@@ -212,18 +305,100 @@ def test_a_token_is_renewed_in_mid_stream(samples):
         list(client.connect(lab.flight_url, token=tokens[-1]).stream(TABLE))
 
 
-def test_policy_and_withdrawal_end_a_stream_with_the_reason(samples):
+def ended(stream, act):
+    """Reads a stream, acts after its first batch, and says how the stream ended and how many rows came. What the node
+    had sent until a second after the act still comes; nothing else does."""
+    seen = 0
+    try:
+        for batch in stream:
+            seen += batch.num_rows
+            if act is not None:
+                act()
+                act = time.sleep(1.5)
+    except client.TarnError as error:
+        return error, seen
+    raise AssertionError("the stream came to its end")
+
+
+def test_a_retraction_ends_a_running_stream_with_the_reason(samples):
+    lab = samples()
+    stream = client.connect(lab.flight_url).stream(TABLE, batch_size=1, prefetch=0)
+    act = lambda: lab.run("retract", "data", "--reason", "the sensor was wrong")  # noqa: E731
+    error, seen = ended(stream, act)
+    assert isinstance(error, errors.Retracted) and error.code == "retracted"
+    assert "the sensor was wrong" in str(error)
+    assert seen < ROWS
+
+
+def test_a_token_that_is_revoked_ends_a_running_stream(samples):
+    lab = samples(tier="registered", terms={"id": "https://tarn.example/terms", "sha256": "0" * 64})
+    token = lab.run("token", "create", "--name", "ann", "--scope", "admin", "--quiet").out.strip()
+    stream = client.connect(lab.flight_url, token=token).stream(TABLE, batch_size=1, prefetch=0)
+    error, seen = ended(stream, lambda: lab.run("token", "revoke", "ann"))
+    assert isinstance(error, errors.Unauthenticated)
+    assert seen < ROWS
+
+
+def test_a_policy_that_closes_ends_a_running_stream(samples, tmp_path):
+    lab = samples()
+    stream = client.connect(lab.flight_url).stream(TABLE, batch_size=1, prefetch=0)
+
+    def close():
+        # The newest record decides for all versions.
+        terms = {"id": "https://tarn.example/terms", "sha256": "0" * 64}
+        record = write_record(tmp_path / "closed.yaml", [tmp_path / "samples.h5"], tier="registered", terms=terms)
+        lab.run("register", record)
+
+    error, seen = ended(stream, close)
+    assert isinstance(error, errors.PolicyChanged) and error.code == "policy_changed"
+    assert seen < ROWS
+
+
+def test_a_ticket_is_good_at_the_node_that_comes_after(samples):
     lab = samples()
     lake = client.connect(lab.flight_url)
-    stream, seen = lake.stream(TABLE, batch_size=1, prefetch=0), 0
-    with pytest.raises((errors.NotFound, errors.PermissionDenied, errors.Conflict), match="(?i)withdrawn|retracted"):
-        for _ in stream:
-            seen += 1
-            if seen == 1:
-                lab.run("retract", "data", "--reason", "the sensor was wrong")
-                # A node asks its policy again every five seconds.
-                time.sleep(6)
-    assert seen < ROWS
+    whole = numbers(lake.stream(TABLE, batch_size=250, seed=3))
+    info, _ = lake.stream(TABLE, batch_size=250, seed=3).open(0)
+    die(lab)
+    lab.start()
+    plain = flight.FlightClient(lab.flight_url)
+    reading = plain.do_get(info.endpoints[0].ticket)
+    assert numbers([chunk.data for chunk in reading]) == whole
+    # A ticket says in which second it ends.
+    time.sleep(1.1)
+    renewed = plain.do_action(
+        flight.Action("RenewFlightEndpoint", b"\x0a" + length(info.endpoints[0].serialize()))
+    )
+    endpoint = flight.FlightEndpoint.deserialize(next(iter(renewed)).body.to_pybytes())
+    assert endpoint.ticket.ticket != info.endpoints[0].ticket.ticket
+    assert numbers([chunk.data for chunk in plain.do_get(endpoint.ticket)]) == whole
+    # Bound to who asked for it.
+    token = lab.run("token", "create", "--name", "bob", "--scope", "read", "--quiet").out.strip()
+    options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {token}".encode())])
+    with pytest.raises(flight.FlightUnauthorizedError):
+        plain.do_get(info.endpoints[0].ticket, options).read_all()
+    # And to the key, which the operator replaces.
+    lab.run("stream", "replace-key")
+    time.sleep(3)
+    with pytest.raises(flight.FlightUnauthorizedError):
+        plain.do_get(info.endpoints[0].ticket).read_all()
+    # The client goes on over that.
+    stream, seen = lake.stream(TABLE, batch_size=10, seed=3, prefetch=0), []
+    for batch in stream:
+        seen += sum(numbers([batch]), [])
+        if len(seen) == 500:
+            lab.run("stream", "replace-key")
+            die(lab)
+            lab.start()
+    assert seen == sum(whole, [])
+
+
+def length(payload):
+    """A length-delimited field behind its key, as protobuf has it."""
+    size, digits = len(payload), b""
+    while size > 0x7F:
+        digits, size = digits + bytes([size & 0x7F | 0x80]), size >> 7
+    return digits + bytes([size]) + payload
 
 
 def test_another_stream_than_that_of_the_state_is_refused_with_what_differs(samples):

@@ -90,6 +90,7 @@ impl Catalog {
                   + (SELECT count(*) FROM draft WHERE lower(author) = $2)
                   + (SELECT count(*) FROM saved_search WHERE lower(subject) = $2)
                   + (SELECT count(*) FROM saved_query WHERE lower(subject) = $2)
+                  + (SELECT count(*) FROM stream_receipt WHERE lower(subject) = $2)
                   + (SELECT count(*) FROM saved_query_reader WHERE lower(reader) = $2) AS number",
         )
         .bind(name.to_lowercase())

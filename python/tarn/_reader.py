@@ -13,7 +13,18 @@ import pyarrow.flight as flight
 from ._backoff import Backoff
 from ._cursor import Cursor
 from ._mapped import Gone, batches, folder_of
-from .errors import Conflict, DataLoss, PermissionDenied, TarnError, Unauthenticated, Unavailable, translated
+from .errors import (
+    Conflict,
+    DataLoss,
+    Idle,
+    PermissionDenied,
+    PolicyChanged,
+    Retracted,
+    TarnError,
+    Unauthenticated,
+    Unavailable,
+    translated,
+)
 
 if TYPE_CHECKING:
     from ._lake import Lake
@@ -23,7 +34,7 @@ log = logging.getLogger("tarn")
 
 
 class _Stale(Exception):
-    """The node does not know the ticket: it was restarted since, or has forgotten the plan."""
+    """The node does not take the ticket: its key was replaced since, or the plan cannot be made again."""
 
     def __init__(self, cause: TarnError) -> None:
         super().__init__(str(cause))
@@ -33,9 +44,9 @@ class _Stale(Exception):
 class Reader:
     """Batches with their cursors. After a cut it goes on behind the last batch that arrived whole."""
 
-    def __init__(self, stream: Stream, position: int) -> None:
+    def __init__(self, stream: Stream, position: int, token: str | None) -> None:
         self._stream, self._lake = stream, stream.lake
-        self._position = position
+        self._position, self._token = position, token
         self._flight: flight.FlightStreamReader | None = None
         self._cancelled = False
         self.ticket: bytes | None = None
@@ -63,6 +74,9 @@ class Reader:
                     raise
                 if backoff.tries == 1:
                     log.warning("the stream was cut at position %s and goes on there: %s", self._position, error)
+            except Idle:
+                # The program computed for longer than the node waits.
+                pass
             except Unauthenticated:
                 # Only once for a batch, so that a node that takes no token at all is not asked for ever.
                 if renewed or not self._lake.renew(used):
@@ -75,7 +89,7 @@ class Reader:
             self.reconnects += 1
 
     def _connection(self) -> Iterator[tuple[pa.RecordBatch, Cursor]]:
-        info, plan = self._stream.open(self._position)
+        info, plan = self._stream.open(self._position, self._token)
         if plan["steps"] == 0:
             return
         begun, last = self._position, False
@@ -91,8 +105,10 @@ class Reader:
             self.ticket = endpoint.ticket.ticket
             for chunk in _chunks(self._lake, endpoint, self):
                 cursor = Cursor.parse(chunk.app_metadata)
+                if cursor.heartbeat:
+                    continue
                 self._check(cursor, plan)
-                self._position, last = cursor.next_position, cursor.last
+                self._position, last, self._token = cursor.next_position, cursor.last, cursor.token
                 yield chunk.data, cursor
         if not last:
             raise Unavailable("the stream ended before its last batch")
@@ -150,6 +166,8 @@ def _chunks(lake: Lake, endpoint: flight.FlightEndpoint, owner: Reader) -> Itera
                     return
             first = False
             yield chunk
+    except (PolicyChanged, Retracted, Idle):
+        raise
     except (Conflict, PermissionDenied) as error:
         if first:
             raise _Stale(error) from error

@@ -17,11 +17,13 @@ from ._prefetch import Prefetch
 from ._ranks import own_rank
 from ._reader import Reader, descriptor
 from ._stats import Stats
-from .errors import Conflict, InvalidArgument, PermissionDenied, PlanChanged, ResumeMismatch
+from .errors import Conflict, InvalidArgument, PlanChanged, ResumeMismatch
 
 if TYPE_CHECKING:
     from ._lake import Lake
 
+# How often a node with nothing to send says that it is there.
+_HEARTBEAT_SECONDS = 10
 _COMPARED = ("plan_id", "dataset", "versions", "filter", "order", "window_blocks", "selected")
 
 
@@ -38,10 +40,16 @@ class Stream:
     without. With `mapped`, on the machine and under the account of the node, batches come from the node's own files
     where it has prepared them (it does in the first epoch), and are sent where not; what was not sent has no receipt.
 
+    `tail` says more than `drop_last`: "drop", "keep", or "pad", which fills the last step and adds the column `_valid`.
+    `nulls` says what becomes of NULL: "error" raises `BadSample`, "nan" puts NaN in its place, "mask" zero with a
+    column `NAME__valid`; without, it comes as Arrow has it. `split` takes a part of the rows that is drawn once:
+    "train" (four fifths), "validation", "test" (a tenth each), or fractions like (0, 0.5).
+
     Each iteration begins at `start`, or once at the position of a loaded state. After a cut or a restart of the node
     it goes on behind the last batch, for a minute with growing pauses; nothing is lost and nothing comes twice.
     Iterating raises `Unavailable` after that, `Unauthenticated` where no token is taken any more,
     `PermissionDenied` or `NotFound` where policy refuses or the dataset was withdrawn, also in mid-stream,
+    `PolicyChanged` and `Retracted` are the kinds of `PermissionDenied` of a stream that had begun;
     `PlanChanged` where the stream is no longer the one that was begun, `DataLoss` where files are gone or damaged,
     `InvalidArgument` for a field, column or filter that does not fit.
     """
@@ -66,6 +74,9 @@ class Stream:
         prefetch: int = 4,
         resume: Mapping[str, Any] | None = None,
         mapped: bool = False,
+        tail: str | None = None,
+        nulls: str | None = None,
+        split: str | Sequence[float] | None = None,
         **others: Any,
     ) -> None:
         if batch_size is not None and global_batch is not None:
@@ -85,6 +96,10 @@ class Stream:
             "start": start,
             "drop_last": drop_last,
             "shuffle": shuffle,
+            "tail": tail,
+            "nulls": nulls,
+            "split": split if split is None or isinstance(split, str) else list(split),
+            "heartbeat_seconds": _HEARTBEAT_SECONDS,
             **others,
         }
         self._batch_size, self._global_batch = batch_size, global_batch
@@ -92,6 +107,8 @@ class Stream:
         self._resolved = False
         self._position: int | None = None
         self._first: int | None = None
+        # The position that a node sealed last, and how it did.
+        self._token: tuple[int, str] | None = None
         self._plan: dict[str, Any] | None = None
         self._schema: pa.Schema | None = None
         self._expected: dict[str, Any] = {}
@@ -146,6 +163,8 @@ class Stream:
     @property
     def drop_last(self) -> bool:
         """Whether the last, incomplete step is left out."""
+        if self._fields["tail"] is not None:
+            return bool(self._fields["tail"] == "drop")
         chosen = self._fields["drop_last"]
         return self.world_size > 1 if chosen is None else bool(chosen)
 
@@ -184,15 +203,23 @@ class Stream:
         part._place = (fields.pop("rank", self.rank), fields.pop("world_size", self.world_size))
         part._batch_size, part._global_batch = batch_size, None
         part._fields = {**self._fields, **fields}
-        part._position = part._first = part._reader = None
+        part._position = part._first = part._reader = part._token = None
         part._stats = Stats()
         return part
 
-    def open(self, start: int) -> tuple[flight.FlightInfo, dict[str, Any]]:
+    def open(self, start: int, token: str | None = None) -> tuple[flight.FlightInfo, dict[str, Any]]:
         """Asks the node for the stream from a position on. Raises `PlanChanged` where it is another one than before."""
-        command = descriptor({**self.request, "start": start})
-        here = machine() if self.mapped else {}
-        info = self.lake.call(lambda: self.lake.client.get_flight_info(command, self.lake.options(**here)))
+        begin = {**self.request, "start": start}
+        if token is None:
+            info = self._info(begin)
+        else:
+            sealed = {key: value for key, value in begin.items() if key != "start"}
+            try:
+                info = self._info({**sealed, "resume": token})
+            except InvalidArgument:
+                # The key was replaced, or another person goes on: the receipt begins here then. If it is another
+                # stream, what differs is told below.
+                info = self._info(begin)
         plan: dict[str, Any] = json.loads(info.app_metadata)
         if self._expected.get("plan_id", plan["plan_id"]) != plan["plan_id"]:
             raise _changed(self._expected, plan)
@@ -202,6 +229,11 @@ class Stream:
         self._expected = {key: plan.get(key) for key in _COMPARED}
         self._plan, self._schema = plan, info.schema
         return info, plan
+
+    def _info(self, request: Mapping[str, Any]) -> flight.FlightInfo:
+        command = descriptor(dict(request))
+        here = machine() if self.mapped else {}
+        return self.lake.call(lambda: self.lake.client.get_flight_info(command, self.lake.options(**here)))
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -225,17 +257,21 @@ class Stream:
     def set_epoch(self, epoch: int) -> None:
         """The next iteration is of this epoch, from its beginning."""
         self._fields["epoch"] = epoch
-        self._position = self._first = None
+        self._position = self._first = self._token = None
 
-    def state(self, position: int | None = None) -> dict[str, Any]:
+    def state(self, position: int | None = None, *, sealed: bool = False) -> dict[str, Any]:
         """Where the stream is: after the batch that was yielded last, or at a position. Rank, world size and workers
-        are not in it, so that it is the same on every rank; it is small, and JSON."""
+        are not in it, so that it is the same on every rank; it is small, and JSON. With `sealed` it also holds, in `token`,
+        the node's word of what this rank was sent, so that the receipt of a run that goes on from it has that too."""
         plan = self.plan
+        position = self.position if position is None else position
+        token = {"token": self._token[1]} if sealed and self._token and self._token[0] == position else {}
         return {
+            **token,
             "format": 1,
             "plan_id": plan["plan_id"],
             "epoch": self.epoch,
-            "position": self.position if position is None else position,
+            "position": position,
             "seed": self._fields["seed"],
             "order": plan["order"],
             "window_blocks": plan["window_blocks"],
@@ -260,6 +296,7 @@ class Stream:
         self._expected = {key: state[key] for key in _COMPARED if key in state}
         self._plan = None
         self._first = self._position = state["position"]
+        self._token = (state["position"], state["token"]) if state.get("token") else None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for batch, _ in self.batches():
@@ -269,7 +306,8 @@ class Stream:
         """Batches with their cursors."""
         position, self._first = self.next_start, None
         self._position = position
-        reader = self._reader = Reader(self, position)
+        sealed = None if self._token is None or self._token[0] != position else self._token[1]
+        reader = self._reader = Reader(self, position, sealed)
         stats = self._stats = Stats()
         items = iter(reader)
         if self.prefetch:
@@ -286,6 +324,7 @@ class Stream:
                 stats.batches, stats.rows = stats.batches + 1, stats.rows + batch.num_rows
                 stats.bytes += batch.nbytes
                 self._position = cursor.next_position
+                self._token = None if cursor.token is None else (cursor.next_position, cursor.token)
                 yield batch, cursor
         finally:
             reader.cancel()
@@ -296,18 +335,24 @@ class Stream:
         return self._stats
 
     def receipt(self) -> dict[str, Any]:
-        """What was read, once an iteration has come to its end: versions, filter, policy, rows and their hash.
+        """What this rank was sent, signed by the lab: versions, filter, policies, rows and the hash of their order.
 
-        It is of the last connection: its `start` says from which position on. Raises `Conflict` where nothing was
-        read to its end, or the node was restarted since.
+        It is kept by the node, over restarts, and goes over all connections of an iteration, and over those before
+        where it went on from a state. It is there once an iteration has come to its end, or was left. Raises
+        `Conflict` where nothing was read.
         """
         if self._reader is None or self._reader.ticket is None:
-            raise Conflict("there is no receipt: read the stream to its end in this process first")
-        try:
-            receipt: dict[str, Any] = self.lake.action("tarn.stream.receipt", self._reader.ticket)
-        except PermissionDenied as error:
-            raise Conflict("there is no receipt: the node was restarted since, and keeps none over that") from error
-        return receipt
+            raise Conflict("there is no receipt: read the stream first, in this process")
+        for pause in (0.05, 0.2, 1.0, None):
+            try:
+                receipt: dict[str, Any] = self.lake.action("tarn.stream.receipt", self._reader.ticket)
+                return receipt
+            except Conflict:
+                # A node needs a moment to notice that an iteration was left.
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("unreachable")
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> PlanChanged:

@@ -30,8 +30,10 @@ class InvalidArgument(TarnError):
 class ResumeMismatch(InvalidArgument):
     """A state is of another stream. `fields` are those that differ."""
 
+    code = "resume_mismatch"
+
     def __init__(self, message: str, fields: list[str]) -> None:
-        super().__init__(message)
+        super().__init__(message, self.code)
         self.fields = fields
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -56,16 +58,46 @@ class PermissionDenied(TarnError):
     code = "permission_denied"
 
 
+class PolicyChanged(PermissionDenied):
+    """Policy allowed a stream when it began and no longer does; the text has the reason."""
+
+    code = "policy_changed"
+
+
+class Retracted(PermissionDenied):
+    """The dataset of a running stream was withdrawn; the text has the reason."""
+
+    code = "retracted"
+
+
 class InvalidData(TarnError):
     """Data that cannot be used as asked: a NULL where a tensor has none, a value that cannot be decoded."""
 
     code = "invalid_data"
 
 
+class BadSample(InvalidData):
+    """A sample of a stream cannot be given as it was asked for, such as NULL under `nulls="error"`."""
+
+    code = "bad_sample"
+
+
 class Conflict(TarnError):
     """Something changed or expired meanwhile."""
 
     code = "conflict"
+
+
+class PlanExpired(Conflict):
+    """The ticket of a stream is too old, or its plan cannot be made again. Ask for the stream anew."""
+
+    code = "plan_expired"
+
+
+class Idle(Conflict):
+    """A stream was not read for a quarter of an hour, and the node left it. It can be gone on with."""
+
+    code = "idle"
 
 
 class PlanChanged(Conflict):
@@ -115,7 +147,15 @@ class DataLoss(TarnError):
     code = "data_loss"
 
 
-_CLASSES = {kind.code: kind for kind in TarnError.__subclasses__()}
+def _coded(base: type[TarnError]) -> Iterator[tuple[str, type[TarnError]]]:
+    for kind in base.__subclasses__():
+        if "code" in vars(kind):
+            yield kind.code, kind
+        yield from _coded(kind)
+
+
+_CLASSES = dict(_coded(TarnError))
+_DIFFERS = re.compile(r"differs in ([a-z_, ]+):")
 _CODES = "|".join([*_CLASSES, "internal"])
 _OURS = re.compile(rf"^(?:Flight returned .*? error, with message: )?(.*?) \[({_CODES})\]", re.DOTALL)
 _BY_TYPE = (
@@ -151,6 +191,9 @@ def translate(error: Exception) -> TarnError:
                 f"no node of Tarn answers there: is `tarn serve` running, and is this the address of Flight "
                 f"(port 8815 by default) and not of HTTP? ({message})"
             )
+    if code == ResumeMismatch.code:
+        fields = _DIFFERS.search(message)
+        return ResumeMismatch(message, fields.group(1).split(", ") if fields else [])
     return _CLASSES.get(code, TarnError)(message, code)
 
 

@@ -104,8 +104,10 @@ def worker_share(stream: Stream, worker: int, workers: int) -> Iterator[tuple[pa
     rounds = whole // workers
     if rounds:
         rank, world_size = worker * stream.world_size + stream.rank, workers * stream.world_size
-        part = stream.part(start=start, rank=rank, world_size=world_size, drop_last=True)
-        for number, batch in enumerate(part):
+        # Steps that are filled have a column more.
+        tail = {} if stream.request.get("tail") == "pad" else {"drop_last": True, "tail": "drop"}
+        part = stream.part(start=start, rank=rank, world_size=world_size, **tail)
+        for number, batch in zip(range(rounds), part):
             yield batch, start + (number * workers + worker + 1) * size
     # Steps that do not fill a round, and a last one that is not full, go to one worker each.
     step = rounds * workers + worker

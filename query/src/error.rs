@@ -1,6 +1,7 @@
 //! Why a query fails.
 
 use crate::engine::{NestingError, Stop};
+use crate::stream::StreamFault;
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -59,6 +60,9 @@ pub enum QueryError {
     /// It was stopped: cancelled, too slow, too large, or not its turn.
     #[error(transparent)]
     Stopped(#[from] Stop),
+    /// A stream cannot begin or go on.
+    #[error(transparent)]
+    Stream(#[from] StreamFault),
     /// The engine fails.
     #[error("{0}")]
     Internal(String),
@@ -78,6 +82,7 @@ impl Coded for QueryError {
             Self::InvalidData(_) => ErrorCode::InvalidData,
             Self::ResourceExhausted(_) => ErrorCode::ResourceExhausted,
             Self::Stopped(stop) => stop.code(),
+            Self::Stream(fault) => fault.code(),
             Self::Internal(_) => ErrorCode::Internal,
         }
     }

@@ -31,13 +31,25 @@ pub enum ErrorCode {
     Cancelled,
     /// Bytes are gone or do not match their checksum.
     DataLoss,
+    /// The plan that a ticket of a stream names cannot be made again, or the ticket is too old.
+    PlanExpired,
+    /// Policy no longer allows a stream that is running.
+    PolicyChanged,
+    /// The dataset of a running stream was withdrawn.
+    Retracted,
+    /// A sample of a stream cannot be given as it was asked for.
+    BadSample,
+    /// A state is of another stream.
+    ResumeMismatch,
+    /// A stream was not read for too long.
+    Idle,
     /// A defect of Tarn itself.
     Internal,
 }
 
 impl ErrorCode {
     /// Every code, for tables in documentation and tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidArgument,
         Self::NotFound,
         Self::Unauthenticated,
@@ -50,6 +62,12 @@ impl ErrorCode {
         Self::DeadlineExceeded,
         Self::Cancelled,
         Self::DataLoss,
+        Self::PlanExpired,
+        Self::PolicyChanged,
+        Self::Retracted,
+        Self::BadSample,
+        Self::ResumeMismatch,
+        Self::Idle,
         Self::Internal,
     ];
 
@@ -68,6 +86,12 @@ impl ErrorCode {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Cancelled => "cancelled",
             Self::DataLoss => "data_loss",
+            Self::PlanExpired => "plan_expired",
+            Self::PolicyChanged => "policy_changed",
+            Self::Retracted => "retracted",
+            Self::BadSample => "bad_sample",
+            Self::ResumeMismatch => "resume_mismatch",
+            Self::Idle => "idle",
             Self::Internal => "internal",
         }
     }
@@ -75,12 +99,14 @@ impl ErrorCode {
     /// The HTTP status of an answer that fails with this code.
     pub fn http_status(self) -> u16 {
         match self {
-            Self::InvalidArgument => 400,
+            Self::InvalidArgument | Self::ResumeMismatch => 400,
             Self::Unauthenticated => 401,
-            Self::PermissionDenied => 403,
+            Self::PermissionDenied | Self::PolicyChanged => 403,
             Self::NotFound => 404,
-            Self::Conflict => 409,
-            Self::InvalidData => 422,
+            Self::Idle => 408,
+            Self::Conflict | Self::PlanExpired => 409,
+            Self::Retracted => 410,
+            Self::InvalidData | Self::BadSample => 422,
             Self::ResourceExhausted => 429,
             Self::Cancelled => 499,
             Self::Unavailable => 503,
@@ -95,12 +121,17 @@ impl ErrorCode {
         match self {
             Self::Partial => 0,
             Self::Cancelled => 1,
-            Self::InvalidArgument | Self::InvalidData => 3,
+            Self::InvalidArgument | Self::InvalidData | Self::ResumeMismatch => 3,
             Self::DeadlineExceeded => 4,
             Self::NotFound => 5,
             Self::PermissionDenied => 7,
             Self::ResourceExhausted => 8,
-            Self::Conflict => 9,
+            Self::Conflict
+            | Self::PlanExpired
+            | Self::PolicyChanged
+            | Self::Retracted
+            | Self::Idle => 9,
+            Self::BadSample => 10,
             Self::Internal => 13,
             Self::Unavailable => 14,
             Self::DataLoss => 15,
@@ -112,12 +143,17 @@ impl ErrorCode {
     /// 5 invalid data or record, 6 partial result.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::InvalidArgument => 2,
-            Self::PermissionDenied | Self::Unauthenticated => 3,
+            Self::InvalidArgument | Self::ResumeMismatch => 2,
+            Self::PermissionDenied
+            | Self::Unauthenticated
+            | Self::PolicyChanged
+            | Self::Retracted => 3,
             Self::NotFound => 4,
-            Self::InvalidData | Self::DataLoss => 5,
+            Self::InvalidData | Self::DataLoss | Self::BadSample => 5,
             Self::Partial => 6,
             Self::Conflict
+            | Self::PlanExpired
+            | Self::Idle
             | Self::ResourceExhausted
             | Self::Unavailable
             | Self::DeadlineExceeded

@@ -1,5 +1,7 @@
 //! The cursor that travels in `app_metadata` of every batch of a stream.
 
+use crate::order_hash::OrderHash;
+
 /// First four bytes of a cursor: "TRNC".
 const MAGIC: [u8; 4] = *b"TRNC";
 /// Version of the layout.
@@ -9,20 +11,26 @@ const LENGTH: usize = 48;
 
 /// The last batch of the epoch for this rank.
 const LAST: u16 = 1;
+/// The message is of no batch: it says that the node is there.
+const HEARTBEAT: u16 = 2;
+/// Rows beyond `rows` fill the step and do not count.
+const PADDED: u16 = 4;
 
 /// Where a stream is after a batch.
 ///
 /// On the wire it is 48 bytes, little-endian: `magic [u8; 4] = "TRNC"`, `version u16 = 1`,
-/// `flags u16` (bit 0: last batch of the epoch), `plan u64` (first eight bytes of the plan id),
+/// `flags u16` (bit 0: last batch of the epoch; bit 1: a heartbeat, without a batch; bit 2: filled up with rows
+/// that do not count), `plan u64` (first eight bytes of the plan id),
 /// `epoch u32`, `n_valid u32`, `step u64`, `next_position u64`, `crc32c u32` (0: not computed),
-/// `reserved u32 = 0`. A reader must accept more bytes after it.
+/// `reserved u32 = 0`. A reader must accept more bytes after it: over Flight the state after the batch, sealed, which
+/// `resume` takes in base64url. `step` and `next_position` of a heartbeat are those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     /// The first eight bytes of the plan's id.
     pub plan: u64,
     /// Epoch.
     pub epoch: u32,
-    /// Rows of the batch.
+    /// Rows of the batch that count.
     pub rows: u32,
     /// Number of the step, counted from the start of this stream.
     pub step: u64,
@@ -30,13 +38,20 @@ pub struct Cursor {
     pub next_position: u64,
     /// Whether this is the last batch of the epoch.
     pub last: bool,
+    /// Whether it stands for no batch, and says only that the node is there.
+    pub heartbeat: bool,
+    /// Whether the batch has more rows than count.
+    pub padded: bool,
+    /// Sum over the samples of the batch that count. It is not in the 48 bytes.
+    pub hash: OrderHash,
 }
 
 impl Cursor {
     /// The bytes on the wire.
     pub fn to_bytes(self) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];
-        let flags = if self.last { LAST } else { 0 };
+        let said = [(self.last, LAST), (self.heartbeat, HEARTBEAT), (self.padded, PADDED)];
+        let flags = said.into_iter().filter(|(is, _)| *is).fold(0_u16, |all, (_, flag)| all | flag);
         let fields: [&[u8]; 8] = [
             &MAGIC,
             &VERSION.to_le_bytes(),
@@ -64,13 +79,17 @@ impl Cursor {
         {
             return None;
         }
+        let flags = u16::from_le_bytes(field(bytes, 6)?);
         Some(Self {
-            last: u16::from_le_bytes(field(bytes, 6)?) & LAST != 0,
+            last: flags & LAST != 0,
+            heartbeat: flags & HEARTBEAT != 0,
+            padded: flags & PADDED != 0,
             plan: u64::from_le_bytes(field(bytes, 8)?),
             epoch: u32::from_le_bytes(field(bytes, 16)?),
             rows: u32::from_le_bytes(field(bytes, 20)?),
             step: u64::from_le_bytes(field(bytes, 24)?),
             next_position: u64::from_le_bytes(field(bytes, 32)?),
+            hash: OrderHash::default(),
         })
     }
 }
@@ -88,9 +107,12 @@ mod tests {
             step: 3,
             next_position: 1024,
             last: true,
+            heartbeat: false,
+            padded: true,
+            hash: OrderHash::default(),
         };
         let bytes = cursor.to_bytes();
-        assert_eq!(&bytes[..8], b"TRNC\x01\x00\x01\x00");
+        assert_eq!(&bytes[..8], b"TRNC\x01\x00\x05\x00");
         assert_eq!(&bytes[8..16], &[1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(&bytes[16..24], &[9, 0, 0, 0, 0, 1, 0, 0]);
         assert_eq!(&bytes[32..48], &[0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);

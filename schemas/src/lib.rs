@@ -10,6 +10,7 @@ pub mod facts;
 pub mod formula;
 pub mod longitude;
 pub mod name;
+pub mod order_hash;
 pub mod principal;
 pub mod profile;
 pub mod record;

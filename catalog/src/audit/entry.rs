@@ -81,6 +81,8 @@ pub enum Act {
     DeleteQuery,
     /// Numbers with noise were made of a table, which costs a part of its privacy budget.
     ReleaseNumbers,
+    /// The key that tickets are sealed with was replaced.
+    ReplaceSealKey,
 }
 
 impl Act {
@@ -123,6 +125,7 @@ impl Act {
             Self::SaveQuery => "save-query",
             Self::DeleteQuery => "delete-query",
             Self::ReleaseNumbers => "release-numbers",
+            Self::ReplaceSealKey => "replace-seal-key",
         }
     }
 }

@@ -50,13 +50,18 @@ impl SignedHead {
     /// Whether the signature is that of the key that the head names. Whether that is the node's key,
     /// somebody has to know who keeps heads.
     pub fn is_signed(&self) -> bool {
-        let signature: Option<Vec<u8>> = (self.signature.len() == 128)
-            .then(|| self.signature.split_at_checked(64))
-            .flatten()
-            .and_then(|(first, last)| Some([hash_of(first)?, hash_of(last)?].concat()));
-        let (Some(key), Some(signature)) = (hash_of(&self.key), signature) else { return false };
-        UnparsedPublicKey::new(&ED25519, key).verify(&self.signed(), &signature).is_ok()
+        is_signed(&self.key, &self.signature, &self.signed())
     }
+}
+
+/// Whether a text was signed with the private part of a key. Key and signature are hexadecimal.
+pub(crate) fn is_signed(key: &str, signature: &str, text: &[u8]) -> bool {
+    let signature: Option<Vec<u8>> = (signature.len() == 128)
+        .then(|| signature.split_at_checked(64))
+        .flatten()
+        .and_then(|(first, last)| Some([hash_of(first)?, hash_of(last)?].concat()));
+    let (Some(key), Some(signature)) = (hash_of(key), signature) else { return false };
+    UnparsedPublicKey::new(&ED25519, key).verify(text, &signature).is_ok()
 }
 
 /// The node's key, in the file `audit.key` of its home. It is made when it is first needed, and is not
@@ -90,9 +95,16 @@ impl Signer {
     }
 }
 
+impl Signer {
+    /// The signature of a text, in hexadecimal.
+    pub(crate) fn sign(&self, text: &[u8]) -> Result<String, CatalogError> {
+        Ok(hexadecimal(self.key()?.sign(text).as_ref()))
+    }
+}
+
 impl Catalog {
     /// The public key that this node signs with, in hexadecimal.
-    pub(super) fn audit_key(&self) -> Result<String, CatalogError> {
+    pub(crate) fn audit_key(&self) -> Result<String, CatalogError> {
         Ok(hexadecimal(self.inner.signer.key()?.public_key().as_ref()))
     }
 
@@ -119,7 +131,6 @@ impl Catalog {
             _ => hashes(database, &mut read, &[(0, size)]).await?.pop().unwrap_or_default(),
         };
         drop(read);
-        let key = self.inner.signer.key()?;
         let mut head = SignedHead {
             at: timestamp(Utc::now()),
             key: own,
@@ -128,7 +139,7 @@ impl Catalog {
             signature: String::new(),
             size,
         };
-        head.signature = hexadecimal(key.sign(&head.signed()).as_ref());
+        head.signature = self.inner.signer.sign(&head.signed())?;
         let text =
             serde_json::to_string(&head).map_err(|error| database.unreadable("a head", &error))?;
         let mut write = database.write().await?;

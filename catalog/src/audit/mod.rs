@@ -21,7 +21,7 @@ pub use log::AuditFilter;
 pub use verify::{AuditFault, Verified, verify_text};
 
 pub(crate) use entry::Said;
-pub(crate) use head::Signer;
+pub(crate) use head::{Signer, is_signed};
 
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {

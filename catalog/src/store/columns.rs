@@ -292,4 +292,10 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
         ],
     ),
     ("saved_query_reader", &[("query", Text), ("reader", Text)]),
+    (
+        "stream_receipt",
+        &[("id", Text), ("subject", Text), ("row_count", Integer), ("content", Text)],
+    ),
+    ("stream_receipt_input", &[("dataset", Text), ("version", Integer), ("receipt", Text)]),
+    ("seal_key", &[("only_row", Integer), ("secret", Text), ("made_at", Text)]),
 ];

@@ -141,6 +141,8 @@ async fn full(folder: &Path) -> (Catalog, String) {
     let kept =
         super::queries::query("kept", vec![super::queries::reads("a", &["mask: x"])], readers);
     catalog.save_query(&ada, kept).await.unwrap();
+    catalog.keep_receipt(&ada, super::receipts::receipt("01", "a", 1, 8)).await.unwrap();
+    catalog.seal_key().await.unwrap();
     (catalog, token)
 }
 
@@ -179,6 +181,13 @@ async fn assert_same(one: &tarn_catalog::Catalog, other: &tarn_catalog::Catalog,
     }
     let kept = one.saved_query(&ada, "kept").await.unwrap();
     assert_eq!(kept, other.saved_query(&ada, &kept.ark).await.unwrap());
+    let receipts = one.receipts(&owner, Some(&"a@1".parse().unwrap()), None).await.unwrap();
+    assert_eq!(
+        receipts,
+        other.receipts(&owner, Some(&"a@1".parse().unwrap()), None).await.unwrap()
+    );
+    assert_eq!(receipts.0.len(), 1);
+    assert_eq!(one.seal_key().await.unwrap(), other.seal_key().await.unwrap());
     let request = SearchRequest { facets: vec!["keyword".to_owned()], ..SearchRequest::default() };
     let found = one.search(&owner, &request).await.unwrap();
     assert_eq!(found, other.search(&owner, &request).await.unwrap());

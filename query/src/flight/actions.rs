@@ -15,14 +15,14 @@ use tonic::Status;
 pub(crate) const SEARCH: &str = "tarn.search";
 /// Describes a dataset and its tables: body `{"dataset": "lab.name@version"}`.
 pub(crate) const DATASET: &str = "tarn.dataset";
-/// The receipt of a stream that was read to its end: body the ticket.
+/// The receipt of a stream that was read, as far as it was: body the ticket.
 pub(crate) const RECEIPT: &str = "tarn.stream.receipt";
 
 /// Type and description of every action of Tarn, for `ListActions`.
 pub(crate) const ALL: [(&str, &str); 3] = [
     (SEARCH, "Search the catalog. JSON: {text, filters: [[key, value]], facets: [key], limit}"),
     (DATASET, "Describe a dataset and its tables. JSON: {dataset: \"lab.name\"}"),
-    (RECEIPT, "Receipt of a stream that was read to its end. Body: the ticket"),
+    (RECEIPT, "Receipt of a stream that was read. Body: the ticket"),
 ];
 
 fn catalog(engine: &Engine) -> Result<&Catalog, Status> {

@@ -46,6 +46,11 @@ impl Message {
         Self { header: header.into(), ..Self::default() }
     }
 
+    /// A message that says something, and has neither header nor body.
+    pub(crate) fn saying(app_metadata: Bytes) -> Self {
+        Self { app_metadata, ..Self::default() }
+    }
+
     /// The messages of a stretch of an IPC stream, which share its buffers.
     ///
     /// # Errors
@@ -66,11 +71,6 @@ impl Message {
             messages.push_back(Self { header, body, ..Self::default() });
         }
         Ok(messages)
-    }
-
-    /// The pieces of the body.
-    pub(crate) fn body(&self) -> &[Bytes] {
-        &self.body
     }
 
     /// Bytes of the body.

@@ -11,6 +11,8 @@ mod machine;
 mod message;
 mod metadata;
 mod parts;
+mod pump;
+mod reading;
 mod routes;
 mod seal;
 mod service;

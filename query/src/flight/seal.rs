@@ -1,15 +1,19 @@
-//! Tickets and handles that only this process can make and only their principal can use.
+//! Tickets, handles and states that only nodes of this catalog can make and only their principal can use.
 
-use super::status::refuse;
+use super::status::{refuse, to_status};
+use crate::engine::Engine;
+use crate::error::QueryError;
 use bytes::Bytes;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tarn_schemas::Principal;
 use tarn_schemas::code::ErrorCode;
 use tonic::Status;
 
 /// How every sealed text begins: no JSON and no Flight SQL message begins so.
 const MAGIC: &[u8; 4] = b"TRN1";
-const MAC_BYTES: usize = 32;
+const TAG_BYTES: usize = 16;
 const HEAD_BYTES: usize = 4 + 1 + 8;
 
 /// What a sealed text is for. One kind cannot be used in place of another.
@@ -21,11 +25,16 @@ pub(crate) enum Kind {
     Prepared = 2,
     /// A stream.
     Stream = 3,
+    /// Where a stream was.
+    State = 4,
 }
 
-/// The key of this process.
+/// After which time the key is looked up again, so that one that was replaced soon seals and opens nothing.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// The key.
 pub(crate) struct Seal {
-    key: [u8; 32],
+    key: Mutex<([u8; 32], Option<Instant>)>,
 }
 
 impl std::fmt::Debug for Seal {
@@ -35,21 +44,41 @@ impl std::fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// A new random key.
+    /// A random key, which is that of the process alone until the catalog's was looked up.
     pub(crate) fn new() -> Self {
-        Self { key: rand::random() }
+        Self { key: Mutex::new((rand::random(), None)) }
     }
 
-    fn mac(&self, who: &Principal, sealed: &[u8]) -> Result<blake3::Hash, Status> {
-        let who = serde_json::to_vec(who).map_err(|error| {
-            super::status::hidden(ErrorCode::Internal, "the node failed", &error)
-        })?;
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&(who.len() as u64).to_le_bytes()).update(&who).update(sealed);
-        Ok(hasher.finalize())
+    /// Takes the catalog's key, which outlives the process and is that of every node of the catalog.
+    pub(crate) async fn refresh(&self, engine: &Engine) -> Result<(), Status> {
+        let Some(catalog) = engine.catalog() else { return Ok(()) };
+        let (_, asked) = *self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_some_and(|asked| asked.elapsed() < REFRESH) {
+            return Ok(());
+        }
+        let key = catalog.seal_key().await;
+        let key = key.map_err(|error| to_status(&QueryError::Catalog(error)))?;
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = (key, Some(Instant::now()));
+        Ok(())
     }
 
-    /// Seals a payload for a principal.
+    /// The cipher, whose key is made of the catalog's for this alone.
+    fn cipher(&self) -> Result<LessSafeKey, Status> {
+        let (key, _) = *self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let key =
+            blake3::derive_key("tarn 2026-11-23 tickets, handles and states of streams", &key);
+        UnboundKey::new(&CHACHA20_POLY1305, &key)
+            .map(LessSafeKey::new)
+            .map_err(|error| failed(&error))
+    }
+
+    /// What is authenticated beside the payload: what stands before it, and who it is for.
+    fn beside(head: &[u8], who: &Principal) -> Result<Aad<Vec<u8>>, Status> {
+        let who = serde_json::to_vec(who).map_err(|error| failed(&error))?;
+        Ok(Aad::from([head, &who].concat()))
+    }
+
+    /// Seals a payload for a principal, so that nobody else can read it either.
     pub(crate) fn close(
         &self,
         kind: Kind,
@@ -58,31 +87,38 @@ impl Seal {
         payload: &[u8],
     ) -> Result<Bytes, Status> {
         let expires = seconds_now().saturating_add(life.as_secs());
-        let mut sealed = Vec::with_capacity(HEAD_BYTES + payload.len() + MAC_BYTES);
+        let nonce: [u8; NONCE_LEN] = rand::random();
+        let mut sealed = Vec::with_capacity(HEAD_BYTES + NONCE_LEN + payload.len() + TAG_BYTES);
         sealed.extend_from_slice(MAGIC);
         sealed.push(kind as u8);
         sealed.extend_from_slice(&expires.to_le_bytes());
-        sealed.extend_from_slice(payload);
-        let mac = self.mac(who, &sealed)?;
-        sealed.extend_from_slice(mac.as_bytes());
+        let beside = Self::beside(&sealed, who)?;
+        sealed.extend_from_slice(&nonce);
+        let mut secret = payload.to_vec();
+        self.cipher()?
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), beside, &mut secret)
+            .map_err(|error| failed(&error))?;
+        sealed.extend(secret);
         Ok(sealed.into())
     }
 
-    /// The payload, if this process sealed it for this principal and its time has not passed.
+    /// The payload, if this key sealed it for this principal and its time has not passed.
     pub(crate) fn open(&self, kind: Kind, who: &Principal, text: &[u8]) -> Result<Vec<u8>, Status> {
         let refused =
             || refuse(ErrorCode::PermissionDenied, "the ticket was not made for you by this node");
-        let (sealed, mac) = text
-            .len()
-            .checked_sub(MAC_BYTES)
-            .and_then(|at| text.split_at_checked(at))
-            .ok_or_else(refused)?;
-        let mac: [u8; MAC_BYTES] = mac.try_into().map_err(|_| refused())?;
-        // `blake3::Hash` compares in constant time.
-        if self.mac(who, sealed)? != blake3::Hash::from(mac) {
-            return Err(refused());
-        }
-        let (head, payload) = sealed.split_at_checked(HEAD_BYTES).ok_or_else(refused)?;
+        let (head, rest) = text.split_at_checked(HEAD_BYTES).ok_or_else(refused)?;
+        let (nonce, secret) = rest.split_first_chunk::<NONCE_LEN>().ok_or_else(refused)?;
+        let mut payload = secret.to_vec();
+        let length = self
+            .cipher()?
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                Self::beside(head, who)?,
+                &mut payload,
+            )
+            .map_err(|_| refused())?
+            .len();
+        payload.truncate(length);
         let (magic, head) = head.split_at_checked(MAGIC.len()).ok_or_else(refused)?;
         let (own, expires) = head.split_first().ok_or_else(refused)?;
         let expires = u64::from_le_bytes(expires.try_into().map_err(|_| refused())?);
@@ -90,10 +126,18 @@ impl Seal {
             return Err(refused());
         }
         if expires < seconds_now() {
-            return Err(refuse(ErrorCode::Conflict, "the ticket has expired; ask for a new one"));
+            let code = match kind {
+                Kind::Stream => ErrorCode::PlanExpired,
+                _ => ErrorCode::Conflict,
+            };
+            return Err(refuse(code, "the ticket has expired; ask for a new one"));
         }
-        Ok(payload.to_vec())
+        Ok(payload)
     }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Status {
+    super::status::hidden(ErrorCode::Internal, "the node failed", error)
 }
 
 /// Whether bytes look like a sealed text.

@@ -14,7 +14,6 @@ use super::status::{hidden, refuse};
 use super::streams::StreamDoor;
 use crate::changes::Changes;
 use crate::engine::Engine;
-use crate::stream::StreamRequest;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::sql::{
     ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
@@ -53,13 +52,13 @@ pub struct FlightDoor {
 #[derive(Debug)]
 struct Inner {
     engine: Engine,
-    seal: Seal,
+    seal: Arc<Seal>,
     sql: Sql,
     streams: StreamDoor,
 }
 
 impl FlightDoor {
-    /// A door to an engine, where statements only read. Its tickets are worth nothing at any other.
+    /// A door to an engine, where statements only read. Its tickets are worth something at the nodes of its catalog.
     pub fn new(engine: Engine) -> Self {
         Self::with(engine, Changer::default())
     }
@@ -71,7 +70,7 @@ impl FlightDoor {
 
     fn with(engine: Engine, changer: Changer) -> Self {
         let inner = Inner {
-            seal: Seal::new(),
+            seal: Arc::new(Seal::new()),
             sql: Sql::new(engine.clone(), changer),
             streams: StreamDoor::new(engine.clone()),
             engine,
@@ -81,6 +80,7 @@ impl FlightDoor {
 
     async fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
         let mut caller = identity::identify(&self.inner.engine, metadata).await?;
+        self.inner.seal.refresh(&self.inner.engine).await?;
         sessions::apply(self.inner.sql.statements(), &mut caller);
         Ok(caller)
     }
@@ -94,7 +94,7 @@ impl FlightDoor {
         let caller = self.caller(metadata).await?;
         let Inner { engine, seal, sql, streams } = &*self.inner;
         if is_sealed(ticket) {
-            streams.get(seal, &caller.who, ticket).await
+            Box::pin(streams.get(seal, &caller.who, ticket)).await
         } else if routes::is_fragment(ticket) {
             Box::pin(routes::do_get(engine, &caller.who, ticket)).await
         } else {
@@ -134,7 +134,11 @@ impl FlightDoor {
                 let request =
                     RenewFlightEndpointRequest::decode(body.clone()).map_err(malformed)?;
                 let endpoint = request.endpoint.unwrap_or_default();
-                Ok(Some(sql.renew(seal, caller, &endpoint)?.encode_to_vec().into()))
+                let renewed = match streams.renew(seal, who, &endpoint).await? {
+                    Some(renewed) => renewed,
+                    None => sql.renew(seal, caller, &endpoint)?,
+                };
+                Ok(Some(renewed.encode_to_vec().into()))
             }
             GET_OPTIONS => Ok(Some(sessions::get(caller).encode_to_vec().into())),
             CLOSE_SESSION => {
@@ -143,7 +147,9 @@ impl FlightDoor {
             }
             actions::SEARCH => Ok(Some(actions::search(engine, who, body).await?.into())),
             actions::DATASET => Ok(Some(actions::dataset(engine, who, body).await?.into())),
-            actions::RECEIPT => Ok(Some(actions::json(&streams.receipt(seal, who, body)?)?.into())),
+            actions::RECEIPT => {
+                Ok(Some(actions::json(&streams.receipt(seal, who, body).await?)?.into()))
+            }
             kind => Err(Status::unimplemented(format!(
                 "there is no action {kind:?} [invalid_argument]"
             ))),
@@ -237,7 +243,7 @@ impl FlightService for FlightDoor {
         let descriptor = request.into_inner();
         let Inner { seal, sql, streams, .. } = &*self.inner;
         let info = if is_json(&descriptor.cmd) {
-            streams.info(seal, &caller.who, &descriptor.cmd, here).await?
+            Box::pin(streams.info(seal, &caller.who, &descriptor.cmd, here)).await?
         } else {
             let command = command(&descriptor.cmd)?;
             sql.info(seal, &caller, command, descriptor).await?
@@ -260,9 +266,8 @@ impl FlightService for FlightDoor {
         let caller = self.caller(request.metadata()).await?;
         let descriptor = request.into_inner().cmd;
         let schema = if is_json(&descriptor) {
-            let request =
-                StreamRequest::parse(&descriptor).map_err(|error| super::to_status(&error))?;
-            self.inner.streams.schema(&caller.who, &request).await?
+            let Inner { seal, streams, .. } = &*self.inner;
+            streams.schema(seal, &caller.who, &descriptor).await?
         } else {
             let Inner { seal, sql, .. } = &*self.inner;
             Box::pin(sql.schema(seal, &caller, &command(&descriptor)?)).await?

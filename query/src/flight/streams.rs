@@ -1,20 +1,26 @@
 //! Training streams over Flight: descriptors, tickets, batches with cursors, receipts.
 
 use super::encode::{Encoder, MessageStream, schema_bytes};
-use super::message::Message;
+use super::pump;
+use super::reading::{About, Reading, receipted};
 use super::seal::{Kind, Seal};
 use super::status::{hidden, refuse, to_status};
 use crate::engine::Engine;
-use crate::stream::{PlanInfo, StreamRequest, Streams};
+use crate::error::QueryError;
+use crate::stream::{
+    Chain, Part, Plan, PlanInfo, ResumePoint, Shape, StreamFault, StreamRequest, Streams,
+};
 use arrow::datatypes::SchemaRef;
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use serde::Serialize;
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tarn_catalog::{Catalog, Receipt};
 use tarn_schemas::Principal;
 use tarn_schemas::code::ErrorCode;
 use tonic::Status;
@@ -22,8 +28,6 @@ use url::Url;
 
 /// How long a ticket opens its stream.
 const TICKET_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// Receipts that are kept for those who read a stream.
-const MOST_RECEIPTS: usize = 4096;
 
 /// Where a client of the same machine finds the blocks of a stream as files.
 const MAPPED: &str = "tarn+mmap://";
@@ -40,87 +44,44 @@ struct Said {
     blocks: Option<Vec<(u64, u64)>>,
 }
 
-/// What was read, once a stream has been read to its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Receipt {
-    /// What was pinned.
-    #[serde(flatten)]
-    plan: PlanInfo,
-    seed: u64,
-    epoch: u32,
-    world_size: u32,
-    rank: u32,
-    batch_size: u32,
-    /// Global position of the first row.
-    start: u64,
-    /// Global position after the last step.
-    next_position: u64,
-    /// Batches sent.
-    batches: u64,
-    /// Rows sent.
-    rows: u64,
-    /// BLAKE3 over, for each batch: its step, the length of its IPC body (both u64 little-endian)
-    /// and the body.
-    hash: String,
-}
-
-/// The part of a request that a ticket carries beside the plan; the rest is pinned by the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Slice {
-    plan: [u8; 32],
-    epoch: u32,
-    batch_size: u32,
-    world_size: u32,
-    rank: u32,
-    start: u64,
-    drop_last: bool,
-}
-
-impl Slice {
-    fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = self.plan.to_vec();
-        for number in [self.epoch, self.batch_size, self.world_size, self.rank] {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-        bytes.extend_from_slice(&self.start.to_le_bytes());
-        bytes.push(u8::from(self.drop_last));
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-            bytes.get(at..at.checked_add(N)?)?.try_into().ok()
-        }
-        let number = |at| part(bytes, at).map(u32::from_le_bytes);
-        Some(Self {
-            plan: part(bytes, 0)?,
-            epoch: number(32)?,
-            batch_size: number(36)?,
-            world_size: number(40)?,
-            rank: number(44)?,
-            start: u64::from_le_bytes(part(bytes, 48)?),
-            drop_last: *bytes.get(56)? != 0,
-        })
-    }
-}
-
-/// Receipts by ticket, the oldest forgotten first.
-#[derive(Debug, Default)]
-struct Receipts {
-    by_ticket: HashMap<blake3::Hash, Receipt>,
-    order: VecDeque<blake3::Hash>,
+/// What a ticket carries: the whole request, so that its plan can be made again by another node or after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Sealed {
+    plan_id: String,
+    request: StreamRequest,
+    /// What the reader was sent before.
+    chain: Chain,
 }
 
 /// The stream side of the door.
 #[derive(Debug)]
 pub(crate) struct StreamDoor {
     streams: Streams,
-    receipts: Arc<Mutex<Receipts>>,
+    catalog: Option<Catalog>,
 }
 
 impl StreamDoor {
     pub(crate) fn new(engine: Engine) -> Self {
-        Self { streams: Streams::new(engine), receipts: Arc::default() }
+        Self { catalog: engine.catalog().cloned(), streams: Streams::new(engine) }
+    }
+
+    /// Plans what a descriptor asks for. With the state that it goes on from, if it names one.
+    async fn planned(
+        &self,
+        seal: &Seal,
+        who: &Principal,
+        descriptor: &[u8],
+    ) -> Result<(Arc<Plan>, StreamRequest, Option<ResumePoint>), Status> {
+        let open = |text: &str| open_state(seal, who, text);
+        let (request, point) =
+            StreamRequest::parse_with(descriptor, open).map_err(|error| to_status(&error))?;
+        let plan = self.streams.plan(who, &request).await.map_err(|error| to_status(&error))?;
+        let id = hexadecimal(plan.id());
+        if let Some(point) = point.as_ref().filter(|point| point.plan_id != id) {
+            let fields = vec![("plan_id", id, point.plan_id.clone())];
+            return Err(to_status(&StreamFault::ResumeMismatch { fields }.into()));
+        }
+        Ok((plan, request, point))
     }
 
     /// Answers `GetFlightInfo` for a stream's descriptor.
@@ -131,9 +92,9 @@ impl StreamDoor {
         descriptor: &[u8],
         here: bool,
     ) -> Result<FlightInfo, Status> {
-        let request = StreamRequest::parse(descriptor).map_err(|error| to_status(&error))?;
-        let plan = self.streams.plan(who, &request).await.map_err(|error| to_status(&error))?;
+        let (plan, request, point) = self.planned(seal, who, descriptor).await?;
         let request = plan.pin(request);
+        let shape = Shape::new(&plan, &request).map_err(|error| to_status(&error))?;
         let json = |value: Result<Vec<u8>, serde_json::Error>| {
             value.map_err(|error| hidden(ErrorCode::Internal, "the plan cannot be told", &error))
         };
@@ -142,194 +103,174 @@ impl StreamDoor {
         let said = Said { plan: plan.describe(&request), blocks };
         let metadata = json(serde_json::to_vec(&said))?;
         let pinned = json(serde_json::to_vec(&request))?;
-        let slice = Slice {
-            plan: plan.id(),
-            epoch: request.epoch,
-            batch_size: request.batch_size,
-            world_size: request.world_size,
+        let chain = point.map_or_else(Chain::new, |point| point.chain).go_on(Part {
             rank: request.rank,
-            start: request.start,
-            drop_last: request.drops_last(),
-        };
-        let ticket = seal.close(Kind::Stream, who, TICKET_LIFE, &slice.to_bytes())?;
-        let mut endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+            world_size: request.world_size,
+            batch_size: request.batch_size,
+            from: request.start,
+            to: request.start,
+            rows: 0,
+            batches: 0,
+            hash: crate::stream::OrderHash::default(),
+        });
+        let rows = request.rows(plan.selected());
+        let total = |count: u64| i64::try_from(count).unwrap_or(-1);
+        let bytes = total(rows.saturating_mul(plan.row_bytes()));
+        let sealed = Sealed { plan_id: hexadecimal(plan.id()), request, chain };
+        let mut endpoint = endpoint(seal, who, &sealed)?;
         if let Some(folder) = folder.and_then(|folder| Url::from_file_path(folder).ok()) {
             endpoint = endpoint.with_location(format!("{MAPPED}{}", folder.path()));
             endpoint = endpoint.with_location(THIS_CONNECTION);
         }
-        let rows = request.rows(plan.selected());
-        let total = |count: u64| i64::try_from(count).unwrap_or(-1);
         let mut info = FlightInfo::new()
             .with_descriptor(FlightDescriptor::new_cmd(pinned))
             .with_endpoint(endpoint)
             .with_total_records(total(rows))
-            .with_total_bytes(total(rows.saturating_mul(plan.row_bytes())))
+            .with_total_bytes(bytes)
             .with_ordered(true)
             .with_app_metadata(metadata);
-        info.schema = schema_bytes(plan.schema())?;
+        info.schema = schema_bytes(shape.schema())?;
         Ok(info)
     }
 
     /// The schema of a stream's batches.
     pub(crate) async fn schema(
         &self,
+        seal: &Seal,
         who: &Principal,
-        request: &StreamRequest,
+        descriptor: &[u8],
     ) -> Result<SchemaRef, Status> {
-        let plan = self.streams.plan(who, request).await.map_err(|error| to_status(&error))?;
-        Ok(Arc::clone(plan.schema()))
+        let (plan, request, _) = self.planned(seal, who, descriptor).await?;
+        let shape = Shape::new(&plan, &request).map_err(|error| to_status(&error))?;
+        Ok(Arc::clone(shape.schema()))
     }
 
-    /// Answers `DoGet` for a stream's ticket.
+    /// Answers `DoGet` for a stream's ticket. A plan that is not kept any more is made again.
     pub(crate) async fn get(
         &self,
-        seal: &Seal,
+        seal: &Arc<Seal>,
         who: &Principal,
         ticket: &Bytes,
     ) -> Result<MessageStream, Status> {
-        let payload = seal.open(Kind::Stream, who, ticket)?;
-        let slice = Slice::from_bytes(&payload)
-            .ok_or_else(|| refuse(ErrorCode::InvalidArgument, "the ticket is malformed"))?;
-        let plan = self.streams.planned(who, slice.plan).ok_or_else(|| {
-            refuse(
-                ErrorCode::Conflict,
-                "the plan of this stream has expired; ask for the stream again with `start` at your \
-                 position",
-            )
-        })?;
-        let mut request = plan.request().clone();
-        request.epoch = slice.epoch;
-        request.batch_size = slice.batch_size;
-        request.world_size = slice.world_size;
-        request.rank = slice.rank;
-        request.start = slice.start;
-        request.drop_last = Some(slice.drop_last);
+        let sealed = open(seal, who, ticket)?;
+        let plan = match blake3::Hash::from_hex(&sealed.plan_id) {
+            Ok(id) => self.streams.planned(who, *id.as_bytes()),
+            Err(_) => None,
+        };
+        let plan = match plan {
+            Some(plan) => plan,
+            None => self.again(who, &sealed).await?,
+        };
+        let request = sealed.request;
         let answer = self.streams.start(who, plan, request.clone()).await;
         let answer = answer.map_err(|error| to_status(&error))?;
         let encoder = Encoder::new(&answer.schema)?;
         let first = Encoder::schema(&answer.schema);
-        let reading = Reading {
-            encoder,
-            hash: blake3::Hasher::new(),
-            ticket: blake3::hash(ticket),
-            receipts: Arc::clone(&self.receipts),
-            receipt: Receipt {
-                plan: answer.plan,
-                seed: request.seed,
-                epoch: request.epoch,
-                world_size: request.world_size,
-                rank: request.rank,
-                batch_size: request.batch_size,
-                start: request.start,
-                next_position: request.start,
-                batches: 0,
-                rows: 0,
-                hash: String::new(),
-            },
-            ready: VecDeque::from([first]),
-        };
+        let heartbeat = request.heartbeat_seconds.map(|every| Duration::from_secs(every.into()));
+        let about = Arc::new(About {
+            plan: answer.plan,
+            policies: answer.policies,
+            request,
+            who: who.clone(),
+            seal: Arc::clone(seal),
+            catalog: self.catalog.clone(),
+        });
+        let reading = Reading::new(&about, encoder, first, sealed.chain);
         let batches = answer.batches;
-        Ok(stream::try_unfold((reading, batches), |(mut reading, mut batches)| async move {
-            while reading.ready.is_empty() {
-                match batches.next().await {
-                    Some(Ok((batch, cursor))) => reading.send(&batch, cursor)?,
-                    Some(Err(error)) => return Err(to_status(&error)),
-                    None => {
-                        reading.finish();
-                        return Ok(None);
+        let messages =
+            stream::try_unfold((reading, batches), |(mut reading, mut batches)| async move {
+                loop {
+                    if let Some(sending) = reading.next() {
+                        return Ok(Some((sending, (reading, batches))));
+                    }
+                    match batches.next().await {
+                        Some(Ok((batch, cursor))) => reading.put(&batch, cursor)?,
+                        Some(Err(error)) => return Err(to_status(&error)),
+                        None => return Ok(None),
                     }
                 }
-            }
-            let next = reading.ready.pop_front();
-            Ok(next.map(|message| (message, (reading, batches))))
-        })
-        .boxed())
+            });
+        Ok(receipted(about, pump::run(messages.boxed(), heartbeat)))
     }
 
-    /// The receipt of a stream that was read to its end, by its ticket.
-    pub(crate) fn receipt(
+    async fn again(&self, who: &Principal, sealed: &Sealed) -> Result<Arc<Plan>, Status> {
+        let plan = self.streams.plan(who, &sealed.request).await;
+        let plan = plan.map_err(|error| to_status(&error))?;
+        if hexadecimal(plan.id()) == sealed.plan_id {
+            Ok(plan)
+        } else {
+            Err(to_status(&StreamFault::PlanExpired.into()))
+        }
+    }
+
+    /// The same endpoint with a ticket that opens its stream for longer, if it is one of a stream. Policy is asked again.
+    pub(crate) async fn renew(
+        &self,
+        seal: &Seal,
+        who: &Principal,
+        old: &FlightEndpoint,
+    ) -> Result<Option<FlightEndpoint>, Status> {
+        let ticket = old.ticket.as_ref().map(|ticket| &ticket.ticket);
+        let Some(ticket) = ticket.filter(|ticket| super::seal::is_sealed(ticket)) else {
+            return Ok(None);
+        };
+        let sealed = open(seal, who, ticket)?;
+        self.again(who, &sealed).await?;
+        endpoint(seal, who, &sealed).map(Some)
+    }
+
+    /// The receipt of a stream, by its ticket.
+    pub(crate) async fn receipt(
         &self,
         seal: &Seal,
         who: &Principal,
         ticket: &[u8],
     ) -> Result<Receipt, Status> {
-        seal.open(Kind::Stream, who, ticket)?;
-        let receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
-        receipts.by_ticket.get(&blake3::hash(ticket)).cloned().ok_or_else(|| {
+        let sealed = open(seal, who, ticket)?;
+        let none = || {
             refuse(
                 ErrorCode::Conflict,
-                "there is no receipt: the stream has not been read to its end, or that was long ago",
+                "there is no receipt: nothing of the stream was read, or it is still being read",
             )
-        })
-    }
-}
-
-/// A stream that is being read.
-struct Reading {
-    encoder: Encoder,
-    hash: blake3::Hasher,
-    ticket: blake3::Hash,
-    receipts: Arc<Mutex<Receipts>>,
-    receipt: Receipt,
-    ready: VecDeque<Message>,
-}
-
-impl Reading {
-    fn send(
-        &mut self,
-        batch: &arrow::array::RecordBatch,
-        cursor: crate::stream::Cursor,
-    ) -> Result<(), Status> {
-        let mut messages = self.encoder.whole(batch)?;
-        if let Some(last) = messages.back_mut() {
-            self.hash.update(&cursor.step.to_le_bytes());
-            self.hash.update(&(last.body_length() as u64).to_le_bytes());
-            for piece in last.body() {
-                self.hash.update(piece);
-            }
-            last.app_metadata = Bytes::copy_from_slice(&cursor.to_bytes());
-        }
-        self.receipt.batches += 1;
-        self.receipt.rows += u64::from(cursor.rows);
-        self.receipt.next_position = cursor.next_position;
-        self.ready.extend(messages);
-        // A client may stop reading at the last batch, before the end of the stream arrives.
-        if cursor.last {
-            self.finish();
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) {
-        self.receipt.hash = format!("blake3:{}", self.hash.finalize().to_hex());
-        let mut receipts = self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
-        if receipts.by_ticket.insert(self.ticket, self.receipt.clone()).is_none() {
-            receipts.order.push_back(self.ticket);
-        }
-        while receipts.order.len() > MOST_RECEIPTS {
-            if let Some(oldest) = receipts.order.pop_front() {
-                receipts.by_ticket.remove(&oldest);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_slice_of_a_ticket_reads_back() {
-        let slice = Slice {
-            plan: [9; 32],
-            epoch: 1,
-            batch_size: 2,
-            world_size: 3,
-            rank: 4,
-            start: u64::MAX,
-            drop_last: true,
         };
-        assert_eq!(Slice::from_bytes(&slice.to_bytes()), Some(slice));
-        assert_eq!(Slice::from_bytes(&slice.to_bytes()[1..]), None);
+        let catalog = self.catalog.as_ref().ok_or_else(none)?;
+        let kept = catalog.receipt(who, &sealed.chain.id.simple().to_string()).await;
+        kept.map_err(|error| to_status(&QueryError::Catalog(error)))?.ok_or_else(none)
     }
+}
+
+fn hexadecimal(id: [u8; 32]) -> String {
+    blake3::Hash::from(id).to_hex().to_string()
+}
+
+fn endpoint(seal: &Seal, who: &Principal, sealed: &Sealed) -> Result<FlightEndpoint, Status> {
+    let payload = serde_json::to_vec(sealed)
+        .map_err(|error| hidden(ErrorCode::Internal, "the ticket cannot be written", &error))?;
+    let ticket = seal.close(Kind::Stream, who, TICKET_LIFE, &payload)?;
+    let mut endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket));
+    endpoint.expiration_time = SystemTime::now().checked_add(TICKET_LIFE).map(Into::into);
+    Ok(endpoint)
+}
+
+fn open(seal: &Seal, who: &Principal, ticket: &[u8]) -> Result<Sealed, Status> {
+    let payload = seal.open(Kind::Stream, who, ticket)?;
+    serde_json::from_slice(&payload).map_err(|_| {
+        refuse(
+            ErrorCode::PlanExpired,
+            "the ticket is of another version of tarn; ask for a new one",
+        )
+    })
+}
+
+fn open_state(seal: &Seal, who: &Principal, text: &str) -> Result<ResumePoint, QueryError> {
+    let other = || {
+        QueryError::Invalid(
+            "stream: `resume` is no state that this lab gave you: send the text that came behind the cursor as it is, or \
+             give `epoch` and `start`"
+                .to_owned(),
+        )
+    };
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| other())?;
+    let payload = seal.open(Kind::State, who, &bytes).map_err(|_| other())?;
+    serde_json::from_slice(&payload).map_err(|_| other())
 }

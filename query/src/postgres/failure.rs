@@ -79,12 +79,12 @@ fn hidden(code: ErrorCode, what: &str, error: &dyn Display) -> Refusal {
 /// The SQLSTATE of a code. What is wrong with SQL has one code in Tarn and several here; clients decide by some of them.
 fn sqlstate(code: ErrorCode, message: &str) -> &'static str {
     match code {
-        ErrorCode::InvalidArgument => of_sql(message),
+        ErrorCode::InvalidArgument | ErrorCode::ResumeMismatch => of_sql(message),
         ErrorCode::NotFound => "42P01",
         ErrorCode::Unauthenticated => "28000",
-        ErrorCode::PermissionDenied => "42501",
-        ErrorCode::InvalidData => "XX001",
-        ErrorCode::Conflict => "55000",
+        ErrorCode::PermissionDenied | ErrorCode::PolicyChanged | ErrorCode::Retracted => "42501",
+        ErrorCode::InvalidData | ErrorCode::BadSample => "XX001",
+        ErrorCode::Conflict | ErrorCode::PlanExpired | ErrorCode::Idle => "55000",
         ErrorCode::ResourceExhausted => "53400",
         ErrorCode::Unavailable | ErrorCode::Partial => "08006",
         ErrorCode::DeadlineExceeded | ErrorCode::Cancelled => "57014",

@@ -6,8 +6,11 @@
 
 mod blocks;
 mod cache;
+mod chain;
+mod fault;
 mod filter;
 mod gather;
+mod nulls;
 mod open;
 mod order;
 mod plan;
@@ -16,9 +19,18 @@ mod request;
 #[cfg(test)]
 mod samples;
 mod source;
+mod split;
+mod tail;
 
+pub use fault::StreamFault;
 pub use open::{StreamAnswer, Streams, open};
 pub use plan::PlanInfo;
 pub use prepared::PreparedConfig;
-pub use request::StreamRequest;
+pub use request::{Nulls, StreamRequest, Tail};
+pub use split::Split;
 pub use tarn_schemas::cursor::Cursor;
+
+pub(crate) use chain::{Chain, Part, ResumePoint};
+pub(crate) use plan::Plan;
+pub(crate) use tail::Shape;
+pub(crate) use tarn_schemas::order_hash::OrderHash;

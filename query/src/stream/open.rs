@@ -1,29 +1,33 @@
 //! Opening streams, and the plans that are kept between the calls of a client.
 
 use super::blocks::Blocks;
+use super::fault::StreamFault;
 use super::order::{Row, Walk};
 use super::plan::{Grant, Plan, PlanInfo};
-use super::request::StreamRequest;
+use super::request::{StreamRequest, Tail};
+use super::tail::Shape;
 use crate::engine::Engine;
 use crate::error::QueryError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tarn_catalog::Catalog;
 use tarn_schemas::Principal;
+use tarn_schemas::code::{Coded, ErrorCode};
 use tarn_schemas::cursor::Cursor;
+use tarn_schemas::order_hash::OrderHash;
 
 /// How long a plan is kept after it was last used.
 const PLAN_LIFE: Duration = Duration::from_secs(3600);
 /// Most plans that are kept.
 const MOST_PLANS: usize = 256;
 /// How long a running stream may go on before the policy is asked again.
-const RECHECK: Duration = Duration::from_secs(5);
+const RECHECK: Duration = Duration::from_secs(1);
 /// Batches that are gathered ahead of the reader, the one it waits for included.
 const AHEAD: usize = 2;
 /// Batches that are on their way to the reader besides.
@@ -42,6 +46,8 @@ pub struct StreamAnswer {
     /// Batches of exactly `batch_size` rows, each with the cursor after it. Only the last may be
     /// shorter, where `drop_last` is false.
     pub batches: BoxStream<'static, Result<(RecordBatch, Cursor), QueryError>>,
+    /// What of the policies allowed it.
+    pub(crate) policies: Vec<String>,
 }
 
 impl std::fmt::Debug for StreamAnswer {
@@ -151,7 +157,7 @@ impl Streams {
         request.check()?;
         plan.admit(&request)?;
         let catalog = self.catalog()?.clone();
-        Grant::ask(&catalog, who, &request).await?;
+        let grant = Grant::ask(&catalog, who, &request).await?;
         let info = plan.describe(&request);
         let steps = Steps::new(&plan, &request);
         let guard = Arc::new(Guard {
@@ -160,6 +166,8 @@ impl Streams {
             request: request.clone(),
             asked: Mutex::new(Instant::now()),
         });
+        let shape = Shape::new(&plan, &request)?;
+        let schema = Arc::clone(shape.schema());
         let bytes = plan.row_bytes().saturating_mul(u64::from(request.batch_size));
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(AHEAD + SENT);
         let promise = Arc::new(self.blocks.pool().promise(bytes)?);
@@ -167,22 +175,27 @@ impl Streams {
         let batches = stream::iter(steps)
             .map(move |(rows, cursor)| {
                 let (blocks, plan) = (blocks.clone(), Arc::clone(&gathered));
-                let (guard, promise) = (Arc::clone(&guard), Arc::clone(&promise));
+                let (shape, promise) = (shape.clone(), Arc::clone(&promise));
                 async move {
-                    guard.check().await?;
                     let batch = plan.gather(&blocks, &rows).await?;
                     drop(promise);
-                    Ok((batch, cursor))
+                    Ok((shape.batch(batch, cursor)?, cursor))
                 }
             })
             .buffered(AHEAD)
+            // What was gathered ahead is asked for again when it leaves.
+            .and_then(move |batch| {
+                let guard = Arc::clone(&guard);
+                async move { guard.check().await.map(|()| batch) }
+            })
             .boxed();
         Ok(StreamAnswer {
-            schema: Arc::clone(plan.schema()),
+            schema,
             total_records: request.rows(plan.selected()),
             steps: info.steps,
             plan: info,
             batches,
+            policies: grant.policies().to_vec(),
         })
     }
 }
@@ -206,7 +219,28 @@ impl Guard {
             *asked = Instant::now();
         }
         self.catalog.check_current(&self.who).await?;
-        Grant::ask_again(&self.catalog, &self.who, &self.request).await
+        let ended = match Grant::ask_again(&self.catalog, &self.who, &self.request).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        Err(self.why(ended).await)
+    }
+
+    /// The reason in words of streams: whoever was allowed to begin may know why they may not go on.
+    async fn why(&self, ended: QueryError) -> QueryError {
+        let code = ended.code();
+        if !matches!(code, ErrorCode::PermissionDenied | ErrorCode::NotFound) {
+            return ended;
+        }
+        if let Ok(Some(reason)) = Grant::withdrawal(&self.catalog, &self.who, &self.request).await {
+            return StreamFault::Retracted { reason }.into();
+        }
+        // What is hidden now is not told by name.
+        let reason = match code {
+            ErrorCode::NotFound => "the dataset is no longer shown to you".to_owned(),
+            _ => ended.to_string(),
+        };
+        StreamFault::PolicyChanged { reason }.into()
     }
 }
 
@@ -223,14 +257,22 @@ struct Steps {
     selected: u64,
     step: u64,
     steps: u64,
+    /// Position of the first row of this rank in a step.
+    before: u64,
+    /// What fills the last step, where it shall be filled.
+    filler: Option<Row>,
 }
 
 impl Steps {
     fn new(plan: &Plan, request: &StreamRequest) -> Self {
         let batch = u64::from(request.batch_size);
         let before = u64::from(request.rank) * batch;
+        let order = plan.order(request);
+        let last = plan.selected().checked_sub(1).filter(|_| request.tail() == Tail::Pad);
         Self {
-            walk: plan.order(request).walk(request.start.saturating_add(before)),
+            before,
+            filler: last.and_then(|last| order.walk(last).next()),
+            walk: order.walk(request.start.saturating_add(before)),
             plan: plan.short_id(),
             epoch: request.epoch,
             batch,
@@ -251,17 +293,30 @@ impl Iterator for Steps {
         if self.step >= self.steps {
             return None;
         }
-        let rows: Vec<Row> =
-            self.walk.by_ref().take(usize::try_from(self.batch).unwrap_or(usize::MAX)).collect();
+        let size = usize::try_from(self.batch).unwrap_or(usize::MAX);
+        let mut rows: Vec<Row> = self.walk.by_ref().take(size).collect();
         self.walk.advance(self.others);
-        let position = self.start + (self.step + 1) * self.global;
+        let begin = self.start + self.step * self.global;
+        let mut hash = OrderHash::default();
+        for (position, row) in (begin + self.before..).zip(&rows) {
+            hash.add(position, (row.block as u64, row.row));
+        }
+        let counted = rows.len();
+        if let Some(filler) = self.filler {
+            rows.resize(size, filler);
+        }
+        let padded = rows.len() > counted;
+        let position = begin + self.global;
         let cursor = Cursor {
             plan: self.plan,
             epoch: self.epoch,
-            rows: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+            rows: u32::try_from(counted).unwrap_or(u32::MAX),
             step: self.step,
             next_position: position.min(self.selected),
             last: self.step + 1 == self.steps,
+            heartbeat: false,
+            padded,
+            hash,
         };
         self.step += 1;
         Some((rows, cursor))

@@ -93,7 +93,7 @@ impl Block {
         Self { rows, selected, mask }
     }
 
-    fn shows(&self, row: u64) -> bool {
+    pub(crate) fn shows(&self, row: u64) -> bool {
         match &self.mask {
             None => self.selected > 0,
             Some(mask) => usize::try_from(row).is_ok_and(|row| row < mask.len() && mask.value(row)),

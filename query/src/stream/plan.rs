@@ -79,6 +79,8 @@ pub(crate) struct Plan {
 pub(crate) struct Grant {
     dataset: Dataset,
     entry: TableEntry,
+    /// The policies that decided.
+    policies: Vec<String>,
 }
 
 impl Grant {
@@ -89,10 +91,27 @@ impl Grant {
         request: &StreamRequest,
     ) -> Result<Self, QueryError> {
         let found = Self::find(catalog, who, request).await?;
-        match catalog.admit(who, &found.dataset, Door::Stream).await?.refusal_at(Door::Stream) {
-            None => Ok(found),
+        let decision = catalog.admit(who, &found.dataset, Door::Stream).await?;
+        match decision.refusal_at(Door::Stream) {
+            None => Ok(Self { policies: decision.policies.into_iter().collect(), ..found }),
             Some(reason) => Err(QueryError::Denied(reason)),
         }
+    }
+
+    /// The policies that allowed it.
+    pub(crate) fn policies(&self) -> &[String] {
+        &self.policies
+    }
+
+    /// Why the dataset was withdrawn, if it was.
+    pub(crate) async fn withdrawal(
+        catalog: &Catalog,
+        who: &Principal,
+        request: &StreamRequest,
+    ) -> Result<Option<String>, QueryError> {
+        let (dataset, _) = resolve(catalog.lab(), request)?;
+        let found = catalog.dataset(who, &dataset).await?;
+        Ok(found.withdrawn.map(|withdrawal| withdrawal.reason))
     }
 
     /// Asks again while a stream runs. That it began is in the audit log; that it was ended will be.
@@ -134,16 +153,16 @@ impl Grant {
             let entry = entry.clone();
             (found, entry)
         };
-        Ok(Self { dataset, entry })
+        Ok(Self { dataset, entry, policies: Vec::new() })
     }
 
     /// The plan's id, before anything is read.
     pub(crate) fn plan_id(&self, request: &StreamRequest) -> Result<[u8; 32], QueryError> {
         let pinned = (
-            "tarn stream plan 1",
+            "tarn stream plan 2",
             (&self.dataset.lab, &self.dataset.name, self.dataset.version),
             &self.entry,
-            (&request.columns, &request.filter),
+            (&request.columns, &request.filter, &request.split),
             (request.shuffle, request.seed, WINDOW_BYTES, WINDOW_BLOCKS),
         );
         let text = serde_json::to_vec(&pinned)
@@ -261,6 +280,10 @@ impl Plan {
                 stream::iter(masks).buffered(READERS).try_collect::<Vec<_>>().await?
             }
         };
+        let blocks = match &request.split {
+            None => blocks,
+            Some(split) => split.of(&table.to_string(), blocks),
+        };
         let row_bytes = source::row_bytes(schema.fields().iter().map(|field| field.data_type()));
         let sum = |count: fn(&Block) -> u64| {
             blocks.iter().try_fold(0_u64, |rows, block| rows.checked_add(count(block))).ok_or_else(
@@ -290,11 +313,6 @@ impl Plan {
         self.id
     }
 
-    /// The request that the plan was made for, with the table and the version spelled out.
-    pub(crate) fn request(&self) -> &StreamRequest {
-        &self.request
-    }
-
     /// A request of this plan with the table and the version spelled out, so that it means the same
     /// when a newer version appears.
     pub(crate) fn pin(&self, request: StreamRequest) -> StreamRequest {
@@ -306,6 +324,7 @@ impl Plan {
         self.id.first_chunk().map_or(0, |head| u64::from_le_bytes(*head))
     }
 
+    /// The columns of the table; a stream may have more, see [`super::tail::Shape`].
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -342,7 +361,7 @@ impl Plan {
                 request.global_batch(),
                 request.batch_size,
                 request.world_size,
-                if request.world_size == 1 { ", or drop_last: false" } else { "" }
+                if request.world_size == 1 { ", or drop_last: false" } else { ", or tail: pad" }
             )));
         }
         let bytes = self.row_bytes.saturating_mul(u64::from(request.batch_size));

@@ -1,7 +1,11 @@
 //! What a client asks of a stream.
 
+use super::chain::ResumePoint;
+use super::fault::StreamFault;
+use super::split::Split;
 use crate::error::QueryError;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Most rows of a batch.
 const MAX_BATCH_ROWS: u32 = 1 << 20;
@@ -9,6 +13,33 @@ const MAX_BATCH_ROWS: u32 = 1 << 20;
 const MAX_WORLD_SIZE: u32 = 1 << 16;
 /// Longest filter in bytes.
 const MAX_FILTER_BYTES: usize = 64 << 10;
+
+/// Longest time between heartbeats in seconds.
+const MOST_SECONDS: u32 = 600;
+
+/// What becomes of the last rows, where they do not fill a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tail {
+    /// They are left out.
+    Drop,
+    /// They come as a shorter batch.
+    Keep,
+    /// The step is filled with the last row, and the column `_valid` says which rows count.
+    Pad,
+}
+
+/// What becomes of NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Nulls {
+    /// The stream ends with the code `bad_sample`.
+    Error,
+    /// NaN stands in its place; the stream ends at one that is in no column of floats.
+    Nan,
+    /// Zero stands in its place, and the column `NAME__valid` says where values are.
+    Mask,
+}
 
 /// The descriptor of a stream. In JSON every field but `tarn.stream` and `dataset` may be left out;
 /// a field that is not listed here is refused.
@@ -55,6 +86,25 @@ pub struct StreamRequest {
     /// Whether rows come in the keyed order "fz1"; otherwise in the order of the table.
     #[serde(default = "yes")]
     pub shuffle: bool,
+    /// Rows of a step over all ranks, in place of `batch_size`. With another world size the samples stay the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global_batch: Option<u64>,
+    /// A state of this stream, sealed by a node of this lab, in place of `epoch` and `start`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
+    /// What becomes of rows that do not fill the last step; says more than `drop_last`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Tail>,
+    /// What becomes of NULL; without, it comes as it is in Arrow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nulls: Option<Nulls>,
+    /// Only the rows of a part of the table that is drawn once, by row and not by value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// After so many seconds without a batch a message without rows comes. Clients that do not know such messages leave
+    /// this out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_seconds: Option<u32>,
 }
 
 fn default_batch_size() -> u32 {
@@ -86,18 +136,76 @@ impl StreamRequest {
             start: 0,
             drop_last: None,
             shuffle: true,
+            global_batch: None,
+            resume: None,
+            tail: None,
+            nulls: None,
+            split: None,
+            heartbeat_seconds: None,
         }
     }
 
-    /// Reads a descriptor.
+    /// Reads a descriptor that begins a stream.
     ///
     /// # Errors
     /// [`QueryError::Invalid`] for JSON that is malformed, has unknown fields or values out of range.
     pub fn parse(json: &[u8]) -> Result<Self, QueryError> {
-        let request: Self = serde_json::from_slice(json)
-            .map_err(|error| QueryError::Invalid(format!("stream descriptor: {error}")))?;
+        let cannot = "`resume` is taken over Flight, by the node that sealed it; give `epoch` and `start` here";
+        Self::parse_with(json, |_| Err(invalid(cannot))).map(|(request, _)| request)
+    }
+
+    /// Reads a descriptor; `open` opens the seal of a state.
+    ///
+    /// # Errors
+    /// As [`StreamRequest::parse`], and [`StreamFault::ResumeMismatch`] for the state of another stream.
+    pub(crate) fn parse_with(
+        json: &[u8],
+        open: impl FnOnce(&str) -> Result<ResumePoint, QueryError>,
+    ) -> Result<(Self, Option<ResumePoint>), QueryError> {
+        let wrong = |error| invalid(format!("descriptor: {error}"));
+        let mut request: Self = serde_json::from_slice(json).map_err(wrong)?;
+        let given: Map<String, Value> = serde_json::from_slice(json).map_err(wrong)?;
+        let is_given = |field: &str| given.get(field).is_some_and(|value| !value.is_null());
+        let point = request.resume.take().map(|text| open(&text)).transpose()?;
+        if let Some(point) = &point {
+            if is_given("start") {
+                return Err(invalid("give `resume` or `start`, not both"));
+            }
+            let global = u64::from(request.batch_size) * u64::from(request.world_size);
+            let fields = [
+                ("seed", is_given("seed"), request.seed, point.seed),
+                ("epoch", is_given("epoch"), request.epoch.into(), point.epoch.into()),
+                (
+                    "global_batch",
+                    is_given("global_batch") || is_given("batch_size"),
+                    request.global_batch.unwrap_or(global),
+                    point.global_batch,
+                ),
+            ];
+            let other: Vec<_> = fields
+                .into_iter()
+                .filter(|(_, given, is, was)| *given && is != was)
+                .map(|(name, _, is, was)| (name, is.to_string(), was.to_string()))
+                .collect();
+            if !other.is_empty() {
+                return Err(StreamFault::ResumeMismatch { fields: other }.into());
+            }
+            (request.seed, request.epoch) = (point.seed, point.epoch);
+            request.start = point.position;
+            request.global_batch = Some(point.global_batch);
+        }
+        if let Some(global) = request.global_batch {
+            let size = share(global, request.world_size)?;
+            if is_given("batch_size") && request.batch_size != size {
+                return Err(invalid(format!(
+                    "batch_size is {} and a global_batch of {global} rows gives each of {} ranks {size}: give one of them",
+                    request.batch_size, request.world_size
+                )));
+            }
+            request.batch_size = size;
+        }
         request.check()?;
-        Ok(request)
+        Ok((request, point))
     }
 
     /// Checks every value that does not depend on the table.
@@ -121,11 +229,34 @@ impl StreamRequest {
                 self.rank, self.world_size
             ));
         }
-        if !self.drops_last() && self.world_size != 1 {
+        let said = (self.tail, self.drop_last);
+        if let (Some(tail), Some(drop)) = said
+            && drop != (tail == Tail::Drop)
+        {
+            return refuse("tail and drop_last say different things; give tail alone".to_owned());
+        }
+        if self.tail() == Tail::Keep && self.world_size != 1 {
             return refuse(
-                "drop_last: false needs world_size 1, because ranks would end at different steps"
+                "drop_last: false (tail: keep) needs world_size 1, because ranks would end at different steps; \
+                 tail: pad fills the last step"
                     .to_owned(),
             );
+        }
+        if let Some(global) = self.global_batch
+            && global != self.global_batch()
+        {
+            return refuse(format!(
+                "global_batch is {global}, and {} ranks of {} rows make {}",
+                self.world_size,
+                self.batch_size,
+                self.global_batch()
+            ));
+        }
+        if self.heartbeat_seconds.is_some_and(|every| !(1..=MOST_SECONDS).contains(&every)) {
+            return refuse(format!("heartbeat_seconds is 1 to {MOST_SECONDS}"));
+        }
+        if let Some(split) = &self.split {
+            split.check()?;
         }
         if self.filter.as_ref().is_some_and(|filter| filter.len() > MAX_FILTER_BYTES) {
             return refuse(format!("the filter is longer than {MAX_FILTER_BYTES} bytes"));
@@ -136,9 +267,11 @@ impl StreamRequest {
         Ok(())
     }
 
-    /// Whether the last, incomplete global batch is left out.
-    pub(crate) fn drops_last(&self) -> bool {
-        self.drop_last.unwrap_or(self.world_size != 1)
+    /// What becomes of rows that do not fill the last step. By default a single rank has them, so that every row
+    /// comes, and several do not, because they must end at the same step.
+    pub(crate) fn tail(&self) -> Tail {
+        let by_drop = |drop| if drop { Tail::Drop } else { Tail::Keep };
+        self.tail.unwrap_or_else(|| by_drop(self.drop_last.unwrap_or(self.world_size != 1)))
     }
 
     /// Rows of a step over all ranks.
@@ -149,21 +282,35 @@ impl StreamRequest {
     /// Steps of this rank when `selected` rows are part of the stream.
     pub(crate) fn steps(&self, selected: u64) -> u64 {
         let rest = selected.saturating_sub(self.start);
-        if self.drops_last() {
-            rest / self.global_batch()
-        } else {
-            rest.div_ceil(self.global_batch())
+        match self.tail() {
+            Tail::Drop => rest / self.global_batch(),
+            Tail::Keep | Tail::Pad => rest.div_ceil(self.global_batch()),
         }
     }
 
-    /// Rows that this rank gets when `selected` rows are part of the stream.
+    /// Rows that this rank gets when `selected` rows are part of the stream, those that fill the last step included.
     pub(crate) fn rows(&self, selected: u64) -> u64 {
-        if self.drops_last() {
-            self.steps(selected) * u64::from(self.batch_size)
-        } else {
-            selected.saturating_sub(self.start)
+        match self.tail() {
+            Tail::Keep => selected.saturating_sub(self.start),
+            Tail::Drop | Tail::Pad => self.steps(selected) * u64::from(self.batch_size),
         }
     }
+}
+
+/// The rows of one of so many ranks.
+fn share(global: u64, world_size: u32) -> Result<u32, QueryError> {
+    let ranks = u64::from(world_size.max(1));
+    if !global.is_multiple_of(ranks) {
+        return Err(invalid(format!(
+            "a global_batch of {global} rows cannot be shared by {ranks} ranks alike; use a world size that divides it"
+        )));
+    }
+    u32::try_from(global / ranks)
+        .map_err(|_| invalid(format!("global_batch is {global}, too many rows")))
+}
+
+fn invalid(problem: impl std::fmt::Display) -> QueryError {
+    QueryError::Invalid(format!("stream: {problem}"))
 }
 
 #[cfg(test)]

@@ -358,13 +358,18 @@ impl From<PartialName> for PartialMode {
 /// `tarn stream`
 #[derive(Debug, Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "Examples:\n  tarn stream llnl.scenarios.fields --batch-size 64 --seed 7\n  \
-                        tarn stream llnl.scenarios.fields --server grpc+tls://lake.example.org:8815"
+                  tarn stream llnl.scenarios.fields --server grpc+tls://lake.example.org:8815\n  \
+                  tarn stream receipts --affected-by scenarios@2"
 )]
 pub(crate) struct Stream {
+    #[command(subcommand)]
+    pub about: Option<AboutStreams>,
     /// The table: lab.dataset.table or dataset.table; dataset@2.table for a version
-    #[arg(value_name = "NAME")]
-    pub name: String,
+    #[arg(value_name = "NAME", required = true)]
+    pub name: Option<String>,
     /// Rows of a batch
     #[arg(long, default_value_t = 256, value_name = "N")]
     pub batch_size: u32,
@@ -398,6 +403,46 @@ pub(crate) struct Stream {
     /// Ask the node at this Flight address instead of the home, by the token in TARN_TOKEN or of `tarn login`
     #[arg(long, value_name = "grpc://HOST:PORT")]
     pub server: Option<String>,
+}
+
+/// `tarn stream receipts` and `tarn stream replace-key`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AboutStreams {
+    /// What was streamed over the network, by whom, signed by the lab
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  tarn stream receipts list --affected-by scenarios@2 --json\n  \
+                      tarn stream receipts verify receipt.json"
+    )]
+    Receipts {
+        #[command(subcommand)]
+        act: Option<Receipts>,
+        /// Only runs that this dataset is in: NAME, or NAME@VERSION
+        #[arg(long, value_name = "DATASET")]
+        affected_by: Option<String>,
+    },
+    /// Replace the key of the node: tickets and states of streams that were given out before end
+    ReplaceKey,
+}
+
+/// What is done with receipts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Receipts {
+    /// List them, the oldest first
+    List {
+        /// Only runs that this dataset is in: NAME, or NAME@VERSION
+        #[arg(long, value_name = "DATASET")]
+        affected_by: Option<String>,
+    },
+    /// Check the signature of a receipt, or of a list of them, by a key of the lab
+    Verify {
+        /// Receipts in JSON, as `list --json`, the API or a client of streams gives them; - is standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Public key of the lab, 64 hexadecimal digits; that of the home by default
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
 }
 
 /// `tarn serve`

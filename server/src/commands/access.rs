@@ -1,7 +1,7 @@
 //! `tarn access` and `tarn retract`
 
 use super::user::principal;
-use super::{Context, Outcome};
+use super::{Context, Outcome, receipts};
 use crate::cli::{Access, Retract};
 use crate::failure::Failure;
 use crate::home::Home;
@@ -162,12 +162,24 @@ pub(crate) async fn retract(context: &Context, args: &Retract) -> Result<(), Out
     let replaced_by = args.replaced_by.as_deref();
     let made =
         home.catalog.withdraw(&Principal::Owner, &found.name, &args.reason, replaced_by).await?;
+    let affected = DatasetRef { lab: None, name: found.name.clone(), version: None };
+    let receipts = receipts::all(&home.catalog, &Principal::Owner, Some(&affected)).await?;
     if context.json {
-        say!("{}", serde_json::json!({"dataset": found.name, "derived": made}));
+        say!(
+            "{}",
+            serde_json::json!({"dataset": found.name, "derived": made, "receipts": receipts})
+        );
         return Ok(());
     }
     for name in &made {
         say!("{}.{name}", found.lab);
+    }
+    if !receipts.is_empty() {
+        context.note(format_args!(
+            "It was streamed {} times:\n{}",
+            receipts.len(),
+            text_table(&receipts::HEADS, receipts.iter().map(receipts::row))
+        ));
     }
     context.note(format_args!(
         "{} is withdrawn: its page stays, its data are for nobody.{}",

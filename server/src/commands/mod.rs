@@ -14,6 +14,7 @@ mod login;
 mod optimize;
 mod peer;
 mod query;
+mod receipts;
 mod record;
 mod register;
 mod search;

@@ -38,7 +38,7 @@ impl Source {
             rank: args.rank,
             start: args.start,
             shuffle: !args.in_order,
-            ..StreamRequest::new(args.name.clone())
+            ..StreamRequest::new(args.name.clone().unwrap_or_default())
         };
         let Some(server) = &args.server else {
             let home = Home::open(context.home.as_deref()).await?;
@@ -48,7 +48,7 @@ impl Source {
         let lake = lake(server)?;
         let fields = serde_json::to_value(&request)
             .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;
-        let mut asked = Request::new(&args.name)?;
+        let mut asked = Request::new(args.name.as_deref().unwrap_or_default())?;
         for (field, value) in fields.as_object().into_iter().flatten() {
             if field != "dataset" && field != "tarn.stream" {
                 asked = asked.with(field, value.clone())?;
@@ -95,7 +95,10 @@ fn lake(server: &str) -> Result<Lake, Failure> {
 
 /// Runs through one epoch of one rank: writes its batches, or only counts them and says how fast
 /// they came. Goes on where it stopped with `--start`.
-pub(crate) async fn run(context: &Context, args: Stream) -> Result<(), Outcome> {
+pub(crate) async fn run(context: &Context, mut args: Stream) -> Result<(), Outcome> {
+    if let Some(about) = args.about.take() {
+        return super::receipts::run(context, about).await;
+    }
     let started = Instant::now();
     let mut source = Source::open(context, &args).await?;
     let mut writer = match &args.output {

@@ -121,10 +121,11 @@ pub(crate) struct Retraction {
 }
 
 /// Withdraws a dataset: its page and identifier stay, its data are for nobody. Tells what was made from
-/// it, as far as the caller may know of that.
+/// it, as far as the caller may know of that, and the receipts of its streams: the first hundred, and where
+/// `GET /api/v1/streams/receipts` goes on.
 #[utoipa::path(post, path = "/api/v1/datasets/{lab}/{name}/retract", request_body = Retraction,
     params(("lab" = String, Path, description = "Lab"), ("name" = String, Path, description = "Its name")),
-    responses((status = 200, description = "Datasets that were made from it, and from those"),
+    responses((status = 200, description = "Datasets that were made from it, and from those, and receipts of its streams"),
         (status = 400, description = "No reason", body = Problem), (status = 403, description = "The caller may not", body = Problem),
         (status = 404, description = "No such dataset", body = Problem), (status = 409, description = "Withdrawn before", body = Problem)))]
 pub(crate) async fn retract(
@@ -139,7 +140,11 @@ pub(crate) async fn retract(
         return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
     }
     let made = door.catalog.withdraw(&who, &dataset.name, &reason, replaced_by.as_deref()).await?;
-    Ok(Json(json!({"dataset": dataset.name, "derived": made})))
+    let affected = DatasetRef { lab: None, name: dataset.name.clone(), version: None };
+    let (receipts, next) = door.catalog.receipts(&who, Some(&affected), None).await?;
+    Ok(Json(json!({
+        "dataset": dataset.name, "derived": made, "receipts": receipts, "next_receipts": next,
+    })))
 }
 
 /// What the caller may do with a dataset, and why not.

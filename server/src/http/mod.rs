@@ -21,6 +21,7 @@ mod people;
 mod problem;
 mod queries;
 mod ranges;
+mod receipts;
 mod saved_queries;
 mod search;
 mod searches;
@@ -109,6 +110,7 @@ pub(crate) fn router(
         .route("/api/v1/queries", get(saved_queries::list).post(saved_queries::save))
         .route("/api/v1/queries/{id}", get(saved_queries::one).delete(saved_queries::delete))
         .route("/api/v1/queries/{id}/run", post(saved_queries::run))
+        .route("/api/v1/streams/receipts", get(receipts::list))
         .route("/api/v1/search", get(search::run))
         .route("/api/v1/searches", get(searches::list))
         .route(

@@ -3,7 +3,8 @@
 use super::problem::PROBLEM;
 use super::{
     access, audit, data, datasets, dois, drafts, exports, health, idempotency, login, oai, page,
-    people, problem, queries, saved_queries, search, searches, sql, tokens, tombstone, visas,
+    people, problem, queries, receipts, saved_queries, search, searches, sql, tokens, tombstone,
+    visas,
 };
 use axum::Json;
 use axum::http::Method;
@@ -35,6 +36,7 @@ use utoipa::{Modify, OpenApi};
         saved_queries::one,
         saved_queries::delete,
         saved_queries::run,
+        receipts::list,
         search::run,
         searches::list,
         searches::one,

@@ -24,6 +24,8 @@ mod logins;
 mod policy;
 #[path = "../queries.rs"]
 mod queries;
+#[path = "../receipts.rs"]
+mod receipts;
 #[path = "../registration.rs"]
 mod registration;
 #[path = "../saved.rs"]
