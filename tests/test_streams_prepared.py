@@ -118,7 +118,8 @@ def test_ranks_and_resumption_of_a_mapped_stream_are_those_of_a_sent_one(delta):
         stream = lake.stream("data.t", mapped=True, **fields)
         mapped = list(stream.batches())
         assert stream._reader.mapped == len(mapped) == len(sent)
-        assert [cursor for _, cursor in mapped] == [cursor for _, cursor in sent]
+        # What is mapped is not sent, so that nothing is sealed about it.
+        assert [cursor for _, cursor in mapped] == [cursor._replace(token=None) for _, cursor in sent]
         assert all(one.equals(other) for (one, _), (other, _) in zip(mapped, sent))
 
 

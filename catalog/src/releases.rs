@@ -139,7 +139,7 @@ mod tests {
         let pointers: Vec<String> = unfounded(&record).into_iter().map(|one| one.pointer).collect();
         assert_eq!(pointers, ["/provenance/released/1/input", "/provenance/released/1/reason"]);
         assert_eq!(released(&record), BTreeSet::from(["raw", "other"]));
-        assert!(check_not_released(&record).is_err());
+        assert!(check_not_released(&record, &[], None).is_err());
         assert_eq!(reasons(&record).unwrap(), "raw: means of a hundred; other: ");
     }
 }

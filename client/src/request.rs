@@ -48,6 +48,14 @@ impl Request {
         Self(fields)
     }
 
+    /// The request from where a state was given out, so that the receipt is of both parts.
+    pub(crate) fn resumed(&self, state: &str) -> Self {
+        let mut fields = self.0.clone();
+        fields.remove("start");
+        fields.insert("resume".to_owned(), Value::from(state));
+        Self(fields)
+    }
+
     /// Global position in rows at which it begins.
     pub(crate) fn start(&self) -> u64 {
         self.0.get("start").and_then(Value::as_u64).unwrap_or(0)
@@ -72,6 +80,9 @@ mod tests {
             serde_json::json!({"tarn.stream": 1, "dataset": "a.b", "seed": 7, "start": 12})
         );
         assert_eq!((request.start(), request.from(12).start()), (0, 12));
+        let resumed = request.from(12).resumed("state");
+        assert_eq!(resumed.0.get("resume"), Some(&Value::from("state")));
+        assert!(!resumed.0.contains_key("start") && !resumed.from(12).0.contains_key("resume"));
         assert!(Request::new(" ").is_err() && request.with("dataset", "x").is_err());
     }
 }

@@ -9,17 +9,22 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::root_as_message;
 use arrow_flight::Ticket;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use rand::Rng;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tarn_schemas::ErrorCode;
 use tarn_schemas::cursor::Cursor;
 
 /// The first pause before another try, and the longest; the next is up to twice as long as the last.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// For how long a node that is away is asked again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of a cursor; what follows is the state.
+const CURSOR: usize = 48;
 /// What messages of an IPC stream begin with (Arrow format, "Encapsulated message format").
 const CONTINUATION: [u8; 4] = [0xFF; 4];
 
@@ -32,6 +37,8 @@ pub struct BatchStream {
     schema: SchemaRef,
     ticket: Ticket,
     position: u64,
+    /// The state after the batch that was given last, as the node sealed it.
+    state: Option<String>,
     open: Option<Open>,
     over: bool,
     reconnects: u32,
@@ -59,6 +66,7 @@ impl BatchStream {
             schema,
             ticket,
             position,
+            state: None,
             open: None,
             over: false,
             reconnects: 0,
@@ -128,10 +136,19 @@ impl BatchStream {
         self.lake.receipt(&self.ticket).await
     }
 
-    /// Asks for the rest of the stream.
+    /// Asks for the rest of the stream: by its state, and by its position where the node does not take that any more.
     async fn plan_again(&mut self) -> Result<(), ClientError> {
-        let rest = self.request.from(self.position);
-        let (request, plan, _, ticket) = planned(&self.lake, &rest).await?;
+        let resumed = match &self.state {
+            Some(state) => match planned(&self.lake, &self.request.resumed(state)).await {
+                Err(ClientError::Refused { code: ErrorCode::InvalidArgument, .. }) => None,
+                planned => Some(planned?),
+            },
+            None => None,
+        };
+        let (request, plan, _, ticket) = match resumed {
+            Some(planned) => planned,
+            None => planned(&self.lake, &self.request.from(self.position)).await?,
+        };
         if id(&plan) != id(&self.plan) {
             return Err(ClientError::PlanChanged { was: id(&self.plan), is: id(&plan) });
         }
@@ -167,6 +184,8 @@ impl BatchStream {
             let cursor = Cursor::from_bytes(&metadata).ok_or_else(|| {
                 ClientError::malformed(&address, "a batch without the cursor of a stream")
             })?;
+            let state = metadata.get(CURSOR..).filter(|state| !state.is_empty());
+            self.state = state.map(|state| URL_SAFE_NO_PAD.encode(state));
             // Nothing comes after it: the end of the answer need not be waited for.
             self.over = cursor.last;
             if !cursor.last {

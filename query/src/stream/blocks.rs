@@ -57,6 +57,8 @@ impl Blocks {
             return Ok(Some(batch));
         }
         if let Some(batch) = self.cache.get((plan, block)) {
+            // What was prepared may have been removed, or the disk was full then.
+            self.prepare(wanted, &batch).await;
             return Ok(Some(batch));
         }
         match prepared {
@@ -70,8 +72,13 @@ impl Blocks {
 
     /// Keeps a block that was decoded: in memory until it is prepared.
     pub(crate) async fn keep(&self, wanted: Wanted<'_>, batch: &RecordBatch) {
+        self.cache.put((wanted.plan, wanted.block), batch);
+        self.prepare(wanted, batch).await;
+    }
+
+    /// Lets a block be prepared that is in memory, unless it is already.
+    async fn prepare(&self, wanted: Wanted<'_>, batch: &RecordBatch) {
         let key = (wanted.plan, wanted.block);
-        self.cache.put(key, batch);
         if let Some((prepared, set)) = self.prepared.as_ref().zip(wanted.set) {
             let cache = Arc::clone(&self.cache);
             prepared.keep(set, wanted.block, batch.clone(), move || cache.remove(key)).await;
