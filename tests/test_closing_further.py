@@ -83,7 +83,10 @@ def test_marked_data_become_cui_at_once_and_keep_who_was_cleared(desk):
     done = desk.submit("bob", "u", "u.nc", **now)
     assert done.status_code == 201, done.text
     assert {"OUO"} <= set(shown(desk, "u")["inherited"]["markings"])
-    # A second person says that CUI alone is meant.
+    # A second person says that CUI alone is meant, and is told what that ends.
+    assert desk.submit("bob", "u", "u.nc", **now, title="A better title of this dataset").status_code == 202
+    checked = desk.ask("gus", "POST", "/drafts/u/check").json()
+    assert any("cleared for OUO" in notice for notice in checked["notices"]), checked["notices"]
     desk.register("u", "u.nc", **now)
     assert "OUO" not in str(shown(desk, "u").get("inherited"))
     assert desk.submit("bob", "u", "u.nc", **marked).status_code == 202
@@ -94,13 +97,22 @@ def test_fewer_and_larger_groups_need_nobody_else(desk):
     told = {"unit": "time", "minimum_cell": 11, "functions": ["count", "mean"], "group_by": ["lat"]}
     shut = {**CLOSED, "tier": "aggregates_only"}
     registered(desk, "a", "a.nc", **shut, disclosure=told)
-    for stricter in ({"minimum_cell": 100}, {"functions": ["count"]}, {"dominance_percent": 60.0}, {"dominance_percent": 50.0}):
+    for stricter in ({"minimum_cell": 100}, {"functions": ["count"]}, {"dominance_percent": 75.0}, {"dominance_percent": 50.0}):
         told = {**told, **stricter}
         done = desk.submit("bob", "a", "a.nc", **shut, disclosure=told)
         assert done.status_code == 201, (stricter, done.text)
-    for laxer in ({"minimum_cell": 99}, {"functions": ["count", "sum"]}, {"dominance_percent": 51.0}, {"dominance_percent": None}, {"unit": "lat", "group_by": []}, {"group_by": ["lat", "lon"]}):
+    for laxer in ({"minimum_cell": 99}, {"functions": ["count", "sum"]}, {"dominance_percent": 51.0}, {"dominance_percent": None}, {"unit": "lat", "group_by": []}, {"group_by": ["lat", "lon"]}, {"group_by": []}):
         given = {key: value for key, value in {**told, **laxer}.items() if value is not None}
         assert desk.submit("bob", "a", "a.nc", **shut, disclosure=given).status_code == 202, laxer
+
+
+def test_a_share_that_was_not_said_is_that_of_everybody(desk):
+    desk.file("a.nc")
+    told = {"unit": "time", "minimum_cell": 11, "functions": ["count"], "group_by": ["lat"]}
+    shut = {**CLOSED, "tier": "aggregates_only"}
+    registered(desk, "a", "a.nc", **shut, disclosure=told)
+    assert desk.submit("bob", "a", "a.nc", **shut, disclosure={**told, "dominance_percent": 76.0}).status_code == 202
+    assert desk.submit("bob", "a", "a.nc", **shut, disclosure={**told, "dominance_percent": 74.0}).status_code == 201
 
 
 def test_other_terms_do_not_pass_behind_an_embargo(desk):
@@ -109,6 +121,8 @@ def test_other_terms_do_not_pass_behind_an_embargo(desk):
     other = {**TERMS, "sha256": "5" * 64}
     tomorrow = {"until": str(TODAY + datetime.timedelta(days=1)), "reason": "a paper is being written"}
     assert desk.submit("bob", "t", "t.nc", tier="registered", terms=other, embargo=tomorrow).status_code == 202
+    anything = {"permission": "NRES", "modifiers": []}
+    assert desk.submit("bob", "t", "t.nc", tier="registered", terms=other, human_data=True, data_use=anything).status_code != 201
     assert desk.submit("bob", "t", "t.nc", tier="registered", terms=TERMS, embargo=tomorrow).status_code == 201
 
 

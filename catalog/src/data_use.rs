@@ -47,6 +47,11 @@ pub(crate) fn longest_grant<'a>(
     limited.fold(agreement, u32::min).max(1)
 }
 
+/// Whether a use limits anything: `NRES` without modifiers says that nothing does.
+pub(crate) fn limits_use(allowed: &DataUse) -> bool {
+    allowed.permission != "NRES" || !allowed.modifiers.is_empty()
+}
+
 /// Of several uses those that limit: what another is within limits nothing more.
 pub(crate) fn narrowest<'a>(uses: impl Iterator<Item = &'a DataUse>) -> BTreeSet<DataUse> {
     let uses: BTreeSet<&DataUse> = uses.collect();

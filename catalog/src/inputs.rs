@@ -1,6 +1,6 @@
 //! What a dataset was made from: the inputs exist, and none is stricter than what was made of it.
 
-use crate::data_use::{in_words, is_within, may_meet};
+use crate::data_use::{in_words, is_within, limits_use, may_meet};
 use crate::datasets::Stored;
 use crate::decision::Action;
 use crate::lineage::{MadeFrom, join, limits_of, nothing, own_limits, passed_on, said};
@@ -242,8 +242,7 @@ struct Use<'a> {
 /// for two places: what is made of both lies within one of them, and requests are held against all.
 fn wider(record: &Record, uses: &[Use<'_>]) -> Vec<Violation> {
     let within = |allowed: &DataUse| {
-        let unlimited = allowed.permission == "NRES" && allowed.modifiers.is_empty();
-        unlimited || record.data_use.as_ref().is_some_and(|own| is_within(own, allowed))
+        !limits_use(allowed) || record.data_use.as_ref().is_some_and(|own| is_within(own, allowed))
     };
     let all = || uses.iter().flat_map(|input| &input.allowed);
     let mut violations = Vec::new();

@@ -6,7 +6,7 @@
 //! tightened later, all that was made from it is tightened with it, in the same transaction. Nothing
 //! is loosened so: that takes a new version of the dataset itself.
 
-use crate::data_use::narrowest;
+use crate::data_use::{limits_use, narrowest};
 use crate::lineage_edges::Edge;
 use crate::model::{Dataset, Inherited};
 use crate::policy::{Resource, assurance, own_exposure};
@@ -87,7 +87,7 @@ pub(crate) fn limits_of(record: &Record) -> Inherited {
         tier: record.tier.unwrap_or(Tier::Public),
         exposure: own_exposure(record),
         embargo: record.embargo.as_ref().and_then(|embargo| held(&embargo.until)),
-        data_use: record.data_use.iter().cloned().collect(),
+        data_use: record.data_use.iter().filter(|allowed| limits_use(allowed)).cloned().collect(),
         ..said(record)
     }
 }

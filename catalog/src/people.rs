@@ -121,6 +121,7 @@ impl Catalog {
             .map_err(|error| database.error(&error))?;
         if let Some(row) = row {
             attributes.identities.extend(self.read_attributes(&row)?.identities);
+            check_attributes(&attributes)?;
         }
         let text = serde_json::to_string(&attributes)
             .map_err(|error| database.unreadable("the attributes of a person", &error))?;

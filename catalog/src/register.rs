@@ -9,7 +9,7 @@ use crate::inputs::Inputs;
 use crate::lineage::{MadeFrom, join, limits_of, passed_on};
 use crate::model::{Assessment, Dataset, LabDefaults, MissingPoint, Registered, TableEntry};
 use crate::policy::{Rights, subject};
-use crate::relaxing::{check_relaxing, committee_of, is_held_alike, under_cui};
+use crate::relaxing::{check_relaxing, committee_of, ends_under_cui, is_held_alike, under_cui};
 use crate::releases::{check_not_released, reasons};
 use crate::store::Write;
 use crate::{Catalog, CatalogError, ark};
@@ -117,6 +117,7 @@ impl Catalog {
             Box::pin(self.all_inputs(&rights, &mut read, (&record, files), earlier.as_ref()))
                 .await?;
         let agreed = (*who == Principal::Owner).then_some(&record);
+        let ends = ends_under_cui(&inputs.limits, &record, earlier.as_ref());
         if agreed.is_none() {
             inputs.limits = under_cui(inputs.limits, &record, earlier.as_ref());
         }
@@ -140,6 +141,7 @@ impl Catalog {
         let tier = record.tier.map(|tier| tier.max(inputs.limits.tier));
         let mut notices = notices(before, tier);
         notices.extend(inputs.told(&record));
+        notices.extend(ends);
         let truth = truth(&record, files);
         Ok(Assessment {
             truth,
@@ -252,6 +254,7 @@ impl Catalog {
         let before = earlier.map(|earlier| &earlier.dataset.record);
         let record = fill(record, defaults, before, now.date_naive());
         let mut inputs = inputs;
+        let ends = ends_under_cui(&inputs.limits, &record, earlier);
         if *who != Principal::Owner && reviewer.is_none() {
             inputs.limits = under_cui(inputs.limits, &record, earlier);
         }
@@ -290,6 +293,7 @@ impl Catalog {
         let tier = tier.max(inputs.limits.tier);
         let mut notices = notices(earlier.map(|earlier| earlier.dataset.tier), Some(tier));
         notices.extend(inputs.told(&record));
+        notices.extend(ends);
         // The word of one writer makes nobody a committee of what others hold.
         let committee = match earlier {
             Some(Stored { dataset: before, .. }) if agreed.is_none() => before.committee.clone(),

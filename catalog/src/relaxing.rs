@@ -12,7 +12,9 @@ use crate::model::{Dataset, Inherited};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tarn_schemas::facts::FileFacts;
-use tarn_schemas::record::{Agreement, Cui, Disclosure, ExportControl, MarkingDetails};
+use tarn_schemas::record::{
+    Agreement, Cui, DOMINANCE_PERCENT, Disclosure, ExportControl, MarkingDetails,
+};
 use tarn_schemas::{Record, Tier};
 
 /// Codes that protect until a date where one is given, and those that need one.
@@ -74,6 +76,24 @@ pub(crate) fn under_cui(limits: Inherited, record: &Record, earlier: Option<&Sto
     limits
 }
 
+/// What whoever agrees with a record should know: markings of the version before that end with their word, because CUI
+/// stands alone in it.
+pub(crate) fn ends_under_cui(
+    limits: &Inherited,
+    record: &Record,
+    earlier: Option<&Stored>,
+) -> Option<String> {
+    let kept = under_cui(limits.clone(), record, earlier);
+    let ended: Vec<&str> = kept.markings.difference(&limits.markings).map(String::as_str).collect();
+    (!ended.is_empty()).then(|| {
+        format!(
+            "until a second person, or the owner of the node, agrees with the record, who reads it has to be cleared for \
+             {} besides CUI, as before; whoever agrees ends that",
+            ended.join(", ")
+        )
+    })
+}
+
 /// Whether what limits access is what it was; to begin to limit is always possible.
 fn stays<T: PartialEq>(before: Option<&T>, now: Option<&T>) -> bool {
     before.is_none() || before == now
@@ -88,21 +108,20 @@ fn agrees_to_no_more(before: Option<&Agreement>, now: Option<&Agreement>) -> boo
     same == *before && now.months <= before.months && purposes && !now.purposes.is_empty()
 }
 
-/// Numbers of as many units at least, by fewer functions and columns. Noise is not weighed.
+/// Numbers of as many units at least, by fewer functions. Columns to group by stay what they are: sums by fewer tell what
+/// sums by more have left out. With noise all stays, because anything else draws it anew from one budget.
 fn discloses_no_more(before: Option<&Disclosure>, now: Option<&Disclosure>) -> bool {
     let (Some(before), Some(now)) = (before, now) else { return before.is_none() };
-    let few = |now: &[String], before: &[String]| now.iter().all(|name| before.contains(name));
-    let smaller = match (before.dominance_percent, now.dominance_percent) {
-        (Some(before), Some(now)) => now <= before,
-        (before, _) => before.is_none(),
-    };
+    if before.privacy.is_some() || now.privacy.is_some() {
+        return before == now;
+    }
+    let share = |disclosure: &Disclosure| disclosure.dominance_percent.unwrap_or(DOMINANCE_PERCENT);
     now.unit == before.unit
+        && now.group_by == before.group_by
         && now.minimum_cell >= before.minimum_cell
-        && smaller
+        && share(now) <= share(before)
         && (before.rounding.is_none() || now.rounding == before.rounding)
-        && now.privacy == before.privacy
-        && few(&now.functions, &before.functions)
-        && few(&now.group_by, &before.group_by)
+        && now.functions.iter().all(|name| before.functions.contains(name))
 }
 
 /// Its categories and dissemination controls are compared as markings.

@@ -3,8 +3,8 @@
 mod access;
 
 pub use access::{
-    Agreement, Conditions, Cui, DataUse, Disclosure, ExportControl, Exposure, MarkingDetails,
-    Privacy, Reviewed, UseModifier,
+    Agreement, Conditions, Cui, DOMINANCE_PERCENT, DataUse, Disclosure, ExportControl, Exposure,
+    MarkingDetails, Privacy, Reviewed, UseModifier,
 };
 
 use crate::name::{DatasetName, TableName};

@@ -119,6 +119,9 @@ pub struct ExportControl {
     pub us_persons: bool,
 }
 
+/// Largest share of a sum that one unit may have, in per cent, where the record says nothing.
+pub const DOMINANCE_PERCENT: f64 = 75.0;
+
 /// What leaves of data from which no rows leave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

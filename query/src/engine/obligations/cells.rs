@@ -34,12 +34,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tarn_catalog::{Catalog, Dataset, Release};
 use tarn_schemas::TableName;
-use tarn_schemas::record::Privacy;
+use tarn_schemas::record::{DOMINANCE_PERCENT, Privacy};
 
 /// Smallest number of units behind a number, where neither record nor policy says more.
 const MINIMUM_CELL: u32 = 11;
-/// Largest share of a sum that one unit may have, in per cent, where the record says nothing.
-const DOMINANCE_PERCENT: f64 = 75.0;
 /// What the table of cells is called.
 const CELLS: &str = "cells";
 /// Rows of a cell, and units of a cell.
