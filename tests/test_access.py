@@ -166,7 +166,7 @@ def test_aggregates_only_and_withdrawn_data_do_not_leave(new_lab, tmp_path):
     assert call(lab, "POST", f"{path}@1/retract", steward, reason="wrong, too").status_code == 400
     assert call(lab, "POST", f"{path}/retract", steward, reason=" ").status_code == 400
     done = call(lab, "POST", f"{path}/retract", steward, reason="wrong, too")
-    assert done.status_code == 200 and done.json() == {"dataset": "made", "derived": []}
+    assert done.status_code == 200 and done.json() == {"dataset": "made", "derived": [], "receipts": [], "next_receipts": None}
     assert call(lab, "POST", f"{path}/retract", steward, reason="wrong, too").status_code == 409
 
 

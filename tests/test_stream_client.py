@@ -111,6 +111,9 @@ def test_a_killed_node_loses_and_repeats_nothing(samples, tmp_path):
             values = np.concatenate([batch.column("x").to_numpy_ndarray() for batch in batches(out)])
             assert (values == values[:, :1, :1, :1]).all()
             np.testing.assert_array_equal(values[:, 0, 0, 0], whole)
+    # The connections of a run that was cut have one receipt, which is that of the run that was not.
+    receipts = [receipt for receipt in lab.run("stream", "receipts", "--json").json() if receipt["rows"] == ROWS]
+    assert len(receipts) == 4 and len({receipt["hash"] for receipt in receipts}) == 1
 
 
 def test_refusals_are_said_and_not_asked_again(new_lab, tmp_path):

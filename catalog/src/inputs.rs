@@ -253,9 +253,7 @@ fn wider(record: &Record, uses: &[Use<'_>]) -> Vec<Violation> {
             if apart.any(within) {
                 continue;
             }
-            let (rule, found, fix) = if !told {
-                holds_more(text)
-            } else {
+            let (rule, found, fix) = if *told {
                 let fix = if meets_all {
                     "give this record the same `data_use`, or one within it"
                 } else {
@@ -269,6 +267,8 @@ fn wider(record: &Record, uses: &[Use<'_>]) -> Vec<Violation> {
                         "what is made from data about people may be used for no more than they: {fix}"
                     ),
                 )
+            } else {
+                holds_more(text)
             };
             let pointer = format!("/provenance/derived_from/{place}");
             violations.push(Violation { pointer, rule: rule.to_owned(), found, fix });

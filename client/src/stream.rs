@@ -128,11 +128,22 @@ impl BatchStream {
         }
     }
 
-    /// What the node says was read, once the stream has come to its end.
+    /// What the node says was read, signed by its lab, once the stream has come to its end: over all its connections. A
+    /// node that was killed before it noted the last of them hears of it now.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] where it was not read to its end.
-    pub async fn receipt(&self) -> Result<Value, ClientError> {
+    /// [`ClientError::Refused`] with `conflict` where the stream was not read to its end.
+    pub async fn receipt(&mut self) -> Result<Value, ClientError> {
+        let kept = self.lake.receipt(&self.ticket).await;
+        let (Err(ClientError::Refused { code: ErrorCode::Conflict, .. }), true, Some(state)) =
+            (&kept, self.over, &self.state)
+        else {
+            return kept;
+        };
+        let (_, _, _, ticket) = planned(&self.lake, &self.request.resumed(state)).await?;
+        let mut rest = self.lake.get(&ticket).await?;
+        while rest.data().await?.is_some() {}
+        self.ticket = ticket;
         self.lake.receipt(&self.ticket).await
     }
 

@@ -206,7 +206,11 @@ mod tests {
     fn nan_stands_in_the_place_of_null_in_floats_and_tensors_of_them() {
         let columns = columns(&batch(), Some(Nulls::Nan), 3).unwrap();
         let floats = columns[0].as_primitive::<Float32Type>();
-        assert!(floats.null_count() == 0 && floats.value(1).is_nan() && floats.value(2) == 3.0);
+        assert!(
+            floats.null_count() == 0
+                && floats.value(1).is_nan()
+                && floats.value(2).to_bits() == 3.0_f32.to_bits()
+        );
         let tensors = columns[1].as_fixed_size_list();
         let values = tensors.values().as_primitive::<Float32Type>();
         assert_eq!((tensors.null_count(), values.null_count()), (0, 0));

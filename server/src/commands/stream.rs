@@ -72,6 +72,14 @@ impl Source {
         }
     }
 
+    /// What the lab signed of it; of the home itself there is none.
+    async fn receipt(&mut self) -> Result<Option<serde_json::Value>, Failure> {
+        match self {
+            Self::Home(_) => Ok(None),
+            Self::Node(stream) => Ok(Some(stream.receipt().await?)),
+        }
+    }
+
     async fn next(&mut self) -> Result<Option<(RecordBatch, Cursor)>, Failure> {
         match self {
             Self::Home(answer) => Ok(answer.batches.next().await.transpose()?),
@@ -131,6 +139,11 @@ pub(crate) async fn run(context: &Context, mut args: Stream) -> Result<(), Outco
         writer.finish(&[])?;
     }
     let seconds = started.elapsed().as_secs_f64();
+    let receipt = source.receipt().await?;
+    let id = receipt.as_ref().and_then(|receipt| receipt.get("id")).and_then(|id| id.as_str());
+    if let Some(id) = id {
+        context.note(format_args!("receipt {id}"));
+    }
     if args.output.as_deref() == Some(Path::new("-")) {
         // Standard output holds the batches.
         context.note(format_args!("{batches} batches, {rows} rows; next position {position}"));
@@ -141,7 +154,7 @@ pub(crate) async fn run(context: &Context, mut args: Stream) -> Result<(), Outco
             "{}",
             serde_json::json!({
                 "plan": source.plan()?, "batches": batches, "rows": rows, "bytes": bytes,
-                "next_position": position, "seconds": seconds,
+                "next_position": position, "seconds": seconds, "receipt": receipt,
             })
         );
         return Ok(());
