@@ -23,6 +23,8 @@ use tarn_schemas::cursor::Cursor;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// For how long a node that is away is asked again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Pauses in which a node notices that a stream has ended.
+const NOTICED: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(300)];
 /// Bytes of a cursor; what follows is the state.
 const CURSOR: usize = 48;
 /// What messages of an IPC stream begin with (Arrow format, "Encapsulated message format").
@@ -134,7 +136,20 @@ impl BatchStream {
     /// # Errors
     /// [`ClientError::Refused`] with `conflict` where the stream was not read to its end.
     pub async fn receipt(&mut self) -> Result<Value, ClientError> {
-        let kept = self.lake.receipt(&self.ticket).await;
+        // Whoever goes before the end of an answer is noticed a moment later.
+        if let Some(Open { answer, .. }) = &mut self.open
+            && self.over
+        {
+            while let Ok(Some(_)) = answer.data().await {}
+        }
+        let mut kept = self.lake.receipt(&self.ticket).await;
+        for pause in NOTICED {
+            if !matches!(&kept, Err(ClientError::Refused { code: ErrorCode::Conflict, .. })) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            kept = self.lake.receipt(&self.ticket).await;
+        }
         let (Err(ClientError::Refused { code: ErrorCode::Conflict, .. }), true, Some(state)) =
             (&kept, self.over, &self.state)
         else {
@@ -199,9 +214,7 @@ impl BatchStream {
             self.state = state.map(|state| URL_SAFE_NO_PAD.encode(state));
             // Nothing comes after it: the end of the answer need not be waited for.
             self.over = cursor.last;
-            if !cursor.last {
-                self.open = Some(open);
-            }
+            self.open = Some(open);
             return Ok(Some((batch, cursor)));
         }
     }

@@ -15,6 +15,7 @@ use std::time::Instant;
 use tarn_client::{Address, BatchStream, Lake, Request};
 use tarn_connectors::authorities;
 use tarn_query::stream::{Cursor, StreamAnswer, StreamRequest, open};
+use tarn_schemas::code::Coded;
 use tarn_schemas::{ErrorCode, Principal};
 
 /// Where the batches come from.
@@ -76,7 +77,11 @@ impl Source {
     async fn receipt(&mut self) -> Result<Option<serde_json::Value>, Failure> {
         match self {
             Self::Home(_) => Ok(None),
-            Self::Node(stream) => Ok(Some(stream.receipt().await?)),
+            Self::Node(stream) => match stream.receipt().await {
+                // Nothing was read.
+                Err(error) if error.code() == ErrorCode::Conflict => Ok(None),
+                receipt => Ok(Some(receipt?)),
+            },
         }
     }
 
