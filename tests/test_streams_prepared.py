@@ -316,3 +316,50 @@ def test_a_unix_socket_serves_the_own_account(new_lab, tmp_path):
     assert not socket.exists()
     lab.start()
     assert read(client.connect(f"grpc+unix://{socket}").stream("data.t", seed=1)).equals(found)
+
+
+def test_what_has_another_form_is_sent_and_not_mapped(delta):
+    lab, _ = delta
+    lake = client.connect(lab.flight_url)
+    read(lake.stream("data.t"))
+    wait_for(lab, 3)
+    for fields in ({"nulls": "mask", "columns": ["number", "maybe"]}, {"tail": "pad", "batch_size": 37}, {"tail": "pad", "world_size": 3, "rank": 2, "shuffle": False}):
+        sent, mapped = lake.stream("data.t", **fields), lake.stream("data.t", mapped=True, **fields)
+        found = read(mapped)
+        assert found.equals(read(sent)) and found.schema.equals(mapped.schema), fields
+        assert mapped._reader.mapped == 0
+
+
+def test_a_mapped_stream_that_began_from_a_sealed_state_survives_a_block_that_goes(delta):
+    lab, _ = delta
+    lake = client.connect(lab.flight_url)
+    whole = lake.stream("data.t", batch_size=10, seed=1, prefetch=0)
+    known = read(whole)
+    wait_for(lab, 3)
+    begun, first = lake.stream("data.t", batch_size=10, seed=1, prefetch=0), []
+    for batch in begun:
+        first.append(batch)
+        if len(first) == 4:
+            break
+    rest = lake.stream("data.t", batch_size=10, seed=1, prefetch=0, mapped=True, resume=begun.state(sealed=True))
+    for number, batch in enumerate(rest):
+        first.append(batch)
+        if number == 5:
+            shutil.rmtree(lab.home / "prepared")
+    assert pa.Table.from_batches(first).equals(known)
+
+
+def test_the_epoch_of_a_loaded_state_goes_on_where_it_was(delta):
+    lab, _ = delta
+    lake = client.connect(lab.flight_url)
+    begun = lake.stream("data.t", batch_size=10, seed=1, epoch=1, prefetch=0)
+    head = [batch for _, batch in zip(range(3), begun)]
+    state = begun.state()
+    other = lake.stream("data.t", batch_size=10, seed=1)
+    other.load_state(state)
+    other.set_epoch(1)
+    assert other.next_start == state["position"]
+    rest = list(other)
+    assert sum(batch.num_rows for batch in head + rest) == read(lake.stream("data.t", epoch=1, seed=1)).num_rows
+    other.set_epoch(1)
+    assert other.next_start == 0

@@ -128,7 +128,8 @@ class Reader:
                 if self._cancelled:
                     return
                 self._check(cursor, plan)
-                self._position = cursor.next_position
+                # The node has sealed nothing of what it did not send.
+                self._position, self._token = cursor.next_position, None
                 self.mapped += 1
                 yield batch, cursor
         except Gone as error:

@@ -255,7 +255,10 @@ class Stream:
         return left // self.global_batch if self.drop_last else -(-left // self.global_batch)
 
     def set_epoch(self, epoch: int) -> None:
-        """The next iteration is of this epoch, from its beginning."""
+        """The next iteration is of this epoch, from its beginning; where a state of this epoch was loaded that no
+        iteration has begun at, from there."""
+        if self._first is not None and epoch == self.epoch:
+            return
         self._fields["epoch"] = epoch
         self._position = self._first = self._token = None
 

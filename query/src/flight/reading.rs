@@ -50,7 +50,7 @@ impl About {
         NewReceipt {
             batches: chain.batches(),
             columns: self.request.columns.clone(),
-            complete: last && chain.start() == 0,
+            complete: last && chain.start() == 0 && chain.rows() == self.plan.selected,
             dataset: self.plan.dataset.clone(),
             epoch: self.request.epoch,
             filter: self.plan.filter.clone(),
@@ -129,9 +129,13 @@ impl Reading {
 /// leave is not in it.
 pub(crate) fn receipted(
     about: Arc<About>,
+    chain: &Chain,
     messages: BoxStream<'static, Result<Sending, Status>>,
 ) -> MessageStream {
-    let state = (Recorder { about, sent: None }, messages);
+    // Whoever comes back with the state of an end was sent all of it, and may have no receipt yet.
+    let ended = chain.rows() > 0 && about.request.steps(about.plan.selected) == 0;
+    let sent = ended.then(|| (chain.clone(), true));
+    let state = (Recorder { about, sent }, messages);
     let noted = stream::try_unfold(state, |(mut recorder, mut messages)| async move {
         match messages.next().await {
             Some(sending) => {

@@ -8,7 +8,7 @@ use super::status::{hidden, refuse, to_status};
 use crate::engine::Engine;
 use crate::error::QueryError;
 use crate::stream::{
-    Chain, Part, Plan, PlanInfo, ResumePoint, Shape, StreamFault, StreamRequest, Streams,
+    Chain, Part, Plan, PlanInfo, ResumePoint, Shape, StreamFault, StreamRequest, Streams, Tail,
 };
 use arrow::datatypes::SchemaRef;
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, Ticket};
@@ -98,7 +98,9 @@ impl StreamDoor {
         let json = |value: Result<Vec<u8>, serde_json::Error>| {
             value.map_err(|error| hidden(ErrorCode::Internal, "the plan cannot be told", &error))
         };
-        let mapped = if here { self.streams.mapped(&plan).await } else { None };
+        // Files hold the columns of the table, and no form of them.
+        let plain = request.nulls.is_none() && request.tail() != Tail::Pad;
+        let mapped = if here && plain { self.streams.mapped(&plan).await } else { None };
         let (folder, blocks) = mapped.unzip();
         let said = Said { plan: plan.describe(&request), blocks };
         let metadata = json(serde_json::to_vec(&said))?;
@@ -175,6 +177,7 @@ impl StreamDoor {
             seal: Arc::clone(seal),
             catalog: self.catalog.clone(),
         });
+        let sent = sealed.chain.clone();
         let reading = Reading::new(&about, encoder, first, sealed.chain);
         let batches = answer.batches;
         let messages =
@@ -190,7 +193,7 @@ impl StreamDoor {
                     }
                 }
             });
-        Ok(receipted(about, pump::run(messages.boxed(), heartbeat)))
+        Ok(receipted(about, &sent, pump::run(messages.boxed(), heartbeat)))
     }
 
     async fn again(&self, who: &Principal, sealed: &Sealed) -> Result<Arc<Plan>, Status> {
