@@ -3,18 +3,12 @@
 import datetime
 import sqlite3
 
-import pytest
 from test_limits_handed_on import EMBARGO, of, shown
 from test_tightening import PEOPLE, TERMS, registered
-from test_two_people import CLOSED, CUI, Desk
+from test_two_people import CLOSED, CUI, desk  # noqa: F401
 
 TODAY = datetime.date.today()
 REASON = "means of at least a hundred persons each"
-
-
-@pytest.fixture
-def desk(new_lab, tmp_path):
-    return Desk(new_lab, tmp_path)
 
 
 def test_what_was_released_can_be_closed_again(desk):

@@ -3,15 +3,9 @@
 import datetime
 import sqlite3
 
-import pytest
-from test_two_people import CLOSED, Desk
+from test_two_people import CLOSED, desk  # noqa: F401
 
 TODAY = datetime.date.today()
-
-
-@pytest.fixture
-def desk(new_lab, tmp_path):
-    return Desk(new_lab, tmp_path)
 
 
 def test_data_are_closed_though_the_file_is_gone(desk):

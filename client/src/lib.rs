@@ -5,7 +5,7 @@
 //! behind the last whole batch: nothing is lost and nothing comes twice.
 //!
 //! The rows of a batch lie where they were put as they came from the socket: in memory that is used again once the
-//! batch is dropped ([`pool`]).
+//! batch is dropped.
 //!
 //! ```no_run
 //! # async fn read() -> Result<(), tarn_client::ClientError> {
