@@ -88,6 +88,19 @@ class Reader:
                 planned_again = True
             self.reconnects += 1
 
+    def ended(self) -> bytes | None:
+        """The ticket of an end that was reached, read to its end; none where the stream was left before."""
+        if self._token is None:
+            return None
+        info, plan = self._stream.open(self._position, self._token)
+        if plan["steps"] or not info.endpoints:
+            return None
+        self._cancelled = False
+        for _ in _chunks(self._lake, info.endpoints[0], self):
+            pass
+        ticket: bytes = info.endpoints[0].ticket.ticket
+        return ticket
+
     def _connection(self) -> Iterator[tuple[pa.RecordBatch, Cursor]]:
         info, plan = self._stream.open(self._position, self._token)
         if plan["steps"] == 0:

@@ -344,18 +344,25 @@ class Stream:
         where it went on from a state. It is there once an iteration has come to its end, or was left. Raises
         `Conflict` where nothing was read.
         """
-        if self._reader is None or self._reader.ticket is None:
+        reader = self._reader
+        if reader is None or reader.ticket is None:
             raise Conflict("there is no receipt: read the stream first, in this process")
         for pause in (0.05, 0.2, 1.0, None):
             try:
-                receipt: dict[str, Any] = self.lake.action("tarn.stream.receipt", self._reader.ticket)
-                return receipt
+                return self._receipt_of(reader.ticket)
             except Conflict:
                 # A node needs a moment to notice that an iteration was left.
-                if pause is None:
-                    raise
-                time.sleep(pause)
-        raise AssertionError("unreachable")
+                if pause is not None:
+                    time.sleep(pause)
+        # The node could not keep it as the stream ended. Who comes with the state of an end gets it then.
+        ticket = reader.ended()
+        if ticket is None:
+            raise Conflict("there is no receipt: nothing of the stream was read, or the node could not keep it")
+        return self._receipt_of(ticket)
+
+    def _receipt_of(self, ticket: bytes) -> dict[str, Any]:
+        receipt: dict[str, Any] = self.lake.action("tarn.stream.receipt", ticket)
+        return receipt
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> PlanChanged:

@@ -7,10 +7,27 @@ use tarn_schemas::code::{Coded, ErrorCode};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
+/// Most bytes of a text as it travels. Clients on gRPC's C core lose a status whose headers are beyond 8 KiB.
+const MOST_TEXT: usize = 6000;
+
 /// A status with a code of the one table. The text ends with the code in brackets, because clients
 /// often see the text alone.
 pub(crate) fn refuse(code: ErrorCode, message: impl Display) -> Status {
-    Status::new(Code::from(code.grpc_status()), format!("{message} [{}]", code.as_str()))
+    let message = message.to_string();
+    let whole = shortened(&message);
+    let cut = if whole.len() < message.len() { " …" } else { "" };
+    Status::new(Code::from(code.grpc_status()), format!("{whole}{cut} [{}]", code.as_str()))
+}
+
+/// As much of a text as travels: what is not printable ASCII takes three bytes for each of its own.
+fn shortened(message: &str) -> &str {
+    let mut bytes = 0;
+    let end = message.char_indices().find(|(_, letter)| {
+        let plain = matches!(letter, ' '..='~') && *letter != '%';
+        bytes += if plain { 1 } else { 3 * letter.len_utf8() };
+        bytes > MOST_TEXT
+    });
+    end.and_then(|(end, _)| message.get(..end)).unwrap_or(message)
 }
 
 /// A failure whose text must not leave the node: the log has it under the id that the caller sees.
@@ -37,6 +54,14 @@ pub fn to_status(error: &QueryError) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_would_not_arrive_is_cut_and_keeps_its_code() {
+        let status = refuse(ErrorCode::NotFound, "x".repeat(9000));
+        assert_eq!(status.message().len(), MOST_TEXT + " … [not_found]".len());
+        let status = refuse(ErrorCode::NotFound, "é".repeat(1500));
+        assert_eq!(status.message(), format!("{} … [not_found]", "é".repeat(1000)));
+    }
 
     #[test]
     fn every_code_has_its_grpc_status_and_internals_stay_inside() {

@@ -9,6 +9,7 @@ use crate::provider::blocking;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The blocks of a node, and the memory for batches of them.
 #[derive(Debug, Clone)]
@@ -16,7 +17,14 @@ pub(crate) struct Blocks {
     cache: Arc<BlockCache>,
     prepared: Option<Arc<Prepared>>,
     pool: Arc<Pool>,
+    /// Turns for blocks that take much memory while they are decoded.
+    turns: Arc<Semaphore>,
 }
+
+/// Bytes beyond which a block waits for its turn.
+const LARGE: u64 = 32 << 20;
+/// Large blocks that are decoded at once, of all streams.
+const TURNS: usize = 2;
 
 /// A block of a plan.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +44,18 @@ impl Blocks {
             cache: Arc::new(BlockCache::new(config.memory_bytes / 4)),
             prepared: config.prepared.clone().map(|config| Arc::new(Prepared::new(config))),
             pool: Pool::new(config.memory_bytes / 2),
+            turns: Arc::new(Semaphore::new(TURNS)),
         }
+    }
+
+    /// Waits until a block of about so many bytes may be decoded. Nothing is waited for while a turn is held but the
+    /// decoding itself.
+    pub(crate) async fn turn(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        if bytes <= LARGE {
+            return None;
+        }
+        // Nobody closes it.
+        Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {
@@ -47,24 +66,28 @@ impl Blocks {
         self.prepared.as_ref()
     }
 
-    /// A block, if it need not be decoded.
-    pub(crate) async fn find(&self, wanted: Wanted<'_>) -> Result<Option<RecordBatch>, QueryError> {
+    /// A block, if it need not be decoded, and whether it is mapped.
+    pub(crate) async fn find(
+        &self,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<(RecordBatch, bool)>, QueryError> {
         let Wanted { plan, set, block, rows, schema } = wanted;
         let prepared = self.prepared.as_ref().zip(set);
         if let Some((prepared, set)) = prepared
             && let Some(batch) = prepared.mapped(set, block)
         {
-            return Ok(Some(batch));
+            return Ok(Some((batch, true)));
         }
         if let Some(batch) = self.cache.get((plan, block)) {
             // What was prepared may have been removed, or the disk was full then.
             self.prepare(wanted, &batch).await;
-            return Ok(Some(batch));
+            return Ok(Some((batch, false)));
         }
         match prepared {
             Some((prepared, set)) if prepared.has(set, block) => {
                 let (prepared, schema) = (Arc::clone(prepared), Arc::clone(schema));
-                blocking(move || Ok(prepared.map(set, block, &schema, rows))).await
+                let found = blocking(move || Ok(prepared.map(set, block, &schema, rows))).await?;
+                Ok(found.map(|batch| (batch, true)))
             }
             _ => Ok(None),
         }

@@ -30,6 +30,12 @@ pub enum StreamFault {
         /// Which one, what is wrong, and what to ask for instead.
         problem: String,
     },
+    /// Rows of the table are gone from its store, or damaged there.
+    #[error("{problem}")]
+    DataLoss {
+        /// Which ones, and what to do.
+        problem: String,
+    },
     /// A state is of another stream.
     #[error("the state is of another stream and differs in {}: {}", names(fields), told(fields))]
     ResumeMismatch {
@@ -54,6 +60,7 @@ impl Coded for StreamFault {
             Self::PolicyChanged { .. } => ErrorCode::PolicyChanged,
             Self::Retracted { .. } => ErrorCode::Retracted,
             Self::BadSample { .. } => ErrorCode::BadSample,
+            Self::DataLoss { .. } => ErrorCode::DataLoss,
             Self::ResumeMismatch { .. } => ErrorCode::ResumeMismatch,
         }
     }

@@ -5,7 +5,7 @@ use super::request::Nulls;
 use crate::error::QueryError;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, FixedSizeListArray, Float16Array, Float32Array,
-    Float64Array, RecordBatch, Scalar, UInt8Array, make_array,
+    Float64Array, GenericListArray, OffsetSizeTrait, RecordBatch, Scalar, UInt8Array, make_array,
 };
 use arrow::compute::{is_not_null, kernels::zip::zip};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, FieldRef, Float16Type, Schema};
@@ -37,19 +37,23 @@ pub(crate) fn columns(
     let mut masks = Vec::new();
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
         let bad = || {
-            let instead = match nulls {
-                Nulls::Error => "nulls: nan or mask gives a value in its place",
-                _ => "nulls: mask gives a value in its place",
-            };
+            let mut instead =
+                vec!["leave such rows out by `filter`", "the column out by `columns`"];
+            if nulls == Nulls::Error && matches!(filled(column, true), Ok(Some(_))) {
+                instead.push("take NaN in its place with nulls: nan");
+            }
+            if nulls != Nulls::Mask && matches!(filled(column, false), Ok(Some(_))) {
+                instead.push("take another value in its place with nulls: mask");
+            }
             StreamFault::BadSample {
                 problem: format!(
-                    "column {:?} has NULL in the step before position {position}: leave such rows out by `filter`, or \
-                     {instead}",
-                    field.name()
+                    "column {:?} has NULL in the step before position {position}: {}",
+                    field.name(),
+                    instead.join(", or ")
                 ),
             }
         };
-        let has = has_null(column);
+        let has = has_null(column.as_ref());
         columns.push(match nulls {
             _ if !has => Arc::clone(column),
             Nulls::Error => return Err(bad().into()),
@@ -72,9 +76,36 @@ fn may_have_null(field: &Field) -> bool {
     field.is_nullable() || inside
 }
 
-fn has_null(column: &ArrayRef) -> bool {
-    let inside = column.as_fixed_size_list_opt().is_some_and(|list| list.values().null_count() > 0);
-    column.null_count() > 0 || inside
+/// Whether a value is NULL, or one inside it.
+fn has_null(column: &dyn Array) -> bool {
+    if column.logical_null_count() > 0 {
+        return true;
+    }
+    match column.data_type() {
+        DataType::Struct(_) => {
+            column.as_struct().columns().iter().any(|field| has_null(field.as_ref()))
+        }
+        DataType::FixedSizeList(..) => has_null(column.as_fixed_size_list().values().as_ref()),
+        DataType::List(_) => has_null_between(column.as_list::<i32>()),
+        DataType::LargeList(_) => has_null_between(column.as_list::<i64>()),
+        DataType::Map(..) => {
+            let map = column.as_map();
+            spanned(map.offsets())
+                .is_some_and(|(first, rows)| has_null(&map.entries().slice(first, rows)))
+        }
+        _ => false,
+    }
+}
+
+fn has_null_between<O: OffsetSizeTrait>(list: &GenericListArray<O>) -> bool {
+    spanned(list.offsets())
+        .is_some_and(|(first, rows)| has_null(list.values().slice(first, rows).as_ref()))
+}
+
+/// Where the values of lists begin, and how many there are.
+fn spanned<O: OffsetSizeTrait>(offsets: &[O]) -> Option<(usize, usize)> {
+    let (first, end) = (offsets.first()?.as_usize(), offsets.last()?.as_usize());
+    Some((first, end.checked_sub(first)?))
 }
 
 /// The field that says where a column has values: of tensors one byte for each element, in the same shape, because
@@ -164,8 +195,14 @@ fn replaced(
 
 /// The value of a type whose bytes are all zero, or an empty text.
 fn first_value(kind: &DataType) -> Option<ArrayRef> {
-    use arrow::array::{ArrayData, LargeStringArray, StringArray, StringViewArray};
+    use arrow::array::{
+        ArrayData, BinaryArray, BinaryViewArray, LargeBinaryArray, LargeStringArray, StringArray,
+        StringViewArray,
+    };
     match kind {
+        DataType::Binary => Some(Arc::new(BinaryArray::from(vec![b"".as_slice()]))),
+        DataType::LargeBinary => Some(Arc::new(LargeBinaryArray::from(vec![b"".as_slice()]))),
+        DataType::BinaryView => Some(Arc::new(BinaryViewArray::from(vec![b"".as_slice()]))),
         DataType::Utf8 => Some(Arc::new(StringArray::from(vec![""]))),
         DataType::LargeUtf8 => Some(Arc::new(LargeStringArray::from(vec![""]))),
         DataType::Utf8View => Some(Arc::new(StringViewArray::from(vec![""]))),
@@ -232,6 +269,38 @@ mod tests {
         assert_eq!(
             mask.as_primitive::<arrow::datatypes::UInt8Type>().values(),
             &[1, 0, 0, 0, 1, 1]
+        );
+    }
+
+    #[test]
+    fn null_inside_lists_and_structs_is_found_and_what_a_slice_leaves_out_is_not() {
+        use arrow::array::{ListArray, StructArray};
+        let lists = ListArray::from_iter_primitive::<Float32Type, _, _>([
+            Some(vec![Some(1.0), None]),
+            Some(vec![Some(2.0)]),
+        ]);
+        assert!(has_null(&lists) && has_null(&lists.slice(0, 1)) && !has_null(&lists.slice(1, 1)));
+        let field = Arc::new(Field::new("l", lists.data_type().clone(), true));
+        let inside = StructArray::from(vec![(field, Arc::new(lists) as ArrayRef)]);
+        assert!(has_null(&inside) && !has_null(&inside.slice(1, 1)));
+        let batch = RecordBatch::try_from_iter([("s", Arc::new(inside) as ArrayRef)]).unwrap();
+        for nulls in [Nulls::Error, Nulls::Nan, Nulls::Mask] {
+            let error = columns(&batch, Some(nulls), 1).unwrap_err().to_string();
+            assert!(error.contains("\"s\"") && !error.contains("nulls: mask"), "{error}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_an_empty_value_in_the_place_of_null() {
+        use arrow::array::BinaryArray;
+        let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![Some(b"ab".as_slice()), None]));
+        let batch = RecordBatch::try_from_iter([("b", bytes)]).unwrap();
+        let told = columns(&batch, Some(Nulls::Nan), 2).unwrap_err().to_string();
+        assert!(told.contains("nulls: mask"), "{told}");
+        let masked = columns(&batch, Some(Nulls::Mask), 2).unwrap();
+        assert_eq!(
+            (masked[0].null_count(), masked[0].as_binary::<i32>().value(1)),
+            (0, b"".as_slice())
         );
     }
 

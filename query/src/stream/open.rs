@@ -109,8 +109,8 @@ impl Streams {
     ) -> Result<Arc<Plan>, QueryError> {
         request.check()?;
         let grant = Grant::ask(self.catalog()?, who, request).await?;
-        let id = grant.plan_id(request)?;
-        let plan = match self.planned(who, id) {
+        let asked = grant.asked(request)?;
+        let plan = match self.kept(who, |plan| plan.asked() == asked) {
             Some(plan) => plan,
             None => Arc::new(Plan::make(&self.engine, &grant, request).await?),
         };
@@ -126,8 +126,14 @@ impl Streams {
 
     /// A plan that was made for this principal and is still kept.
     pub(crate) fn planned(&self, who: &Principal, id: [u8; 32]) -> Option<Arc<Plan>> {
+        self.kept(who, |plan| plan.id() == id)
+    }
+
+    fn kept(&self, who: &Principal, is_it: impl Fn(&Plan) -> bool) -> Option<Arc<Plan>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let (plan, used) = plans.get_mut(&(who.clone(), id))?;
+        let mut found =
+            plans.iter_mut().filter(|((owner, _), (plan, _))| owner == who && is_it(plan));
+        let (_, (plan, used)) = found.next()?;
         *used = Instant::now();
         Some(Arc::clone(plan))
     }
@@ -170,7 +176,7 @@ impl Streams {
         let schema = Arc::clone(shape.schema());
         let bytes = plan.row_bytes().saturating_mul(u64::from(request.batch_size));
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(AHEAD + SENT);
-        let promise = Arc::new(self.blocks.pool().promise(bytes)?);
+        let promise = Arc::new(self.blocks.pool().promise(who, bytes)?);
         let (blocks, gathered) = (self.blocks.clone(), Arc::clone(&plan));
         let batches = stream::iter(steps)
             .map(move |(rows, cursor)| {

@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Wanted};
 use super::filter::Filter;
-use super::gather;
+use super::gather::{self, Pieces};
 use super::order::{Block, Order, Row, SHUFFLED, UNSHUFFLED};
 use super::prepared::Set;
 use super::request::StreamRequest;
@@ -15,7 +15,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tarn_catalog::{Action, Catalog, Dataset, Door, TableEntry};
@@ -58,6 +58,8 @@ pub struct PlanInfo {
 #[derive(Debug)]
 pub(crate) struct Plan {
     id: [u8; 32],
+    /// What it was asked for by: the same for the same request, as long as the catalog says the same of the table.
+    asked: [u8; 32],
     /// The request with the table and the version spelled out.
     request: StreamRequest,
     table: TableRef,
@@ -156,10 +158,10 @@ impl Grant {
         Ok(Self { dataset, entry, policies: Vec::new() })
     }
 
-    /// The plan's id, before anything is read.
-    pub(crate) fn plan_id(&self, request: &StreamRequest) -> Result<[u8; 32], QueryError> {
+    /// What decides the rows and their order, as far as it is known before the table is opened.
+    pub(crate) fn asked(&self, request: &StreamRequest) -> Result<[u8; 32], QueryError> {
         let pinned = (
-            "tarn stream plan 2",
+            "tarn stream plan 3",
             (&self.dataset.lab, &self.dataset.name, self.dataset.version),
             &self.entry,
             (&request.columns, &request.filter, &request.split),
@@ -244,8 +246,8 @@ impl Plan {
         veil.hide(&grant.entry);
         let source = source.map_err(|error| veil.error(error))?;
         let source = Arc::new(source::Veiled::new(source, veil));
-        let id = grant.plan_id(request)?;
-        let mut plan = Self::over(id, table, source, engine.template(), request).await?;
+        let asked = grant.asked(request)?;
+        let mut plan = Self::over(asked, table, source, engine.template(), request).await?;
         plan.version = grant.dataset.version;
         plan.tier = grant.dataset.tier.to_string();
         plan.request = plan.pin(request.clone());
@@ -253,9 +255,10 @@ impl Plan {
         Ok(plan)
     }
 
-    /// A plan over any source.
+    /// A plan over any source. Its id holds what the blocks are made from, which a table that is written anew in its
+    /// place changes though the catalog says the same of it.
     pub(crate) async fn over(
-        id: [u8; 32],
+        asked: [u8; 32],
         table: TableRef,
         source: Arc<dyn Source>,
         state: &SessionState,
@@ -284,16 +287,20 @@ impl Plan {
             None => blocks,
             Some(split) => split.of(&table.to_string(), blocks),
         };
-        let row_bytes = source::row_bytes(schema.fields().iter().map(|field| field.data_type()));
+        let width = source::row_bytes(schema.fields().iter().map(|field| field.data_type()));
         let sum = |count: fn(&Block) -> u64| {
             blocks.iter().try_fold(0_u64, |rows, block| rows.checked_add(count(block))).ok_or_else(
                 || QueryError::ResourceExhausted(format!("table {table} has too many rows")),
             )
         };
         let (rows, selected) = (sum(|block| block.rows)?, sum(|block| block.selected)?);
-        let block_bytes = (rows / (blocks.len() as u64).max(1)).max(1).saturating_mul(row_bytes);
+        let block_bytes = (rows / (blocks.len() as u64).max(1)).max(1).saturating_mul(width);
+        // Texts are as long as they are: what the source knows of it counts, where it is more.
+        let bytes = (0..blocks.len()).map(|block| source.bytes(block, &columns));
+        let bytes = bytes.fold(0, u64::saturating_add).div_ceil(rows.max(1));
         Ok(Self {
-            id,
+            id: identified(asked, source.as_ref()),
+            asked,
             request: request.clone(),
             table,
             version: 0,
@@ -304,13 +311,18 @@ impl Plan {
             set: None,
             blocks: Arc::new(blocks),
             window_blocks: (WINDOW_BYTES / block_bytes.max(1)).clamp(1, WINDOW_BLOCKS),
-            row_bytes,
+            row_bytes: width.max(bytes),
             selected,
         })
     }
 
     pub(crate) fn id(&self) -> [u8; 32] {
         self.id
+    }
+
+    /// What [`Grant::asked`] said when it was made.
+    pub(crate) fn asked(&self) -> [u8; 32] {
+        self.asked
     }
 
     /// A request of this plan with the table and the version spelled out, so that it means the same
@@ -427,24 +439,20 @@ impl Plan {
         shared: &Blocks,
         rows: &[Row],
     ) -> Result<RecordBatch, QueryError> {
-        let needed: BTreeSet<usize> = rows.iter().map(|row| row.block).collect();
-        let places: HashMap<usize, usize> =
-            needed.iter().enumerate().map(|(place, block)| (*block, place)).collect();
-        let batches: Vec<RecordBatch> = stream::iter(needed)
-            .map(|block| self.block(shared, block))
-            .buffered(READERS)
-            .try_collect()
-            .await?;
-        let wrong = || QueryError::Internal("a row of the order is not in its block".to_owned());
-        let mut indices = Vec::with_capacity(rows.len());
-        for row in rows {
-            let place = *places.get(&row.block).ok_or_else(wrong)?;
-            let index = usize::try_from(row.row).map_err(|_| wrong())?;
-            if batches.get(place).is_none_or(|batch| index >= batch.num_rows()) {
-                return Err(wrong());
-            }
-            indices.push((place, index));
+        let mut pieces = Pieces::new(rows);
+        let mut found = stream::iter(pieces.blocks())
+            .map(|block| async move { (block, self.block(shared, block).await) })
+            .buffer_unordered(READERS);
+        while let Some((block, (batch, mapped))) = found
+            .next()
+            .await
+            .map(|(block, found)| found.map(|found| (block, found)))
+            .transpose()?
+        {
+            pieces.add(block, batch, mapped)?;
         }
+        drop(found);
+        let (batches, indices) = pieces.finish()?;
         let (schema, pool) = (Arc::clone(&self.schema), Arc::clone(shared.pool()));
         let work =
             tokio::task::spawn_blocking(move || gather::rows(&schema, &batches, &indices, &pool));
@@ -455,19 +463,35 @@ impl Plan {
         }
     }
 
-    async fn block(&self, shared: &Blocks, block: usize) -> Result<RecordBatch, QueryError> {
+    /// A block, and whether it is mapped.
+    async fn block(
+        &self,
+        shared: &Blocks,
+        block: usize,
+    ) -> Result<(RecordBatch, bool), QueryError> {
         let rows = self.blocks.get(block).map_or(0, |block| block.rows);
         let wanted = Wanted { plan: self.id, set: self.set, block, rows, schema: &self.schema };
-        if let Some(batch) = shared.find(wanted).await? {
-            return Ok(batch);
+        if let Some(found) = shared.find(wanted).await? {
+            return Ok(found);
         }
+        let _turn = shared.turn(self.source.bytes(block, &self.columns)).await;
         let batch = self.source.read(block, &self.columns).await?;
         let batch = batch
             .with_schema(Arc::clone(&self.schema))
             .map_err(|error| QueryError::Internal(format!("block {block}: {error}")))?;
         shared.keep(wanted, &batch).await;
-        Ok(batch)
+        Ok((batch, false))
     }
+}
+
+/// The id of a plan of this source.
+fn identified(asked: [u8; 32], source: &dyn Source) -> [u8; 32] {
+    let mut id = blake3::Hasher::new();
+    id.update(&asked).update(source.identity().as_bytes());
+    for rows in source.blocks() {
+        id.update(&rows.to_le_bytes());
+    }
+    *id.finalize().as_bytes()
 }
 
 /// The columns asked for, by their index.

@@ -134,7 +134,7 @@ pub(crate) async fn run(context: &Context, mut args: Stream) -> Result<(), Outco
         let Some((batch, cursor)) = next? else { break };
         batches += 1;
         rows += batch.num_rows();
-        bytes += batch.get_array_memory_size();
+        bytes += own_bytes(&batch);
         position = cursor.next_position;
         if let Some(writer) = &mut writer {
             writer.write(&batch)?;
@@ -184,4 +184,10 @@ pub(crate) async fn run(context: &Context, mut args: Stream) -> Result<(), Outco
     );
     context.note(format_args!("{bytes} bytes in {seconds:.3} s; next position {position}"));
     Ok(())
+}
+
+/// Bytes of the rows of a batch, and not of all that they are slices of.
+fn own_bytes(batch: &RecordBatch) -> usize {
+    let columns = batch.columns().iter();
+    columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
 }

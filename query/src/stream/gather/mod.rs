@@ -3,10 +3,12 @@
 //! Rows that follow each other in one block are a slice of it. Others are copied once, into memory that is used
 //! again: values of a fixed size without NULLs by this module, all else by Arrow.
 
+mod pieces;
 mod pool;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use pieces::Pieces;
 pub(crate) use pool::Pool;
 
 use arrow::array::{Array, ArrayData, ArrayRef, RecordBatch, RecordBatchOptions, make_array};

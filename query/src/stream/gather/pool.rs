@@ -3,8 +3,10 @@
 use crate::error::QueryError;
 use arrow::buffer::{Buffer, MutableBuffer};
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tarn_schemas::Principal;
 
 /// Buffers of all streams of a node.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     promised: usize,
+    /// What of it each person has.
+    people: HashMap<Principal, usize>,
     free: Vec<MutableBuffer>,
     /// Bytes of the free buffers.
     kept: usize,
@@ -26,6 +30,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Promise {
     pool: Arc<Pool>,
+    who: Principal,
     bytes: usize,
 }
 
@@ -33,6 +38,12 @@ impl Drop for Promise {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         state.promised = state.promised.saturating_sub(self.bytes);
+        if let Some(own) = state.people.get_mut(&self.who) {
+            *own = own.saturating_sub(self.bytes);
+            if *own == 0 {
+                state.people.remove(&self.who);
+            }
+        }
         // No buffer is free for longer than somebody may need it.
         while state.kept > state.promised {
             let Some(gone) = state.free.pop() else { break };
@@ -51,24 +62,39 @@ impl Pool {
     }
 
     /// Promises memory to a stream. A single one always gets it: it was looked at whether its batches are too large.
+    /// Of more, one person gets half at most.
     ///
     /// # Errors
     /// [`QueryError::ResourceExhausted`] where the streams that run have it all. They go on.
-    pub(crate) fn promise(self: &Arc<Self>, bytes: usize) -> Result<Promise, QueryError> {
+    pub(crate) fn promise(
+        self: &Arc<Self>,
+        who: &Principal,
+        bytes: usize,
+    ) -> Result<Promise, QueryError> {
         let mut state = self.state();
+        let who = who.whoever();
+        let own = state.people.get(&who).copied().unwrap_or(0);
+        let refuse = |whose: &str, most: usize, has: usize| {
+            let mebibytes = |bytes: usize| bytes.div_ceil(1 << 20);
+            Err(QueryError::ResourceExhausted(format!(
+                "stream: it needs {} MiB for its batches, and of {} MiB {whose} {}; try again later, or use a smaller \
+                 batch_size, or fewer columns",
+                mebibytes(bytes),
+                most >> 20,
+                mebibytes(has)
+            )))
+        };
+        if own > 0 && own.saturating_add(bytes) > self.most / 2 {
+            return refuse("for one person your streams that run have", self.most / 2, own);
+        }
         let promised = state.promised.saturating_add(bytes);
         if state.promised > 0 && promised > self.most {
-            return Err(QueryError::ResourceExhausted(format!(
-                "stream: it needs {} MiB for its batches, and of {} MiB the streams that run have {}; try again later, \
-                 or use a smaller batch_size, or fewer columns",
-                bytes.div_ceil(1 << 20),
-                self.most >> 20,
-                state.promised.div_ceil(1 << 20)
-            )));
+            return refuse("the streams that run have", self.most, state.promised);
         }
         state.promised = promised;
+        state.people.insert(who.clone(), own.saturating_add(bytes));
         drop(state);
-        Ok(Promise { pool: Arc::clone(self), bytes })
+        Ok(Promise { pool: Arc::clone(self), who, bytes })
     }
 
     /// Memory of so many bytes at least, with anything in it.
@@ -132,11 +158,12 @@ impl Drop for Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tarn_schemas::Scope;
 
     #[test]
     fn memory_is_used_again_while_a_stream_runs_and_given_back_after_it() {
         let pool = Pool::new(1 << 20);
-        let promise = pool.promise(1 << 20).unwrap();
+        let promise = pool.promise(&Principal::Anonymous, 1 << 20).unwrap();
         let mut lent = pool.take(1000);
         lent.as_mut()[0] = 7;
         let buffer = lent.freeze(900);
@@ -158,13 +185,28 @@ mod tests {
     #[test]
     fn a_new_stream_is_refused_where_others_have_all_memory_and_one_alone_never() {
         let pool = Pool::new(100);
-        let alone = pool.promise(1000).unwrap();
-        assert!(matches!(pool.promise(1), Err(QueryError::ResourceExhausted(_))));
+        let people = ["ada", "eve", "ann"].map(|name| Principal::person(name, Scope::Read));
+        let [ada, eve, ann] = &people;
+        let alone = pool.promise(ada, 1000).unwrap();
+        assert!(matches!(pool.promise(eve, 1), Err(QueryError::ResourceExhausted(_))));
         drop(alone);
-        let one = pool.promise(60).unwrap();
-        assert!(pool.promise(41).is_err());
-        let _other = pool.promise(40).unwrap();
+        let one = pool.promise(ada, 60).unwrap();
+        assert!(pool.promise(eve, 41).is_err());
+        let _other = pool.promise(eve, 40).unwrap();
         drop(one);
-        let _third = pool.promise(60).unwrap();
+        let _third = pool.promise(ann, 60).unwrap();
+    }
+
+    #[test]
+    fn one_person_has_half_of_the_memory_at_most() {
+        let pool = Pool::new(100);
+        let (ada, eve) = (Principal::Anonymous, Principal::person("eve", Scope::Read));
+        let one = pool.promise(&ada, 30).unwrap();
+        let refused = pool.promise(&ada, 21).unwrap_err().to_string();
+        assert!(refused.contains("for one person your streams"), "{refused}");
+        let _other = pool.promise(&ada, 20).unwrap();
+        let _hers = pool.promise(&eve, 50).unwrap();
+        drop(one);
+        assert_eq!(pool.state().people[&ada], 20);
     }
 }

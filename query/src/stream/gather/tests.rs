@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 fn checked(blocks: &[RecordBatch], indices: &[(usize, usize)]) {
     let pool = Pool::new(1 << 30);
-    let _promise = pool.promise(1 << 20).unwrap();
+    let _promise = pool.promise(&tarn_schemas::Principal::Anonymous, 1 << 20).unwrap();
     let found = rows(&blocks[0].schema(), blocks, indices, &pool).unwrap();
     let blocks: Vec<&RecordBatch> = blocks.iter().collect();
     let expected = interleave_record_batch(&blocks, indices).unwrap();

@@ -1,5 +1,6 @@
 //! Blocks of a Delta table: the row groups of its Parquet files, files sorted by path.
 
+use super::super::fault::StreamFault;
 use super::Source;
 use super::mapping::Mapping;
 use crate::error::QueryError;
@@ -19,7 +20,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
@@ -181,6 +182,23 @@ impl DeltaFiles {
     }
 }
 
+/// Rows that cannot be read: whether they are lost or the store does not answer.
+fn lost(block: usize, error: ParquetError) -> QueryError {
+    let what = match &error {
+        ParquetError::External(inner) => match inner.downcast_ref::<object_store::Error>() {
+            Some(object_store::Error::NotFound { .. }) => "its file is gone",
+            Some(_) => return QueryError::Internal(format!("block {block} of the table: {error}")),
+            None => "its file cannot be read",
+        },
+        _ => "its file is damaged",
+    };
+    tracing::error!(block, %error, "rows of a Delta table are lost");
+    let problem = format!(
+        "block {block} of the table is lost: {what}. Restore it in the store, or stream another version"
+    );
+    StreamFault::DataLoss { problem }.into()
+}
+
 #[async_trait]
 impl Source for DeltaFiles {
     fn schema(&self) -> &SchemaRef {
@@ -191,17 +209,40 @@ impl Source for DeltaFiles {
         &self.rows
     }
 
-    /// The names of its files, which Delta never uses again, their sizes, and what the log says of them.
+    /// The names of its files, which Delta never uses again, where their columns lie, and what the log says of them.
     fn identity(&self) -> blake3::Hash {
         let mut hash = blake3::Hasher::new();
         for file in &self.files {
             let names: BTreeMap<_, _> = file.names.iter().collect();
             let constants: BTreeMap<_, _> = file.constants.iter().collect();
-            let said = format!("{:?}", (file.path.as_ref(), file.size, names, constants));
+            let groups = file.metadata.metadata().row_groups().iter();
+            let columns = groups.flat_map(|group| group.columns());
+            let places: Vec<_> = columns.map(|column| column.byte_range()).collect();
+            let said = format!("{:?}", (file.path.as_ref(), file.size, places, names, constants));
             hash.update(&(said.len() as u64).to_le_bytes());
             hash.update(said.as_bytes());
         }
         hash.finalize()
+    }
+
+    /// By the footers: a dictionary may stand for texts that are many times as long, which writers say apart.
+    fn bytes(&self, block: usize, columns: &[usize]) -> u64 {
+        let rows = self.rows.get(block).copied().unwrap_or(0);
+        let fixed = super::bytes_of(&self.schema, columns, rows);
+        let Some((file, group)) = self.groups.get(block) else { return fixed };
+        let Some(file) = self.files.get(*file) else { return fixed };
+        let Some(group) = file.metadata.metadata().row_groups().get(*group) else { return fixed };
+        let fields = columns.iter().filter_map(|column| self.schema.fields().get(*column));
+        let names: HashSet<&String> =
+            fields.filter_map(|field| file.names.get(field.name())).collect();
+        let stored = group.columns().iter().filter(|column| {
+            column.column_path().parts().first().is_some_and(|name| names.contains(name))
+        });
+        let stored = stored.map(|column| {
+            let unencoded = column.unencoded_byte_array_data_bytes().unwrap_or(0);
+            u64::try_from(unencoded.max(column.uncompressed_size())).unwrap_or(0)
+        });
+        fixed.max(stored.fold(0, u64::saturating_add))
     }
 
     async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
@@ -229,7 +270,7 @@ impl Source for DeltaFiles {
                 .map_err(|error| failed(&error))?;
         let stored: Arc<Schema> = Arc::clone(stream.schema());
         let batches: Vec<RecordBatch> =
-            stream.try_collect().await.map_err(|error| failed(&error))?;
+            stream.try_collect().await.map_err(|error| lost(block, error))?;
         let batch = concat_batches(&stored, &batches).map_err(|error| failed(&error))?;
         let arrays = schema
             .fields()

@@ -65,6 +65,11 @@ impl Source for InPlace {
         blake3::hash(b"in place")
     }
 
+    fn bytes(&self, block: usize, columns: &[usize]) -> u64 {
+        let rows = self.rows.get(block).copied().unwrap_or(0);
+        super::bytes_of(self.schema(), columns, rows)
+    }
+
     async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
         let (part, region) = self
             .regions

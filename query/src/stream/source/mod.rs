@@ -9,7 +9,7 @@ use crate::engine::{Engine, Veil};
 use crate::error::QueryError;
 use crate::provider::blocking;
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -34,6 +34,9 @@ pub(crate) trait Source: Send + Sync + Debug {
 
     /// What the blocks are made from, as far as the table's entry in the catalog does not say it.
     fn identity(&self) -> blake3::Hash;
+
+    /// About how many bytes some columns of a block take, decoded.
+    fn bytes(&self, block: usize, columns: &[usize]) -> u64;
 
     /// The rows of a block with some columns, given by their index in the schema.
     async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError>;
@@ -83,9 +86,19 @@ impl Source for Veiled {
         self.inner.identity()
     }
 
+    fn bytes(&self, block: usize, columns: &[usize]) -> u64 {
+        self.inner.bytes(block, columns)
+    }
+
     async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
         self.inner.read(block, columns).await.map_err(|error| self.veil.error(error))
     }
+}
+
+/// About how many bytes so many rows of some columns of a schema take.
+fn bytes_of(schema: &Schema, columns: &[usize], rows: u64) -> u64 {
+    let fields = columns.iter().filter_map(|column| schema.fields().get(*column));
+    rows.saturating_mul(row_bytes(fields.map(|field| field.data_type())))
 }
 
 /// About how many bytes a decoded row takes.
@@ -137,6 +150,10 @@ pub(crate) mod memory {
 
         fn identity(&self) -> blake3::Hash {
             blake3::hash(b"memory")
+        }
+
+        fn bytes(&self, block: usize, columns: &[usize]) -> u64 {
+            super::bytes_of(&self.schema, columns, self.rows[block])
         }
 
         async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
