@@ -186,3 +186,71 @@ impl StreamRequest {
         said.ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(json: &str) -> String {
+        let json = format!("{{\"tarn.stream\": 1, {json}}}");
+        StreamRequest::parse(json.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_mixture_is_sources_and_nothing_of_one_table_beside_them() {
+        let two = r#""sources": [{"dataset": "a.t", "weight": 2}, {"dataset": "b.t@3", "weight": 1, "repeat": true}]"#;
+        let json = format!("{{\"tarn.stream\": 1, {two}}}");
+        let request = StreamRequest::parse(json.as_bytes()).unwrap();
+        let names: Vec<_> = request.tables().into_iter().map(|table| table.dataset).collect();
+        assert_eq!(names, ["a.t", "b.t@3"]);
+        assert!(error(r#""seed": 3"#).contains("`dataset`"));
+        assert!(error(r#""seed": 3"#).contains("`sources`"));
+        for (beside, field) in [
+            (r#""dataset": "a.t""#, "`dataset`"),
+            (r#""version": 1"#, "`version`"),
+            (r#""columns": ["a"]"#, "`columns`"),
+            (r#""filter": "a""#, "`filter`"),
+            (r#""split": "train""#, "`split`"),
+            (r#""share": {"weights": [1], "index": 0}"#, "`share`"),
+        ] {
+            let told = error(&format!("{two}, {beside}"));
+            assert!(told.contains(field) && told.contains("`sources`"), "{beside}: {told}");
+        }
+        assert!(error(r#""dataset": "a", "stratified": true"#).contains("`stratified`"));
+    }
+
+    #[test]
+    fn weights_and_repeats_make_an_epoch_that_begins_and_ends() {
+        for (weight, problem) in [("0", "weight"), ("-1", "weight"), ("1e999", "number")] {
+            let told = error(&format!(r#""sources": [{{"dataset": "a.t", "weight": {weight}}}]"#));
+            assert!(told.contains(problem), "{told}");
+        }
+        assert!(error(r#""sources": []"#).contains("0 sources"));
+        let many = vec![r#"{"dataset": "a", "weight": 1}"#; 65].join(",");
+        assert!(error(&format!("\"sources\": [{many}]")).contains("65 sources"));
+        let repeat = r#""sources": [{"dataset": "a.t", "weight": 1, "repeat": true}]"#;
+        assert!(error(repeat).contains("never end"));
+        let columns = r#""sources": [{"dataset": "a.t", "weight": 1, "columns": []}]"#;
+        assert!(error(columns).contains("sources[0]"));
+        let unknown = r#""sources": [{"dataset": "a.t", "weight": 1, "seed": 3}]"#;
+        assert!(error(unknown).contains("seed"));
+    }
+
+    #[test]
+    fn a_share_is_one_of_its_sources_and_has_no_tail_of_its_own() {
+        for (share, problem) in [
+            (r#"{"weights": [1, 2], "index": 2}"#, "index"),
+            (r#"{"weights": [], "index": 0}"#, "index"),
+            (r#"{"weights": [1, 2], "index": 0, "repeat": [true]}"#, "repeat"),
+            (r#"{"weights": [1, 2], "index": 0, "repeat": [true, true]}"#, "never end"),
+            (r#"{"weights": [1, 0], "index": 0}"#, "weight"),
+        ] {
+            let told = error(&format!(r#""dataset": "a.t", "share": {share}"#));
+            assert!(told.contains(problem), "{share}: {told}");
+        }
+        let share = r#""dataset": "a.t", "share": {"weights": [1], "index": 0}"#;
+        assert!(error(&format!(r#"{share}, "tail": "pad""#)).contains("tail"));
+        let several = format!("{{\"tarn.stream\": 1, {share}, \"world_size\": 4}}");
+        assert!(StreamRequest::parse(several.as_bytes()).is_ok());
+    }
+}
