@@ -155,14 +155,18 @@ def test_the_node_may_die_and_the_versions_stay(labs, tmp_path):
                 lab.process = None
                 keeper.submit(lambda: (time.sleep(1), lab.start())).result()
             state = stream.state(sealed=True) if number == 10 else state
-    assert found == expected
-    assert stream.stats().reconnects >= 2
-    assert stream.receipt()["complete"]
-    # A newer version does not change what a state means.
-    place(lab, tmp_path / "new", "b", table(9, 50, x=pa.array([b""] * 50, pa.binary())))
-    again = mixed(lab, [1, 2], seed=5, resume=state)
-    assert pairs(again) == expected[1100:]
-    assert again.receipt()["hash"] == stream.receipt()["hash"]
+        assert found == expected
+        assert stream.stats().reconnects >= 2
+        assert stream.receipt()["complete"]
+        # A newer version does not change what a state means.
+        write_deltalake(str(tmp_path / "ornl-b2"), table(9, 50))
+        lab.run("register", write_record(tmp_path / "b2.yaml", [tmp_path / "ornl-b", tmp_path / "ornl-b2"], name="b"))
+        lab.run("ingest", tmp_path / "ornl-b2", "--dataset", "b", "--table", "u", "--in-place")
+        assert mixed(lab, [1, 2], seed=5).plan["versions"]["ornl.b"] > 1
+        again = mixed(lab, [1, 2], seed=5, resume=state)
+        assert again.plan["versions"] == {"ornl.a": 1, "ornl.b": 1}
+        assert pairs(again) == expected[1100:]
+        assert again.receipt()["hash"] == stream.receipt()["hash"]
 
 
 def test_one_source_that_is_no_longer_allowed_ends_the_whole(labs, tmp_path):
@@ -365,15 +369,21 @@ def test_one_lab_may_die_and_the_other_waits(labs, new_lab, tmp_path):
     assert found == expected
 
 
-def test_a_lab_that_refuses_ends_the_mixture_with_its_reason(two, tmp_path):
-    _, llnl, anl = two
-    woven = over([llnl, anl], [1, 1], batch_size=1, prefetch=0)
-    batches = iter(woven)
+def test_a_lab_that_refuses_ends_the_mixture_with_its_reason(new_lab, tmp_path):
+    big, apart = {"x": pa.array([bytes(20_000)] * 2000, pa.binary())}, []
+    for source, (name, dataset) in enumerate((("llnl", "a"), ("anl", "b"))):
+        apart.append(new_lab(name, start=True))
+        place(apart[-1], tmp_path, dataset, table(source, 2000, **big))
+    seen, batches = 1, iter(over(apart, [1, 1], batch_size=1, prefetch=0))
     next(batches)
-    anl.run("retract", "b", "--reason", "the sensor was wrong")
+    apart[1].run("retract", "b", "--reason", "the sensor was wrong")
+    time.sleep(1.5)
     with pytest.raises(errors.Retracted, match="the sensor was wrong"):
         for _ in batches:
-            time.sleep(0.05)
+            seen += 1
+    assert seen < 4000
+    with pytest.raises(errors.TarnError):
+        over(apart, [1, 1]).plan
 
 
 def test_torch_reads_mixtures_with_and_without_workers(two):

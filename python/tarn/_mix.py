@@ -80,10 +80,9 @@ def mix(
             {**_own(stream), "weight": weight, **({"repeat": True} if again else {})}
             for (stream, weight), again in zip(parts, repeats)
         ]
-        others = {"stratified": True} if stratified else {}
         if resume is not None and common["batch_size"] is None and common["global_batch"] is None:
             common["global_batch"] = resume.get("global_batch")
-        mixed = Stream(lakes[0], None, sources=sources, **others, **common)
+        mixed = Stream(lakes[0], None, sources=sources, stratified=stratified or None, **common)
     else:
         mixed = Mix(parts, repeats, stratified, common, resume)
     if resume is not None:
@@ -119,8 +118,8 @@ def _check(parts: Sequence[tuple[Stream, float]]) -> None:
             raise InvalidArgument(f"the weight of part {place} is {weight}; weights are numbers above 0")
         if stream.mapped:
             raise InvalidArgument(f"part {place} is mapped, and mixtures are sent: leave mapped out")
-        if stream._position is not None:
-            raise InvalidArgument(f"part {place} was begun already: make it anew, and resume the mixture")
+        if stream._first is not None:
+            raise InvalidArgument(f"part {place} has a state to go on from, which is not the mixture's: resume that")
         others = set(stream._fields) - set(_OWN) - set(_COMMON) - {"heartbeat_seconds"}
         if others:
             raise InvalidArgument(f"part {place} has {', '.join(sorted(others))}, which a mixture does not know")
@@ -165,8 +164,8 @@ class Mix:
         self._shares = []
         for index, (stream, _) in enumerate(parts):
             share = {"weights": self._weights, "index": index, "repeat": list(repeats)}
-            others = {"stratified": True} if stratified else {}
-            self._shares.append(Stream(stream.lake, share=share, **_own(stream), **others, **common))
+            said = {**_own(stream), **common, "stratified": stratified or None}
+            self._shares.append(Stream(stream.lake, share=share, **said))
         self._epoch_plan: dict[str, Any] | None = None
         self._schema: pa.Schema | None = None
 
@@ -338,7 +337,7 @@ class Mix:
                 first = begin + step * everyone + self.rank * size
                 after = min(begin + (step + 1) * everyone, selected)
                 sources = pattern.sources(first, max(first, min(first + size, selected)))
-                parts = [self._of(found, place, np.count_nonzero(sources == place)) for place in range(len(found))]
+                parts = [self._of(found, place, int(np.count_nonzero(sources == place))) for place in range(len(found))]
                 batch, counted = woven(parts, sources, schema), len(sources)
                 if self._tail == "pad":
                     last = self._last(pattern, selected, schema) if counted < size else None
@@ -349,7 +348,7 @@ class Mix:
                 next(reader, None)
         finally:
             for reader in readers:
-                reader.close()
+                reader.close()  # type: ignore[attr-defined]
 
     def _of(self, found: Sequence[tuple[pa.RecordBatch, Cursor] | None], place: int, rows: int) -> pa.RecordBatch:
         """The rows of a source in a step."""

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub(crate) const PERIOD: u32 = 1 << 16;
 /// Keeps the keys of periods apart from those of windows and sources.
 const PERIOD_FACTOR: u64 = 0xA076_1D64_78BD_642F;
+/// Keeps the keys of sources apart from those of windows and periods.
+const SOURCE_FACTOR: u64 = 0xE703_7ED1_A0B4_28DB;
 
 /// How many positions of a period each source has: by the largest remainder, and one at least. Only the ratios of the
 /// weights count.
@@ -28,7 +30,7 @@ pub(crate) fn quotas(weights: &[f64]) -> Vec<u32> {
     };
     // Of equal ones the first: the sort is stable.
     order.sort_by(|one, other| rest(other).total_cmp(&rest(one)));
-    for place in order.into_iter().take(PERIOD.saturating_sub(given) as usize) {
+    for (place, _) in order.into_iter().zip(given..PERIOD) {
         if let Some(quota) = quotas.get_mut(place) {
             *quota += 1;
         }
@@ -86,7 +88,7 @@ impl Pattern {
                 let permutation = Permutation::new(u64::from(PERIOD), mix(key ^ number));
                 let slots: Vec<u8> = (0_u8..)
                     .zip(&self.quotas)
-                    .flat_map(|(source, quota)| std::iter::repeat_n(source, *quota as usize))
+                    .flat_map(|(source, quota)| (0..*quota).map(move |_| source))
                     .collect();
                 let slot = |place| usize::try_from(permutation.apply(place)).unwrap_or(usize::MAX);
                 (0..u64::from(PERIOD)).filter_map(|place| slots.get(slot(place)).copied()).collect()
@@ -160,6 +162,3 @@ pub(crate) fn pass_key(epoch: u64, source: u64, pass: u64) -> u64 {
     let source = mix(epoch ^ source.wrapping_add(1).wrapping_mul(SOURCE_FACTOR));
     mix(source ^ pass.wrapping_add(1).wrapping_mul(GOLDEN))
 }
-
-/// Keeps the keys of sources apart from those of windows and periods.
-const SOURCE_FACTOR: u64 = 0xE703_7ED1_A0B4_28DB;
