@@ -33,6 +33,11 @@ def _mixed(values: Numbers) -> Numbers:
     return mixed
 
 
+def epoch_key(seed: int, epoch: int) -> int:
+    """The key of an epoch."""
+    return _mix(seed * _GOLDEN + epoch & _ALL)
+
+
 class Permutation:
     """A bijection of `range(length)`: six rounds of Feistel, again while the result is too large."""
 
@@ -70,8 +75,7 @@ class Order:
         slots = np.arange(len(rows), dtype=np.int64)
         self._key: int | None = None
         if shuffle is not None:
-            seed, epoch = shuffle
-            self._key = _mix(seed * _GOLDEN + epoch & _ALL)
+            self._key = epoch_key(*shuffle)
             slots = Permutation(len(rows), self._key)(slots)
         self._slots = slots
         ends = np.cumsum(self._rows[slots])

@@ -57,7 +57,7 @@ class Stream:
     def __init__(
         self,
         lake: Lake,
-        dataset: str,
+        dataset: str | None,
         *,
         version: int | None = None,
         columns: Sequence[str] | None = None,
@@ -225,7 +225,7 @@ class Stream:
             raise _changed(self._expected, plan)
         # What the first call found is what every later call means.
         pinned = json.loads(info.descriptor.command)
-        self._fields.update(dataset=pinned["dataset"], version=pinned["version"])
+        self._fields.update({key: pinned[key] for key in ("dataset", "version", "sources") if key in pinned})
         self._expected = {key: plan.get(key) for key in _COMPARED}
         self._plan, self._schema = plan, info.schema
         return info, plan
@@ -234,6 +234,10 @@ class Stream:
         command = descriptor(dict(request))
         here = machine() if self.mapped else {}
         return self.lake.call(lambda: self.lake.client.get_flight_info(command, self.lake.options(**here)))
+
+    @property
+    def _is_mixed(self) -> bool:
+        return "sources" in self._fields or "share" in self._fields
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -261,6 +265,9 @@ class Stream:
             return
         self._fields["epoch"] = epoch
         self._position = self._first = self._token = None
+        if self._is_mixed:
+            # Which source has its last row first is another one in every epoch.
+            self._plan = None
 
     def state(self, position: int | None = None, *, sealed: bool = False) -> dict[str, Any]:
         """Where the stream is: after the batch that was yielded last, or at a position. Rank, world size and workers
@@ -269,8 +276,12 @@ class Stream:
         plan = self.plan
         position = self.position if position is None else position
         token = {"token": self._token[1]} if sealed and self._token and self._token[0] == position else {}
+        # The versions of a mixture by source: a dataset may be several of them.
+        sources = self._fields.get("sources")
+        mixed = {} if sources is None else {"source_versions": [source.get("version") for source in sources]}
         return {
             **token,
+            **mixed,
             "format": 1,
             "plan_id": plan["plan_id"],
             "epoch": self.epoch,
@@ -293,7 +304,19 @@ class Stream:
         if wrong:
             told = ", ".join(f"{key} is {ours!r} and was {theirs!r}" for key, (theirs, ours) in wrong.items())
             raise ResumeMismatch(f"the state is of another stream ({told}): make it as it was", list(wrong))
-        if self._fields["version"] is None:
+        if "sources" in self._fields:
+            versions = state.get("source_versions", [])
+            if len(versions) != len(self._fields["sources"]):
+                raise ResumeMismatch(
+                    f"the state is of a stream of {len(versions) or 1} sources, and this one has "
+                    f"{len(self._fields['sources'])}: make it as it was",
+                    ["sources"],
+                )
+            self._fields["sources"] = [
+                {**source, "version": source.get("version") or version}
+                for source, version in zip(self._fields["sources"], versions)
+            ]
+        elif self._fields["version"] is None:
             self._fields["version"] = next(iter(state["versions"].values()))
         self._fields["epoch"] = state["epoch"]
         self._expected = {key: state[key] for key in _COMPARED if key in state}

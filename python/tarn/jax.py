@@ -9,10 +9,11 @@ import jax
 import numpy as np
 
 from . import numpy as arrays
+from ._mix import Mix
 from ._stream import Stream
 
 
-def batches(stream: Stream, device: Any = None) -> Iterator[dict[str, jax.Array | list[Any]]]:
+def batches(stream: Stream | Mix, device: Any = None) -> Iterator[dict[str, jax.Array | list[Any]]]:
     """Batches as dicts of JAX arrays of shape `[rows, *tensor]` on a device or sharding (JAX's default).
 
     Columns that are no numbers are lists. JAX makes 64-bit numbers 32-bit unless `jax_enable_x64` is set. Of a job of

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ._columns import array
+from ._mix import Mix
 from ._stream import Stream
 
 
-def batches(stream: Stream) -> Iterator[dict[str, np.ndarray[Any, Any] | list[Any]]]:
+def batches(stream: Stream | Mix) -> Iterator[dict[str, np.ndarray[Any, Any] | list[Any]]]:
     """Batches as dicts of arrays of shape `[rows, *tensor]`, one per column.
 
     Arrays of numbers are read-only views of what arrived, without a copy. Columns of other types are lists; times

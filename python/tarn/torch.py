@@ -12,6 +12,7 @@ from torch.utils.dlpack import from_dlpack
 
 from ._columns import array, flat_values, permutation
 from ._cursor import Cursor
+from ._mix import Mix
 from ._stream import Stream
 from .errors import InvalidArgument
 
@@ -35,7 +36,7 @@ class StreamDataset(IterableDataset[Batch]):
     `InvalidData` for a NULL in a column of integers, and what the stream raises.
     """
 
-    def __init__(self, stream: Stream, *, writable: bool = False, pin_memory: bool = False) -> None:
+    def __init__(self, stream: Stream | Mix, *, writable: bool = False, pin_memory: bool = False) -> None:
         super().__init__()
         if pin_memory and not torch.accelerator.is_available():
             raise InvalidArgument("pin_memory=True needs an accelerator, and torch finds none here; leave it out")
@@ -87,7 +88,7 @@ class StreamDataset(IterableDataset[Batch]):
         return tensor.clone() if self.writable else tensor
 
 
-def _share(stream: Stream) -> Iterator[tuple[pa.RecordBatch, int]]:
+def _share(stream: Stream | Mix) -> Iterator[tuple[pa.RecordBatch, int]]:
     """The batches of this worker, each with the global position after its step."""
     worker = get_worker_info()
     if worker is None:
@@ -96,7 +97,7 @@ def _share(stream: Stream) -> Iterator[tuple[pa.RecordBatch, int]]:
     yield from worker_share(stream, worker.id, worker.num_workers)
 
 
-def worker_share(stream: Stream, worker: int, workers: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+def worker_share(stream: Stream | Mix, worker: int, workers: int) -> Iterator[tuple[pa.RecordBatch, int]]:
     """The steps `worker`, `worker + workers`, …: those of a rank in a world that is `workers` times larger."""
     start, size = stream.next_start, stream.global_batch
     rows = max(0, stream.plan["selected"] - start)
@@ -116,13 +117,13 @@ def worker_share(stream: Stream, worker: int, workers: int) -> Iterator[tuple[pa
         yield from _first(rest)
 
 
-def _first(stream: Stream) -> Iterator[tuple[pa.RecordBatch, int]]:
+def _first(stream: Stream | Mix) -> Iterator[tuple[pa.RecordBatch, int]]:
     for found in _with_position(stream):
         yield found
         return
 
 
-def _with_position(stream: Stream) -> Iterator[tuple[pa.RecordBatch, int]]:
+def _with_position(stream: Stream | Mix) -> Iterator[tuple[pa.RecordBatch, int]]:
     batch: pa.RecordBatch
     cursor: Cursor
     for batch, cursor in stream.batches():

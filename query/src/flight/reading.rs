@@ -22,6 +22,8 @@ const STATE_LIFE: Duration = Duration::from_secs(400 * 24 * 3600);
 /// What is read, and by whom.
 pub(crate) struct About {
     pub(crate) plan: PlanInfo,
+    /// Rows that make an epoch whole.
+    pub(crate) whole: u64,
     pub(crate) policies: Vec<String>,
     pub(crate) request: StreamRequest,
     pub(crate) who: Principal,
@@ -50,7 +52,7 @@ impl About {
         NewReceipt {
             batches: chain.batches(),
             columns: self.request.columns.clone(),
-            complete: last && chain.start() == 0 && chain.rows() == self.plan.selected,
+            complete: last && chain.start() == 0 && chain.rows() == self.whole,
             dataset: self.plan.dataset.clone(),
             epoch: self.request.epoch,
             filter: self.plan.filter.clone(),
@@ -66,7 +68,7 @@ impl About {
             seed: self.request.seed,
             segments: chain.segments(),
             selected: self.plan.selected,
-            split: self.request.split.as_ref().and_then(|split| serde_json::to_string(split).ok()),
+            split: self.request.part(),
             start: chain.start(),
             versions: self.plan.versions.clone(),
         }

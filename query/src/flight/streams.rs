@@ -115,9 +115,10 @@ impl StreamDoor {
             batches: 0,
             hash: crate::stream::OrderHash::default(),
         });
-        let rows = request.rows(plan.selected());
-        let total = |count: u64| i64::try_from(count).unwrap_or(-1);
-        let bytes = total(rows.saturating_mul(plan.row_bytes()));
+        // How many rows of a share are of one rank is known only when its pattern was read.
+        let rows = request.share.is_none().then(|| request.rows(plan.selected(&request)));
+        let total = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok()).unwrap_or(-1);
+        let bytes = total(rows.map(|rows| rows.saturating_mul(plan.row_bytes())));
         let sealed = Sealed { plan_id: hexadecimal(plan.id()), request, chain };
         let mut endpoint = endpoint(seal, who, &sealed)?;
         if let Some(folder) = folder.and_then(|folder| Url::from_file_path(folder).ok()) {
@@ -164,6 +165,7 @@ impl StreamDoor {
             None => self.again(who, &sealed).await?,
         };
         let request = sealed.request;
+        let whole = plan.whole(&request);
         let answer = self.streams.start(who, plan, request.clone()).await;
         let answer = answer.map_err(|error| to_status(&error))?;
         let encoder = Encoder::new(&answer.schema)?;
@@ -171,6 +173,7 @@ impl StreamDoor {
         let heartbeat = request.heartbeat_seconds.map(|every| Duration::from_secs(every.into()));
         let about = Arc::new(About {
             plan: answer.plan,
+            whole,
             policies: answer.policies,
             request,
             who: who.clone(),

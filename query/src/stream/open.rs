@@ -2,9 +2,11 @@
 
 use super::blocks::Blocks;
 use super::fault::StreamFault;
-use super::order::{Row, Walk};
-use super::plan::{Grant, Plan, PlanInfo};
+use super::grant::Grant;
+use super::order::Row;
+use super::plan::{self, Plan, PlanInfo};
 use super::request::{StreamRequest, Tail};
+use super::rows::Rows;
 use super::tail::Shape;
 use crate::engine::Engine;
 use crate::error::QueryError;
@@ -12,7 +14,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,7 +22,6 @@ use tarn_catalog::Catalog;
 use tarn_schemas::Principal;
 use tarn_schemas::code::{Coded, ErrorCode};
 use tarn_schemas::cursor::Cursor;
-use tarn_schemas::order_hash::OrderHash;
 
 /// How long a plan is kept after it was last used.
 const PLAN_LIFE: Duration = Duration::from_secs(3600);
@@ -108,11 +109,11 @@ impl Streams {
         request: &StreamRequest,
     ) -> Result<Arc<Plan>, QueryError> {
         request.check()?;
-        let grant = Grant::ask(self.catalog()?, who, request).await?;
-        let asked = grant.asked(request)?;
+        let grants = Grant::of_all(self.catalog()?, who, request).await?;
+        let asked = plan::asked(&grants, request)?;
         let plan = match self.kept(who, |plan| plan.asked() == asked) {
             Some(plan) => plan,
-            None => Arc::new(Plan::make(&self.engine, &grant, request).await?),
+            None => Arc::new(Plan::make(&self.engine, &grants, request).await?),
         };
         plan.admit(request)?;
         self.keep(who, &plan);
@@ -163,7 +164,9 @@ impl Streams {
         request.check()?;
         plan.admit(&request)?;
         let catalog = self.catalog()?.clone();
-        let grant = Grant::ask(&catalog, who, &request).await?;
+        let grants = Grant::of_all(&catalog, who, &request).await?;
+        let policies: BTreeSet<&String> = grants.iter().flat_map(Grant::policies).collect();
+        let policies = policies.into_iter().cloned().collect();
         let info = plan.describe(&request);
         let steps = Steps::new(&plan, &request);
         let guard = Arc::new(Guard {
@@ -197,11 +200,11 @@ impl Streams {
             .boxed();
         Ok(StreamAnswer {
             schema,
-            total_records: request.rows(plan.selected()),
+            total_records: request.rows(plan.selected(&request)),
             steps: info.steps,
             plan: info,
             batches,
-            policies: grant.policies().to_vec(),
+            policies,
         })
     }
 }
@@ -225,38 +228,44 @@ impl Guard {
             *asked = Instant::now();
         }
         self.catalog.check_current(&self.who).await?;
-        let ended = match Grant::ask_again(&self.catalog, &self.who, &self.request).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        Err(self.why(ended).await)
+        for (place, table) in self.request.tables().iter().enumerate() {
+            if let Err(ended) = Grant::ask_again(&self.catalog, &self.who, table).await {
+                return Err(self.why(place, table, ended).await);
+            }
+        }
+        Ok(())
     }
 
     /// The reason in words of streams: whoever was allowed to begin may know why they may not go on.
-    async fn why(&self, ended: QueryError) -> QueryError {
+    async fn why(&self, place: usize, table: &StreamRequest, ended: QueryError) -> QueryError {
         let code = ended.code();
         if !matches!(code, ErrorCode::PermissionDenied | ErrorCode::NotFound) {
             return ended;
         }
-        if let Ok(Some(reason)) = Grant::withdrawal(&self.catalog, &self.who, &self.request).await {
-            return StreamFault::Retracted { reason }.into();
+        // Of a mixture it is said which source ends it.
+        let of = |reason: String| match &self.request.sources {
+            Some(_) => format!("sources[{place}] ({}): {reason}", table.dataset),
+            None => reason,
+        };
+        if let Ok(Some(reason)) = Grant::withdrawal(&self.catalog, &self.who, table).await {
+            return StreamFault::Retracted { reason: of(reason) }.into();
         }
-        // What is hidden now is not told by name.
+        // What is hidden now is not told by name, but by the one that it was asked for by.
         let reason = match code {
             ErrorCode::NotFound => "the dataset is no longer shown to you".to_owned(),
             _ => ended.to_string(),
         };
-        StreamFault::PolicyChanged { reason }.into()
+        StreamFault::PolicyChanged { reason: of(reason) }.into()
     }
 }
 
 /// The rows of each step of one rank.
 #[derive(Debug)]
 struct Steps {
-    walk: Walk,
+    rows: Rows,
     plan: u64,
     epoch: u32,
-    batch: u64,
+    batch: u32,
     others: u64,
     global: u64,
     start: u64,
@@ -273,21 +282,21 @@ impl Steps {
     fn new(plan: &Plan, request: &StreamRequest) -> Self {
         let batch = u64::from(request.batch_size);
         let before = u64::from(request.rank) * batch;
-        let order = plan.order(request);
-        let last = plan.selected().checked_sub(1).filter(|_| request.tail() == Tail::Pad);
+        let selected = plan.selected(request);
+        let last = selected.checked_sub(1).filter(|_| request.tail() == Tail::Pad);
         Self {
             before,
-            filler: last.and_then(|last| order.walk(last).next()),
-            walk: order.walk(request.start.saturating_add(before)),
+            filler: last.and_then(|last| plan.rows(request, last).read(last, 1).0.pop()),
+            rows: plan.rows(request, request.start.saturating_add(before)),
             plan: plan.short_id(),
             epoch: request.epoch,
-            batch,
+            batch: request.batch_size,
             others: request.global_batch() - batch,
             global: request.global_batch(),
             start: request.start,
-            selected: plan.selected(),
+            selected,
             step: 0,
-            steps: request.steps(plan.selected()),
+            steps: request.steps(selected),
         }
     }
 }
@@ -300,13 +309,9 @@ impl Iterator for Steps {
             return None;
         }
         let size = usize::try_from(self.batch).unwrap_or(usize::MAX);
-        let mut rows: Vec<Row> = self.walk.by_ref().take(size).collect();
-        self.walk.advance(self.others);
         let begin = self.start + self.step * self.global;
-        let mut hash = OrderHash::default();
-        for (position, row) in (begin + self.before..).zip(&rows) {
-            hash.add(position, (row.block as u64, row.row));
-        }
+        let (mut rows, hash) = self.rows.read(begin + self.before, self.batch);
+        self.rows.advance(self.others);
         let counted = rows.len();
         if let Some(filler) = self.filler {
             rows.resize(size, filler);

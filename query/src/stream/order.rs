@@ -14,12 +14,12 @@ pub(crate) const SHUFFLED: &str = "fz1";
 /// Name of the order of the table itself.
 pub(crate) const UNSHUFFLED: &str = "table";
 
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(super) const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 const WINDOW_FACTOR: u64 = 0xD134_2543_DE82_EF95;
 const ROUNDS: usize = 6;
 
 /// The finaliser of splitmix64.
-fn mix(mut value: u64) -> u64 {
+pub(super) fn mix(mut value: u64) -> u64 {
     value ^= value >> 30;
     value = value.wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value ^= value >> 27;
@@ -28,7 +28,7 @@ fn mix(mut value: u64) -> u64 {
 }
 
 /// The key of an epoch. Seed 1 in epoch 1 and seed 2 in epoch 0 have nothing in common.
-fn key(seed: u64, epoch: u32) -> u64 {
+pub(super) fn epoch_key(seed: u64, epoch: u32) -> u64 {
     mix(seed.wrapping_mul(GOLDEN).wrapping_add(u64::from(epoch)))
 }
 
@@ -130,14 +130,9 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The shuffled order of an epoch (`Some((seed, epoch))`), or the order of the table.
-    pub(crate) fn new(
-        blocks: Arc<Vec<Block>>,
-        window_blocks: usize,
-        shuffle: Option<(u64, u32)>,
-    ) -> Self {
+    /// The shuffled order of a key, as [`epoch_key`] gives it, or the order of the table.
+    pub(crate) fn new(blocks: Arc<Vec<Block>>, window_blocks: usize, key: Option<u64>) -> Self {
         let window_blocks = window_blocks.max(1);
-        let key = shuffle.map(|(seed, epoch)| key(seed, epoch));
         let slots =
             key.map_or(Permutation::Identity, |key| Permutation::new(blocks.len() as u64, key));
         let mut order =

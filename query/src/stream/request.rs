@@ -2,6 +2,7 @@
 
 use super::chain::ResumePoint;
 use super::fault::StreamFault;
+use super::sources::{self, MixedSource, Share};
 use super::split::Split;
 use crate::error::QueryError;
 use serde::{Deserialize, Serialize};
@@ -41,8 +42,8 @@ pub enum Nulls {
     Mask,
 }
 
-/// The descriptor of a stream. In JSON every field but `tarn.stream` and `dataset` may be left out;
-/// a field that is not listed here is refused.
+/// The descriptor of a stream. In JSON every field but `tarn.stream` and one of `dataset` and `sources` may be left
+/// out; a field that is not listed here is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamRequest {
@@ -50,7 +51,8 @@ pub struct StreamRequest {
     #[serde(rename = "tarn.stream")]
     pub format: u32,
     /// The table: `lab.dataset.table`, or without the lab for a table of the node itself. The name
-    /// of a dataset alone means its only table; `dataset@3` is its version 3.
+    /// of a dataset alone means its only table; `dataset@3` is its version 3. Empty for a mixture.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dataset: String,
     /// Version of the dataset; the newest by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,6 +107,16 @@ pub struct StreamRequest {
     /// this out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_seconds: Option<u32>,
+    /// Tables that are mixed by weights, in place of `dataset`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<MixedSource>>,
+    /// Whether every run of rows has those of each source by its weight, as evenly as there are whole rows; otherwise
+    /// they are drawn. Without `shuffle` they always are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stratified: bool,
+    /// Only the positions that the table has in a mixture with tables of other labs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
 }
 
 fn default_batch_size() -> u32 {
@@ -142,6 +154,9 @@ impl StreamRequest {
             nulls: None,
             split: None,
             heartbeat_seconds: None,
+            sources: None,
+            stratified: false,
+            share: None,
         }
     }
 
@@ -235,7 +250,7 @@ impl StreamRequest {
         {
             return refuse("tail and drop_last say different things; give tail alone".to_owned());
         }
-        if self.tail() == Tail::Keep && self.world_size != 1 {
+        if self.tail() == Tail::Keep && self.world_size != 1 && self.share.is_none() {
             return refuse(
                 "drop_last: false (tail: keep) needs world_size 1, because ranks would end at different steps; \
                  tail: pad fills the last step"
@@ -255,21 +270,34 @@ impl StreamRequest {
         if self.heartbeat_seconds.is_some_and(|every| !(1..=MOST_SECONDS).contains(&every)) {
             return refuse(format!("heartbeat_seconds is 1 to {MOST_SECONDS}"));
         }
+        sources::check(self)?;
+        for (place, table) in self.tables().iter().enumerate() {
+            table.check_table().map_err(|error| self.of_source(place, error))?;
+        }
+        Ok(())
+    }
+
+    /// Checks what is said of one table.
+    fn check_table(&self) -> Result<(), QueryError> {
         if let Some(split) = &self.split {
             split.check()?;
         }
         if self.filter.as_ref().is_some_and(|filter| filter.len() > MAX_FILTER_BYTES) {
-            return refuse(format!("the filter is longer than {MAX_FILTER_BYTES} bytes"));
+            return Err(invalid(format!("the filter is longer than {MAX_FILTER_BYTES} bytes")));
         }
         if self.columns.as_ref().is_some_and(Vec::is_empty) {
-            return refuse("columns is empty; leave it out for all columns".to_owned());
+            return Err(invalid("columns is empty; leave it out for all columns"));
         }
         Ok(())
     }
 
     /// What becomes of rows that do not fill the last step. By default a single rank has them, so that every row
-    /// comes, and several do not, because they must end at the same step.
+    /// comes, and several do not, because they must end at the same step. Of a share every row comes: whoever has all
+    /// shares knows where they end.
     pub(crate) fn tail(&self) -> Tail {
+        if self.share.is_some() {
+            return Tail::Keep;
+        }
         let by_drop = |drop| if drop { Tail::Drop } else { Tail::Keep };
         self.tail.unwrap_or_else(|| by_drop(self.drop_last.unwrap_or(self.world_size != 1)))
     }

@@ -1,7 +1,7 @@
-use super::super::source::memory::Memory;
+use super::super::source::{Source, memory::Memory};
 use super::*;
 use arrow::array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, Int64Array};
-use arrow::datatypes::{DataType, Field, Int64Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::prelude::SessionContext;
 use std::collections::HashMap;
 
@@ -34,12 +34,18 @@ fn blocks() -> Blocks {
 
 async fn plan(request: &StreamRequest) -> Result<Plan, QueryError> {
     let table = "lab.data.images".parse().unwrap();
-    Plan::over([7; 32], table, source(100), &SessionContext::new().state(), request).await
+    let state = SessionContext::new().state();
+    let table = TablePlan::over([7; 32], table, source(100), &state, request).await?;
+    Plan::over([7; 32], vec![Arc::new(table)], request)
+}
+
+fn all(plan: &Plan, request: &StreamRequest) -> Vec<Row> {
+    plan.rows(request, 0).read(0, 100).0
 }
 
 async fn ids(request: &StreamRequest) -> Vec<i64> {
     let plan = plan(request).await.unwrap();
-    let rows: Vec<Row> = plan.order(request).walk(0).collect();
+    let rows = all(&plan, request);
     let batch = plan.gather(&blocks(), &rows).await.unwrap();
     assert_eq!(batch.schema(), *plan.schema());
     batch.column_by_name("id").unwrap().as_primitive::<Int64Type>().values().to_vec()
@@ -55,7 +61,7 @@ async fn without_shuffling_rows_come_in_the_order_of_the_table() {
 async fn shuffled_rows_come_once_each_and_tensors_stay_with_their_rows() {
     let request = StreamRequest { seed: 3, ..StreamRequest::new("x") };
     let plan = plan(&request).await.unwrap();
-    let rows: Vec<Row> = plan.order(&request).walk(0).collect();
+    let rows = all(&plan, &request);
     let batch = plan.gather(&blocks(), &rows).await.unwrap();
     let ids = batch.column(0).as_primitive::<Int64Type>().values().to_vec();
     assert_ne!(ids, (0..100).collect::<Vec<_>>());
@@ -110,8 +116,18 @@ async fn unknown_and_doubled_columns_are_refused() {
 async fn a_batch_beyond_the_limit_and_a_start_beyond_the_end_are_refused() {
     let request = StreamRequest { start: 101, ..StreamRequest::new("x") };
     assert!(matches!(plan(&request).await.unwrap().admit(&request), Err(QueryError::Invalid(_))));
-    let mut large = plan(&request).await.unwrap();
-    large.row_bytes = 1 << 21;
-    let request = StreamRequest::new("x");
-    assert!(matches!(large.admit(&request), Err(QueryError::ResourceExhausted(_))));
+    let request = StreamRequest { batch_size: 1 << 20, ..StreamRequest::new("x") };
+    let tensors = i32::try_from(BATCH_BYTES >> 20).unwrap() / 4;
+    let item = Arc::new(Field::new("item", DataType::Float32, true));
+    let values: ArrayRef = Arc::new(Float32Array::from(vec![0.0; tensors as usize]));
+    let wide: ArrayRef = Arc::new(FixedSizeListArray::new(item, tensors, values, None));
+    for (columns, fits) in [(vec![("a", Arc::clone(&wide))], true), (vec![("a", wide.clone()), ("b", wide)], false)] {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let (table, state) = ("lab.data.wide".parse().unwrap(), SessionContext::new().state());
+        let source = Arc::new(Memory::new(vec![batch]));
+        let table = TablePlan::over([7; 32], table, source, &state, &request).await.unwrap();
+        let plan = Plan::over([7; 32], vec![Arc::new(table)], &request).unwrap();
+        let admitted = plan.admit(&request);
+        assert_eq!(matches!(admitted, Err(QueryError::ResourceExhausted(_))), !fits);
+    }
 }
