@@ -48,19 +48,19 @@ def folder_of(endpoint: flight.FlightEndpoint) -> str | None:
 
 
 class _Files:
-    """Blocks by number."""
+    """Files by number, each with the rows of `pack` blocks."""
 
-    def __init__(self, folder: str, schema: pa.Schema) -> None:
-        self._folder, self._schema = folder, schema
+    def __init__(self, folder: str, pack: int) -> None:
+        self._folder, self._name = folder, "pack-{}.arrow" if pack > 1 else "{}.arrow"
         self._open: dict[int, pa.RecordBatch] = {}
 
-    def block(self, number: int) -> pa.RecordBatch:
+    def rows(self, number: int) -> pa.RecordBatch:
         found = self._open.get(number)
         if found is None:
             if len(self._open) >= _MOST:
                 self._open.clear()
             try:
-                with pa.ipc.open_file(pa.memory_map(os.path.join(self._folder, f"{number}.arrow"))) as reader:
+                with pa.ipc.open_file(pa.memory_map(os.path.join(self._folder, self._name.format(number)))) as reader:
                     found = reader.get_batch(0)
             except (OSError, pa.ArrowException) as error:
                 raise Gone(str(error)) from error
@@ -68,16 +68,16 @@ class _Files:
         return found
 
 
-def _runs(blocks: Any, rows: Any) -> list[tuple[int, int, int]]:
-    """Block, first row and number of rows that follow each other."""
-    breaks = np.nonzero((np.diff(blocks) != 0) | (np.diff(rows) != 1))[0] + 1
-    starts = [0, *breaks.tolist()] if len(blocks) else []
-    ends = [*starts[1:], len(blocks)]
-    return [(int(blocks[start]), int(rows[start]), end - start) for start, end in zip(starts, ends)]
+def _runs(files: Any, rows: Any) -> list[tuple[int, int, int]]:
+    """File, first row and number of rows that follow each other."""
+    breaks = np.nonzero((np.diff(files) != 0) | (np.diff(rows) != 1))[0] + 1
+    starts = [0, *breaks.tolist()] if len(files) else []
+    ends = [*starts[1:], len(files)]
+    return [(int(files[start]), int(rows[start]), end - start) for start, end in zip(starts, ends)]
 
 
 def _gather(files: _Files, runs: list[tuple[int, int, int]], schema: pa.Schema) -> pa.RecordBatch:
-    parts = [files.block(block).slice(first, rows) for block, first, rows in runs]
+    parts = [files.rows(file).slice(first, rows) for file, first, rows in runs]
     if len(parts) == 1:
         return parts[0]
     columns = []
@@ -99,7 +99,8 @@ def batches(
     rows = np.repeat([rows for _, rows in plan["blocks"]], [count for count, _ in plan["blocks"]])
     request = stream.request
     shuffle = (request["seed"], request["epoch"]) if request["shuffle"] else None
-    order, files, schema = Order(rows, plan["window_blocks"], shuffle), _Files(folder, stream.schema), stream.schema
+    order, pack, schema = Order(rows, plan["window_blocks"], shuffle), int(plan["pack"]), stream.schema
+    files, begins = _Files(folder, pack), np.concatenate([[0], np.cumsum(rows)])
     size, everyone, selected = stream.batch_size, stream.global_batch, int(plan["selected"])
     short, steps = int.from_bytes(bytes.fromhex(plan["plan_id"])[:8], "little"), int(plan["steps"])
     asked = time.monotonic()
@@ -108,6 +109,8 @@ def batches(
             ask()
             asked = time.monotonic()
         first = position + step * everyone + stream.rank * size
-        found = _gather(files, _runs(*order.read(first, min(first + size, selected))), schema)
+        blocks, places = order.read(first, min(first + size, selected))
+        numbers = blocks // pack
+        found = _gather(files, _runs(numbers, places + begins[blocks] - begins[numbers * pack]), schema)
         after = min(position + (step + 1) * everyone, selected)
         yield found, Cursor(short, stream.epoch, found.num_rows, step, after, step + 1 == steps)

@@ -42,6 +42,9 @@ struct Said {
     /// Where blocks may be mapped: how many in a row have how many rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocks: Option<Vec<(u64, u64)>>,
+    /// Blocks of a file: `pack-N.arrow` has those from N times as many on; where it is one, `N.arrow` has block N.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pack: Option<usize>,
 }
 
 /// What a ticket carries: the whole request, so that its plan can be made again by another node or after a restart.
@@ -101,8 +104,11 @@ impl StreamDoor {
         // Files hold the columns of the table, and no form of them.
         let plain = request.nulls.is_none() && request.tail() != Tail::Pad;
         let mapped = if here && plain { self.streams.mapped(&plan).await } else { None };
-        let (folder, blocks) = mapped.unzip();
-        let said = Said { plan: plan.describe(&request), blocks };
+        let (folder, blocks, pack) = match mapped {
+            Some(files) => (Some(files.folder), Some(files.blocks), Some(files.pack)),
+            None => (None, None, None),
+        };
+        let said = Said { plan: plan.describe(&request), blocks, pack };
         let metadata = json(serde_json::to_vec(&said))?;
         let pinned = json(serde_json::to_vec(&request))?;
         let chain = point.map_or_else(Chain::new, |point| point.chain).go_on(Part {
@@ -117,7 +123,8 @@ impl StreamDoor {
         });
         // How many rows of a share are of one rank is known only when its pattern was read.
         let rows = request.share.is_none().then(|| request.rows(plan.selected(&request)));
-        let total = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok()).unwrap_or(-1);
+        let total =
+            |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok()).unwrap_or(-1);
         let bytes = total(rows.map(|rows| rows.saturating_mul(plan.row_bytes())));
         let sealed = Sealed { plan_id: hexadecimal(plan.id()), request, chain };
         let mut endpoint = endpoint(seal, who, &sealed)?;

@@ -2,7 +2,7 @@
 
 use super::cache::BlockCache;
 use super::gather::Pool;
-use super::prepared::{Prepared, Set};
+use super::prepared::{Layout, Mapped, Prepared, Set};
 use crate::engine::EngineConfig;
 use crate::error::QueryError;
 use crate::provider::blocking;
@@ -35,9 +35,18 @@ pub(crate) struct Wanted<'a> {
     pub(crate) plan: [u8; 32],
     /// What it is prepared as; none for what never is.
     pub(crate) set: Option<Set>,
+    pub(crate) layout: &'a Arc<Layout>,
     pub(crate) block: usize,
-    pub(crate) rows: u64,
     pub(crate) schema: &'a SchemaRef,
+}
+
+/// A block that was found.
+#[derive(Debug, Clone)]
+pub(crate) enum Found {
+    /// In a file, which costs nothing while it is held.
+    Mapped(Mapped),
+    /// In memory.
+    Decoded(RecordBatch),
 }
 
 impl Blocks {
@@ -70,28 +79,26 @@ impl Blocks {
         self.prepared.as_ref()
     }
 
-    /// A block, if it need not be decoded, and whether it is mapped.
-    pub(crate) async fn find(
-        &self,
-        wanted: Wanted<'_>,
-    ) -> Result<Option<(RecordBatch, bool)>, QueryError> {
-        let Wanted { plan, set, block, rows, schema } = wanted;
+    /// A block, if it need not be decoded.
+    pub(crate) async fn find(&self, wanted: Wanted<'_>) -> Result<Option<Found>, QueryError> {
+        let Wanted { plan, set, layout, block, schema } = wanted;
         let prepared = self.prepared.as_ref().zip(set);
         if let Some((prepared, set)) = prepared
-            && let Some(batch) = prepared.mapped(set, block)
+            && let Some(mapped) = prepared.mapped(set, layout, block)
         {
-            return Ok(Some((batch, true)));
+            return Ok(Some(Found::Mapped(mapped)));
         }
         if let Some(batch) = self.cache.get((plan, block)) {
             // What was prepared may have been removed, or the disk was full then.
             self.prepare(wanted, &batch).await;
-            return Ok(Some((batch, false)));
+            return Ok(Some(Found::Decoded(batch)));
         }
         match prepared {
-            Some((prepared, set)) if prepared.has(set, block) => {
+            Some((prepared, set)) if prepared.has(set, layout, block) => {
                 let (prepared, schema) = (Arc::clone(prepared), Arc::clone(schema));
-                let found = blocking(move || Ok(prepared.map(set, block, &schema, rows))).await?;
-                Ok(found.map(|batch| (batch, true)))
+                let layout = Arc::clone(layout);
+                let work = move || Ok(prepared.map(set, &layout, block, &schema));
+                Ok(blocking(work).await?.map(Found::Mapped))
             }
             _ => Ok(None),
         }
@@ -114,11 +121,12 @@ impl Blocks {
         }
         let (own, schema) = (self.clone(), Arc::clone(wanted.schema));
         let Wanted { plan, set, .. } = wanted;
+        let layout = Arc::clone(wanted.layout);
         tokio::spawn(async move {
             let _turn = turn;
             for (block, batch) in found {
-                let rows = batch.num_rows() as u64;
-                own.prepare(Wanted { plan, set, block, rows, schema: &schema }, &batch).await;
+                let wanted = Wanted { plan, set, layout: &layout, block, schema: &schema };
+                own.prepare(wanted, &batch).await;
             }
         });
     }
@@ -143,7 +151,8 @@ impl Blocks {
         let key = (wanted.plan, wanted.block);
         if let Some((prepared, set)) = self.prepared.as_ref().zip(wanted.set) {
             let cache = Arc::clone(&self.cache);
-            prepared.keep(set, wanted.block, batch.clone(), move || cache.remove(key)).await;
+            let (layout, block) = (wanted.layout, wanted.block);
+            prepared.keep(set, layout, block, batch.clone(), move || cache.remove(key)).await;
         }
     }
 }

@@ -7,6 +7,7 @@ use super::order::Row;
 use super::plan::{self, Plan, PlanInfo};
 use super::request::{StreamRequest, Tail};
 use super::rows::Rows;
+use super::table::Files;
 use super::tail::Shape;
 use crate::engine::Engine;
 use crate::error::QueryError;
@@ -15,7 +16,6 @@ use arrow::datatypes::SchemaRef;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tarn_catalog::Catalog;
@@ -121,7 +121,7 @@ impl Streams {
     }
 
     /// Where a client of this machine may map the blocks of a plan.
-    pub(crate) async fn mapped(&self, plan: &Plan) -> Option<(PathBuf, Vec<(u64, u64)>)> {
+    pub(crate) async fn mapped(&self, plan: &Plan) -> Option<Files> {
         plan.mapped(&self.blocks).await
     }
 

@@ -1,14 +1,15 @@
 //! A stream's plan: what is pinned, of one table or of a mixture, and how a batch is gathered.
 
 use super::alike;
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Found};
 use super::gather::{self, Pieces};
 use super::grant::Grant;
 use super::mixture::{Mixing, Mixture};
 use super::order::{Row, SHUFFLED, UNSHUFFLED, epoch_key};
+use super::prepared::Mapped;
 use super::request::StreamRequest;
 use super::rows::Rows;
-use super::table::{READERS, TablePlan};
+use super::table::{Files, READERS, TablePlan};
 use crate::engine::Engine;
 use crate::error::QueryError;
 use arrow::array::RecordBatch;
@@ -16,7 +17,6 @@ use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Most bytes of one batch.
@@ -73,9 +73,10 @@ fn mixed(ids: &[[u8; 32]], mixing: Option<&Mixing>) -> Result<[u8; 32], QueryErr
     match (ids, mixing) {
         ([id], None) => Ok(*id),
         _ => {
-            let text = serde_json::to_vec(&("tarn stream mixture 1", ids, mixing)).map_err(
-                |error| QueryError::Internal(format!("the plan cannot be named: {error}")),
-            )?;
+            let text =
+                serde_json::to_vec(&("tarn stream mixture 1", ids, mixing)).map_err(|error| {
+                    QueryError::Internal(format!("the plan cannot be named: {error}"))
+                })?;
             Ok(*blake3::hash(&text).as_bytes())
         }
     }
@@ -219,7 +220,8 @@ impl Plan {
     /// What is said of the plan to the one who asked for it.
     pub(crate) fn describe(&self, request: &StreamRequest) -> PlanInfo {
         let selected = self.selected(request);
-        let names: Vec<String> = self.tables().iter().map(|table| table.table().to_string()).collect();
+        let names: Vec<String> =
+            self.tables().iter().map(|table| table.table().to_string()).collect();
         let tiers: BTreeSet<&str> = self.tables().iter().map(|table| table.tier()).collect();
         PlanInfo {
             plan_id: blake3::Hash::from(self.id).to_hex().to_string(),
@@ -229,7 +231,12 @@ impl Plan {
             selected,
             steps: request.steps(selected),
             order: if request.shuffle { SHUFFLED } else { UNSHUFFLED },
-            window_blocks: self.tables().iter().map(|table| table.window_blocks()).max().unwrap_or(1),
+            window_blocks: self
+                .tables()
+                .iter()
+                .map(|table| table.window_blocks())
+                .max()
+                .unwrap_or(1),
             policy: tiers.into_iter().collect::<Vec<_>>().join(", "),
         }
     }
@@ -251,7 +258,7 @@ impl Plan {
     }
 
     /// Where a client of this machine may map the blocks: of one table alone.
-    pub(crate) async fn mapped(&self, shared: &Blocks) -> Option<(PathBuf, Vec<(u64, u64)>)> {
+    pub(crate) async fn mapped(&self, shared: &Blocks) -> Option<Files> {
         match &self.content {
             Content::Table(table) => table.mapped(shared).await,
             Content::Mixture(_) => None,
@@ -279,13 +286,9 @@ impl Plan {
         let mut found = stream::iter(pieces.blocks())
             .map(|block| async move { (block, self.block(shared, block).await) })
             .buffer_unordered(READERS);
-        while let Some((block, (batch, mapped))) = found
-            .next()
-            .await
-            .map(|(block, found)| found.map(|found| (block, found)))
-            .transpose()?
-        {
-            pieces.add(block, batch, mapped)?;
+        while let Some((number, block)) = found.next().await {
+            let (rows, block) = block?;
+            pieces.add(number, rows, block)?;
         }
         drop(found);
         let (batches, indices) = pieces.finish()?;
@@ -299,19 +302,24 @@ impl Plan {
         }
     }
 
-    /// A block by its number among those of all tables, and whether it is mapped.
-    async fn block(
-        &self,
-        shared: &Blocks,
-        block: usize,
-    ) -> Result<(RecordBatch, bool), QueryError> {
+    /// A block by its number among those of all tables, and how many rows it has.
+    async fn block(&self, shared: &Blocks, block: usize) -> Result<(u64, Found), QueryError> {
         let none = || QueryError::Internal("a plan has no such block".to_owned());
         match &self.content {
             Content::Table(table) => table.block(shared, block).await,
             Content::Mixture(mixture) => {
                 let (table, number) = mixture.block(block).ok_or_else(none)?;
-                let (batch, mapped) = table.block(shared, number).await?;
-                Ok((alike::batch(batch, &self.schema)?, mapped))
+                let (rows, found) = table.block(shared, number).await?;
+                let found = match found {
+                    Found::Decoded(batch) => Found::Decoded(alike::batch(batch, &self.schema)?),
+                    Found::Mapped(Mapped { batch, first, pack }) => Found::Mapped(Mapped {
+                        batch: alike::batch(batch, &self.schema)?,
+                        first,
+                        // The number of a block among those of all tables.
+                        pack: pack.map(|pack| block.saturating_sub(number).saturating_add(pack)),
+                    }),
+                };
+                Ok((rows, found))
             }
         }
     }

@@ -1,16 +1,15 @@
 //! The plan of one table: what is pinned, which rows belong to it, and where its blocks are.
 
-use super::blocks::{Blocks, Wanted};
+use super::blocks::{Blocks, Found, Wanted};
 use super::filter::Filter;
 use super::grant::Grant;
 use super::order::{Block, Order};
-use super::prepared::Set;
+use super::prepared::{Layout, Set};
 use super::request::StreamRequest;
 use super::source::{self, Source};
 use crate::engine::{Engine, Veil};
 use crate::error::QueryError;
 use crate::provider::blocking;
-use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::execution::SessionState;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -26,6 +25,16 @@ pub(super) const WINDOW_BLOCKS: u64 = 4096;
 /// Blocks that are read at the same time.
 pub(super) const READERS: usize = 4;
 
+/// Files of prepared blocks, for a client of this machine.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) folder: PathBuf,
+    /// Of blocks that follow each other: how many, and how many rows each has.
+    pub(crate) blocks: Vec<(u64, u64)>,
+    /// Blocks of a file.
+    pub(crate) pack: usize,
+}
+
 /// A pinned selection of rows of one table.
 #[derive(Debug)]
 pub(crate) struct TablePlan {
@@ -38,6 +47,8 @@ pub(crate) struct TablePlan {
     source: Arc<dyn Source>,
     /// What its blocks are prepared as.
     set: Option<Set>,
+    /// In which files they are then.
+    layout: Arc<Layout>,
     blocks: Arc<Vec<Block>>,
     window_blocks: u64,
     row_bytes: u64,
@@ -122,8 +133,10 @@ impl TablePlan {
         // Texts are as long as they are: what the source knows of it counts, where it is more.
         let bytes = (0..blocks.len()).map(|block| source.bytes(block, &columns));
         let bytes = bytes.fold(0, u64::saturating_add).div_ceil(rows.max(1));
+        let row_bytes = width.max(bytes);
         Ok(Self {
             id: identified(asked, source.as_ref()),
+            layout: Arc::new(Layout::new(source.blocks(), row_bytes)),
             table,
             version: 0,
             tier: String::new(),
@@ -133,7 +146,7 @@ impl TablePlan {
             set: None,
             blocks: Arc::new(blocks),
             window_blocks: (WINDOW_BYTES / block_bytes.max(1)).clamp(1, WINDOW_BLOCKS),
-            row_bytes: width.max(bytes),
+            row_bytes,
             selected,
         })
     }
@@ -201,24 +214,25 @@ impl TablePlan {
     }
 
     /// Where a client of this machine may map the blocks, if every row of every one is part of the stream and all of
-    /// them are prepared, and the rows of each: `(blocks, rows)` for blocks that follow each other.
-    pub(crate) async fn mapped(&self, shared: &Blocks) -> Option<(PathBuf, Vec<(u64, u64)>)> {
+    /// them are prepared.
+    pub(crate) async fn mapped(&self, shared: &Blocks) -> Option<Files> {
         let whole = |block: &Block| block.mask.is_none() && block.selected == block.rows;
         let (prepared, set) = shared.prepared().zip(self.set)?;
         if !self.blocks.iter().all(whole) {
             return None;
         }
-        let (prepared, schema) = (Arc::clone(prepared), Arc::clone(&self.schema));
-        let rows: Vec<u64> = self.blocks.iter().map(|block| block.rows).collect();
-        let mut alike: Vec<(u64, u64)> = Vec::new();
-        for rows in &rows {
-            match alike.last_mut() {
-                Some((count, same)) if same == rows => *count += 1,
-                _ => alike.push((1, *rows)),
+        let mut blocks: Vec<(u64, u64)> = Vec::new();
+        for block in self.blocks.iter() {
+            match blocks.last_mut() {
+                Some((count, same)) if *same == block.rows => *count += 1,
+                _ => blocks.push((1, block.rows)),
             }
         }
-        let folder = blocking(move || Ok(prepared.whole(set, &schema, &rows))).await.ok()??;
-        Some((folder, alike))
+        let (prepared, schema) = (Arc::clone(prepared), Arc::clone(&self.schema));
+        let layout = Arc::clone(&self.layout);
+        let work = move || Ok(prepared.whole(set, &layout, &schema));
+        let folder = blocking(work).await.ok()??;
+        Some(Files { folder, blocks, pack: self.layout.per_pack() })
     }
 
     /// The order by a key, or that of the table.
@@ -227,22 +241,23 @@ impl TablePlan {
         Arc::new(Order::new(Arc::clone(&self.blocks), window, key))
     }
 
-    /// A block, and whether it is mapped.
+    /// A block, and how many rows it has.
     pub(crate) async fn block(
         &self,
         shared: &Blocks,
         block: usize,
-    ) -> Result<(RecordBatch, bool), QueryError> {
+    ) -> Result<(u64, Found), QueryError> {
         let rows = self.blocks.get(block).map_or(0, |block| block.rows);
-        let wanted = Wanted { plan: self.id, set: self.set, block, rows, schema: &self.schema };
+        let (layout, schema) = (&self.layout, &self.schema);
+        let wanted = Wanted { plan: self.id, set: self.set, layout, block, schema };
         if let Some(found) = shared.find(wanted).await? {
-            return Ok(found);
+            return Ok((rows, found));
         }
         // Whoever decodes a block decodes it for all who want it, and those that come with it.
         let together = self.source.together(block);
         let _alone = shared.alone((self.id, together.start)).await;
         if let Some(found) = shared.find(wanted).await? {
-            return Ok(found);
+            return Ok((rows, found));
         }
         let bytes = together.clone().map(|block| self.source.bytes(block, &self.columns));
         let turn = shared.turn(bytes.fold(0, u64::saturating_add)).await;
@@ -258,7 +273,7 @@ impl TablePlan {
         }
         let own = found.iter().find(|(number, _)| *number == block).map(|(_, batch)| batch.clone());
         shared.keep(wanted, found, turn).await;
-        Ok((own.ok_or_else(lost)?, false))
+        Ok((rows, Found::Decoded(own.ok_or_else(lost)?)))
     }
 }
 

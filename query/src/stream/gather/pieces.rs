@@ -7,9 +7,11 @@
 use crate::error::QueryError;
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::super::blocks::Found;
 use super::super::order::Row;
+use super::super::prepared::Mapped;
 
 /// Most bytes of blocks that are not mapped and held whole until the batch is made.
 const HELD: usize = 32 << 20;
@@ -23,6 +25,8 @@ pub(crate) struct Pieces {
     wanted: BTreeMap<usize, Vec<(usize, u64)>>,
     rows: usize,
     pieces: Vec<RecordBatch>,
+    /// The piece that is the file of several blocks.
+    packs: HashMap<usize, usize>,
     /// Of each row of the batch: which piece, and which row of it.
     indices: Vec<(usize, usize)>,
     held: usize,
@@ -37,7 +41,15 @@ impl Pieces {
             wanted.entry(row.block).or_default().push((place, row.row));
         }
         let indices = vec![(usize::MAX, 0); rows.len()];
-        Self { wanted, rows: rows.len(), pieces: Vec::new(), indices, held: 0, taken: 0 }
+        Self {
+            wanted,
+            rows: rows.len(),
+            pieces: Vec::new(),
+            packs: HashMap::new(),
+            indices,
+            held: 0,
+            taken: 0,
+        }
     }
 
     /// The blocks that rows are in.
@@ -45,31 +57,49 @@ impl Pieces {
         self.wanted.keys().copied().collect()
     }
 
-    /// Adds a block. One that is not mapped takes memory as long as it is held.
+    /// Adds a block of so many rows. One that is not mapped takes memory as long as it is held; those that are mapped
+    /// with others are one piece with them, so that rows which follow each other do so in memory too.
     ///
     /// # Errors
     /// [`QueryError::ResourceExhausted`] where the batch becomes too large, and [`QueryError::Internal`] for a row that
     /// is not in its block.
-    pub(crate) fn add(
-        &mut self,
-        number: usize,
-        block: RecordBatch,
-        mapped: bool,
-    ) -> Result<(), QueryError> {
+    pub(crate) fn add(&mut self, number: usize, rows: u64, block: Found) -> Result<(), QueryError> {
         let alone = self.wanted.len() == 1 && self.pieces.is_empty();
         let Some(places) = self.wanted.remove(&number) else { return Ok(()) };
-        if places.iter().any(|(_, row)| *row >= block.num_rows() as u64) {
+        if places.iter().any(|(_, row)| *row >= rows) {
+            return Err(missing());
+        }
+        let block = match block {
+            Found::Decoded(block) => block,
+            Found::Mapped(Mapped { batch, first, pack }) => {
+                let next = self.pieces.len();
+                let piece = match pack {
+                    Some(pack) => *self.packs.entry(pack).or_insert(next),
+                    None => next,
+                };
+                if piece == next {
+                    self.pieces.push(batch);
+                }
+                for (place, row) in places {
+                    let row = usize::try_from(row).ok().and_then(|row| row.checked_add(first));
+                    let row = row.ok_or_else(missing)?;
+                    *self.indices.get_mut(place).ok_or_else(missing)? = (piece, row);
+                }
+                return Ok(());
+            }
+        };
+        if block.num_rows() as u64 != rows {
             return Err(missing());
         }
         let bytes = block.get_array_memory_size();
-        let whole = mapped || alone || self.held.saturating_add(bytes) <= HELD;
+        let whole = alone || self.held.saturating_add(bytes) <= HELD;
         let piece = self.pieces.len();
         for (nth, (place, row)) in places.iter().enumerate() {
             let row = if whole { usize::try_from(*row).map_err(|_| missing())? } else { nth };
             *self.indices.get_mut(*place).ok_or_else(missing)? = (piece, row);
         }
         if whole {
-            self.held = self.held.saturating_add(if mapped { 0 } else { bytes });
+            self.held = self.held.saturating_add(bytes);
             self.pieces.push(block);
             return Ok(());
         }
@@ -131,22 +161,33 @@ mod tests {
             order.iter().map(|row| format!("{} {}", row.block, row.row)).collect();
         let mut pieces = Pieces::new(&order);
         for number in pieces.blocks() {
-            pieces.add(number, block(number, 20), false).unwrap();
+            pieces.add(number, 4, Found::Decoded(block(number, 20))).unwrap();
         }
         let (found, bytes) = begins(pieces);
         assert_eq!(found, expected);
         assert!(bytes < 90 << 20, "{bytes}");
+        // Two in a file each, the second behind the first.
+        let schema = block(0, 0).schema();
+        let file = |pack: usize| {
+            let parts = [block(pack * 2, 0), block(pack * 2 + 1, 0)];
+            arrow::compute::concat_batches(&schema, &parts).unwrap()
+        };
         let mut pieces = Pieces::new(&order);
         for number in pieces.blocks() {
-            pieces.add(number, block(number, 20), true).unwrap();
+            let (pack, first) = (number / 2, number % 2 * 4);
+            let mapped = Mapped { batch: file(pack), first, pack: Some(pack) };
+            pieces.add(number, 4, Found::Mapped(mapped)).unwrap();
         }
+        assert_eq!(pieces.pieces.len(), 3);
         assert_eq!(begins(pieces).0, expected);
     }
 
     #[test]
     fn a_row_that_is_not_in_its_block_is_an_error() {
         let mut pieces = Pieces::new(&[Row { block: 2, row: 4 }]);
-        assert!(pieces.add(2, block(2, 0), false).is_err());
+        assert!(pieces.add(2, 4, Found::Decoded(block(2, 0))).is_err());
+        let mut pieces = Pieces::new(&[Row { block: 2, row: 3 }]);
+        assert!(pieces.add(2, 5, Found::Decoded(block(2, 0))).is_err());
         assert!(Pieces::new(&[Row { block: 2, row: 3 }]).finish().is_err());
     }
 }

@@ -114,9 +114,8 @@ impl Pattern {
 
     /// The first position whose source has no row left; none where every source has rows for ever (`None`).
     pub(crate) fn end(&self, rows: &[Option<u64>]) -> Option<u64> {
-        let periods = |(quota, rows): (&u32, &Option<u64>)| {
-            rows.map(|rows| rows / u64::from(*quota).max(1))
-        };
+        let periods =
+            |(quota, rows): (&u32, &Option<u64>)| rows.map(|rows| rows / u64::from(*quota).max(1));
         let number = self.quotas.iter().zip(rows).filter_map(periods).min()?;
         let whole = |quota: &u32| number.saturating_mul(u64::from(*quota));
         let mut left: Vec<Option<u64>> = self

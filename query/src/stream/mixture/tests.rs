@@ -252,10 +252,8 @@ async fn two_sources_of_one_table_and_two_passes_have_orders_of_their_own() {
     assert_eq!(second.len(), 50);
     assert_ne!(first[..10], second[..10]);
     let again = StreamRequest { sources: request.sources.clone(), ..StreamRequest::new("") };
-    let repeats = StreamRequest {
-        sources: Some(vec![source(9.0, true), source(1.0, false)]),
-        ..again
-    };
+    let repeats =
+        StreamRequest { sources: Some(vec![source(9.0, true), source(1.0, false)]), ..again };
     let rows = self::rows(&plan(&tables, &repeats), &repeats, 0);
     let first: Vec<_> = rows.iter().filter(|(block, _)| *block < blocks).collect();
     assert!(first.len() > 100);

@@ -4,12 +4,16 @@
 //! table shares it, and which of its rows a stream sees is decided by its plan. Everything here may be removed at any
 //! time, and nothing of it is needed: what is not here is decoded from the table.
 
+mod layout;
 mod mapping;
 mod segment;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use layout::Layout;
+
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use segment::Unreadable;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -44,7 +48,35 @@ pub struct PreparedConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Set(pub(crate) blake3::Hash);
 
-type Key = (Set, usize);
+/// A file of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Name {
+    /// One block, as it was decoded.
+    Block(usize),
+    /// Blocks that follow each other, in one array for each column.
+    Pack(usize),
+}
+
+impl Name {
+    fn file(self) -> String {
+        match self {
+            Self::Block(number) => format!("{number}.arrow"),
+            Self::Pack(number) => format!("pack-{number}.arrow"),
+        }
+    }
+}
+
+type Key = (Set, Name);
+
+/// Rows of a block, in the memory of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Mapped {
+    pub(crate) batch: RecordBatch,
+    /// First row of the block in the batch.
+    pub(crate) first: usize,
+    /// The first block of the file, where it is one of several blocks.
+    pub(crate) pack: Option<usize>,
+}
 
 /// The prepared blocks of a node.
 #[derive(Debug)]
@@ -107,6 +139,12 @@ impl State {
         self.uses.values().find(|(set, _)| *set != besides).copied()
     }
 
+    fn pause(&mut self, folder: &Path, problem: &io::Error) {
+        self.paused = Some(Instant::now());
+        tracing::warn!(folder = %folder.display(), %problem,
+            "blocks of streams are not prepared for a minute; streams go on without");
+    }
+
     fn paused(&self) -> bool {
         self.paused.is_some_and(|since| since.elapsed() < PAUSE)
     }
@@ -128,8 +166,8 @@ impl Prepared {
             for file in entries(&set) {
                 let Ok(metadata) = file.metadata() else { continue };
                 let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                match block_of(&file) {
-                    Some(block) => found.push((modified, (Set(name), block), metadata.len())),
+                match name_of(&file) {
+                    Some(file) => found.push((modified, (Set(name), file), metadata.len())),
                     None if modified.elapsed().is_ok_and(|age| age > ABANDONED) => {
                         // If it stays, it is found again.
                         let _ = fs::remove_file(&file);
@@ -163,38 +201,52 @@ impl Prepared {
         self.config.folder.join(set.0.to_hex().as_str())
     }
 
-    fn path(&self, (set, block): Key) -> PathBuf {
-        self.folder(set).join(format!("{block}.arrow"))
+    fn path(&self, (set, name): Key) -> PathBuf {
+        self.folder(set).join(name.file())
     }
 
-    /// A block that is mapped already.
-    pub(crate) fn mapped(&self, set: Set, block: usize) -> Option<RecordBatch> {
-        let mut state = self.state();
-        let batch = state.entries.get(&(set, block))?.batch.clone()?;
-        state.touch((set, block));
-        Some(batch)
+    /// A block whose file is mapped already.
+    pub(crate) fn mapped(&self, set: Set, layout: &Layout, block: usize) -> Option<Mapped> {
+        let [pack, own] = names(layout, block);
+        let batch = |name| {
+            let mut state = self.state();
+            let batch = state.entries.get(&(set, name))?.batch.clone()?;
+            state.touch((set, name));
+            Some(batch)
+        };
+        let packed = batch(pack).map(|batch| layout.mapped(batch, block, pack));
+        packed.or_else(|| Some(layout.mapped(batch(own)?, block, own)))
     }
 
-    /// Whether there is a file for a block, mapped or not.
-    pub(crate) fn has(&self, set: Set, block: usize) -> bool {
-        self.state().entries.contains_key(&(set, block))
+    /// Whether there is a file with a block, mapped or not.
+    pub(crate) fn has(&self, set: Set, layout: &Layout, block: usize) -> bool {
+        let state = self.state();
+        names(layout, block).iter().any(|name| state.entries.contains_key(&(set, *name)))
     }
 
-    /// Maps a block and compares its checksum. A file that is damaged is removed, so that it is made anew.
-    /// Reads the whole file: not for a thread that answers others.
+    /// Maps the file with a block. Reads the whole file: not for a thread that answers others.
     pub(crate) fn map(
         &self,
         set: Set,
+        layout: &Layout,
         block: usize,
         schema: &SchemaRef,
-        rows: u64,
-    ) -> Option<RecordBatch> {
-        let key = (set, block);
-        if let Some(batch) = self.mapped(set, block) {
-            return Some(batch);
-        }
-        if !self.has(set, block) {
-            return None;
+    ) -> Option<Mapped> {
+        names(layout, block).into_iter().find_map(|name| {
+            let batch = self.map_file((set, name), schema, layout.rows(name))?;
+            Some(layout.mapped(batch, block, name))
+        })
+    }
+
+    /// Maps a file and compares its checksum. One that is damaged is removed, so that it is made anew.
+    fn map_file(&self, key: Key, schema: &SchemaRef, rows: u64) -> Option<RecordBatch> {
+        {
+            let mut state = self.state();
+            let found = state.entries.get(&key)?.batch.clone();
+            if found.is_some() {
+                state.touch(key);
+                return found;
+            }
         }
         let path = self.path(key);
         match segment::open(&path, schema, rows) {
@@ -227,30 +279,75 @@ impl Prepared {
         }
     }
 
-    /// The folder of a set of which every block is here and whole. Reads what was not checked since the process began.
-    pub(crate) fn whole(&self, set: Set, schema: &SchemaRef, blocks: &[u64]) -> Option<PathBuf> {
+    /// The folder of a set of which every row is here in packs, and whole. Reads what was not checked since the process
+    /// began, and lets blocks be packed that wait for it.
+    pub(crate) fn whole(
+        self: &Arc<Self>,
+        set: Set,
+        layout: &Arc<Layout>,
+        schema: &SchemaRef,
+    ) -> Option<PathBuf> {
         let mut missing = false;
-        for key in (0..blocks.len()).map(|block| (set, block)) {
+        for name in layout.packs() {
             // Somebody may have removed what is still mapped here.
-            if !self.has(set, key.1) || !self.path(key).exists() {
-                self.state().remove(key);
+            let there = self.state().entries.contains_key(&(set, name));
+            if !there || !self.path((set, name)).exists() {
+                self.state().remove((set, name));
+                self.pack((set, name), layout, schema);
                 missing = true;
             }
         }
         if missing {
             return None;
         }
-        for (block, rows) in blocks.iter().enumerate() {
+        for name in layout.packs() {
             let checked = {
                 let mut state = self.state();
-                state.touch((set, block));
-                state.entries.get(&(set, block)).is_some_and(|entry| entry.checked)
+                state.touch((set, name));
+                state.entries.get(&(set, name)).is_some_and(|entry| entry.checked)
             };
-            if !checked && self.map(set, block, schema, *rows).is_none() {
+            if !checked && self.map_file((set, name), schema, layout.rows(name)).is_none() {
                 return None;
             }
         }
         Some(self.folder(set))
+    }
+
+    /// Joins the blocks of a pack in one file, where all of them are here. What is joined goes.
+    fn pack(&self, key: Key, layout: &Layout, schema: &SchemaRef) {
+        let (set, Name::Pack(_)) = key else { return };
+        let blocks: Vec<Key> =
+            layout.blocks(key.1).map(|block| (set, Name::Block(block))).collect();
+        {
+            let mut state = self.state();
+            let ready = blocks.iter().all(|key| state.entries.contains_key(key));
+            let kept = state.entries.contains_key(&key);
+            if !ready || kept || state.paused() || !state.writing.insert(key) {
+                return;
+            }
+        }
+        let parts = blocks.iter().map(|key| self.map_file(*key, schema, layout.rows(key.1)));
+        let parts: Option<Vec<RecordBatch>> = parts.collect();
+        // A file that was removed or damaged meanwhile is made anew first.
+        let joined = parts.and_then(|parts| concat_batches(schema, &parts).ok());
+        let written = joined.map(|batch| self.write(key, &batch));
+        let mut state = self.state();
+        state.writing.remove(&key);
+        match written {
+            Some(Ok(Some(bytes))) => {
+                state.add(key, bytes);
+                for block in &blocks {
+                    state.remove(*block);
+                }
+                drop(state);
+                for block in blocks {
+                    // Who has it open keeps it.
+                    let _ = fs::remove_file(self.path(block));
+                }
+            }
+            None | Some(Ok(None)) => {}
+            Some(Err(problem)) => state.pause(&self.config.folder, &problem),
+        }
     }
 
     /// Keeps a block, some time after this returns; `done` is called when it is there. Where the cache or the disk is
@@ -258,41 +355,39 @@ impl Prepared {
     pub(crate) async fn keep(
         self: &Arc<Self>,
         set: Set,
+        layout: &Arc<Layout>,
         block: usize,
         batch: RecordBatch,
         done: impl FnOnce() + Send + 'static,
     ) {
-        let key = (set, block);
-        if self.has(set, block) {
+        let [pack, own] = names(layout, block);
+        let key = (set, own);
+        if self.has(set, layout, block) {
             return;
         }
         let Ok(turn) = Arc::clone(&self.writers).acquire_owned().await else { return };
         {
             let mut state = self.state();
-            let kept = state.entries.contains_key(&key);
+            let kept = [pack, own].iter().any(|name| state.entries.contains_key(&(set, *name)));
             if kept || state.paused() || !state.writing.insert(key) {
                 return;
             }
         }
-        let own = Arc::clone(self);
+        let (store, layout) = (Arc::clone(self), Arc::clone(layout));
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            let kept = own.write(key, &batch);
-            let mut state = own.state();
+            let kept = store.write(key, &batch);
+            let mut state = store.state();
             state.writing.remove(&key);
             match kept {
                 Ok(Some(bytes)) => {
                     state.add(key, bytes);
                     drop(state);
                     done();
+                    store.pack((set, pack), &layout, batch.schema_ref());
                 }
                 Ok(None) => {}
-                Err(problem) => {
-                    state.paused = Some(Instant::now());
-                    drop(state);
-                    tracing::warn!(folder = %own.config.folder.display(), %problem,
-                        "blocks of streams are not prepared for a minute; streams go on without");
-                }
+                Err(problem) => state.pause(&store.config.folder, &problem),
             }
         });
     }
@@ -340,7 +435,16 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-fn block_of(file: &Path) -> Option<usize> {
+/// The files that a block may be in: with others, and alone.
+fn names(layout: &Layout, block: usize) -> [Name; 2] {
+    [layout.name(block), Name::Block(block)]
+}
+
+fn name_of(file: &Path) -> Option<Name> {
     (file.extension()? == "arrow").then_some(())?;
-    file.file_stem()?.to_str()?.parse().ok()
+    let stem = file.file_stem()?.to_str()?;
+    match stem.strip_prefix("pack-") {
+        Some(number) => number.parse().ok().map(Name::Pack),
+        None => stem.parse().ok().map(Name::Block),
+    }
 }
