@@ -11,6 +11,7 @@ mod ranges;
 mod remote;
 mod remote_keys;
 mod seen;
+mod trial;
 
 pub use config::StoreConfig;
 pub use error::StoreError;

@@ -114,7 +114,17 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Make a home from a backup
     Restore(Restore),
+    /// Look at everything that the node needs, and say what is wrong and how to mend it
+    Doctor(Doctor),
 }
+
+/// `tarn doctor`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Looks at the home, the catalog, the disk, the doors, TLS, issuers, stores and peers. The lab's own store gets an \
+object that is read and taken away again; nothing else is changed. Exit code 1 where something is bad.\n\nExample:\n  tarn doctor --json"
+)]
+pub(crate) struct Doctor {}
 
 /// `tarn init`
 #[derive(Debug, Args)]

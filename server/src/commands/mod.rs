@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod backup;
 mod datasets;
+mod doctor;
 mod doi;
 mod draft;
 mod export;
@@ -81,6 +82,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(_) => Box::pin(serve::run(&context)).await,
         Command::Access(args) => access::run(&context, args).await,
         Command::Doi(args) => Box::pin(doi::run(&context, args)).await,
+        Command::Doctor(args) => Box::pin(doctor::run(&context, &args)).await,
         Command::Draft(args) => Box::pin(draft::run(&context, args)).await,
         Command::Audit(args) => audit::run(&context, args).await,
         Command::User(args) => user::run(&context, args).await,

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use std::ops::Range;
 
 /// Bytes that a file of several blocks aims at.
-const PACK_BYTES: u64 = 128 << 20;
+const PACK_BYTES: u64 = 64 << 20;
 
 /// The blocks of a table and their files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +108,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(Layout::new(&[42; 476], 49_152).per_pack(), 65);
+        assert_eq!(Layout::new(&[42; 476], 49_152).per_pack(), 32);
         assert_eq!(Layout::new(&[100, 50], PACK_BYTES / 100).per_pack(), 1);
     }
 }

@@ -105,7 +105,7 @@ struct Entry {
     used: u64,
     /// The block, while its file is mapped.
     batch: Option<RecordBatch>,
-    /// Whether the checksum was compared since the process began.
+    /// Whether the checksum was compared since the process began, or this process made the file.
     checked: bool,
 }
 
@@ -119,10 +119,10 @@ impl State {
         }
     }
 
-    fn add(&mut self, key: Key, bytes: u64) {
+    fn add(&mut self, key: Key, bytes: u64, checked: bool) {
         self.remove(key);
         self.bytes = self.bytes.saturating_add(bytes);
-        self.entries.insert(key, Entry { bytes, used: 0, batch: None, checked: false });
+        self.entries.insert(key, Entry { bytes, used: 0, batch: None, checked });
         self.touch(key);
     }
 
@@ -179,7 +179,7 @@ impl Prepared {
         found.sort_unstable_by_key(|(modified, (_, block), _)| (*modified, *block));
         let mut state = State::default();
         for (_, key, bytes) in found {
-            state.add(key, bytes);
+            state.add(key, bytes, false);
         }
         let prepared = Self {
             config,
@@ -240,16 +240,18 @@ impl Prepared {
 
     /// Maps a file and compares its checksum. One that is damaged is removed, so that it is made anew.
     fn map_file(&self, key: Key, schema: &SchemaRef, rows: u64) -> Option<RecordBatch> {
-        {
+        let checked = {
             let mut state = self.state();
-            let found = state.entries.get(&key)?.batch.clone();
+            let entry = state.entries.get(&key)?;
+            let (found, checked) = (entry.batch.clone(), entry.checked);
             if found.is_some() {
                 state.touch(key);
                 return found;
             }
-        }
+            checked
+        };
         let path = self.path(key);
-        match segment::open(&path, schema, rows) {
+        match segment::open(&path, schema, rows, !checked) {
             Ok(batch) => {
                 let mut state = self.state();
                 if state.mapped >= MOST_MAPPED {
@@ -335,7 +337,7 @@ impl Prepared {
         state.writing.remove(&key);
         match written {
             Some(Ok(Some(bytes))) => {
-                state.add(key, bytes);
+                state.add(key, bytes, true);
                 for block in &blocks {
                     state.remove(*block);
                 }
@@ -381,7 +383,7 @@ impl Prepared {
             state.writing.remove(&key);
             match kept {
                 Ok(Some(bytes)) => {
-                    state.add(key, bytes);
+                    state.add(key, bytes, true);
                     drop(state);
                     done();
                     store.pack((set, pack), &layout, batch.schema_ref());

@@ -195,7 +195,7 @@ async fn the_block_not_used_for_longest_leaves_but_none_of_the_table_that_is_rea
 /// Five blocks of 3, 5, 0, 4 and 2 rows, three in a file.
 fn packed() -> (Arc<Layout>, Vec<RecordBatch>) {
     let rows = [3_u64, 5, 0, 4, 2];
-    let layout = Layout::new(&rows, (128 << 20) / 3 / 2 - 1);
+    let layout = Layout::new(&rows, (64 << 20) / 3 / 2 - 1);
     assert_eq!(layout.per_pack(), 3);
     let mut first = 0;
     let blocks = rows.iter().map(|rows| {
