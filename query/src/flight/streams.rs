@@ -117,7 +117,8 @@ impl StreamDoor {
         });
         // How many rows of a share are of one rank is known only when its pattern was read.
         let rows = request.share.is_none().then(|| request.rows(plan.selected(&request)));
-        let total = |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok()).unwrap_or(-1);
+        let total =
+            |count: Option<u64>| count.and_then(|count| i64::try_from(count).ok()).unwrap_or(-1);
         let bytes = total(rows.map(|rows| rows.saturating_mul(plan.row_bytes())));
         let sealed = Sealed { plan_id: hexadecimal(plan.id()), request, chain };
         let mut endpoint = endpoint(seal, who, &sealed)?;

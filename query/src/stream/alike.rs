@@ -69,10 +69,8 @@ fn of(tables: &[(String, &SchemaRef)]) -> Result<SchemaRef, QueryError> {
 
 /// A type with the shape of its tensors.
 fn told(field: &Field) -> String {
-    let said: Vec<&str> = EXTENSION
-        .iter()
-        .filter_map(|key| field.metadata().get(*key).map(String::as_str))
-        .collect();
+    let said: Vec<&str> =
+        EXTENSION.iter().filter_map(|key| field.metadata().get(*key).map(String::as_str)).collect();
     if said.is_empty() {
         field.data_type().to_string()
     } else {
@@ -188,7 +186,8 @@ mod tests {
             assert!(error.contains("lab.a.t") && error.contains("lab.b.t"), "{error}");
         }
         assert!(joined(&one, &schema(vec![])).is_err());
-        let error = joined(&schema(vec![tensor(true, "[2,2]")]), &schema(vec![tensor(true, "[4]")]));
+        let error =
+            joined(&schema(vec![tensor(true, "[2,2]")]), &schema(vec![tensor(true, "[4]")]));
         let error = error.unwrap_err().to_string();
         assert!(error.contains("[2,2]") && error.contains("[4]"), "{error}");
     }

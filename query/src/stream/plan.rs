@@ -73,9 +73,10 @@ fn mixed(ids: &[[u8; 32]], mixing: Option<&Mixing>) -> Result<[u8; 32], QueryErr
     match (ids, mixing) {
         ([id], None) => Ok(*id),
         _ => {
-            let text = serde_json::to_vec(&("tarn stream mixture 1", ids, mixing)).map_err(
-                |error| QueryError::Internal(format!("the plan cannot be named: {error}")),
-            )?;
+            let text =
+                serde_json::to_vec(&("tarn stream mixture 1", ids, mixing)).map_err(|error| {
+                    QueryError::Internal(format!("the plan cannot be named: {error}"))
+                })?;
             Ok(*blake3::hash(&text).as_bytes())
         }
     }
@@ -219,7 +220,8 @@ impl Plan {
     /// What is said of the plan to the one who asked for it.
     pub(crate) fn describe(&self, request: &StreamRequest) -> PlanInfo {
         let selected = self.selected(request);
-        let names: Vec<String> = self.tables().iter().map(|table| table.table().to_string()).collect();
+        let names: Vec<String> =
+            self.tables().iter().map(|table| table.table().to_string()).collect();
         let tiers: BTreeSet<&str> = self.tables().iter().map(|table| table.tier()).collect();
         PlanInfo {
             plan_id: blake3::Hash::from(self.id).to_hex().to_string(),
@@ -229,7 +231,12 @@ impl Plan {
             selected,
             steps: request.steps(selected),
             order: if request.shuffle { SHUFFLED } else { UNSHUFFLED },
-            window_blocks: self.tables().iter().map(|table| table.window_blocks()).max().unwrap_or(1),
+            window_blocks: self
+                .tables()
+                .iter()
+                .map(|table| table.window_blocks())
+                .max()
+                .unwrap_or(1),
             policy: tiers.into_iter().collect::<Vec<_>>().join(", "),
         }
     }

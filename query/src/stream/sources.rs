@@ -91,12 +91,14 @@ pub(crate) fn check(request: &StreamRequest) -> Result<(), QueryError> {
             ("share", request.share.is_some()),
         ];
         if let Some((field, _)) = beside.iter().find(|(_, given)| *given) {
-            return refuse(match *field {
-                "share" => "`share` is of one table; give it beside `dataset`, not `sources`",
-                _ => "beside `sources`, give version, columns, filter and split in each source",
-            }
-            .to_owned()
-                + &format!(" (`{field}` stands beside it)"));
+            return refuse(
+                match *field {
+                    "share" => "`share` is of one table; give it beside `dataset`, not `sources`",
+                    _ => "beside `sources`, give version, columns, filter and split in each source",
+                }
+                .to_owned()
+                    + &format!(" (`{field}` stands beside it)"),
+            );
         }
         let weights: Vec<f64> = sources.iter().map(|source| source.weight).collect();
         let repeat: Vec<bool> = sources.iter().map(|source| source.repeat).collect();
@@ -176,9 +178,12 @@ impl StreamRequest {
     pub(crate) fn part(&self) -> Option<String> {
         let Self { sources, share, split, stratified, .. } = self;
         let said = if let Some(sources) = sources {
-            serde_json::to_string(&serde_json::json!({"sources": sources, "stratified": stratified}))
+            serde_json::to_string(
+                &serde_json::json!({"sources": sources, "stratified": stratified}),
+            )
         } else if let Some(share) = share {
-            let part = serde_json::json!({"share": share, "split": split, "stratified": stratified});
+            let part =
+                serde_json::json!({"share": share, "split": split, "stratified": stratified});
             serde_json::to_string(&part)
         } else {
             serde_json::to_string(split.as_ref()?)

@@ -36,7 +36,7 @@ impl MixtureRows {
     /// The rows from a position on.
     pub(super) fn new(mixture: &Mixture, request: &StreamRequest, position: u64) -> Self {
         let mixing = &mixture.mixing;
-        let pattern = mixing.pattern(request);
+        let pattern = mixture.pattern(request);
         let before = pattern.before(position);
         let mut sources: Vec<Option<SourceRows>> = before.iter().map(|_| None).collect();
         let key = request.shuffle.then(|| epoch_key(request.seed, request.epoch));

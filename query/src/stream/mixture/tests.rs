@@ -47,6 +47,13 @@ fn rows(plan: &Plan, request: &StreamRequest, from: u64) -> Vec<(usize, u64)> {
     rows.into_iter().map(|row| (row.block, row.row)).collect()
 }
 
+fn pattern_of(quotas: Vec<u32>, key: Option<u64>) -> Pattern {
+    match key {
+        Some(key) => Pattern::drawn(quotas, key),
+        None => Pattern::stratified(quotas),
+    }
+}
+
 #[test]
 fn quotas_are_the_weights_by_the_largest_remainder_and_one_at_least() {
     assert_eq!(quotas(&[1.0]), [65536]);
@@ -63,7 +70,7 @@ fn quotas_are_the_weights_by_the_largest_remainder_and_one_at_least() {
 fn a_stratified_pattern_never_strays_from_the_weights() {
     for weights in [vec![1.0, 1.0], vec![0.7, 0.3], vec![1.0, 2.0, 3.0, 0.01], vec![1.0; 64]] {
         let quotas = quotas(&weights);
-        let pattern = Pattern::new(quotas.clone(), None);
+        let pattern = Pattern::stratified(quotas.clone());
         let mut counts = vec![0.0_f64; quotas.len()];
         for (position, source) in (1_u32..).zip(pattern.period(0).iter()) {
             counts[usize::from(*source)] += 1.0;
@@ -95,7 +102,7 @@ proptest! {
             // Sources that get one though less is theirs take it from the largest.
             prop_assert!((f64::from(*quota) - exact).abs() < 1.0 + weights.len() as f64);
         }
-        let pattern = Pattern::new(quotas.clone(), key);
+        let pattern = pattern_of(quotas.clone(), key);
         let sources = pattern.period(period);
         let mut counts = vec![0_u64; quotas.len()];
         for source in sources.iter() {
@@ -116,7 +123,7 @@ proptest! {
         rows in prop::collection::vec(prop::option::of(1_u64..200_000), 6),
         key in prop::option::of(any::<u64>()),
     ) {
-        let pattern = Pattern::new(quotas(&weights), key);
+        let pattern = pattern_of(quotas(&weights), key);
         let rows = &rows[..weights.len()];
         let Some(end) = pattern.end(rows) else {
             prop_assert!(rows.iter().all(Option::is_none));
@@ -252,10 +259,8 @@ async fn two_sources_of_one_table_and_two_passes_have_orders_of_their_own() {
     assert_eq!(second.len(), 50);
     assert_ne!(first[..10], second[..10]);
     let again = StreamRequest { sources: request.sources.clone(), ..StreamRequest::new("") };
-    let repeats = StreamRequest {
-        sources: Some(vec![source(9.0, true), source(1.0, false)]),
-        ..again
-    };
+    let repeats =
+        StreamRequest { sources: Some(vec![source(9.0, true), source(1.0, false)]), ..again };
     let rows = self::rows(&plan(&tables, &repeats), &repeats, 0);
     let first: Vec<_> = rows.iter().filter(|(block, _)| *block < blocks).collect();
     assert!(first.len() > 100);

@@ -121,7 +121,9 @@ async fn a_batch_beyond_the_limit_and_a_start_beyond_the_end_are_refused() {
     let item = Arc::new(Field::new("item", DataType::Float32, true));
     let values: ArrayRef = Arc::new(Float32Array::from(vec![0.0; tensors as usize]));
     let wide: ArrayRef = Arc::new(FixedSizeListArray::new(item, tensors, values, None));
-    for (columns, fits) in [(vec![("a", Arc::clone(&wide))], true), (vec![("a", wide.clone()), ("b", wide)], false)] {
+    for (columns, fits) in
+        [(vec![("a", Arc::clone(&wide))], true), (vec![("a", wide.clone()), ("b", wide)], false)]
+    {
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         let (table, state) = ("lab.data.wide".parse().unwrap(), SessionContext::new().state());
         let source = Arc::new(Memory::new(vec![batch]));
