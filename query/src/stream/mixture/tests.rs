@@ -248,6 +248,39 @@ proptest! {
 }
 
 #[tokio::test]
+async fn many_positions_are_left_out_at_once() {
+    let tables = [table("lab.a.t", 50, None).await, table("lab.a.u", 50, None).await];
+    let request = request(&[(1.0, true), (1e-4, false)]);
+    let plan = plan(&tables, &request);
+    let whole = rows(&plan, &request, 0);
+    assert!(whole.len() > 400_000, "{}", whole.len());
+    for (from, count) in [(0, 65_537), (70_000, 200_000), (65_536, 131_072), (5, 1 << 60)] {
+        let mut walk = plan.rows(&request, from as u64);
+        walk.advance(count);
+        let from = from.saturating_add(usize::try_from(count).unwrap()).min(whole.len());
+        let (rest, _) = walk.read(from as u64, 1 << 20);
+        let rest: Vec<_> = rest.into_iter().map(|row| (row.block, row.row)).collect();
+        assert_eq!(rest, whole[from..]);
+    }
+    // A world of many ranks over a source that never ends: a step is found as fast.
+    let share = StreamRequest {
+        share: Some(Share {
+            weights: vec![1.0, 1.0],
+            index: 1,
+            repeat: vec![false, true],
+            end: None,
+        }),
+        ..StreamRequest::new("a.b")
+    };
+    let plan = self::plan(&tables[..1], &share);
+    let mut walk = plan.rows(&share, 0);
+    for _ in 0..4 {
+        walk.advance(1 << 36);
+        assert!(walk.read(0, 100).0.len() > 20);
+    }
+}
+
+#[tokio::test]
 async fn two_sources_of_one_table_and_two_passes_have_orders_of_their_own() {
     let one = table("lab.a.t", 50, None).await;
     let request = request(&[(1.0, true), (1.0, false)]);
