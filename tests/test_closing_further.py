@@ -117,6 +117,13 @@ def test_other_terms_do_not_pass_behind_an_embargo(desk):
     assert desk.submit("bob", "t", "t.nc", tier="registered", terms=other, embargo=tomorrow).status_code == 202
     anything = {"permission": "NRES", "modifiers": []}
     assert desk.submit("bob", "t", "t.nc", tier="registered", terms=other, human_data=True, data_use=anything).status_code != 201
+    # What shuts nobody out who accepted the other terms.
+    for beside in (
+        {"human_data": True, "data_use": {"permission": "GRU", "modifiers": []}},
+        {"conditions": {"assurance": "medium"}},
+        {"markings": ["OUO"]},
+    ):
+        assert desk.submit("bob", "t", "t.nc", tier="registered", terms=other, **beside).status_code != 201, beside
     assert desk.submit("bob", "t", "t.nc", tier="registered", terms=TERMS, embargo=tomorrow).status_code == 201
 
 
@@ -173,3 +180,45 @@ def test_who_looks_at_what_waits_is_in_the_log(desk):
         assert len(entries()) == turn, path
     assert desk.ask("bob", "GET", "/drafts/w").status_code == 200
     assert len(entries()) == 2
+
+
+def test_saying_what_aggregates_may_tell_opens_what_told_nothing(desk):
+    """An input gives aggregates alone: what was made from it gives nothing until a second person says what."""
+    desk.file("r.nc")
+    desk.file("m.nc")
+    restricted = {**CLOSED, "tier": "restricted"}
+    registered(desk, "r", "r.nc", **restricted)
+    made = of("r")
+    registered(desk, "m", "m.nc", **restricted, provenance=made)
+    told = {"unit": "time", "minimum_cell": 11, "functions": ["count", "sum"], "group_by": ["lat"]}
+    shut = {**CLOSED, "tier": "aggregates_only"}
+    assert desk.submit("bob", "r", "r.nc", **shut, disclosure=told).status_code == 201
+    laxer = {**told, "dominance_percent": 100.0}
+    assert desk.submit("bob", "m", "m.nc", **shut, disclosure=laxer, provenance=made).status_code == 202
+    assert desk.submit("bob", "m", "m.nc", **shut, disclosure=told, provenance=made).status_code == 202
+
+
+def test_what_is_marked_gets_no_end_from_one_person(desk):
+    """Neither beside a marking that needs a day, nor where the marking is that of an input."""
+    desk.file("o.nc")
+    desk.file("i.nc")
+    tomorrow = str(TODAY + datetime.timedelta(days=1))
+    registered(desk, "o", "o.nc", **CLOSED, markings=["OUO"])
+    ends = {"release_date": tomorrow}
+    assert desk.submit("bob", "o", "o.nc", **CLOSED, markings=["OUO", "PROT"], marking_details=ends).status_code == 202
+    assert desk.submit("bob", "o", "o.nc", **CLOSED, markings=["OUO", "SSI"]).status_code == 201
+    made = of("o")
+    registered(desk, "i", "i.nc", **CLOSED, markings=["OUO", "SSI"], provenance=made)
+    with_end = {"markings": ["OUO", "SSI", "PROT"], "marking_details": ends, "provenance": made}
+    assert desk.submit("bob", "i", "i.nc", **CLOSED, **with_end).status_code == 202
+
+
+def test_who_looks_at_a_record_is_told_which_markings_end_with_their_word(desk):
+    desk.file("c.nc")
+    registered(desk, "c", "c.nc", **CLOSED, markings=["OUO"])
+    marked = {**CLOSED, "markings": ["CUI"], "cui": CUI}
+    assert desk.submit("bob", "c", "c.nc", **marked).status_code == 201
+    assert desk.submit("bob", "c", "c.nc", **marked, version_notes="Nothing of it is for official use only any more").status_code == 202
+    waits = desk.ask("gus", "GET", "/drafts/c").json()
+    assert any("OUO" in notice for notice in waits["notices"]), waits
+    assert "OUO" in desk.lab.run("draft", "show", "c").err

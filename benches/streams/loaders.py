@@ -9,7 +9,10 @@ really there. The first batch is timed by itself and is not in the rate.
 
 import argparse
 import json
+import os
 import resource
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +21,6 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-SHAPE = (3, 64, 64)
 BATCH = 256
 TABLE = "data.samples"
 
@@ -87,7 +89,31 @@ def flight(arguments, shuffle):
         "seed": 1, "epoch": arguments.epoch,
     }
     info = client.get_flight_info(pyarrow.flight.FlightDescriptor.for_command(json.dumps(request).encode()))
-    for chunk in client.do_get(info.endpoints[0].ticket):
+    yield from chunks(client.do_get(info.endpoints[0].ticket))
+
+
+def plain_flight(arguments):
+    """pyarrow from pyarrow's own server, which has the samples in memory."""
+    import pyarrow.flight
+
+    yield from chunks(pyarrow.flight.FlightClient(arguments.peer).do_get(pyarrow.flight.Ticket(b"")))
+
+
+def bare(arguments):
+    """The bytes of the samples from a socket, into one buffer that is used again."""
+    array = np.load(arguments.data / "x.npy", mmap_mode="r")
+    buffer = torch.empty((BATCH, *array.shape[1:]), dtype=torch.float32)
+    bytes_of = memoryview(buffer.numpy()).cast("B")
+    with socket.create_connection(("127.0.0.1", int(arguments.peer))) as connection:
+        for _ in range(len(array) // BATCH):
+            filled = 0
+            while filled < len(bytes_of):
+                filled += connection.recv_into(bytes_of[filled:])
+            yield buffer
+
+
+def chunks(reader):
+    for chunk in reader:
         yield torch.from_numpy(chunk.data.column("x").to_numpy_ndarray())
 
 
@@ -119,7 +145,7 @@ def lancedb(arguments):
     table = database.connect(str(arguments.data / "lancedb")).open_table("x")
 
     def transform(batch):
-        values = batch.column("x").flatten().to_numpy().reshape(-1, *SHAPE)
+        values = batch.column("x").flatten().to_numpy().reshape(-1, *shape_of(arguments))
         return [{"x": torch.from_numpy(value)} for value in values]
 
     data = StreamingDataset(table, shuffle_seed=1, num_splits=1, transform=transform)
@@ -135,6 +161,8 @@ LOADERS = {
     "tarn, shuffled": lambda arguments: tarn(arguments, True, False),
     "pyarrow from tarn, in order": lambda arguments: flight(arguments, False),
     "pyarrow from tarn, shuffled": lambda arguments: flight(arguments, True),
+    "pyarrow from pyarrow, in order": plain_flight,
+    "bare socket": bare,
     "npy, shuffled": lambda arguments: rows(arguments, "npy", True),
     "h5py, shuffled": lambda arguments: rows(arguments, "h5py", True),
     "mosaic, shuffled": mosaic,
@@ -143,15 +171,39 @@ LOADERS = {
 }
 
 
+def shape_of(arguments):
+    return np.load(arguments.data / "x.npy", mmap_mode="r").shape[1:]
+
+
+def command_line(arguments, shuffle):
+    """`tarn stream`, the client in Rust, which only counts what comes."""
+    command = [os.environ["TARN_BIN"], "--json", "stream", TABLE, "--columns", "x", "--batch-size", str(BATCH), "--seed", "1"]
+    command += ["--epoch", str(arguments.epoch), "--server", arguments.url, *([] if shuffle else ["--in-order"])]
+    done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = usage.ru_utime + usage.ru_stime
+    print(json.dumps({"first": 0, "samples_per_second": done["rows"] / done["seconds"], "cpu": cpu, "sum": None}))
+
+
+RUST = {"tarn in Rust, in order": False, "tarn in Rust, shuffled": True}
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=LOADERS)
+    parser.add_argument("name", choices=[*LOADERS, *RUST])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--url")
+    parser.add_argument("--peer", help="a port, or the URL of a Flight server")
     parser.add_argument("--epoch", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.name in RUST:
+        return command_line(arguments, RUST[arguments.name])
     torch.set_num_threads(1)
+    if "tarn" in arguments.name:
+        # What a program has imported before it asks for its first batch.
+        import pyarrow.flight
+        import tarn.torch
     began = time.perf_counter()
     batches = iter(LOADERS[arguments.name](arguments))
     samples = first = read = 0

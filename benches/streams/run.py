@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Streams of Tarn beside the loaders that people train with: the same samples, into torch, in one run.
 
-    benches/streams/run.py [--samples 20000] [--repeat 3] [--only NAME[,NAME]]       (make bench; TARN_BIN)
+    benches/streams/run.py [--samples 20000] [--shape 3x64x64] [--repeat 3] [--only NAME[,NAME]]       (make bench; TARN_BIN)
 
-20,000 samples of float32 3x64x64 (0.98 GB) in a Delta table (ZSTD), as npy, HDF5 (a chunk a sample), MDS, WebDataset and
+20,000 samples of float32 3x64x64 (0.98 GB; --samples 100000 --shape 512 for small ones) in a Delta table (ZSTD), as npy, HDF5 (a chunk a sample), MDS, WebDataset and
 Lance. Every loader runs one epoch in a process of its own, in turn; peers with 0 and with 2 workers, of which the better counts. For
 Tarn the processor time of the node is measured too, and the first epoch, which prepares, by itself. Files are in the page
 cache. Peers are installed into ~/.cache/tarn/streams-venv; one that is not there is left out.
@@ -30,9 +30,9 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CACHE = Path(os.environ.get("TARN_CACHE", Path.home() / ".cache" / "tarn"))
-SHAPE = (3, 64, 64)
 PEERS = ["npy, shuffled", "h5py, shuffled", "mosaic, shuffled", "webdataset, shuffled", "lancedb, shuffled"]
-OURS = ["tarn, in order", "tarn, shuffled", "pyarrow from tarn, in order", "pyarrow from tarn, shuffled"]
+PLAIN = {"bare socket": "socket", "pyarrow from pyarrow, in order": "flight"}
+OURS = ["tarn in Rust, in order", "tarn in Rust, shuffled", "tarn, in order", "tarn, shuffled", "pyarrow from tarn, in order", "pyarrow from tarn, shuffled"]
 MAPPED = ["tarn mapped, in order", "tarn mapped, shuffled"]
 BARE = ["memory sum", "memory gather"]
 RECORD = """
@@ -58,15 +58,15 @@ def blocks(data, rows=1000):
         yield first, np.array(array[first : first + rows])
 
 
-def make_npy(data, samples):
+def make_npy(data, samples, shape):
     import h5py
 
     rng = np.random.default_rng(0)
-    out = np.lib.format.open_memmap(data / "x.npy.new", "w+", "f4", (samples, *SHAPE))
+    out = np.lib.format.open_memmap(data / "x.npy.new", "w+", "f4", (samples, *shape))
     with h5py.File(data / "x.h5", "w") as file:
-        dataset = file.create_dataset("x", out.shape, "f4", chunks=(1, *SHAPE))
+        dataset = file.create_dataset("x", out.shape, "f4", chunks=(1, *shape))
         for first in range(0, samples, 500):
-            part = rng.standard_normal((min(500, samples - first), *SHAPE), "f4")
+            part = rng.standard_normal((min(500, samples - first), *shape), "f4")
             out[first : first + 500] = dataset[first : first + 500] = part
     os.replace(data / "x.npy.new", data / "x.npy")
 
@@ -74,7 +74,8 @@ def make_npy(data, samples):
 def make_mds(data):
     from streaming import MDSWriter
 
-    with MDSWriter(out=str(data / "mds"), columns={"x": "ndarray:float32:3,64,64"}, size_limit=1 << 26) as out:
+    shape = ",".join(map(str, np.load(data / "x.npy", mmap_mode="r").shape[1:]))
+    with MDSWriter(out=str(data / "mds"), columns={"x": f"ndarray:float32:{shape}"}, size_limit=1 << 26) as out:
         for _, part in blocks(data):
             for sample in part:
                 out.write({"x": sample})
@@ -97,7 +98,7 @@ def make_lancedb(data):
     import lancedb
     import pyarrow as pa
 
-    kind = pa.list_(pa.float32(), int(np.prod(SHAPE)))
+    kind = pa.list_(pa.float32(), np.load(data / "x.npy", mmap_mode="r")[0].size)
     schema = pa.schema([pa.field("x", kind)])
 
     def batches():
@@ -164,12 +165,31 @@ class Node:
         self.process.wait()
 
 
+class Peer:
+    """A server of `servers.py`, begun when it is first needed: it has all samples in memory."""
+
+    def __init__(self, data, kind):
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / "servers.py", kind, str(data / "x.npy")], stdout=subprocess.PIPE, text=True, env=environment()
+        )
+        port = self.process.stdout.readline().strip()
+        self.place = port if kind == "socket" else f"grpc://127.0.0.1:{port}"
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
 def epoch(name, data, node, workers=0, number=0):
     """One epoch; None where the loader cannot run here."""
     command = [sys.executable, HERE / "loaders.py", name, "--data", data, "--workers", str(workers)]
     command += ["--url", f"grpc://{node.flight}", "--epoch", str(number)]
+    peer = Peer(data, PLAIN[name]) if name in PLAIN else None
+    command += ["--peer", peer.place] if peer else []
     before = node.cpu()
     done = subprocess.run(list(map(str, command)), env=environment(), capture_output=True, text=True)
+    if peer:
+        peer.stop()
     if done.returncode:
         print(f"{name}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return None
@@ -187,14 +207,16 @@ def middle(results):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--shape", default="3x64x64")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
     chosen = [name for name in arguments.only.split(",") if name]
-    data = CACHE / "streams-bench" / str(arguments.samples)
+    shape = tuple(map(int, arguments.shape.split("x")))
+    data = CACHE / "streams-bench" / f"{arguments.samples}x{arguments.shape}"
     data.mkdir(parents=True, exist_ok=True)
     if not (data / "x.npy").exists():
-        make_npy(data, arguments.samples)
+        make_npy(data, arguments.samples, shape)
     for folder, make in MAKERS.items():
         if not (data / folder).exists():
             try:
@@ -202,7 +224,7 @@ def main():
             except Exception as error:  # a peer that is not installed is left out, whatever it says
                 print(f"{folder} is left out: {error}", file=sys.stderr)
                 shutil.rmtree(data / folder, ignore_errors=True)
-    gigabytes = arguments.samples * int(np.prod(SHAPE)) * 4 / 1e9
+    gigabytes = arguments.samples * int(np.prod(shape)) * 4 / 1e9
     node, results = Node(data), {}
 
     def wanted(name):
@@ -215,7 +237,7 @@ def main():
         time.sleep(2)
         turns = {}
         for turn in range(arguments.repeat):
-            for name in filter(wanted, BARE + MAPPED + OURS + PEERS):
+            for name in filter(wanted, BARE + list(PLAIN) + MAPPED + OURS + PEERS):
                 for workers in (0, 2) if name in PEERS and name != "lancedb, shuffled" else (0,):
                     if result := epoch(name, data, node, workers, turn):
                         turns.setdefault((name, workers), []).append(result)
@@ -237,6 +259,7 @@ def main():
     bars = [
         ("tarn, shuffled", "mosaic, shuffled", 5), ("tarn, shuffled", "webdataset, shuffled", 5),
         ("tarn, shuffled", "lancedb, shuffled", 2.5), ("tarn, shuffled", "h5py, shuffled", 2),
+        ("tarn in Rust, in order", "bare socket", 0.7), ("pyarrow from tarn, in order", "pyarrow from pyarrow, in order", 1.3),
         ("tarn mapped, shuffled", "memory gather", 1 / 1.3), ("tarn mapped, in order", "memory sum", 0.7),
     ]
     for name, peer, bar in bars:
@@ -247,9 +270,13 @@ def main():
         if name in results:
             took = results[name]["server_cpu"] / gigabytes
             print(f"{name}: {took:.2f} CPU s/GB of the node (bar {bar}) {'holds' if took <= bar else 'misses'}")
-    out = HERE.parent / "results" / "streams.json"
+    for name in ("tarn, shuffled", "tarn, in order"):
+        if name in results:
+            took = results[name]["first"] * 1000
+            print(f"{name}: first batch of a prepared stream after {took:.0f} ms (bar 50) {'holds' if took <= 50 else 'misses'}")
+    out = HERE.parent / "results" / f"streams-{arguments.shape}.json"
     load = os.getloadavg()[0]
-    out.write_text(json.dumps({"samples": arguments.samples, "gigabytes": gigabytes, "load": load, "loaders": results}, indent=1))
+    out.write_text(json.dumps({"samples": arguments.samples, "gigabytes": gigabytes, "load": load, "shape": shape, "loaders": results}, indent=1))
 
 
 if __name__ == "__main__":

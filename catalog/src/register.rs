@@ -117,7 +117,7 @@ impl Catalog {
             Box::pin(self.all_inputs(&rights, &mut read, (&record, files), earlier.as_ref()))
                 .await?;
         let agreed = (*who == Principal::Owner).then_some(&record);
-        let ends = ends_under_cui(&inputs.limits, &record, earlier.as_ref());
+        let ends = ends_under_cui(&inputs.limits, &record, earlier.as_ref(), agreed.is_some());
         if agreed.is_none() {
             inputs.limits = under_cui(inputs.limits, &record, earlier.as_ref());
         }
@@ -254,14 +254,15 @@ impl Catalog {
         let before = earlier.map(|earlier| &earlier.dataset.record);
         let record = fill(record, defaults, before, now.date_naive());
         let mut inputs = inputs;
-        let ends = ends_under_cui(&inputs.limits, &record, earlier);
-        if *who != Principal::Owner && reviewer.is_none() {
+        let is_agreed = *who == Principal::Owner || reviewer.is_some();
+        let ends = ends_under_cui(&inputs.limits, &record, earlier, is_agreed);
+        if !is_agreed {
             inputs.limits = under_cui(inputs.limits, &record, earlier);
         }
         let tables = earlier.map_or_else(Vec::new, |earlier| earlier.dataset.tables.clone());
         let metrics = fair::score(&record, &files, !tables.is_empty());
         let content_hash = self.hash(&record, &files, &tables)?;
-        let agreed = (*who == Principal::Owner || reviewer.is_some()).then_some(&record);
+        let agreed = is_agreed.then_some(&record);
         if let Some(Stored { dataset, content_hash: stored, .. }) = earlier
             && *stored == content_hash
             && is_held_alike(dataset, &inputs.limits, agreed)

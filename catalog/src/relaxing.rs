@@ -17,9 +17,8 @@ use tarn_schemas::record::{
 };
 use tarn_schemas::{Record, Tier};
 
-/// Codes that protect until a date where one is given, and those that need one.
+/// Codes that protect until a date where one is given.
 const DATED: [&str; 4] = ["OUO", "PROT", "SBIR", "STTR"];
-const UNTIL: [&str; 3] = ["PROT", "SBIR", "STTR"];
 
 /// Refuses what opens a dataset further by the word of one person.
 pub(crate) fn check_relaxing(
@@ -48,15 +47,15 @@ pub(crate) fn is_as_closed(
 ) -> bool {
     // Who names a committee gives it a say: that goes with what closes, and waits for a second person then.
     let names = before.agreement.is_none() && record.agreement.is_some();
-    // Other terms are accepted anew by everybody: they go with what closes, and not for a while.
-    let lasting = |limits: &Inherited| Inherited { embargo: None, ..limits.clone() };
-    let accepts_anew = record.terms.is_some() && lasting(are) != lasting(were);
+    // Somebody may have accepted other terms who has not accepted these. Beyond a stricter tier it takes more than that.
+    let accepts_anew =
+        record.terms.is_some() && are.tier > were.tier && are.tier >= Tier::Controlled;
     let stays = (accepts_anew || stays(before.terms.as_ref(), record.terms.as_ref()))
         && agrees_to_no_more(before.agreement.as_ref(), record.agreement.as_ref())
-        && discloses_no_more(before.disclosure.as_ref(), record.disclosure.as_ref())
-        && is_decontrolled_no_earlier(before.cui.as_ref(), record.cui.as_ref())
+        && discloses_no_more(before.disclosure.as_ref(), record.disclosure.as_ref(), were)
+        && is_decontrolled_no_earlier(before.cui.as_ref(), record.cui.as_ref(), were)
         && is_controlled_alike(before.export_control.as_ref(), record.export_control.as_ref())
-        && is_released_no_earlier(before, record)
+        && is_released_no_earlier(before, record, were)
         && (before.human_data != Some(true) || record.human_data == Some(true));
     stays && (!names || record.tier > before.tier) && join(are.clone(), were) == *are
 }
@@ -76,19 +75,39 @@ pub(crate) fn under_cui(limits: Inherited, record: &Record, earlier: Option<&Sto
     limits
 }
 
-/// What whoever agrees with a record should know: markings of the version before that end with their word, because CUI
-/// stands alone in it.
+/// What is to be known of a record that says CUI: markings of the version before that count until a second person agrees
+/// with it, or do no longer.
 pub(crate) fn ends_under_cui(
     limits: &Inherited,
     record: &Record,
     earlier: Option<&Stored>,
+    agreed: bool,
 ) -> Option<String> {
     let kept = under_cui(limits.clone(), record, earlier);
     let ended: Vec<&str> = kept.markings.difference(&limits.markings).map(String::as_str).collect();
-    (!ended.is_empty()).then(|| {
+    let ended = (!ended.is_empty()).then(|| ended.join(", "))?;
+    Some(if agreed {
+        format!(
+            "the record is CUI alone: who reads it need not be cleared for {ended} besides, as before"
+        )
+    } else {
         format!(
             "until a second person, or the owner of the node, agrees with the record, who reads it has to be cleared for \
-             {} besides CUI, as before; whoever agrees ends that",
+             {ended} besides CUI, as before; whoever agrees ends that"
+        )
+    })
+}
+
+/// The same for who looks at a record that waits, before its files and inputs are looked at: an input may keep some.
+pub(crate) fn may_end_under_cui(record: &Record, before: &Dataset) -> Option<String> {
+    record.cui.as_ref()?;
+    let (own, were) = (limits_of(record).markings, passed_on(before).markings);
+    let ended = were.difference(&own).filter(|code| !code.starts_with("CUI"));
+    let ended: Vec<&str> = ended.map(String::as_str).collect();
+    (!ended.is_empty()).then(|| {
+        format!(
+            "whoever agrees with the record ends that its readers have to be cleared for {} besides CUI, where no input asks \
+             for it",
             ended.join(", ")
         )
     })
@@ -109,9 +128,16 @@ fn agrees_to_no_more(before: Option<&Agreement>, now: Option<&Agreement>) -> boo
 }
 
 /// Numbers of as many units at least, by fewer functions. Columns to group by stay what they are: sums by fewer tell what
-/// sums by more have left out. With noise all stays, because anything else draws it anew from one budget.
-fn discloses_no_more(before: Option<&Disclosure>, now: Option<&Disclosure>) -> bool {
-    let (Some(before), Some(now)) = (before, now) else { return before.is_none() };
+/// sums by more have left out. With noise all stays, because anything else draws it anew from one budget. What may give
+/// aggregates alone, by an input, and says nothing of them gives nothing.
+fn discloses_no_more(
+    before: Option<&Disclosure>,
+    now: Option<&Disclosure>,
+    were: &Inherited,
+) -> bool {
+    let (Some(before), Some(now)) = (before, now) else {
+        return before.is_none() && (now.is_none() || were.tier < Tier::AggregatesOnly);
+    };
     if before.privacy.is_some() || now.privacy.is_some() {
         return before == now;
     }
@@ -124,9 +150,12 @@ fn discloses_no_more(before: Option<&Disclosure>, now: Option<&Disclosure>) -> b
         && now.functions.iter().all(|name| before.functions.contains(name))
 }
 
-/// Its categories and dissemination controls are compared as markings.
-fn is_decontrolled_no_earlier(before: Option<&Cui>, now: Option<&Cui>) -> bool {
-    let (Some(before), Some(now)) = (before, now) else { return before.is_none() };
+/// Its categories and dissemination controls are compared as markings. What is CUI by an input has no day of its own.
+fn is_decontrolled_no_earlier(before: Option<&Cui>, now: Option<&Cui>, were: &Inherited) -> bool {
+    let (Some(before), Some(now)) = (before, now) else {
+        let ends = now.is_some_and(|now| now.decontrol.is_some());
+        return before.is_none() && !(ends && were.markings.contains("CUI"));
+    };
     now.decontrol.is_none() || now.decontrol == before.decontrol
 }
 
@@ -136,19 +165,17 @@ fn is_controlled_alike(before: Option<&ExportControl>, now: Option<&ExportContro
     before.regime == now.regime && before.classification == now.classification
 }
 
-/// The day on which protection by markings ends is no earlier, and what is said of them in words stays.
-fn is_released_no_earlier(before: &Record, record: &Record) -> bool {
+/// The day on which protection by markings ends is no earlier, and what is said of them in words stays. The markings are
+/// those of inputs too.
+fn is_released_no_earlier(before: &Record, record: &Record, were: &Inherited) -> bool {
     let (had, has) = (before.marking_details.as_ref(), record.marking_details.as_ref());
     let day = |details: Option<&MarkingDetails>| details?.release_date.clone();
     let (was, is) = (day(had), day(has));
-    let marked = |record: &Record, codes: &[&str]| {
-        record.markings.iter().any(|marking| codes.contains(&marking.as_str()))
-    };
     let dated = match (was, is) {
         (_, None) => true,
         (Some(was), Some(is)) => is >= was,
-        // A code that protects until a day brings one; without such codes there was nothing to end.
-        (None, Some(_)) => !marked(before, &DATED) || marked(record, &UNTIL),
+        // The day holds for every such code; without any there was nothing to end.
+        (None, Some(_)) => !DATED.iter().any(|code| were.markings.contains(*code)),
     };
     let words = had.and_then(|details| details.other.as_ref());
     let exemption = had.and_then(|details| details.exemption.as_ref());
@@ -264,6 +291,34 @@ mod tests {
     }
 
     #[test]
+    fn what_an_input_limits_is_not_opened_by_saying_how() {
+        let of = |tier, markings: &[&str]| Inherited {
+            tier,
+            markings: markings.iter().map(|code| (*code).to_owned()).collect(),
+            ..limits_of(&record(json!({})))
+        };
+        let told =
+            json!({"unit": "site", "minimum_cell": 11, "functions": ["sum"], "group_by": ["site"]});
+        for (were, now) in [
+            (of(Tier::AggregatesOnly, &[]), json!({"tier": "aggregates_only", "disclosure": told})),
+            (
+                of(Tier::Public, &["OUO"]),
+                json!({"markings": ["OUO"], "marking_details": {"release_date": "2050-01-01"}}),
+            ),
+            (
+                of(Tier::Public, &["CUI"]),
+                json!({"cui": {"banner": "CUI", "designation": "desk", "decontrol": "2050-01-01"}}),
+            ),
+        ] {
+            let (before, now) = (record(json!({})), record(now));
+            let are = join(limits_of(&now), &were);
+            assert!(!is_as_closed((&before, &were), (&now, &are)), "{now:?}");
+            let alone = limits_of(&before);
+            assert!(is_as_closed((&before, &alone), (&now, &limits_of(&now))), "{now:?}");
+        }
+    }
+
+    #[test]
     fn what_closes_is_known_whatever_it_is_called() {
         let both = json!({"conditions": {"countries": ["US", "CA"], "training": ["x"]}});
         for (before, now) in [
@@ -313,6 +368,14 @@ mod tests {
             (
                 json!({"markings": ["OUO"]}),
                 json!({"markings": ["OUO"], "marking_details": {"release_date": "2050-01-01"}}),
+            ),
+            (
+                json!({"markings": ["OUO"]}),
+                json!({"markings": ["OUO", "PROT"], "marking_details": {"release_date": "2050-01-01"}}),
+            ),
+            (
+                json!({"tier": "registered", "terms": terms("0")}),
+                json!({"tier": "registered", "terms": terms("1"), "conditions": {"training": ["x"]}}),
             ),
             (
                 json!({"export_control": export(&["US"])}),

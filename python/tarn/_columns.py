@@ -20,7 +20,10 @@ def flat_values(column: pa.Array, name: str) -> tuple[pa.Array | None, tuple[int
         if column.null_count:
             raise InvalidData(_null(name))
         # In the order of memory: `permuted` turns them into that of the tensor.
-        shape, column = (len(column), *kind.shape), column.storage.flatten()
+        # `flatten` would do the same, and import half of pyarrow before the first batch.
+        storage, width = column.storage, column.type.storage_type.list_size
+        values = storage.values.slice(storage.offset * width, len(storage) * width)
+        shape, column = (len(column), *kind.shape), values
         if column.null_count and pa.types.is_floating(column.type):
             # The node writes NaN under the NULLs of a tensor, so that they need no second look.
             column = pa.Array.from_buffers(column.type, len(column), [None, column.buffers()[1]], offset=column.offset)

@@ -20,6 +20,7 @@ use crate::audit::{Act, Said};
 use crate::decision::may_write_here;
 use crate::policy::{Rights, subject};
 use crate::register::timestamp;
+use crate::relaxing::may_end_under_cui;
 use crate::{Catalog, CatalogError};
 use chrono::Utc;
 use edited_from::edited_from;
@@ -134,6 +135,14 @@ impl Catalog {
             Some(draft) => Ok(draft.clone()),
             None => one_of(name, seen, author),
         }
+    }
+
+    /// What whoever looks at a draft should know before they agree with it.
+    pub async fn draft_notices(&self, draft: &Draft) -> Result<Vec<String>, CatalogError> {
+        let mut read = self.inner.database.read().await?;
+        let before = self.load(&mut read, &draft.record.name, None).await?;
+        let ends = before.and_then(|before| may_end_under_cui(&draft.record, &before.dataset));
+        Ok(ends.into_iter().collect())
     }
 
     /// As [`Catalog::draft_of`] for who looks at the work of others: their own is the last that they mean.

@@ -19,6 +19,8 @@ use tarn_formats::table::{Dependence, Part};
 
 /// Most rows of a row group, and most cells that are read at once.
 pub(super) const ROW_GROUP: usize = 1 << 20;
+/// Bytes of a row group after which the next is begun: tensors are large, and who writes or reads a row group may hold it.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 /// Bytes after which the next Parquet file is begun.
 pub(super) const FILE_BYTES: u64 = 512 << 20;
 
@@ -268,9 +270,10 @@ fn properties(part: &Part, columns: &Schema) -> WriterProperties {
     properties.build()
 }
 
-/// Compressed, in row groups of so many rows.
+/// Compressed, in row groups of so many rows at most.
 pub(super) fn compressed(rows: usize) -> WriterPropertiesBuilder {
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
         .set_max_row_group_row_count(Some(rows))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
 }

@@ -8,8 +8,9 @@ use crate::error::QueryError;
 use crate::provider::blocking;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// The blocks of a node, and the memory for batches of them.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub(crate) struct Blocks {
     pool: Arc<Pool>,
     /// Turns for blocks that take much memory while they are decoded.
     turns: Arc<Semaphore>,
+    /// Who decodes what now.
+    decoding: Arc<Mutex<HashMap<([u8; 32], usize), Weak<AsyncMutex<()>>>>>,
 }
 
 /// Bytes beyond which a block waits for its turn.
@@ -45,6 +48,7 @@ impl Blocks {
             prepared: config.prepared.clone().map(|config| Arc::new(Prepared::new(config))),
             pool: Pool::new(config.memory_bytes / 2),
             turns: Arc::new(Semaphore::new(TURNS)),
+            decoding: Arc::default(),
         }
     }
 
@@ -93,10 +97,45 @@ impl Blocks {
         }
     }
 
-    /// Keeps a block that was decoded: in memory until it is prepared.
-    pub(crate) async fn keep(&self, wanted: Wanted<'_>, batch: &RecordBatch) {
-        self.cache.put((wanted.plan, wanted.block), batch);
-        self.prepare(wanted, batch).await;
+    /// Keeps blocks that were decoded together, of which one is wanted now: in memory until they are prepared. Where they
+    /// are several, they are prepared after this returns, and the turn ends then.
+    pub(crate) async fn keep(
+        &self,
+        wanted: Wanted<'_>,
+        found: Vec<(usize, RecordBatch)>,
+        turn: Option<OwnedSemaphorePermit>,
+    ) {
+        for (block, batch) in &found {
+            self.cache.put((wanted.plan, *block), batch);
+        }
+        if let [(_, batch)] = found.as_slice() {
+            self.prepare(wanted, batch).await;
+            return;
+        }
+        let (own, schema) = (self.clone(), Arc::clone(wanted.schema));
+        let Wanted { plan, set, .. } = wanted;
+        tokio::spawn(async move {
+            let _turn = turn;
+            for (block, batch) in found {
+                let rows = batch.num_rows() as u64;
+                own.prepare(Wanted { plan, set, block, rows, schema: &schema }, &batch).await;
+            }
+        });
+    }
+
+    /// Waits until nobody else decodes what stands under this key.
+    pub(crate) async fn alone(&self, key: ([u8; 32], usize)) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut decoding = self.decoding.lock().unwrap_or_else(PoisonError::into_inner);
+            decoding.retain(|_, turn| turn.strong_count() > 0);
+            let known = decoding.get(&key).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let new = Arc::default();
+                decoding.insert(key, Arc::downgrade(&new));
+                new
+            })
+        };
+        turn.lock_owned().await
     }
 
     /// Lets a block be prepared that is in memory, unless it is already.

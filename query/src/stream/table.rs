@@ -88,14 +88,23 @@ impl TablePlan {
             None => source.blocks().iter().map(|rows| Block::whole(*rows)).collect(),
             Some(sql) => {
                 let filter = Arc::new(Filter::plan(state, sql, &whole)?);
-                let masks = (0..source.blocks().len()).map(|block| {
+                let mut begins = Vec::new();
+                let mut next = 0;
+                while next < source.blocks().len() {
+                    begins.push(next);
+                    next = source.together(next).end.max(next.saturating_add(1));
+                }
+                let masks = begins.into_iter().map(|block| {
                     let (source, filter) = (Arc::clone(&source), Arc::clone(&filter));
                     async move {
-                        let batch = source.read(block, filter.columns()).await?;
-                        Ok::<_, QueryError>(Block::masked(filter.rows(&batch)?))
+                        let batches = source.read(source.together(block), filter.columns()).await?;
+                        let masks = batches.iter().map(|batch| filter.rows(batch));
+                        masks.map(|mask| mask.map(Block::masked)).collect::<Result<Vec<_>, _>>()
                     }
                 });
-                stream::iter(masks).buffered(READERS).try_collect::<Vec<_>>().await?
+                let masks: Vec<Vec<Block>> =
+                    stream::iter(masks).buffered(READERS).try_collect().await?;
+                masks.into_iter().flatten().collect()
             }
         };
         let blocks = match &request.split {
@@ -229,13 +238,27 @@ impl TablePlan {
         if let Some(found) = shared.find(wanted).await? {
             return Ok(found);
         }
-        let _turn = shared.turn(self.source.bytes(block, &self.columns)).await;
-        let batch = self.source.read(block, &self.columns).await?;
-        let batch = batch
-            .with_schema(Arc::clone(&self.schema))
-            .map_err(|error| QueryError::Internal(format!("block {block}: {error}")))?;
-        shared.keep(wanted, &batch).await;
-        Ok((batch, false))
+        // Whoever decodes a block decodes it for all who want it, and those that come with it.
+        let together = self.source.together(block);
+        let _alone = shared.alone((self.id, together.start)).await;
+        if let Some(found) = shared.find(wanted).await? {
+            return Ok(found);
+        }
+        let bytes = together.clone().map(|block| self.source.bytes(block, &self.columns));
+        let turn = shared.turn(bytes.fold(0, u64::saturating_add)).await;
+        let lost = || QueryError::Internal(format!("block {block} was not read"));
+        let mut found = Vec::with_capacity(together.len());
+        for (number, batch) in
+            together.clone().zip(self.source.read(together, &self.columns).await?)
+        {
+            let batch = batch
+                .with_schema(Arc::clone(&self.schema))
+                .map_err(|error| QueryError::Internal(format!("block {number}: {error}")))?;
+            found.push((number, batch));
+        }
+        let own = found.iter().find(|(number, _)| *number == block).map(|(_, batch)| batch.clone());
+        shared.keep(wanted, found, turn).await;
+        Ok((own.ok_or_else(lost)?, false))
     }
 }
 

@@ -55,6 +55,9 @@ pub(crate) async fn run(context: &Context, args: DraftCommand) -> Result<(), Out
         DraftCommand::Show { name, author } => {
             let name = DatasetName::new(&name)?;
             let draft = catalog.draft_of(&owner, &name, author.as_deref()).await?;
+            for notice in catalog.draft_notices(&draft).await? {
+                context.note(format_args!("{notice}"));
+            }
             say!("{:#}", serde_json::json!(draft));
         }
         DraftCommand::Approve { name, revision, author } => {

@@ -64,7 +64,7 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/api/v1/drafts/{name}",
     params(("name" = String, Path, description = "Name of the dataset"),
         ("author" = Option<String>, Query, description = "Whose, as `author` of the draft says it, where several people have one")),
-    responses((status = 200, description = "The draft"), (status = 400, description = "No name", body = Problem),
+    responses((status = 200, description = "The draft, with `notices` where whoever agrees with it should know more"), (status = 400, description = "No name", body = Problem),
         (status = 404, description = "No such draft", body = Problem),
         (status = 409, description = "Several people's, and no `author`", body = Problem)))]
 pub(crate) async fn one(
@@ -75,7 +75,8 @@ pub(crate) async fn one(
 ) -> Result<Response, Refusal> {
     let draft = door.catalog.draft_of(&who, &DatasetName::new(&name)?, author.as_deref()).await?;
     door.catalog.note_drafts(&who, std::slice::from_ref(&draft)).await?;
-    Ok(shown(StatusCode::OK, &draft))
+    let notices = door.catalog.draft_notices(&draft).await?;
+    Ok(shown(StatusCode::OK, &draft, &notices))
 }
 
 /// Keeps a record as a draft; it may be incomplete. With `If-Match` it replaces the revision that was
@@ -134,7 +135,7 @@ pub(crate) async fn save(
         return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
     }
     match door.catalog.save_draft_from(&who, record, revision, version.or(from)).await {
-        Ok(draft) => Ok(shown(StatusCode::OK, &draft)),
+        Ok(draft) => Ok(shown(StatusCode::OK, &draft, &[])),
         Err(error @ CatalogError::Conflict(_)) if version.is_some() => {
             Ok(problem::as_status(StatusCode::PRECONDITION_FAILED, error))
         }
@@ -221,7 +222,7 @@ pub(crate) async fn submit(
     };
     match submitted {
         Ok(Submission::Registered(done)) => Ok(registered(*done, notices)),
-        Ok(Submission::Waiting(draft)) => Ok(shown(StatusCode::ACCEPTED, &draft)),
+        Ok(Submission::Waiting(draft)) => Ok(shown(StatusCode::ACCEPTED, &draft, &[])),
         Err(CatalogError::Invalid { violations, .. }) => Ok(invalid(&name, &violations)),
         Err(error) => Err(error.into()),
     }
@@ -274,7 +275,7 @@ pub(crate) async fn give_back(
     let name = DatasetName::new(&name)?;
     let draft = door.catalog.draft_to_review(&who, &name, author.as_deref()).await?;
     let draft = door.catalog.return_draft(&who, &draft, &reason).await?;
-    Ok(shown(StatusCode::OK, &draft))
+    Ok(shown(StatusCode::OK, &draft, &[]))
 }
 
 /// What the caller edited.
@@ -434,9 +435,13 @@ async fn asked(
         .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
 }
 
-fn shown(status: StatusCode, draft: &Draft) -> Response {
+fn shown(status: StatusCode, draft: &Draft, notices: &[String]) -> Response {
     let tag = [(header::ETAG, format!("\"{}\"", draft.revision))];
-    (status, tag, Json(json!(draft))).into_response()
+    let mut body = json!(draft);
+    if let Some(fields) = body.as_object_mut().filter(|_| !notices.is_empty()) {
+        fields.insert("notices".to_owned(), json!(notices));
+    }
+    (status, tag, Json(body)).into_response()
 }
 
 fn registered(mut done: Registered, notices: Vec<String>) -> Response {

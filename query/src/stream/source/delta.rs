@@ -1,26 +1,20 @@
-//! Blocks of a Delta table: the row groups of its Parquet files, files sorted by path.
+//! Blocks of a Delta table: parts of the row groups of its Parquet files, files sorted by path.
 
 use super::super::fault::StreamFault;
 use super::Source;
 use super::mapping::Mapping;
+use super::row_groups::{self, DataFile, Part};
 use crate::error::QueryError;
 use crate::provider::{schema_of, stays_inside};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options, concat_batches};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
-use bytes::Bytes;
+use datafusion::common::runtime::SpawnedTask;
 use deltalake::DeltaTableBuilder;
-use futures::future::BoxFuture;
-use futures::{FutureExt, TryStreamExt};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::async_reader::AsyncFileReader;
-use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use object_store::ObjectStore;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,62 +24,15 @@ use tarn_connectors::store::Location;
 
 /// The Parquet files of one version of a Delta table as blocks.
 #[derive(Debug)]
-pub(super) struct DeltaFiles {
+pub(super) struct DeltaFiles(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     schema: SchemaRef,
     store: Arc<dyn ObjectStore>,
     files: Vec<DataFile>,
-    groups: Vec<(usize, usize)>,
+    parts: Vec<Part>,
     rows: Vec<u64>,
-}
-
-#[derive(Debug)]
-struct DataFile {
-    path: Path,
-    size: u64,
-    metadata: ArrowReaderMetadata,
-    /// Names of the table's columns in this file, of those that it has.
-    names: HashMap<String, String>,
-    /// Partition columns, whose values stand in the log and not in the file.
-    constants: HashMap<String, Option<String>>,
-}
-
-/// One Parquet file in an object store.
-struct ParquetFile {
-    store: Arc<dyn ObjectStore>,
-    path: Path,
-    size: u64,
-}
-
-impl AsyncFileReader for ParquetFile {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        async move {
-            let bytes = self.store.get_range(&self.path, range).await;
-            bytes.map_err(|error| ParquetError::External(Box::new(error)))
-        }
-        .boxed()
-    }
-
-    fn get_byte_ranges(
-        &mut self,
-        ranges: Vec<Range<u64>>,
-    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        async move {
-            let bytes = self.store.get_ranges(&self.path, &ranges).await;
-            bytes.map_err(|error| ParquetError::External(Box::new(error)))
-        }
-        .boxed()
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        _options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        async move {
-            let size = self.size;
-            ParquetMetaDataReader::new().load_and_finish(self, size).await.map(Arc::new)
-        }
-        .boxed()
-    }
 }
 
 impl DeltaFiles {
@@ -136,25 +83,23 @@ impl DeltaFiles {
             listed.push((file.object_store_path(), file.size(), file.partition_values_map()));
         }
         listed.sort_by(|one, other| one.0.cmp(&other.0));
-        let (mut files, mut groups, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        let mut files = Vec::with_capacity(listed.len());
         for (path, size, constants) in listed {
             let size = u64::try_from(size).map_err(|error| failed(&error))?;
-            let mut reader = ParquetFile { store: Arc::clone(&store), path: path.clone(), size };
             let metadata =
-                ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::default())
-                    .await
-                    .map_err(|error| failed(&error))?;
-            for (group, description) in metadata.metadata().row_groups().iter().enumerate() {
-                groups.push((files.len(), group));
-                rows.push(u64::try_from(description.num_rows()).map_err(|error| failed(&error))?);
-            }
+                row_groups::footer(&store, &path, size).await.map_err(|error| failed(&error))?;
             let names = mapping.names(&known, &metadata).map_err(|problem| failed(&problem))?;
             let constants = mapping.constants(&known, constants);
             files.push(DataFile { path, size, metadata, names, constants });
         }
-        Ok(Self { schema, store, files, groups, rows })
+        let width = super::row_bytes(schema.fields().iter().map(|field| field.data_type()));
+        let parts = row_groups::parts(&files, width).map_err(|error| failed(&error))?;
+        let rows = parts.iter().map(|part| part.rows).collect();
+        Ok(Self(Arc::new(Inner { schema, store, files, parts, rows })))
     }
+}
 
+impl Inner {
     /// The values of a column in the table's type, from the file or the log.
     fn column(field: &Field, batch: &RecordBatch, file: &DataFile) -> Result<ArrayRef, QueryError> {
         let in_file = file.names.get(field.name()).and_then(|name| batch.column_by_name(name));
@@ -180,6 +125,36 @@ impl DeltaFiles {
             ))
         })
     }
+
+    /// The rows of blocks of one row group.
+    async fn read(
+        &self,
+        blocks: Range<usize>,
+        columns: &[usize],
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let block = blocks.start;
+        let failed = |problem: &dyn Display| {
+            QueryError::Internal(format!("block {block} of the table: {problem}"))
+        };
+        let parts = self.parts.get(blocks).filter(|parts| !parts.is_empty());
+        let parts = parts.ok_or_else(|| failed(&"there is no such block"))?;
+        let file = parts.first().and_then(|part| self.files.get(part.file));
+        let file = file.ok_or_else(|| failed(&"its file is not listed"))?;
+        let schema = Arc::new(self.schema.project(columns).map_err(|error| failed(&error))?);
+        let stored = file.metadata.schema();
+        let roots = schema.fields().iter().filter_map(|field| file.names.get(field.name()));
+        let roots: Vec<usize> = roots.filter_map(|name| stored.index_of(name).ok()).collect();
+        let batches = row_groups::decode(Arc::clone(&self.store), file, parts, roots).await;
+        let batches = batches.map_err(|error| lost(block, error))?;
+        let shaped = batches.into_iter().map(|batch| {
+            let arrays = schema.fields().iter().map(|field| Self::column(field, &batch, file));
+            let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)
+                .map_err(|error| failed(&error))
+        });
+        shaped.collect()
+    }
 }
 
 /// Rows that cannot be read: whether they are lost or the store does not answer.
@@ -202,17 +177,17 @@ fn lost(block: usize, error: ParquetError) -> QueryError {
 #[async_trait]
 impl Source for DeltaFiles {
     fn schema(&self) -> &SchemaRef {
-        &self.schema
+        &self.0.schema
     }
 
     fn blocks(&self) -> &[u64] {
-        &self.rows
+        &self.0.rows
     }
 
     /// The names of its files, which Delta never uses again, where their columns lie, and what the log says of them.
     fn identity(&self) -> blake3::Hash {
         let mut hash = blake3::Hasher::new();
-        for file in &self.files {
+        for file in &self.0.files {
             let names: BTreeMap<_, _> = file.names.iter().collect();
             let constants: BTreeMap<_, _> = file.constants.iter().collect();
             let groups = file.metadata.metadata().row_groups().iter();
@@ -225,59 +200,39 @@ impl Source for DeltaFiles {
         hash.finalize()
     }
 
-    /// By the footers: a dictionary may stand for texts that are many times as long, which writers say apart.
+    /// The share of the block in what the footer says of its row group.
     fn bytes(&self, block: usize, columns: &[usize]) -> u64 {
-        let rows = self.rows.get(block).copied().unwrap_or(0);
-        let fixed = super::bytes_of(&self.schema, columns, rows);
-        let Some((file, group)) = self.groups.get(block) else { return fixed };
-        let Some(file) = self.files.get(*file) else { return fixed };
-        let Some(group) = file.metadata.metadata().row_groups().get(*group) else { return fixed };
-        let fields = columns.iter().filter_map(|column| self.schema.fields().get(*column));
+        let table = &self.0;
+        let Some(part) = table.parts.get(block) else { return 0 };
+        let fixed = super::bytes_of(&table.schema, columns, part.rows);
+        let Some(file) = table.files.get(part.file) else { return fixed };
+        let Some(group) = file.metadata.metadata().row_groups().get(part.group) else {
+            return fixed;
+        };
+        let fields = columns.iter().filter_map(|column| table.schema.fields().get(*column));
         let names: HashSet<&String> =
             fields.filter_map(|field| file.names.get(field.name())).collect();
         let stored = group.columns().iter().filter(|column| {
             column.column_path().parts().first().is_some_and(|name| names.contains(name))
         });
-        let stored = stored.map(|column| {
-            let unencoded = column.unencoded_byte_array_data_bytes().unwrap_or(0);
-            u64::try_from(unencoded.max(column.uncompressed_size())).unwrap_or(0)
-        });
-        fixed.max(stored.fold(0, u64::saturating_add))
+        let stored = stored.map(row_groups::stored_bytes).fold(0, u64::saturating_add);
+        let rows = u64::try_from(group.num_rows()).unwrap_or(0).max(1);
+        fixed.max((stored / rows).saturating_mul(part.rows))
     }
 
-    async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
-        let failed = |problem: &dyn Display| {
-            QueryError::Internal(format!("block {block} of the table: {problem}"))
-        };
-        let (file, group) =
-            *self.groups.get(block).ok_or_else(|| failed(&"there is no such block"))?;
-        let file = self.files.get(file).ok_or_else(|| failed(&"its file is not listed"))?;
-        let schema = Arc::new(self.schema.project(columns).map_err(|error| failed(&error))?);
-        let stored = file.metadata.schema();
-        let roots = schema.fields().iter().filter_map(|field| file.names.get(field.name()));
-        let roots: Vec<usize> = roots.filter_map(|name| stored.index_of(name).ok()).collect();
-        let reader = ParquetFile {
-            store: Arc::clone(&self.store),
-            path: file.path.clone(),
-            size: file.size,
-        };
-        let mask = ProjectionMask::roots(file.metadata.parquet_schema(), roots);
-        let stream =
-            ParquetRecordBatchStreamBuilder::new_with_metadata(reader, file.metadata.clone())
-                .with_row_groups(vec![group])
-                .with_projection(mask)
-                .build()
-                .map_err(|error| failed(&error))?;
-        let stored: Arc<Schema> = Arc::clone(stream.schema());
-        let batches: Vec<RecordBatch> =
-            stream.try_collect().await.map_err(|error| lost(block, error))?;
-        let batch = concat_batches(&stored, &batches).map_err(|error| failed(&error))?;
-        let arrays = schema
-            .fields()
-            .iter()
-            .map(|field| Self::column(field, &batch, file))
-            .collect::<Result<Vec<_>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(schema, arrays, &options).map_err(|error| failed(&error))
+    fn together(&self, block: usize) -> Range<usize> {
+        let alone = block..block.saturating_add(1);
+        self.0.parts.get(block).map_or(alone, |part| part.together.clone())
+    }
+
+    /// On a task of its own, so that several blocks are decoded at once.
+    async fn read(
+        &self,
+        blocks: Range<usize>,
+        columns: &[usize],
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let (table, columns) = (Arc::clone(&self.0), columns.to_vec());
+        let work = SpawnedTask::spawn(async move { table.read(blocks, &columns).await });
+        work.await.map_err(|error| QueryError::Internal(format!("reading a block: {error}")))?
     }
 }

@@ -1,16 +1,14 @@
 //! Blocks of files that are read where they are: the regions of their grid in chunk order.
 
-use super::{BLOCK_BYTES, BLOCK_ROWS, Source, row_bytes};
+use super::{BLOCK_BYTES, BLOCK_ROWS, MOST_BLOCKS, Source, row_bytes};
 use crate::error::QueryError;
 use crate::provider::blocking;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use std::ops::Range;
 use std::sync::Arc;
 use tarn_formats::{Region, Selection, Table};
-
-/// Most blocks of a stream: about 200 MB to remember them. A file may declare any shape.
-const MOST_REGIONS: usize = 1 << 20;
 
 /// Files in place as blocks.
 #[derive(Debug)]
@@ -34,9 +32,9 @@ impl InPlace {
                         part.location()
                     ))
                 })?;
-                if regions.len() >= MOST_REGIONS {
+                if regions.len() as u64 >= MOST_BLOCKS {
                     return Err(QueryError::ResourceExhausted(format!(
-                        "{}: the table has more than {MOST_REGIONS} blocks of {most} rows, and a \
+                        "{}: the table has more than {MOST_BLOCKS} blocks of {most} rows, and a \
                          stream keeps the order of all of them; stream a smaller table, or select \
                          columns of a smaller grid",
                         part.location()
@@ -70,19 +68,24 @@ impl Source for InPlace {
         super::bytes_of(self.schema(), columns, rows)
     }
 
-    async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
-        let (part, region) = self
-            .regions
-            .get(block)
-            .cloned()
-            .ok_or_else(|| QueryError::Internal(format!("there is no block {block}")))?;
+    async fn read(
+        &self,
+        blocks: Range<usize>,
+        columns: &[usize],
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let wanted = self.regions.get(blocks.clone()).map(<[_]>::to_vec).ok_or_else(|| {
+            QueryError::Internal(format!("there are no blocks {} to {}", blocks.start, blocks.end))
+        })?;
         let (table, columns) = (Arc::clone(&self.table), columns.to_vec());
         blocking(move || {
-            let part = table
-                .parts()
-                .get(part)
-                .ok_or_else(|| QueryError::Internal(format!("there is no part {part}")))?;
-            Ok(part.read(&region, &columns)?)
+            let read = wanted.iter().map(|(part, region)| {
+                let part = table
+                    .parts()
+                    .get(*part)
+                    .ok_or_else(|| QueryError::Internal(format!("there is no part {part}")))?;
+                Ok(part.read(region, &columns)?)
+            });
+            read.collect()
         })
         .await
     }

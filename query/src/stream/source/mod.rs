@@ -4,6 +4,7 @@
 mod delta;
 mod in_place;
 mod mapping;
+mod row_groups;
 
 use crate::engine::{Engine, Veil};
 use crate::error::QueryError;
@@ -12,6 +13,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 use tarn_catalog::{TableEntry, TableStorage};
 
@@ -19,6 +21,8 @@ use tarn_catalog::{TableEntry, TableStorage};
 const BLOCK_BYTES: u64 = 2 << 20;
 /// Most rows of a block.
 const BLOCK_ROWS: u64 = 1 << 16;
+/// Most blocks of a table: about 200 MB to remember them. A file may declare any shape.
+const MOST_BLOCKS: u64 = 1 << 20;
 /// Bytes assumed for a value of variable length.
 const VARIABLE_BYTES: u64 = 32;
 
@@ -38,8 +42,18 @@ pub(crate) trait Source: Send + Sync + Debug {
     /// About how many bytes some columns of a block take, decoded.
     fn bytes(&self, block: usize, columns: &[usize]) -> u64;
 
-    /// The rows of a block with some columns, given by their index in the schema.
-    async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError>;
+    /// The blocks that are read together with a block. They are the same for each of them.
+    fn together(&self, block: usize) -> Range<usize> {
+        block..block.saturating_add(1)
+    }
+
+    /// The rows of blocks that [`Self::together`] gave, a batch for each, with some columns, given by their index in the
+    /// schema.
+    async fn read(
+        &self,
+        blocks: Range<usize>,
+        columns: &[usize],
+    ) -> Result<Vec<RecordBatch>, QueryError>;
 }
 
 /// Opens the blocks of a table. `name` is what errors call it.
@@ -90,8 +104,16 @@ impl Source for Veiled {
         self.inner.bytes(block, columns)
     }
 
-    async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
-        self.inner.read(block, columns).await.map_err(|error| self.veil.error(error))
+    fn together(&self, block: usize) -> Range<usize> {
+        self.inner.together(block)
+    }
+
+    async fn read(
+        &self,
+        blocks: Range<usize>,
+        columns: &[usize],
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        self.inner.read(blocks, columns).await.map_err(|error| self.veil.error(error))
     }
 }
 
@@ -156,8 +178,12 @@ pub(crate) mod memory {
             super::bytes_of(&self.schema, columns, self.rows[block])
         }
 
-        async fn read(&self, block: usize, columns: &[usize]) -> Result<RecordBatch, QueryError> {
-            Ok(self.batches[block].project(columns).unwrap())
+        async fn read(
+            &self,
+            blocks: std::ops::Range<usize>,
+            columns: &[usize],
+        ) -> Result<Vec<RecordBatch>, QueryError> {
+            Ok(self.batches[blocks].iter().map(|batch| batch.project(columns).unwrap()).collect())
         }
     }
 }
