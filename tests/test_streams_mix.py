@@ -144,7 +144,7 @@ def test_ranks_batches_and_places_to_go_on_do_not_change_the_samples(labs):
 def test_the_node_may_die_and_the_versions_stay(labs, tmp_path):
     wide = {"x": pa.array([bytes(8000)] * 3000, pa.binary())}
     lab = labs("ornl", {"a": table(0, 3000, **wide), "b": table(1, 3000, **wide)})
-    expected = mixing.mixture([3000, 3000], [1, 2], seed=5)
+    expected = pairs(mixed(lab, [1, 2], seed=5))
     stream, found, state = mixed(lab, [1, 2], seed=5, batch_size=100), [], None
     with ThreadPoolExecutor(1) as keeper:
         for number, batch in enumerate(stream):
@@ -355,8 +355,7 @@ def test_one_lab_may_die_and_the_other_waits(labs, new_lab, tmp_path):
         lab = new_lab(name, start=True)
         place(lab, tmp_path, dataset, contents[dataset])
         apart.append(lab)
-    expected = mixing.mixture([2000, 2000], [1, 2], seed=5)
-    found = []
+    expected, found = pairs(over(apart, [1, 2], seed=5, batch_size=100)), []
     with ThreadPoolExecutor(1) as keeper:
         for number, batch in enumerate(over(apart, [1, 2], seed=5, batch_size=100)):
             found += pairs([batch])
