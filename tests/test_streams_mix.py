@@ -167,6 +167,19 @@ def test_the_node_may_die_and_the_versions_stay(labs, tmp_path):
         assert again.plan["versions"] == {"ornl.a": 1, "ornl.b": 1}
         assert pairs(again) == expected[1100:]
         assert again.receipt()["hash"] == stream.receipt()["hash"]
+        # Two versions of one dataset are two sources, and both are in the receipt.
+        lake = client.connect(lab.flight_url)
+        versions = client.mix([(lake.stream("b.t", version=1), 1), (lake.stream("b.t"), 1)], batch_size=500)
+        newest = mixed(lab, [1, 2], seed=5).plan["versions"]["ornl.b"]
+        assert versions.plan["versions"] == {"ornl.b@1": 1, f"ornl.b@{newest}": newest}
+        whole, state = pairs(versions), versions.state(1000)
+        taken = Counter(whole)
+        assert max(taken.values()) == 2 and {source for source, _ in whole} == {1}
+        for version in (1, newest):
+            ids = [told["id"] for told in lab.run("stream", "receipts", "--affected-by", f"b@{version}", "--json").json()]
+            assert versions.receipt()["id"] in ids
+        again = client.mix([(lake.stream("b.t"), 1), (lake.stream("b.t"), 1)], resume=state)
+        assert pairs(again) == whole[1000:]
 
 
 def test_one_source_that_is_no_longer_allowed_ends_the_whole(labs, tmp_path):
