@@ -144,7 +144,7 @@ def test_ranks_batches_and_places_to_go_on_do_not_change_the_samples(labs):
 def test_the_node_may_die_and_the_versions_stay(labs, tmp_path):
     wide = {"x": pa.array([bytes(8000)] * 3000, pa.binary())}
     lab = labs("ornl", {"a": table(0, 3000, **wide), "b": table(1, 3000, **wide)})
-    expected = mixing.mixture([3000, 3000], [1, 2], seed=5)
+    expected = pairs(mixed(lab, [1, 2], seed=5))
     stream, found, state = mixed(lab, [1, 2], seed=5, batch_size=100), [], None
     with ThreadPoolExecutor(1) as keeper:
         for number, batch in enumerate(stream):
@@ -167,6 +167,19 @@ def test_the_node_may_die_and_the_versions_stay(labs, tmp_path):
         assert again.plan["versions"] == {"ornl.a": 1, "ornl.b": 1}
         assert pairs(again) == expected[1100:]
         assert again.receipt()["hash"] == stream.receipt()["hash"]
+        # Two versions of one dataset are two sources, and both are in the receipt.
+        lake = client.connect(lab.flight_url)
+        versions = client.mix([(lake.stream("b.t", version=1), 1), (lake.stream("b.t"), 1)], batch_size=500)
+        newest = mixed(lab, [1, 2], seed=5).plan["versions"]["ornl.b"]
+        assert versions.plan["versions"] == {"ornl.b@1": 1, f"ornl.b@{newest}": newest}
+        whole, state = pairs(versions), versions.state(1000)
+        taken = Counter(whole)
+        assert max(taken.values()) == 2 and {source for source, _ in whole} == {1}
+        for version in (1, newest):
+            ids = [told["id"] for told in lab.run("stream", "receipts", "--affected-by", f"b@{version}", "--json").json()]
+            assert versions.receipt()["id"] in ids
+        again = client.mix([(lake.stream("b.t"), 1), (lake.stream("b.t"), 1)], resume=state)
+        assert pairs(again) == whole[1000:]
 
 
 def test_one_source_that_is_no_longer_allowed_ends_the_whole(labs, tmp_path):
@@ -355,8 +368,7 @@ def test_one_lab_may_die_and_the_other_waits(labs, new_lab, tmp_path):
         lab = new_lab(name, start=True)
         place(lab, tmp_path, dataset, contents[dataset])
         apart.append(lab)
-    expected = mixing.mixture([2000, 2000], [1, 2], seed=5)
-    found = []
+    expected, found = pairs(over(apart, [1, 2], seed=5, batch_size=100)), []
     with ThreadPoolExecutor(1) as keeper:
         for number, batch in enumerate(over(apart, [1, 2], seed=5, batch_size=100)):
             found += pairs([batch])

@@ -38,7 +38,7 @@ const SENT: usize = 2;
 pub struct StreamAnswer {
     /// Exact schema of every batch; tensors are `arrow.fixed_shape_tensor`.
     pub schema: SchemaRef,
-    /// Rows that will come.
+    /// Rows that will come; of a share the positions, most of which may be of other tables.
     pub total_records: u64,
     /// Batches that will come.
     pub steps: u64,

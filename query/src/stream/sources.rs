@@ -83,22 +83,22 @@ pub(crate) fn check(request: &StreamRequest) -> Result<(), QueryError> {
         return refuse("`stratified` is of mixtures; give `sources`".to_owned());
     }
     if let Some(sources) = &request.sources {
+        if request.share.is_some() {
+            return refuse(
+                "`share` is the part of one table; give it beside `dataset`, not `sources`"
+                    .to_owned(),
+            );
+        }
         let beside = [
             ("version", request.version.is_some()),
             ("columns", request.columns.is_some()),
             ("filter", request.filter.is_some()),
             ("split", request.split.is_some()),
-            ("share", request.share.is_some()),
         ];
         if let Some((field, _)) = beside.iter().find(|(_, given)| *given) {
-            return refuse(
-                match *field {
-                    "share" => "`share` is of one table; give it beside `dataset`, not `sources`",
-                    _ => "beside `sources`, give version, columns, filter and split in each source",
-                }
-                .to_owned()
-                    + &format!(" (`{field}` stands beside it)"),
-            );
+            return refuse(format!(
+                "`{field}` stands beside `sources`; give it in each source that it is for"
+            ));
         }
         let weights: Vec<f64> = sources.iter().map(|source| source.weight).collect();
         let repeat: Vec<bool> = sources.iter().map(|source| source.repeat).collect();

@@ -54,11 +54,6 @@ impl Mixing {
     fn repeats(&self, source: usize) -> bool {
         self.repeat.get(source).copied().unwrap_or(false)
     }
-
-    fn pattern(&self, request: &StreamRequest) -> Pattern {
-        let key = (!self.stratified).then(|| epoch_key(request.seed, request.epoch));
-        Pattern::new(self.quotas.clone(), key)
-    }
 }
 
 /// Tables that are mixed.
@@ -68,6 +63,8 @@ pub(crate) struct Mixture {
     tables: Vec<Arc<TablePlan>>,
     /// The number that each table's first block has among the blocks of all.
     firsts: Vec<usize>,
+    /// The pattern of all epochs, where it is one.
+    stratified: Option<Pattern>,
 }
 
 impl Mixture {
@@ -89,7 +86,15 @@ impl Mixture {
             firsts.push(first);
             first = first.saturating_add(table.blocks());
         }
-        Ok(Self { mixing, tables, firsts })
+        let stratified = mixing.stratified.then(|| Pattern::stratified(mixing.quotas.clone()));
+        Ok(Self { mixing, tables, firsts, stratified })
+    }
+
+    fn pattern(&self, request: &StreamRequest) -> Pattern {
+        self.stratified.clone().unwrap_or_else(|| {
+            let key = epoch_key(request.seed, request.epoch);
+            Pattern::drawn(self.mixing.quotas.clone(), key)
+        })
     }
 
     pub(crate) fn tables(&self) -> &[Arc<TablePlan>] {
@@ -105,7 +110,7 @@ impl Mixture {
                 *rows = Some(table.selected());
             }
         }
-        let end = self.mixing.pattern(request).end(&rows).unwrap_or(ENDLESS);
+        let end = self.pattern(request).end(&rows).unwrap_or(ENDLESS);
         let asked = request.share.as_ref().and_then(|share| share.end);
         end.min(asked.unwrap_or(ENDLESS)).min(ENDLESS)
     }
@@ -116,7 +121,7 @@ impl Mixture {
         match self.mixing.share {
             None => end,
             Some(source) => {
-                let before = self.mixing.pattern(request).before(end);
+                let before = self.pattern(request).before(end);
                 before.get(source).copied().unwrap_or(0)
             }
         }

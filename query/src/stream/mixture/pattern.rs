@@ -70,13 +70,14 @@ enum Kind {
 }
 
 impl Pattern {
-    /// The pattern of an epoch by its key, or the same for all.
-    pub(crate) fn new(quotas: Vec<u32>, key: Option<u64>) -> Self {
-        let kind = match key {
-            Some(key) => Kind::Keyed(key),
-            None => Kind::Fixed(stratified(&quotas)),
-        };
-        Self { quotas, kind }
+    /// The one pattern of all epochs.
+    pub(crate) fn stratified(quotas: Vec<u32>) -> Self {
+        Self { kind: Kind::Fixed(stratified(&quotas)), quotas }
+    }
+
+    /// The pattern of an epoch by its key.
+    pub(crate) fn drawn(quotas: Vec<u32>, key: u64) -> Self {
+        Self { kind: Kind::Keyed(key), quotas }
     }
 
     /// The source of each position of a period.

@@ -36,7 +36,7 @@ impl MixtureRows {
     /// The rows from a position on.
     pub(super) fn new(mixture: &Mixture, request: &StreamRequest, position: u64) -> Self {
         let mixing = &mixture.mixing;
-        let pattern = mixing.pattern(request);
+        let pattern = mixture.pattern(request);
         let before = pattern.before(position);
         let mut sources: Vec<Option<SourceRows>> = before.iter().map(|_| None).collect();
         let key = request.shuffle.then(|| epoch_key(request.seed, request.epoch));
@@ -66,15 +66,23 @@ impl MixtureRows {
         }
     }
 
-    /// Leaves out the next positions.
+    /// Leaves out the next positions. Beyond a period it takes no longer, however many they are.
     pub(crate) fn advance(&mut self, count: u64) {
-        let mut left_out = vec![0_u64; self.sources.len()];
-        for _ in 0..count {
-            let Some(source) = self.next_source() else { break };
-            if let Some(rows) = left_out.get_mut(source) {
-                *rows += 1;
+        let left_out = if count > u64::from(PERIOD) {
+            let from = self.pattern.before(self.position);
+            self.position = self.position.saturating_add(count).min(self.end.max(self.position));
+            let until = self.pattern.before(self.position);
+            until.iter().zip(&from).map(|(until, from)| until.saturating_sub(*from)).collect()
+        } else {
+            let mut left_out = vec![0_u64; self.sources.len()];
+            for _ in 0..count {
+                let Some(source) = self.next_source() else { break };
+                if let Some(rows) = left_out.get_mut(source) {
+                    *rows += 1;
+                }
             }
-        }
+            left_out
+        };
         for (source, rows) in self.sources.iter_mut().zip(left_out) {
             if let Some(own) = source {
                 own.advance(rows);

@@ -47,6 +47,13 @@ fn rows(plan: &Plan, request: &StreamRequest, from: u64) -> Vec<(usize, u64)> {
     rows.into_iter().map(|row| (row.block, row.row)).collect()
 }
 
+fn pattern_of(quotas: Vec<u32>, key: Option<u64>) -> Pattern {
+    match key {
+        Some(key) => Pattern::drawn(quotas, key),
+        None => Pattern::stratified(quotas),
+    }
+}
+
 #[test]
 fn quotas_are_the_weights_by_the_largest_remainder_and_one_at_least() {
     assert_eq!(quotas(&[1.0]), [65536]);
@@ -63,7 +70,7 @@ fn quotas_are_the_weights_by_the_largest_remainder_and_one_at_least() {
 fn a_stratified_pattern_never_strays_from_the_weights() {
     for weights in [vec![1.0, 1.0], vec![0.7, 0.3], vec![1.0, 2.0, 3.0, 0.01], vec![1.0; 64]] {
         let quotas = quotas(&weights);
-        let pattern = Pattern::new(quotas.clone(), None);
+        let pattern = Pattern::stratified(quotas.clone());
         let mut counts = vec![0.0_f64; quotas.len()];
         for (position, source) in (1_u32..).zip(pattern.period(0).iter()) {
             counts[usize::from(*source)] += 1.0;
@@ -95,7 +102,7 @@ proptest! {
             // Sources that get one though less is theirs take it from the largest.
             prop_assert!((f64::from(*quota) - exact).abs() < 1.0 + weights.len() as f64);
         }
-        let pattern = Pattern::new(quotas.clone(), key);
+        let pattern = pattern_of(quotas.clone(), key);
         let sources = pattern.period(period);
         let mut counts = vec![0_u64; quotas.len()];
         for source in sources.iter() {
@@ -116,7 +123,7 @@ proptest! {
         rows in prop::collection::vec(prop::option::of(1_u64..200_000), 6),
         key in prop::option::of(any::<u64>()),
     ) {
-        let pattern = Pattern::new(quotas(&weights), key);
+        let pattern = pattern_of(quotas(&weights), key);
         let rows = &rows[..weights.len()];
         let Some(end) = pattern.end(rows) else {
             prop_assert!(rows.iter().all(Option::is_none));
@@ -237,6 +244,39 @@ proptest! {
             (start..).zip(&rows).map(|(position, row)| (position, row.block, row.row)).collect();
         prop_assert_eq!(found, expected);
         prop_assert_eq!(sum, hash);
+    }
+}
+
+#[tokio::test]
+async fn many_positions_are_left_out_at_once() {
+    let tables = [table("lab.a.t", 50, None).await, table("lab.a.u", 50, None).await];
+    let request = request(&[(1.0, true), (1e-4, false)]);
+    let plan = plan(&tables, &request);
+    let whole = rows(&plan, &request, 0);
+    assert!(whole.len() > 400_000, "{}", whole.len());
+    for (from, count) in [(0, 65_537), (70_000, 200_000), (65_536, 131_072), (5, 1 << 60)] {
+        let mut walk = plan.rows(&request, from as u64);
+        walk.advance(count);
+        let from = from.saturating_add(usize::try_from(count).unwrap()).min(whole.len());
+        let (rest, _) = walk.read(from as u64, 1 << 20);
+        let rest: Vec<_> = rest.into_iter().map(|row| (row.block, row.row)).collect();
+        assert_eq!(rest, whole[from..]);
+    }
+    // A world of many ranks over a source that never ends: a step is found as fast.
+    let share = StreamRequest {
+        share: Some(Share {
+            weights: vec![1.0, 1.0],
+            index: 1,
+            repeat: vec![false, true],
+            end: None,
+        }),
+        ..StreamRequest::new("a.b")
+    };
+    let plan = self::plan(&tables[..1], &share);
+    let mut walk = plan.rows(&share, 0);
+    for _ in 0..4 {
+        walk.advance(1 << 36);
+        assert!(walk.read(0, 100).0.len() > 20);
     }
 }
 
