@@ -23,5 +23,3 @@ pub(crate) use content::LARGEST;
 pub(crate) use serve::KeptTrees;
 pub(crate) use statement::{Event, Kind, Page, hash_of_content, read};
 pub(crate) use tree::TreeAnswer;
-#[cfg(test)]
-pub(crate) use statement::LARGEST_STATEMENT;

@@ -7,6 +7,8 @@
 mod apply;
 mod refusal;
 mod state;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use apply::Applied;

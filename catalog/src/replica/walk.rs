@@ -68,6 +68,16 @@ impl Catalog {
     }
 }
 
+impl Tree {
+    /// The records in which this tree differs from another of the same lab, as if that were far away.
+    ///
+    /// # Errors
+    /// [`CatalogError::Feed`] for records whose names are none.
+    pub fn drift_from(self, lab: &LabName, theirs: &Self) -> Result<Drift, CatalogError> {
+        TreeWalk::between(lab, self, theirs)
+    }
+}
+
 impl TreeWalk {
     fn new(lab: LabName, own: Tree, of: (u64, String)) -> Self {
         Self {
@@ -129,8 +139,11 @@ impl TreeWalk {
                 self.lab
             )));
         }
+        self.take(request, statement.body)
+    }
+
+    fn take(&mut self, request: &TreeRequest, answer: TreeAnswer) -> Result<(), CatalogError> {
         self.questions = self.questions.saturating_add(1);
-        let answer = statement.body;
         let answered = if request.level == LEAVES { answer.records.len() } else { answer.children.len() };
         if answered != request.nodes.len() {
             let problem = "its hash tree is none: nodes are missing".to_owned();
@@ -162,6 +175,15 @@ impl TreeWalk {
         Ok(())
     }
 
+    /// What differs between two trees of one lab's records that are both here.
+    fn between(lab: &LabName, own: Tree, theirs: &Tree) -> Result<Drift, CatalogError> {
+        let mut walk = Self::new(lab.clone(), own, (0, String::new()));
+        while let Some(request) = walk.next_request() {
+            walk.take(&request, theirs.answer(&request)?)?;
+        }
+        Ok(walk.drift)
+    }
+
     fn compare(
         &mut self,
         own: &[(String, String)],
@@ -190,5 +212,31 @@ impl TreeWalk {
     /// What was found.
     pub fn drift(&self) -> &Drift {
         &self.drift
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drift_is_found_wherever_it_is() {
+        let lab = LabName::new("ornl").unwrap();
+        let records = |count: u32| -> Vec<(String, String)> {
+            (0..count).map(|at| (format!("d{at}"), format!("{at:064x}"))).collect()
+        };
+        let own = || Tree::new(&lab, records(20_000));
+        assert_eq!(own().drift_from(&lab, &own()).unwrap(), Drift::default());
+        let mut changed = records(20_001);
+        changed[5].1 = "x".to_owned();
+        changed.remove(7);
+        let found = own().drift_from(&lab, &Tree::new(&lab, changed)).unwrap();
+        let named = |name: &str| BTreeSet::from([name.parse::<DatasetName>().unwrap()]);
+        let expected = Drift { missing: named("d20000"), extra: named("d7"), differing: named("d5") };
+        assert_eq!(found, expected);
+        // A lab that has nothing, or of which nothing is here, is not asked for more than there are leaves.
+        let nothing = || Tree::new(&lab, Vec::new());
+        assert_eq!(own().drift_from(&lab, &nothing()).unwrap().extra.len(), 20_000);
+        assert_eq!(nothing().drift_from(&lab, &own()).unwrap().missing.len(), 20_000);
     }
 }

@@ -1,10 +1,12 @@
 //! The command line, as people type it.
 
+mod dev;
 mod login;
 mod query;
 mod search;
 mod steward;
 
+pub(crate) use dev::{Dev, DevFederation};
 pub(crate) use login::{Login, Logout};
 pub(crate) use query::QueryCommand;
 pub(crate) use search::Search;
@@ -93,6 +95,9 @@ pub(crate) enum Command {
     /// Connect labs
     #[command(subcommand)]
     Peer(Peer),
+    /// Start labs to try things out with
+    #[command(subcommand)]
+    Dev(Dev),
     /// Ask for access to datasets, decide about it, explain it
     #[command(subcommand)]
     Access(Access),
