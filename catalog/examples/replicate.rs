@@ -100,7 +100,8 @@ async fn replicate(changes: u32) -> Result<BTreeMap<&'static str, f64>, Box<dyn 
 
 fn drift(records: u32) -> Result<BTreeMap<&'static str, f64>, Box<dyn Error>> {
     let lab = LabName::new("ornl")?;
-    let all = || (0..records).map(|at| (format!("cmip_{at}"), format!("{at:064x}"))).collect::<Vec<_>>();
+    let all =
+        || (0..records).map(|at| (format!("cmip_{at}"), format!("{at:064x}"))).collect::<Vec<_>>();
     let mut changed = all();
     for at in 0..10_usize {
         if let Some(record) = changed.get_mut(at.saturating_mul(7919)) {

@@ -87,8 +87,8 @@ pub use doi_tasks::{DoiTask, Pick, Taken};
 pub use drafts::{Draft, DraftState, NOT_OFFERED, Submission};
 pub use error::CatalogError;
 pub use feed::{
-    PageRequest, PeerRecord, PeerTable, PeerVersion, PeerWithdrawal, Position, RecordsRequest, Signed,
-    Tree, TreeRequest,
+    PageRequest, PeerRecord, PeerTable, PeerVersion, PeerWithdrawal, Position, RecordsRequest,
+    Signed, Tree, TreeRequest,
 };
 pub use harvest::Place;
 pub use keyed_requests::{KeptResponse, KeyedRequest, Known};

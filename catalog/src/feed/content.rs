@@ -129,7 +129,11 @@ impl PeerRecord {
             tables: dataset
                 .tables
                 .into_iter()
-                .map(|table| PeerTable { name: table.name, columns: table.columns, rows: table.rows })
+                .map(|table| PeerTable {
+                    name: table.name,
+                    columns: table.columns,
+                    rows: table.rows,
+                })
                 .collect(),
             redacted: dataset.redacted,
             withdrawn: dataset.withdrawn.map(|Withdrawal { reason, replaced_by, at, .. }| {
@@ -258,11 +262,11 @@ fn variables(files: &[FileFacts]) -> Vec<VariableFacts> {
             ..variable.clone()
         };
         let known = found.entry(key).or_insert_with(bare);
-        let joined = |one: Option<f64>, other: Option<f64>, pick: fn(f64, f64) -> f64| match (one, other)
-        {
-            (Some(one), Some(other)) => Some(pick(one, other)),
-            (one, other) => one.or(other),
-        };
+        let joined =
+            |one: Option<f64>, other: Option<f64>, pick: fn(f64, f64) -> f64| match (one, other) {
+                (Some(one), Some(other)) => Some(pick(one, other)),
+                (one, other) => one.or(other),
+            };
         known.min = joined(known.min, variable.min, f64::min);
         known.max = joined(known.max, variable.max, f64::max);
     }

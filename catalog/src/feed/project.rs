@@ -98,8 +98,8 @@ impl Catalog {
             }
             // What new policies close is taken back before anything else is told.
             match walked {
-                Some(after) => self.decide_anew(peer, &after).await?,
-                None => self.decide_changed(peer).await?,
+                Some(after) => Box::pin(self.decide_anew(peer, &after)).await?,
+                None => Box::pin(self.decide_changed(peer)).await?,
             }
             state = self.feed_state(peer).await?.ok_or_else(|| no_peer(peer))?;
         }
@@ -236,8 +236,7 @@ impl Catalog {
         let mut rows = Rows::new();
         for stored in self.load_all(&mut write.transaction, names).await? {
             let name = stored.dataset.name.clone();
-            let told =
-                self.told(&mut of_peer, &mut write.transaction, stored).await?;
+            let told = Box::pin(self.told(&mut of_peer, &mut write.transaction, stored)).await?;
             let before = known.get(name.as_str());
             let told = match (told, before) {
                 // What was withdrawn, or closed, before it was told of is not told of.
@@ -294,7 +293,9 @@ impl Catalog {
         let database = &self.inner.database;
         let dataset = stored.dataset;
         let rights = &of_peer.rights;
-        let decide = || Ok::<_, CatalogError>((self.seen(rights, &dataset)?, self.may_count(rights, &dataset)?));
+        let decide = || {
+            Ok::<_, CatalogError>((self.seen(rights, &dataset)?, self.may_count(rights, &dataset)?))
+        };
         // What it was made from makes a dataset one of its kind.
         let (seen, counted) = if dataset.sources.is_empty() {
             let resource = self.inner.policies.resource(&dataset);
@@ -313,7 +314,8 @@ impl Catalog {
             return Ok(None);
         }
         let kind = if dataset.withdrawn.is_some() { Kind::Retraction } else { Kind::Upsert };
-        let versions = self.versions_for(&of_peer.rights, read, &dataset, &stored.notes).await?;
+        let versions = self.versions_for(&of_peer.rights, read, &dataset, &stored.notes);
+        let versions = Box::pin(versions).await?;
         let record = PeerRecord::new(database, dataset.counted(counted), versions)?;
         Ok(Some(Told::new(kind, record.text(database)?)))
     }
@@ -330,7 +332,7 @@ impl Catalog {
         let versions = if shown.redacted {
             Vec::new()
         } else {
-            self.versions_for(rights, read, &dataset, &notes).await?
+            Box::pin(self.versions_for(rights, read, &dataset, &notes)).await?
         };
         PeerRecord::new(&self.inner.database, shown, versions).map(Some)
     }
@@ -344,7 +346,8 @@ impl Catalog {
         notes: &str,
     ) -> Result<Vec<PeerVersion>, CatalogError> {
         let mut versions = Vec::new();
-        for version in newest.version.saturating_sub(MOST_VERSIONS).saturating_add(1)..newest.version
+        for version in
+            newest.version.saturating_sub(MOST_VERSIONS).saturating_add(1)..newest.version
         {
             let found = self.load(read, &newest.name, Some(version)).await?;
             let Some(Stored { dataset, notes, .. }) = found else { continue };

@@ -1,12 +1,10 @@
 //! What a peer gets that asks for a page, for the tree or for some records.
 
+use super::PeerRecord;
 use super::content::LARGEST;
 use super::project::{Told, no_peer};
-use super::statement::{
-    Event, Kind, Page, PageRequest, Position, RecordsRequest, Signed,
-};
+use super::statement::{Event, Kind, Page, PageRequest, RecordsRequest, Signed};
 use super::tree::{Tree, TreeAnswer, TreeRequest};
-use super::PeerRecord;
 use crate::datasets::no_dataset;
 use crate::{Catalog, CatalogError};
 use std::collections::BTreeMap;
@@ -35,7 +33,7 @@ impl Catalog {
         grace: Duration,
     ) -> Result<Signed, CatalogError> {
         let database = &self.inner.database;
-        let state = self.project(peer).await?;
+        let state = Box::pin(self.project(peer)).await?;
         let mut read = database.read().await?;
         // One more than is sent says whether there are more.
         let query = |statement: &'static str, after: u64| {
@@ -62,29 +60,33 @@ impl Catalog {
         .map_err(|error| database.error(&error))?;
         let most = usize::try_from(EVENTS).unwrap_or(usize::MAX);
         let all = taken_back.len() <= most;
-        let rows: Vec<_> =
-            taken_back.iter().take(most).chain(told.iter().take(if all { most } else { 0 })).collect();
+        let rows: Vec<_> = taken_back
+            .iter()
+            .take(most)
+            .chain(told.iter().take(if all { most } else { 0 }))
+            .collect();
         let mut listed = Vec::with_capacity(rows.len());
         for row in rows {
             let name = database.dataset_name(&database.text(row, "dataset")?)?;
             listed.push((name, database.number::<u64>(row, "sequence")?, self.kind(row)?));
         }
         let (mut through, mut closed) = (request.after, Vec::new());
-        let (mut events, mut bytes, mut ended) = (Vec::with_capacity(listed.len()), 0_usize, true);
+        let (mut events, mut bytes, mut done) =
+            (Vec::with_capacity(listed.len()), 0_usize, 0_usize);
         let told_of = |(name, _, kind): &(DatasetName, u64, Kind)| {
             (*kind != Kind::Tombstone).then(|| name.clone())
         };
         for some in listed.chunks(200) {
-            if !ended {
+            if bytes > BYTES {
                 break;
             }
             let names: Vec<DatasetName> = some.iter().filter_map(told_of).collect();
-            let mut now = self.told_now(peer, &mut read, &names).await?;
+            let mut now = Box::pin(self.told_now(peer, &mut read, &names)).await?;
             for (name, sequence, kind) in some {
                 if bytes > BYTES {
-                    ended = false;
                     break;
                 }
+                done = done.saturating_add(1);
                 let place = if *kind == Kind::Upsert {
                     &mut through.upserts
                 } else {
@@ -105,11 +107,14 @@ impl Catalog {
         drop(read);
         let anybody = Principal::Visitor { lab: peer.clone(), name: None };
         self.note_closed(&anybody, "feed", closed).await?;
-        let complete = state.is_done && ended && all && told.len() <= most;
-        // Whoever has read everything stands at the end in both orders.
+        let last = state.last.max(through.upserts).max(through.retractions);
+        let complete = state.is_done && all && done == listed.len() && told.len() <= most;
+        // What is taken back from now on comes behind everything that there is.
+        if all && done >= taken_back.len() {
+            through.retractions = last;
+        }
         if complete {
-            let last = state.last.max(through.upserts).max(through.retractions);
-            through = Position { upserts: last, retractions: last };
+            through.upserts = last;
         }
         let page = Page {
             after: request.after,
@@ -118,7 +123,7 @@ impl Catalog {
             grace_seconds: grace.as_secs(),
             events,
         };
-        self.state(("page", peer, &request.nonce), (state.feed, state.last), page)
+        self.state(("page", peer, &request.nonce), (state.feed, last), page)
     }
 
     /// What a peer may be told now of some datasets, with their names where they are not for everyone.
@@ -132,7 +137,7 @@ impl Catalog {
         for stored in self.load_all(read, names).await? {
             let name = stored.dataset.name.clone();
             let closed = self.closed_name(&stored.dataset);
-            if let Some(told) = self.told(&mut of_peer, read, stored).await? {
+            if let Some(told) = Box::pin(self.told(&mut of_peer, read, stored)).await? {
                 debug_assert!(told.content.len() <= LARGEST);
                 found.insert(name, (told, closed));
             }
@@ -152,9 +157,9 @@ impl Catalog {
                 request.names.len()
             )));
         }
-        let state = self.project(peer).await?;
+        let state = Box::pin(self.project(peer)).await?;
         let mut read = self.inner.database.read().await?;
-        let mut now = self.told_now(peer, &mut read, &request.names).await?;
+        let mut now = Box::pin(self.told_now(peer, &mut read, &request.names)).await?;
         let (mut events, mut bytes) = (Vec::new(), 0_usize);
         for name in &request.names {
             // The others are asked for again.
@@ -175,12 +180,15 @@ impl Catalog {
         peer: &LabName,
         request: &TreeRequest,
     ) -> Result<Signed, CatalogError> {
-        let state = self.project(peer).await?;
+        let state = Box::pin(self.project(peer)).await?;
         let database = &self.inner.database;
         let key = (peer.clone(), state.feed.clone());
         let kept = {
             let trees = self.inner.trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            trees.get(&key).filter(|(last, _)| *last == state.last).map(|(_, tree)| Arc::clone(tree))
+            trees
+                .get(&key)
+                .filter(|(last, _)| *last == state.last)
+                .map(|(_, tree)| Arc::clone(tree))
         };
         let tree = if let Some(tree) = kept {
             tree
@@ -199,7 +207,8 @@ impl Catalog {
             let tree = Arc::new(Tree::new(self.lab(), entries));
             let mut trees =
                 self.inner.trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            trees.retain(|(of, _), _| of != peer);
+            // One at a time: those of large catalogs take much memory.
+            trees.clear();
             trees.insert(key, (state.last, Arc::clone(&tree)));
             tree
         };
@@ -222,7 +231,7 @@ impl Catalog {
         let found = match self.load(&mut read, name, None).await? {
             Some(stored) => {
                 let dataset = stored.dataset.clone();
-                let found = self.record_for(&rights, &mut read, stored).await?;
+                let found = Box::pin(self.record_for(&rights, &mut read, stored)).await?;
                 found.map(|record| (record, dataset))
             }
             None => None,

@@ -215,10 +215,8 @@ pub(crate) fn read<T: DeserializeOwned>(
     if frame.what != what || frame.nonce != nonce {
         return Err(FeedRefusal::Replayed { lab: peer.lab.clone() });
     }
-    let at: DateTime<Utc> = frame
-        .at
-        .parse()
-        .map_err(|_| unreadable(format!("{:?} is no moment", frame.at)))?;
+    let at: DateTime<Utc> =
+        frame.at.parse().map_err(|_| unreadable(format!("{:?} is no moment", frame.at)))?;
     if (now - at).abs() > CLOCKS {
         let (apart, lab) = ((at - now).num_seconds(), peer.lab.clone());
         return Err(FeedRefusal::Clock { lab, apart, most: CLOCKS.num_seconds() });

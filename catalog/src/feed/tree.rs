@@ -84,10 +84,15 @@ impl Tree {
                 leaf.push(record);
             }
         }
-        leaves.iter_mut().for_each(|leaf| leaf.sort_unstable());
+        for leaf in &mut leaves {
+            leaf.sort_unstable();
+        }
         let hashes: Vec<Hash> = leaves.iter().map(|leaf| hash_of_leaf(leaf)).collect();
         let above = |below: &[Hash]| -> Vec<Hash> {
-            below.chunks(CHILDREN).map(|children| *blake3::hash(children.as_flattened()).as_bytes()).collect()
+            below
+                .chunks(CHILDREN)
+                .map(|children| *blake3::hash(children.as_flattened()).as_bytes())
+                .collect()
         };
         let second = above(&hashes);
         let first = above(&second);
@@ -145,7 +150,8 @@ impl Tree {
     ) -> Result<Vec<(u32, String)>, FeedRefusal> {
         let broken = || FeedRefusal::Content {
             sequence: 0,
-            problem: "its hash tree is none: what is below a node does not have its hash".to_owned(),
+            problem: "its hash tree is none: what is below a node does not have its hash"
+                .to_owned(),
         };
         let hashes: Option<Vec<Hash>> =
             children.iter().map(|child| crate::audit::hash_of(child)).collect();
@@ -173,7 +179,8 @@ impl Tree {
         if hexadecimal(&hash_of_leaf(records)) != hash {
             return Err(FeedRefusal::Content {
                 sequence: 0,
-                problem: "its hash tree is none: the records of a leaf do not have its hash".to_owned(),
+                problem: "its hash tree is none: the records of a leaf do not have its hash"
+                    .to_owned(),
             });
         }
         let own = usize::try_from(leaf).ok().and_then(|leaf| self.leaves.get(leaf));

@@ -135,7 +135,10 @@ impl Catalog {
             .fetch_optional(&mut *write.transaction)
             .await
             .map_err(|error| database.error(&error))?;
-        row.map_or_else(|| Ok(ReplicaState::new(peer.lab.clone())), |row| self.replica_state_of(&row))
+        row.map_or_else(
+            || Ok(ReplicaState::new(peer.lab.clone())),
+            |row| self.replica_state_of(&row),
+        )
     }
 
     async fn put_state(
@@ -222,18 +225,16 @@ fn read_meanwhile(lab: &LabName) -> CatalogError {
 
 /// Whether a page begins where this lab stands, and its events are in their order.
 fn check_order(page: &Page, after: Position) -> Result<(), FeedRefusal> {
-    for (expected, found) in [
-        (after.retractions, page.after.retractions),
-        (after.upserts, page.after.upserts),
-    ] {
+    for (expected, found) in
+        [(after.retractions, page.after.retractions), (after.upserts, page.after.upserts)]
+    {
         if expected != found {
             return Err(FeedRefusal::Gap { expected, found });
         }
     }
-    for (before, behind) in [
-        (after.retractions, page.through.retractions),
-        (after.upserts, page.through.upserts),
-    ] {
+    for (before, behind) in
+        [(after.retractions, page.through.retractions), (after.upserts, page.through.upserts)]
+    {
         if behind < before {
             return Err(FeedRefusal::Gap { expected: before, found: behind });
         }

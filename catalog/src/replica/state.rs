@@ -125,11 +125,7 @@ impl Catalog {
     }
 
     /// Remembers that a lab was asked, and why that failed if it did.
-    pub async fn note_asked(
-        &self,
-        peer: &Peer,
-        problem: Option<&str>,
-    ) -> Result<(), CatalogError> {
+    pub async fn note_asked(&self, peer: &Peer, problem: Option<&str>) -> Result<(), CatalogError> {
         let database = &self.inner.database;
         let mut write = database.write().await?;
         sqlx::query(

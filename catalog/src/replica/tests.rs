@@ -151,7 +151,9 @@ impl Two {
             events: vec![event(1, "a"), event(2, "b")],
         };
         change(&mut page);
-        self.ornl.state(("page", &lab("anl"), &request.nonce), ("feed".to_owned(), 9), page).unwrap()
+        self.ornl
+            .state(("page", &lab("anl"), &request.nonce), ("feed".to_owned(), 9), page)
+            .unwrap()
     }
 
     async fn refusal(&self, request: &PageRequest, signed: &Signed) -> FeedRefusal {
@@ -188,7 +190,11 @@ async fn a_peer_is_told_of_what_anybody_there_may_see_and_of_nothing_else() {
     assert_eq!(two.pull().await, 1);
     assert_eq!(two.found("study").await, BTreeSet::from(["ornl.open".to_owned()]));
     let own = SearchRequest::default();
-    assert_eq!(two.anl.search(&Principal::Owner, &own).await.unwrap().total, 0, "counted as its own");
+    assert_eq!(
+        two.anl.search(&Principal::Owner, &own).await.unwrap().total,
+        0,
+        "counted as its own"
+    );
     assert!(two.anl.datasets(&Principal::Owner).await.unwrap().is_empty());
 
     // Nothing that happens to what is hidden shows, not even in a number.
@@ -220,7 +226,10 @@ async fn what_is_taken_back_comes_first_and_a_retraction_keeps_its_page() {
     assert_eq!(two.pull().await, 3);
     two.register("d", serde_json::json!({})).await;
     two.register("a", serde_json::json!({"title": "A study again"})).await;
-    two.ornl.withdraw(&Principal::Owner, &"b".parse().unwrap(), "wrong", Some("ornl.c")).await.unwrap();
+    two.ornl
+        .withdraw(&Principal::Owner, &"b".parse().unwrap(), "wrong", Some("ornl.c"))
+        .await
+        .unwrap();
     let (request, signed) = two.ask().await;
     let retracted = signed.text.find("\\\"reason\\\"").unwrap();
     assert!(retracted < signed.text.find("again").unwrap(), "{}", signed.text);
@@ -270,14 +279,21 @@ async fn lies_are_refused_each_with_its_reason_and_change_nothing() {
 
     let refused = |change: fn(&mut Page)| two.page(&request, change);
     let gap = refused(|page| page.after.upserts = 5);
-    assert!(matches!(two.refusal(&request, &gap).await, FeedRefusal::Gap { expected: 0, found: 5 }));
+    assert!(matches!(
+        two.refusal(&request, &gap).await,
+        FeedRefusal::Gap { expected: 0, found: 5 }
+    ));
     for order in [
         refused(|page| page.events.reverse()),
         refused(|page| page.events[1].sequence = 1),
         refused(|page| page.events[1].sequence = 10),
         refused(|page| {
-            page.events[1] =
-                Event { kind: Kind::Tombstone, hash: String::new(), content: String::new(), ..page.events[1].clone() }
+            page.events[1] = Event {
+                kind: Kind::Tombstone,
+                hash: String::new(),
+                content: String::new(),
+                ..page.events[1].clone()
+            }
         }),
     ] {
         let refusal = two.refusal(&request, &order).await;
@@ -334,7 +350,11 @@ async fn a_copy_that_drifted_is_found_by_name_and_repaired() {
         ("DELETE FROM replica WHERE dataset = $1", "d8"),
         ("UPDATE replica SET dataset = 'ghost' WHERE dataset = $1", "d9"),
     ] {
-        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(name).execute(database.pool()).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(name)
+            .execute(database.pool())
+            .await
+            .unwrap();
     }
     let (root, own, drift) = two.roots().await;
     assert_ne!(root, own);
@@ -380,8 +400,8 @@ proptest! {
                         two.ask().await;
                     }
                     2 => {
-                        let reason = two.ornl.withdraw(&Principal::Owner, &name.parse().unwrap(), "wrong", None);
-                        drop(reason.await);
+                        let name = name.parse().unwrap();
+                        drop(two.ornl.withdraw(&Principal::Owner, &name, "wrong", None).await);
                     }
                     _ => {
                         let title = format!("A study of {}", uuid::Uuid::new_v4());

@@ -52,13 +52,12 @@ impl Catalog {
     pub async fn begin_walk_of(&self, lab: &LabName) -> Result<TreeWalk, CatalogError> {
         let database = &self.inner.database;
         let state = self.replica_state(lab).await?;
-        let rows = sqlx::query(
-            "SELECT dataset, hash FROM replica WHERE lab = $1 AND kind <> 'tombstone'",
-        )
-        .bind(lab.as_str())
-        .fetch_all(database.pool())
-        .await
-        .map_err(|error| database.error(&error))?;
+        let rows =
+            sqlx::query("SELECT dataset, hash FROM replica WHERE lab = $1 AND kind <> 'tombstone'")
+                .bind(lab.as_str())
+                .fetch_all(database.pool())
+                .await
+                .map_err(|error| database.error(&error))?;
         let mut records = Vec::with_capacity(rows.len());
         for row in &rows {
             records.push((database.text(row, "dataset")?, database.text(row, "hash")?));
@@ -144,7 +143,8 @@ impl TreeWalk {
 
     fn take(&mut self, request: &TreeRequest, answer: TreeAnswer) -> Result<(), CatalogError> {
         self.questions = self.questions.saturating_add(1);
-        let answered = if request.level == LEAVES { answer.records.len() } else { answer.children.len() };
+        let answered =
+            if request.level == LEAVES { answer.records.len() } else { answer.children.len() };
         if answered != request.nodes.len() {
             let problem = "its hash tree is none: nodes are missing".to_owned();
             return Err(crate::FeedRefusal::Content { sequence: 0, problem }.into());
@@ -232,7 +232,8 @@ mod tests {
         changed.remove(7);
         let found = own().drift_from(&lab, &Tree::new(&lab, changed)).unwrap();
         let named = |name: &str| BTreeSet::from([name.parse::<DatasetName>().unwrap()]);
-        let expected = Drift { missing: named("d20000"), extra: named("d7"), differing: named("d5") };
+        let expected =
+            Drift { missing: named("d20000"), extra: named("d7"), differing: named("d5") };
         assert_eq!(found, expected);
         // A lab that has nothing, or of which nothing is here, is not asked for more than there are leaves.
         let nothing = || Tree::new(&lab, Vec::new());

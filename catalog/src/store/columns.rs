@@ -310,13 +310,7 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
     ("seal_key", &[("only_row", Integer), ("secret", Text), ("made_at", Text)]),
     (
         "peer_feed",
-        &[
-            ("peer", Text),
-            ("dataset", Text),
-            ("sequence", Integer),
-            ("kind", Text),
-            ("hash", Text),
-        ],
+        &[("peer", Text), ("dataset", Text), ("sequence", Integer), ("kind", Text), ("hash", Text)],
     ),
     (
         "peer_feed_state",

@@ -86,7 +86,8 @@ impl<const N: usize> Rows<N> {
             let places: Vec<String> =
                 (0..some.len()).map(|row| places(row.saturating_mul(N), N)).collect();
             // A text of this crate and numbers: values are bound.
-            let statement = AssertSqlSafe(format!("INSERT {into} VALUES {} {otherwise}", places.join(", ")));
+            let statement =
+                AssertSqlSafe(format!("INSERT {into} VALUES {} {otherwise}", places.join(", ")));
             let mut query = sqlx::query(statement);
             for value in some.into_iter().flatten() {
                 query = match value {

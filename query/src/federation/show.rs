@@ -41,9 +41,10 @@ pub async fn show(
     who: &Principal,
     (lab, name): (&LabName, &DatasetName),
 ) -> Result<Shown, QueryError> {
-    let peer = catalog.peers().await?.into_iter().find(|peer| peer.lab == *lab).ok_or_else(|| {
-        QueryError::NotFound(format!("no peer {:?}; see `tarn peer list`", lab.as_str()))
-    })?;
+    let peer =
+        catalog.peers().await?.into_iter().find(|peer| peer.lab == *lab).ok_or_else(|| {
+            QueryError::NotFound(format!("no peer {:?}; see `tarn peer list`", lab.as_str()))
+        })?;
     let body = serde_json::to_vec(&RecordRequest { name: name.clone() })
         .map_err(|error| QueryError::Internal(format!("a question to a peer: {error}")))?;
     let secret = Some(peer.secret.as_str());

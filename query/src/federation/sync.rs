@@ -122,6 +122,8 @@ async fn read_all(
                 tries = tries.saturating_add(1);
                 continue;
             }
+            // It is read by somebody else, who goes on with it.
+            Err(CatalogError::Conflict(_)) => return Ok((events, anew)),
             applied => applied?,
         };
         events = events.saturating_add(applied.events);
@@ -208,8 +210,7 @@ async fn take_over(
     mut names: BTreeSet<DatasetName>,
 ) -> Result<(), QueryError> {
     while !names.is_empty() {
-        let request =
-            Catalog::records_request(names.iter().take(SOME_RECORDS).cloned().collect());
+        let request = Catalog::records_request(names.iter().take(SOME_RECORDS).cloned().collect());
         let signed = ask(connection, peer, RECORDS, &request).await?;
         let answered = catalog.apply_records(peer, &request, &signed).await?;
         if answered.is_empty() {

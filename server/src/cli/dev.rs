@@ -36,7 +36,8 @@ pub(crate) struct DevFederation {
 
 /// `50ms` or `2s`.
 fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no time: write milliseconds or seconds, such as 50ms or 2s");
+    let wrong =
+        || format!("{text:?} is no time: write milliseconds or seconds, such as 50ms or 2s");
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
     let number: u32 = number.parse().map_err(|_| wrong())?;
     match unit {

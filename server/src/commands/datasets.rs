@@ -45,7 +45,8 @@ pub(crate) async fn show(context: &Context, args: &Named) -> Result<(), Outcome>
 /// Prints a dataset of another lab, and how old what is told of it is.
 fn print_shown(context: &Context, shown: &Shown) {
     let record = &shown.record;
-    let text = |key: &str| record.record.get(key).and_then(|value| value.as_str()).unwrap_or_default();
+    let text =
+        |key: &str| record.record.get(key).and_then(|value| value.as_str()).unwrap_or_default();
     let id = format!("{}.{}@{}", record.lab, record.name, record.version);
     say!("{id}  {}  [{}]  {}", text("title"), record.tier, record.ark);
     let description = text("description").trim();

@@ -193,15 +193,19 @@ async fn sync_peers(
             Err(error) => {
                 let said = error.to_string();
                 failed = failed.or(Some(Failure::from(error)));
-                Pulled { lab: peer.lab.clone(), events: 0, ms: 0, error: Some(said), verified: None }
+                Pulled {
+                    lab: peer.lab.clone(),
+                    events: 0,
+                    ms: 0,
+                    error: Some(said),
+                    verified: None,
+                }
             }
         };
         if !context.json {
             match &read.error {
-                None => context.note(format_args!(
-                    "{}: {} changes in {} ms",
-                    read.lab, read.events, read.ms
-                )),
+                None => context
+                    .note(format_args!("{}: {} changes in {} ms", read.lab, read.events, read.ms)),
                 Some(error) => context.note(format_args!("{}: {error}", read.lab)),
             }
             if let Some(verified) = &read.verified {

@@ -54,8 +54,7 @@ pub(super) async fn run(context: &Context, args: DevFederation) -> Result<(), Ou
         return Err(Failure::new(ErrorCode::InvalidArgument, problem).into());
     }
     std::fs::create_dir_all(&args.folder).map_err(|error| io(args.folder.display(), &error))?;
-    let folder =
-        args.folder.canonicalize().map_err(|error| io(args.folder.display(), &error))?;
+    let folder = args.folder.canonicalize().map_err(|error| io(args.folder.display(), &error))?;
     let mut labs = Vec::with_capacity(names.len());
     let mut doors = tokio::task::JoinSet::new();
     for (number, name) in (1..).zip(names) {
@@ -82,7 +81,10 @@ pub(super) async fn run(context: &Context, args: DevFederation) -> Result<(), Ou
     if args.remove {
         std::fs::remove_dir_all(&folder).map_err(|error| io(folder.display(), &error))?;
     } else {
-        context.note(format_args!("{} is left as it is; the same command starts it again", folder.display()));
+        context.note(format_args!(
+            "{} is left as it is; the same command starts it again",
+            folder.display()
+        ));
     }
     Ok(())
 }
@@ -186,7 +188,8 @@ impl Lab {
     async fn fill(&self, folder: &Path, number: u32) -> Result<(), Failure> {
         let file = folder.join(format!("{}.nc", self.name));
         let record = folder.join(format!("{}.json", self.name));
-        std::fs::write(&file, sample::netcdf(number)).map_err(|error| io(file.display(), &error))?;
+        std::fs::write(&file, sample::netcdf(number))
+            .map_err(|error| io(file.display(), &error))?;
         let text = sample::record(&self.name, &file.display().to_string()).to_string();
         std::fs::write(&record, text).map_err(|error| io(record.display(), &error))?;
         self.tarn(&["register", &record.display().to_string()]).await?;

@@ -23,8 +23,12 @@ pub(super) async fn pass_on(listener: TcpListener, to: SocketAddr, latency: Dura
             // A lab that is down refuses: the connection ends, as it would without the door.
             let Ok(to) = TcpStream::connect(to).await else { return };
             let _ = (from.set_nodelay(true), to.set_nodelay(true));
-            let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
-            tokio::join!(slowly(from_read, to_write, latency), slowly(to_read, from_write, latency));
+            let ((from_read, from_write), (to_read, to_write)) =
+                (from.into_split(), to.into_split());
+            tokio::join!(
+                slowly(from_read, to_write, latency),
+                slowly(to_read, from_write, latency)
+            );
         });
     }
 }

@@ -66,7 +66,8 @@ pub(super) fn netcdf(lab: u32) -> Vec<u8> {
     // Offsets have four bytes whatever they are: the first header says how long the second is.
     let length = header(&variables, 0).len();
     let mut bytes = header(&variables, u32::try_from(length).unwrap_or(u32::MAX));
-    bytes.extend(variables.iter().flat_map(|one| &one.values).flat_map(|value| value.to_be_bytes()));
+    bytes
+        .extend(variables.iter().flat_map(|one| &one.values).flat_map(|value| value.to_be_bytes()));
     bytes
 }
 
@@ -84,7 +85,10 @@ fn header(variables: &[Variable], first: u32) -> Vec<u8> {
         text(&mut bytes, name);
         word(&mut bytes, length);
     }
-    attributes(&mut bytes, &[("Conventions", "CF-1.11"), ("title", "Sample of tarn dev federation")]);
+    attributes(
+        &mut bytes,
+        &[("Conventions", "CF-1.11"), ("title", "Sample of tarn dev federation")],
+    );
     word(&mut bytes, VARIABLES);
     word(&mut bytes, count(variables.len()));
     let mut begin = first;
