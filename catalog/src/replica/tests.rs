@@ -18,7 +18,7 @@ struct Two {
     anl: Catalog,
     /// ORNL as ANL knows it.
     peer: Peer,
-    _folders: [tempfile::TempDir; 2],
+    folders: [tempfile::TempDir; 2],
 }
 
 fn lab(name: &str) -> LabName {
@@ -46,7 +46,7 @@ async fn two() -> Two {
     let (of_ornl, of_anl) = (peer(&ornl), peer(&anl));
     anl.put_peer(of_ornl.clone()).await.unwrap();
     ornl.put_peer(of_anl).await.unwrap();
-    Two { ornl, anl, peer: of_ornl, _folders: folders }
+    Two { ornl, anl, peer: of_ornl, folders }
 }
 
 fn record(name: &str, changes: serde_json::Value) -> Record {
@@ -381,6 +381,38 @@ async fn a_feed_that_begins_anew_is_read_from_its_beginning() {
     let applied = two.anl.apply_page(&two.peer, &request, &signed).await.unwrap();
     assert!(applied.began_anew && !applied.complete);
     assert_eq!(two.pull().await, 1);
+}
+
+#[tokio::test]
+async fn what_a_policy_closes_for_one_peer_is_taken_back_from_that_peer() {
+    let mut two = two().await;
+    for name in ["a", "b"] {
+        two.register(name, serde_json::json!({})).await;
+    }
+    assert_eq!(two.pull().await, 2);
+    let folder = two.folders[0].path();
+    std::fs::create_dir_all(folder.join("policies")).unwrap();
+    let closes = |lab: &str| {
+        let policy = format!(
+            r#"@id("closed") forbid (principal, action in [Action::"discover", Action::"describe"], resource == Dataset::"ornl.a")
+               when {{ principal.kind == "visitor" && principal.lab == "{lab}" }};"#
+        );
+        std::fs::write(folder.join("policies/own.cedar"), policy).unwrap();
+    };
+    // Another lab is no business of this one.
+    closes("llnl");
+    two.ornl = Catalog::open(folder).await.unwrap();
+    assert_eq!(two.pull().await, 0);
+    closes("anl");
+    two.ornl = Catalog::open(folder).await.unwrap();
+    let (_, signed) = two.ask().await;
+    assert!(signed.text.contains("tombstone") && !signed.text.contains("study"), "{}", signed.text);
+    assert_eq!(two.pull().await, 1);
+    assert_eq!(two.found("").await, BTreeSet::from(["ornl.b".to_owned()]));
+    std::fs::remove_file(folder.join("policies/own.cedar")).unwrap();
+    two.ornl = Catalog::open(folder).await.unwrap();
+    assert_eq!(two.pull().await, 1);
+    assert_eq!(two.found("").await.len(), 2);
 }
 
 proptest! {

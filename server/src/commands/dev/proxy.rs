@@ -82,7 +82,7 @@ mod tests {
         let text: Vec<u8> = (0..200_000_u32).flat_map(u32::to_be_bytes).collect();
         let (mut read, mut write) = stream.split();
         let all = text.clone();
-        let (_, back) = tokio::join!(
+        let ((), back) = tokio::join!(
             async {
                 write.write_all(&all).await.unwrap();
                 write.shutdown().await.unwrap();

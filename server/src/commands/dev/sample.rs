@@ -20,7 +20,7 @@ struct Variable {
 /// A file of monthly temperatures on a coarse grid; those of every lab are others.
 pub(super) fn netcdf(lab: u32) -> Vec<u8> {
     let [months, rows, columns] = SHAPE;
-    let time: Vec<f32> = (0..months).map(|month| 15.0 + 30.4 * number(month)).collect();
+    let time: Vec<f32> = (0..months).map(|month| 15.0 + 30.0 * number(month)).collect();
     let lat: Vec<f32> = (0..rows).map(|row| -80.0 + 20.0 * number(row)).collect();
     let lon: Vec<f32> = (0..columns).map(|column| -170.0 + 20.0 * number(column)).collect();
     let mut temperature = Vec::new();
