@@ -123,7 +123,7 @@ impl Two {
     }
 
     async fn found(&self, text: &str) -> BTreeSet<String> {
-        let request = SearchRequest { text: text.to_owned(), ..SearchRequest::default() };
+        let request = SearchRequest { text: text.to_owned(), limit: 1000, ..SearchRequest::default() };
         let answer = self.anl.search_replicas(&request).await.unwrap();
         assert_eq!(usize::try_from(answer.total).unwrap(), answer.hits.len());
         answer.hits.into_iter().map(|hit| format!("{}.{}", hit.lab, hit.name)).collect()
@@ -182,7 +182,7 @@ impl Two {
 async fn a_peer_is_told_of_what_anybody_there_may_see_and_of_nothing_else() {
     let two = two().await;
     two.register("open", serde_json::json!({})).await;
-    let closed = hidden("A study");
+    let closed = hidden("A study of a secret");
     two.register("secret", closed.clone()).await;
     let (_, signed) = two.ask().await;
     assert!(!signed.text.contains("secret"), "{}", signed.text);
@@ -199,7 +199,7 @@ async fn a_peer_is_told_of_what_anybody_there_may_see_and_of_nothing_else() {
 
     // Nothing that happens to what is hidden shows, not even in a number.
     let before = two.ornl.feed_sequence(&lab("anl")).await.unwrap();
-    two.register("secret", hidden("Another study")).await;
+    two.register("secret", hidden("Another study of a secret")).await;
     assert_eq!(two.pull().await, 0);
     assert_eq!(two.ornl.feed_sequence(&lab("anl")).await.unwrap(), before);
 
