@@ -123,7 +123,8 @@ impl Two {
     }
 
     async fn found(&self, text: &str) -> BTreeSet<String> {
-        let request = SearchRequest { text: text.to_owned(), limit: 1000, ..SearchRequest::default() };
+        let request =
+            SearchRequest { text: text.to_owned(), limit: 1000, ..SearchRequest::default() };
         let answer = self.anl.search_replicas(&request).await.unwrap();
         assert_eq!(usize::try_from(answer.total).unwrap(), answer.hits.len());
         answer.hits.into_iter().map(|hit| format!("{}.{}", hit.lab, hit.name)).collect()
