@@ -1,5 +1,6 @@
 //! Why the catalog refuses or fails.
 
+use crate::replica::FeedRefusal;
 use tarn_connectors::oidc::OidcError;
 use tarn_schemas::code::{Coded, ErrorCode};
 use tarn_schemas::profile::Violation;
@@ -61,6 +62,9 @@ pub enum CatalogError {
     /// Visas cannot be signed.
     #[error("the key of visas: {0}")]
     VisaKey(String),
+    /// What a peer says of its records is refused.
+    #[error("the feed of a peer is refused: {0}")]
+    Feed(#[from] FeedRefusal),
     /// The search index fails.
     #[error("search index {place}: {problem}")]
     Index {
@@ -95,7 +99,7 @@ impl Coded for CatalogError {
             Self::Login(error) => error.code(),
             Self::Argument(_) => ErrorCode::InvalidArgument,
             Self::Conflict(_) => ErrorCode::Conflict,
-            Self::Backup(_) => ErrorCode::InvalidData,
+            Self::Backup(_) | Self::Feed(_) => ErrorCode::InvalidData,
             Self::Policy(_) | Self::Audit(_) | Self::VisaKey(_) => ErrorCode::Internal,
             Self::Database { .. } | Self::Index { .. } => ErrorCode::Unavailable,
         }

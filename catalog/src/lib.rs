@@ -22,6 +22,7 @@ mod drafts;
 mod drop_table;
 pub mod error;
 mod export;
+mod feed;
 mod fill;
 mod harvest;
 mod held_back;
@@ -52,6 +53,7 @@ mod released;
 mod releases;
 mod render;
 mod renewed_limits;
+mod replica;
 mod said;
 mod same_person;
 mod saved_queries;
@@ -84,6 +86,10 @@ pub use doi::{Doi, DoiState};
 pub use doi_tasks::{DoiTask, Pick, Taken};
 pub use drafts::{Draft, DraftState, NOT_OFFERED, Submission};
 pub use error::CatalogError;
+pub use feed::{
+    PageRequest, PeerRecord, PeerTable, PeerVersion, PeerWithdrawal, Position, RecordsRequest,
+    Signed, Tree, TreeRequest,
+};
 pub use harvest::Place;
 pub use keyed_requests::{KeptResponse, KeyedRequest, Known};
 pub use logins::LoginPerson;
@@ -97,6 +103,7 @@ pub use receipts::{NewReceipt, Receipt, ReceiptSegment};
 pub use register_many::Seen;
 pub use released::Release;
 pub use render::render_yaml;
+pub use replica::{Applied, Drift, FeedRefusal, Replica, ReplicaState, TreeWalk};
 pub use saved_queries::{KeptAnswer, NewQuery, PinnedTable, Readers, SavedQuery};
 pub use saved_searches::SavedRun;
 pub use search::Cursor;
@@ -129,6 +136,9 @@ pub struct Catalog {
 struct Inner {
     database: Database,
     index: Arc<search::Index>,
+    /// Of the records of other labs.
+    peer_index: Arc<search::Index>,
+    trees: feed::KeptTrees,
     chunks: ChunkIndex,
     profiles: profiles::Profiles,
     lab: LabName,
@@ -270,7 +280,9 @@ impl Catalog {
         let policies = policy::Policies::load(folder)?;
         // What the index says of who may know depends on the policies.
         let id = format!("{}.{}.{}", search::LAYOUT, text("catalog_id")?, policies.fingerprint());
-        let index = search::Index::new(folder, id);
+        let index = search::Index::new(folder, "search", id);
+        let replicas = format!("{}.{}", search::LAYOUT, text("catalog_id")?);
+        let peer_index = search::Index::new(folder, "search-peers", replicas);
         let chunks = ChunkIndex::new(folder.join("chunks"));
         let profiles = profiles::Profiles::new(folder.join("profiles"));
         let signer = audit::Signer::new(folder);
@@ -280,6 +292,8 @@ impl Catalog {
         let inner = Inner {
             database,
             index,
+            peer_index,
+            trees: feed::KeptTrees::default(),
             chunks,
             profiles,
             lab,

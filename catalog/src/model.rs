@@ -510,6 +510,9 @@ pub struct SearchHit {
     pub tables: Vec<(TableName, Vec<ColumnInfo>)>,
     /// How well it fits; higher is better.
     pub score: f32,
+    /// Whether its lab was silent for longer than it allows its records to be shown as they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
 }
 
 /// A token, without its secret.
@@ -545,6 +548,10 @@ pub struct Peer {
     pub secret: String,
     /// Since when, RFC 3339.
     pub since: String,
+    /// The public key that it signs what it says of its records with, 64 hexadecimal digits; labs that became peers
+    /// before there were such keys have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl std::fmt::Debug for Peer {

@@ -1,6 +1,6 @@
 //! Peer labs: who they are, the secret both share, what they last said of their tables.
 
-use crate::audit::{Act, Said};
+use crate::audit::{Act, Said, hash_of};
 use crate::model::Peer;
 use crate::register::timestamp;
 use crate::{Catalog, CatalogError, OWNER, secret};
@@ -25,18 +25,26 @@ impl Catalog {
                 peer.lab
             )));
         }
+        if peer.key.as_deref().is_some_and(|key| hash_of(key).is_none()) {
+            return Err(CatalogError::Argument(format!(
+                "the key of peer {} is none: it has 64 hexadecimal digits",
+                peer.lab
+            )));
+        }
         let database = &self.inner.database;
         let mut write = database.write().await?;
         sqlx::query(
-            "INSERT INTO peer (lab, flight, http, secret, since) VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO peer (lab, flight, http, secret, since, public_key)
+             VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (lab) DO UPDATE SET flight = excluded.flight, http = excluded.http,
-                 secret = excluded.secret, since = excluded.since",
+                 secret = excluded.secret, since = excluded.since, public_key = excluded.public_key",
         )
         .bind(peer.lab.as_str())
         .bind(&peer.flight)
         .bind(&peer.http)
         .bind(&peer.secret)
         .bind(&peer.since)
+        .bind(&peer.key)
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| match &error {
@@ -72,6 +80,7 @@ impl Catalog {
             .await
             .map_err(|error| database.error(&error))?;
         if removed.rows_affected() > 0 {
+            self.forget_replicas(&mut write, lab).await?;
             write.note(Said::new(Act::RemovePeer, OWNER).with("peer", lab.as_str())).await?;
         }
         write.commit().await?;
@@ -147,6 +156,7 @@ impl Catalog {
             http: text("http")?,
             secret: text("secret")?,
             since: text("since")?,
+            key: database.optional_text(row, "public_key")?,
         })
     }
 }

@@ -28,6 +28,6 @@ pub use facts::{Extent, FileFacts, VariableFacts};
 pub use name::{DatasetName, DatasetRef, LabName, NameError, TableName, TableRef};
 pub use principal::{Credential, Principal, Scope};
 pub use record::Record;
-pub use site::{PartialMode, SiteReport, SiteStatus};
+pub use site::{Freshness, PartialMode, SiteReport, SiteStatus};
 pub use table::{ColumnSource, Layout, TableOptions};
 pub use tier::Tier;

@@ -28,6 +28,29 @@ pub enum SiteStatus {
     Denied,
 }
 
+/// How the copy of a lab's records that an answer was taken from stands to the lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// The lab answered when it was asked last.
+    Current,
+    /// It was silent for longer than it allows its records to be shown as they are.
+    Stale,
+    /// It did not answer when it was asked last.
+    Unreachable,
+}
+
+impl Freshness {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Stale => "stale",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 /// One lab's part of an answer, as in `sites: […]` of every door.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SiteReport {
@@ -44,6 +67,12 @@ pub struct SiteReport {
     /// When the data it answered from were current, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
+    /// Of a search: how the copy here that it was taken from stands to the lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Freshness>,
+    /// Of a search: how many seconds ago that copy was all that the lab tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<u64>,
     /// Why it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -1,10 +1,9 @@
 //! The index on disk: opening, updating under a lock, searching.
 
-use super::document::Searched;
+use super::entry::Entry;
 use super::facets::{Counts, FacetCounts};
 use super::fields::{ANALYZER, DATASET, Fields, analyzer};
 use super::query::Query;
-use super::view::{Indexed, View};
 use crate::CatalogError;
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -84,11 +83,11 @@ impl std::fmt::Debug for Open {
 }
 
 impl Index {
-    /// The index in `search/` of a catalog's folder. Nothing is opened or made yet.
-    pub(crate) fn new(folder: &Path, catalog_id: String) -> Arc<Self> {
+    /// The index in a folder of a catalog's folder, `search/` or another. Nothing is opened or made yet.
+    pub(crate) fn new(folder: &Path, name: &str, catalog_id: String) -> Arc<Self> {
         Arc::new(Self {
-            folder: folder.join("search"),
-            lock: folder.join("search.lock"),
+            folder: folder.join(name),
+            lock: folder.join(format!("{name}.lock")),
             catalog_id,
             fields: Fields::new(),
             open: Mutex::new(None),
@@ -196,13 +195,13 @@ impl Index {
     pub(super) fn write(
         &self,
         anew: bool,
-        datasets: &[Indexed],
+        datasets: &[Entry],
         sequence: u64,
     ) -> Result<(), CatalogError> {
         self.try_write(anew, datasets, sequence).map_err(|error| self.problem(error))
     }
 
-    fn try_write(&self, anew: bool, datasets: &[Indexed], sequence: u64) -> tantivy::Result<()> {
+    fn try_write(&self, anew: bool, datasets: &[Entry], sequence: u64) -> tantivy::Result<()> {
         let index = if anew {
             self.remove()?;
             std::fs::create_dir_all(&self.folder)?;
@@ -220,7 +219,7 @@ impl Index {
     /// Makes an index in the memory of this process, for a home that may not be written to.
     pub(super) fn write_in_memory(
         &self,
-        datasets: &[Indexed],
+        datasets: &[Entry],
         sequence: u64,
     ) -> Result<(), CatalogError> {
         let make = || -> tantivy::Result<Open> {
@@ -238,30 +237,21 @@ impl Index {
     fn fill(
         &self,
         index: &tantivy::Index,
-        datasets: &[Indexed],
+        datasets: &[Entry],
         sequence: u64,
     ) -> tantivy::Result<()> {
         let mut writer: IndexWriter = index.writer_with_num_threads(1, WRITER_MEMORY)?;
         let mut policy = LogMergePolicy::default();
         policy.set_min_num_segments(MERGED_TOGETHER);
         writer.set_merge_policy(Box::new(policy));
-        for indexed in datasets {
-            let dataset = &indexed.dataset;
-            let name = dataset.name.as_str();
-            writer.delete_term(Term::from_field_text(self.fields.dataset, name));
-            // What was withdrawn keeps its page, and is not found.
-            if dataset.withdrawn.is_some() {
-                continue;
+        for entry in datasets {
+            writer.delete_term(Term::from_field_text(self.fields.dataset, &entry.key()));
+            let documents = entry.documents(&self.fields);
+            let documents = documents
+                .map_err(|error| tantivy::TantivyError::InternalError(error.to_string()))?;
+            for document in documents {
+                writer.add_document(document)?;
             }
-            let of_policy =
-                |error: CatalogError| tantivy::TantivyError::InternalError(error.to_string());
-            let whole = View::term(true, indexed).map_err(of_policy)?;
-            let known = View::term(false, indexed).map_err(of_policy)?;
-            // A term that is too long for the index would be left out of it with a warning, and a
-            // document without one is found by nobody. Then only the record's page tells of it.
-            let shown = dataset.clone().redacted();
-            writer.add_document(Searched::new(dataset).document(&self.fields, name, &whole))?;
-            writer.add_document(Searched::new(&shown).document(&self.fields, name, &known))?;
         }
         let mut commit = writer.prepare_commit()?;
         commit.set_payload(&self.payload(sequence));
@@ -285,12 +275,12 @@ impl Index {
 
     /// Runs a query on the commit that [`Index::refresh`] showed last.
     ///
-    /// `visible` says which documents may be found; what it cannot say, the search fails with.
+    /// `visible` says by their policies which documents may be found; what it cannot say, the search fails with.
     pub(super) fn search(
         &self,
         query: &Query,
         limit: usize,
-        visible: impl Fn(&View) -> Result<bool, CatalogError>,
+        visible: impl Fn(&str) -> Result<bool, CatalogError>,
     ) -> Result<Found, CatalogError> {
         let searcher = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -304,7 +294,7 @@ impl Index {
         let mut allowed = Vec::new();
         let policies = terms(&searcher, self.fields.policy).map_err(|error| self.problem(error))?;
         for term in policies {
-            if visible(&View::parse(&term)?)? {
+            if visible(&term)? {
                 allowed.push(Term::from_field_text(self.fields.policy, &term));
             }
         }

@@ -9,12 +9,14 @@
 mod cursor;
 mod document;
 mod elements;
+mod entry;
 mod facets;
 mod fields;
 mod index;
 mod place;
 mod query;
 mod ranges;
+mod replicas;
 mod view;
 
 pub use cursor::Cursor;
@@ -25,6 +27,7 @@ use crate::model::{Dataset, SearchAnswer, SearchHit, SearchRequest};
 use crate::policy::Rights;
 use crate::{Catalog, CatalogError};
 use chrono::Utc;
+use entry::Entry;
 use fields::SUBJECT;
 use index::{Found, Lock, State};
 use std::collections::BTreeMap;
@@ -154,7 +157,7 @@ impl Catalog {
         query: query::Query,
         limit: usize,
     ) -> Result<Found, CatalogError> {
-        self.catch_up(anew).await?;
+        self.catch_up(Which::Own, anew).await?;
         let decided = self.decided(rights).await?;
         let (catalog, rights) = (self.clone(), Arc::clone(rights));
         let now = Utc::now();
@@ -162,8 +165,8 @@ impl Catalog {
         index
             .blocking(move |index| {
                 let (policies, values) = (&catalog.inner.policies, query.asks_for_values());
-                let visible = |view: &View| {
-                    let for_whom = (&*rights, &decided);
+                let visible = |term: &str| {
+                    let (view, for_whom) = (View::parse(term)?, (&*rights, &decided));
                     Ok(view.is_for(policies, for_whom, now)?
                         && (!values || view.tells_values_to(policies, for_whom, now)?))
                 };
@@ -187,17 +190,16 @@ impl Catalog {
     }
 
     /// Brings the index up to the last change; `anew` throws it away first.
-    async fn catch_up(&self, anew: bool) -> Result<(), CatalogError> {
-        let database = &self.inner.database;
-        let index = &self.inner.index;
+    async fn catch_up(&self, which: Which, anew: bool) -> Result<(), CatalogError> {
+        let index = self.index_of(which);
         if !anew {
             let state = index.blocking(Index::refresh).await?;
-            if state.holds(database.last_change().await?) {
+            if state.holds(self.last_of(which).await?) {
                 return Ok(());
             }
         }
-        let Some(mut lock) = self.lock_index().await? else {
-            return self.catch_up_in_memory().await;
+        let Some(mut lock) = self.lock_index(which).await? else {
+            return self.catch_up_in_memory(which).await;
         };
         let mut anew = anew;
         // What comes after the batch that is being written, read meanwhile: each takes about as long.
@@ -205,7 +207,7 @@ impl Catalog {
         loop {
             // Whoever held the lock before may have done the work.
             let state = index.blocking(Index::refresh).await?;
-            let last = database.last_change().await?;
+            let last = self.last_of(which).await?;
             if !anew && state.holds(last) {
                 return Ok(());
             }
@@ -215,13 +217,13 @@ impl Catalog {
             };
             let (documents, to) = match ahead.take() {
                 Some((after, batch)) if from == Some(after) => batch,
-                _ => self.changed_since(from.unwrap_or(0)).await?,
+                _ => self.since(which, from.unwrap_or(0)).await?,
             };
             // The lock travels with the work: if this call is dropped, the work ends under it.
             let writing =
                 index.blocking(move |index| (lock, index.write(from.is_none(), &documents, to)));
             let (back, written) = if to < last {
-                let (written, next) = tokio::join!(writing, self.changed_since(to));
+                let (written, next) = tokio::join!(writing, self.since(which, to));
                 ahead = Some((to, next?));
                 written?
             } else {
@@ -242,6 +244,29 @@ impl Catalog {
         }
     }
 
+    fn index_of(&self, which: Which) -> &Arc<Index> {
+        match which {
+            Which::Own => &self.inner.index,
+            Which::Replicas => &self.inner.peer_index,
+        }
+    }
+
+    /// The last change that an index has to hold.
+    async fn last_of(&self, which: Which) -> Result<u64, CatalogError> {
+        match which {
+            Which::Own => self.inner.database.last_change().await,
+            Which::Replicas => self.last_told().await,
+        }
+    }
+
+    /// What an index has to take in after a change.
+    async fn since(&self, which: Which, sequence: u64) -> Result<Batch, CatalogError> {
+        match which {
+            Which::Own => self.changed_since(sequence).await,
+            Which::Replicas => self.told_since(sequence).await,
+        }
+    }
+
     /// The datasets that changed after a change, and the last change that they include.
     async fn changed_since(&self, sequence: u64) -> Result<Batch, CatalogError> {
         let (names, to) = self.inner.database.changed(sequence, BATCH).await?;
@@ -249,24 +274,24 @@ impl Catalog {
         let stored = self.load_all(&mut read, &names).await?;
         let indexed = stored.into_iter().map(|Stored { dataset, .. }| {
             let resource = self.inner.policies.resource(&dataset);
-            Indexed { dataset, resource }
+            Entry::Own(Box::new(Indexed { dataset, resource }))
         });
         Ok((indexed.collect(), to))
     }
 
     /// Makes the index of a home that may only be read, in memory: searching changes nothing.
-    async fn catch_up_in_memory(&self) -> Result<(), CatalogError> {
-        let (documents, to) = self.changed_since(0).await?;
-        let index = &self.inner.index;
+    async fn catch_up_in_memory(&self, which: Which) -> Result<(), CatalogError> {
+        let (documents, to) = self.since(which, 0).await?;
+        let index = self.index_of(which);
         index.blocking(move |index| index.write_in_memory(&documents, to)).await?
     }
 
     /// Waits for the lock that updates of the index are made under; none in a home that may only be
     /// read.
-    async fn lock_index(&self) -> Result<Option<std::fs::File>, CatalogError> {
+    async fn lock_index(&self, which: Which) -> Result<Option<std::fs::File>, CatalogError> {
         let started = Instant::now();
         loop {
-            match self.inner.index.blocking(Index::try_lock).await?? {
+            match self.index_of(which).blocking(Index::try_lock).await?? {
                 Lock::Taken(lock) => return Ok(Some(lock)),
                 Lock::ReadOnly => return Ok(None),
                 Lock::Busy => {}
@@ -283,7 +308,16 @@ impl Catalog {
 }
 
 /// Datasets that changed, and the last change that they include.
-type Batch = (Vec<Indexed>, u64);
+type Batch = (Vec<Entry>, u64);
+
+/// Which index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// That of this lab's datasets.
+    Own,
+    /// That of what other labs told of theirs.
+    Replicas,
+}
 
 /// Whether a search can be run.
 pub(crate) fn check(request: &SearchRequest) -> Result<(), CatalogError> {
@@ -303,6 +337,7 @@ fn hit(dataset: Dataset, score: f32, query: &query::Query) -> SearchHit {
         tier: dataset.tier,
         tables: dataset.tables.into_iter().map(|table| (table.name, table.columns)).collect(),
         score,
+        stale: false,
     }
 }
 

@@ -84,7 +84,17 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("made_by", Text),
         ],
     ),
-    ("peer", &[("lab", Text), ("flight", Text), ("http", Text), ("secret", Text), ("since", Text)]),
+    (
+        "peer",
+        &[
+            ("lab", Text),
+            ("flight", Text),
+            ("http", Text),
+            ("secret", Text),
+            ("since", Text),
+            ("public_key", Text),
+        ],
+    ),
     ("peer_tables", &[("lab", Text), ("tables", Text), ("at", Text)]),
     ("invitation", &[("secret_hash", Text), ("expires_at", Text)]),
     ("person", &[("subject", Text), ("attributes", Text), ("changed_at", Text)]),
@@ -298,4 +308,44 @@ pub(super) const TABLES: &[(&str, &[(&str, Kind)])] = &[
     ),
     ("stream_receipt_input", &[("dataset", Text), ("version", Integer), ("receipt", Text)]),
     ("seal_key", &[("only_row", Integer), ("secret", Text), ("made_at", Text)]),
+    (
+        "peer_feed",
+        &[("peer", Text), ("dataset", Text), ("sequence", Integer), ("kind", Text), ("hash", Text)],
+    ),
+    (
+        "peer_feed_state",
+        &[
+            ("peer", Text),
+            ("feed", Text),
+            ("decided", Integer),
+            ("policies", Text),
+            ("looked_at", Text),
+            ("walked", Text),
+            ("last", Integer),
+        ],
+    ),
+    (
+        "replica",
+        &[
+            ("lab", Text),
+            ("dataset", Text),
+            ("kind", Text),
+            ("hash", Text),
+            ("content", Text),
+            ("changed", Integer),
+        ],
+    ),
+    (
+        "replica_state",
+        &[
+            ("lab", Text),
+            ("feed", Text),
+            ("upserts", Integer),
+            ("retractions", Integer),
+            ("as_of", Text),
+            ("grace_seconds", Integer),
+            ("tried_at", Text),
+            ("problem", Text),
+        ],
+    ),
 ];

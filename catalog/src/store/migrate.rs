@@ -5,7 +5,7 @@ use crate::CatalogError;
 use sqlx::{Any, Executor, Row, Transaction};
 
 /// Schema versions in order, on SQLite and on PostgreSQL; version n is made by the first n scripts.
-const MIGRATIONS: [[&str; 2]; 16] = [
+const MIGRATIONS: [[&str; 2]; 17] = [
     [include_str!("schema_1.sqlite.sql"), include_str!("schema_1.postgres.sql")],
     [include_str!("schema_2.sqlite.sql"), include_str!("schema_2.postgres.sql")],
     [include_str!("schema_3.sqlite.sql"), include_str!("schema_3.postgres.sql")],
@@ -22,6 +22,7 @@ const MIGRATIONS: [[&str; 2]; 16] = [
     [include_str!("schema_14.sqlite.sql"), include_str!("schema_14.postgres.sql")],
     [include_str!("schema_15.sqlite.sql"), include_str!("schema_15.postgres.sql")],
     [include_str!("schema_16.sqlite.sql"), include_str!("schema_16.postgres.sql")],
+    [include_str!("schema_17.sqlite.sql"), include_str!("schema_17.postgres.sql")],
 ];
 
 /// SQLite's `application_id` of a catalog: "TARN".

@@ -68,6 +68,17 @@ impl<const N: usize> Rows<N> {
         write: &mut Write<'_>,
         into: &'static str,
     ) -> Result<(), CatalogError> {
+        self.insert_or(write, into, "").await
+    }
+
+    /// Inserts all of them, or does what `otherwise` says (`ON CONFLICT …`) with those that are there. No two of them
+    /// may be the same row.
+    pub(crate) async fn insert_or(
+        self,
+        write: &mut Write<'_>,
+        into: &'static str,
+        otherwise: &'static str,
+    ) -> Result<(), CatalogError> {
         let database = write.database();
         let mut rows = self.0.into_iter().peekable();
         while rows.peek().is_some() {
@@ -75,7 +86,8 @@ impl<const N: usize> Rows<N> {
             let places: Vec<String> =
                 (0..some.len()).map(|row| places(row.saturating_mul(N), N)).collect();
             // A text of this crate and numbers: values are bound.
-            let statement = AssertSqlSafe(format!("INSERT {into} VALUES {}", places.join(", ")));
+            let statement =
+                AssertSqlSafe(format!("INSERT {into} VALUES {} {otherwise}", places.join(", ")));
             let mut query = sqlx::query(statement);
             for value in some.into_iter().flatten() {
                 query = match value {

@@ -90,6 +90,7 @@ fn peer(lab: &str) -> Peer {
         http: "http://127.0.0.1:2".to_owned(),
         secret: new_peer_secret(),
         since: "2026-11-22T00:00:00Z".to_owned(),
+        key: None,
     }
 }
 

@@ -262,6 +262,7 @@ async fn inputs_exist_and_are_not_stricter_than_what_is_made_of_them() {
         http: "http://127.0.0.1:2".to_owned(),
         secret: "0123456789abcdefghij".to_owned(),
         since: "2026-11-22T00:00:00Z".to_owned(),
+        key: None,
     };
     catalog.put_peer(peer).await.unwrap();
 

@@ -126,6 +126,7 @@ async fn full(folder: &Path) -> (Catalog, String) {
         http: "http://127.0.0.1:2".to_owned(),
         secret: new_peer_secret(),
         since: "2026-11-22T00:00:00Z".to_owned(),
+        key: None,
     };
     catalog.put_peer(peer.clone()).await.unwrap();
     catalog.put_peer_tables(&peer.lab, "[1]").await.unwrap();

@@ -225,6 +225,8 @@ impl Own {
             bytes,
             ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             as_of: Some(self.as_of),
+            state: None,
+            age_seconds: None,
             error: None,
         }
     }

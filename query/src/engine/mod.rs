@@ -83,6 +83,8 @@ pub struct EngineConfig {
     pub partitions: usize,
     /// Seconds to wait for a peer's first answer.
     pub peer_seconds: u64,
+    /// For how many seconds of this lab's silence peers may show its records as they are.
+    pub peer_grace_seconds: u64,
     /// What queries and people may use of it.
     pub limits: Limits,
     /// Folder for what does not fit into memory; without, the system's temporary folder.
@@ -97,6 +99,7 @@ impl Default for EngineConfig {
             memory_bytes: 4 << 30,
             partitions: 0,
             peer_seconds: 30,
+            peer_grace_seconds: 7 * 24 * 3600,
             limits: Limits::default(),
             spill: None,
             prepared: None,

@@ -209,6 +209,8 @@ impl Session {
             bytes: 0,
             ms: 0,
             as_of: None,
+            state: None,
+            age_seconds: None,
             error: Some(problem),
         });
         let nothing = Arc::new(EmptyExec::new(Arc::new(Schema::empty())));

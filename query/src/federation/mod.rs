@@ -11,6 +11,10 @@
 //! `authorization: Bearer <secret of the peer>` and `x-tarn-visitor: <name>`; a person's own token
 //! never leaves the lab that made it.
 //!
+//! Searches are answered from copies of the peers' records, which are kept in this node's own catalog ([`follow`],
+//! [`sync`]); the actions `tarn.peer.feed`, `tarn.peer.tree` and `tarn.peer.records` give them, signed. `show` asks the
+//! owner first (`tarn.peer.record`).
+//!
 //! A lab that does not answer fails the query with its name, or, where the query allows partial
 //! answers, gives no rows and is reported as missing. Once rows of a lab have arrived its failure
 //! always fails the query.
@@ -21,6 +25,7 @@ mod client;
 mod codec;
 mod error;
 mod exec;
+mod follow;
 mod lab;
 mod node;
 pub mod peers;
@@ -28,14 +33,18 @@ mod provider;
 mod rule;
 mod search;
 pub mod serve;
+mod show;
 mod sites;
 mod split;
+pub mod sync;
 #[cfg(test)]
 mod tests;
 pub mod wire;
 
 pub(crate) use exec::PeerFragmentExec;
+pub use follow::follow;
 pub use search::search;
+pub use show::{Shown, show};
 
 use crate::engine::{EngineConfig, SessionOptions, Sites};
 use crate::error::QueryError;

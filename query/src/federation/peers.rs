@@ -8,6 +8,7 @@ use super::client::Connection;
 use super::error::{Failure, PeerError};
 use super::lab::ask;
 use super::sites::now;
+use super::sync::{Verified, verify};
 use super::wire::{ACCEPT, AcceptAnswer, AcceptRequest, INVITATION_PREFIX, Invitation};
 use crate::error::QueryError;
 use base64::Engine as _;
@@ -15,7 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRngCore;
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use tarn_catalog::{Catalog, Peer};
+use tarn_catalog::{Catalog, Peer, ReplicaState};
 use tarn_schemas::LabName;
 
 /// Longest wait for an answer while becoming peers and asking for their state.
@@ -38,6 +39,13 @@ pub struct PeerStatus {
     /// When that was told, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
+    /// The copy of its records here.
+    pub replica: ReplicaState,
+    /// Records of the lab that a search here finds.
+    pub records: u64,
+    /// How the copy compares with the lab, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
 }
 
 /// Makes an invitation for one lab, valid once and for a day. The text holds the secret that both
@@ -60,6 +68,7 @@ pub async fn invite(
         flight: address(own_flight_url, "Flight")?,
         http: address(own_http_url, "HTTP")?,
         secret,
+        key: Some(catalog.public_key()?),
     };
     catalog.put_invitation(&invitation.secret).await?;
     invitation
@@ -104,6 +113,7 @@ pub async fn accept(
         flight: address(own_flight_url, "Flight")?,
         http: address(own_http_url, "HTTP")?,
         secret: invitation.secret.clone(),
+        key: Some(catalog.public_key()?),
     };
     let body = serde_json::to_vec(&request)
         .map_err(|error| QueryError::Internal(format!("the request cannot be written: {error}")))?;
@@ -123,6 +133,7 @@ pub async fn accept(
         http: invitation.http,
         secret: invitation.secret,
         since: now(),
+        key: invitation.key,
     };
     catalog.put_peer(peer.clone()).await?;
     Ok(peer)
@@ -144,11 +155,14 @@ fn of_acceptance(error: PeerError, flight: &str) -> QueryError {
     }
 }
 
-/// Asks every peer, all at once, whether it answers and what it shows to the owner of this home.
+/// Asks every peer, all at once, whether it answers and what it shows to the owner of this home; `compares` also
+/// compares the copies of their records here, and changes nothing.
 ///
 /// # Errors
 /// If the catalog cannot be read. A peer that does not answer is a status, not an error.
-pub async fn status(catalog: &Catalog) -> Result<Vec<PeerStatus>, QueryError> {
+pub async fn status(catalog: &Catalog, compares: bool) -> Result<Vec<PeerStatus>, QueryError> {
+    let counts = catalog.replica_counts().await?;
+    let counts = &counts;
     let asked = catalog.peers().await?.into_iter().map(|peer| async move {
         let started = Instant::now();
         let listing = match Connection::new(
@@ -162,13 +176,28 @@ pub async fn status(catalog: &Catalog) -> Result<Vec<PeerStatus>, QueryError> {
             Err(error) => Err(error),
         };
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (error, tables, as_of) = match listing {
+        let (mut error, tables, as_of) = match listing {
             Ok(listing) => (None, listing.tables(), Some(listing.as_of().to_owned())),
             Err(error) => (Some(error.problem), 0, None),
         };
-        PeerStatus { lab: peer.lab, reachable: error.is_none(), ms, error, tables, as_of }
+        let reachable = error.is_none();
+        let verified = if compares && reachable && peer.key.is_some() {
+            match verify(catalog, &peer, PATIENCE, false).await {
+                Ok(verified) => Some(verified),
+                Err(problem) => {
+                    error = Some(problem.to_string());
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        let replica = catalog.replica_state(&peer.lab).await?;
+        let records = counts.get(&peer.lab).copied().unwrap_or_default();
+        let lab = peer.lab;
+        Ok(PeerStatus { lab, reachable, ms, error, tables, as_of, replica, records, verified })
     });
-    Ok(futures::future::join_all(asked).await)
+    futures::future::join_all(asked).await.into_iter().collect()
 }
 
 /// An address that a peer can call.

@@ -10,8 +10,9 @@ use super::allow::check_plan;
 use super::codec::{decode, plan_bytes, read_plan};
 use super::peers::address;
 use super::wire::{
-    ACCEPT, AcceptAnswer, AcceptRequest, FragmentTicket, Payload, SEARCH, ScanRequest, TABLES,
-    TableInfo, TablesAnswer, VERSION, schema_to_text,
+    ACCEPT, AcceptAnswer, AcceptRequest, FEED, FragmentTicket, Payload, RECORD, RECORDS,
+    RecordRequest, SEARCH, ScanRequest, TABLES, TREE, TableInfo, TablesAnswer, VERSION,
+    schema_to_text, signed_to_bytes,
 };
 use crate::engine::{Engine, SessionOptions};
 use crate::error::QueryError;
@@ -26,6 +27,7 @@ use datafusion_substrait::substrait::proto::{Plan, Rel, plan_rel};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tarn_catalog::{Catalog, Peer, SearchRequest};
 use tarn_schemas::{LabName, Principal};
 
@@ -95,7 +97,38 @@ pub async fn do_action(
             let request: SearchRequest = read(body)?;
             answer(&catalog.search(who, &request).await?).map(Some)
         }
+        FEED => {
+            let (catalog, peer) = asking_peer(engine, who)?;
+            let grace = Duration::from_secs(engine.config().peer_grace_seconds);
+            let page = catalog.feed_page(peer, &read(body)?, grace).await?;
+            Ok(Some(signed_to_bytes(&page)))
+        }
+        TREE => {
+            let (catalog, peer) = asking_peer(engine, who)?;
+            Ok(Some(signed_to_bytes(&catalog.feed_tree(peer, &read(body)?).await?)))
+        }
+        RECORDS => {
+            let (catalog, peer) = asking_peer(engine, who)?;
+            Ok(Some(signed_to_bytes(&catalog.feed_records(peer, &read(body)?).await?)))
+        }
+        RECORD => {
+            let RecordRequest { name } = read(body)?;
+            answer(&visited(engine, who)?.record_for_peer(who, &name).await?).map(Some)
+        }
         _ => Ok(None),
+    }
+}
+
+/// The catalog that a peer reads, and which peer that is. Who asks there does not matter: what a lab is told is for
+/// everyone there.
+fn asking_peer<'a>(
+    engine: &'a Engine,
+    who: &'a Principal,
+) -> Result<(&'a Catalog, &'a LabName), QueryError> {
+    let catalog = visited(engine, who)?;
+    match who {
+        Principal::Visitor { lab, .. } => Ok((catalog, lab)),
+        _ => Err(no_home()),
     }
 }
 
@@ -162,8 +195,14 @@ async fn redeem(catalog: &Catalog, request: AcceptRequest) -> Result<AcceptAnswe
     if !catalog.redeem_invitation(&request.secret).await? {
         return Err(refused());
     }
-    let peer =
-        Peer { lab: request.lab, flight, http, secret: request.secret, since: super::sites::now() };
+    let peer = Peer {
+        lab: request.lab,
+        flight,
+        http,
+        secret: request.secret,
+        since: super::sites::now(),
+        key: request.key,
+    };
     catalog.put_peer(peer).await?;
     Ok(AcceptAnswer { lab: catalog.lab().clone() })
 }

@@ -33,6 +33,8 @@ impl Tally {
                 bytes: known.bytes.saturating_add(part.bytes),
                 ms: known.ms.max(part.ms),
                 as_of: known.as_of.or(part.as_of),
+                state: None,
+                age_seconds: None,
                 error: known.error.or(part.error),
             },
         };
@@ -58,6 +60,8 @@ impl Meter {
             bytes: 0,
             ms: 0,
             as_of: Some(now()),
+            state: None,
+            age_seconds: None,
             error: None,
         };
         Self { tally: tally.clone(), started: Instant::now(), report }

@@ -7,6 +7,10 @@
 //! | action `tarn.peer.accept` | [`AcceptRequest`] | [`AcceptAnswer`] |
 //! | action `tarn.peer.tables` | nothing | [`TablesAnswer`] |
 //! | action `tarn.peer.search` | `SearchRequest` of the catalog | `SearchAnswer` |
+//! | action `tarn.peer.feed` | `PageRequest` of the catalog | [`signed_to_bytes`] |
+//! | action `tarn.peer.tree` | `TreeRequest` of the catalog | [`signed_to_bytes`] |
+//! | action `tarn.peer.records` | `RecordsRequest` of the catalog | [`signed_to_bytes`] |
+//! | action `tarn.peer.record` | [`RecordRequest`] | `PeerRecord` of the catalog |
 //! | ticket with the key `tarn.fragment` | [`FragmentTicket`] | Arrow batches |
 //!
 //! All but the first carry `authorization: Bearer <peer secret>` and, for a person who is signed in at
@@ -20,6 +24,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
+use tarn_catalog::Signed;
 use tarn_schemas::{DatasetName, LabName, TableName};
 
 /// Action that redeems an invitation.
@@ -28,6 +33,14 @@ pub const ACCEPT: &str = "tarn.peer.accept";
 pub const TABLES: &str = "tarn.peer.tables";
 /// Action that searches the catalog for a visitor.
 pub const SEARCH: &str = "tarn.peer.search";
+/// Action that gives a page of what this lab tells a peer of its records.
+pub const FEED: &str = "tarn.peer.feed";
+/// Action that gives nodes of the hash tree over it.
+pub const TREE: &str = "tarn.peer.tree";
+/// Action that gives some of these records.
+pub const RECORDS: &str = "tarn.peer.records";
+/// Action that gives one record, as a visitor may see it now.
+pub const RECORD: &str = "tarn.peer.record";
 /// Header that names the person at the asking lab.
 pub const VISITOR: &str = "x-tarn-visitor";
 /// Version of the messages and of the plans in them.
@@ -46,6 +59,9 @@ pub(crate) struct Invitation {
     pub(crate) http: String,
     /// The secret that both labs will share.
     pub(crate) secret: String,
+    /// The public key that the inviting lab signs with; older ones send none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
 }
 
 impl Invitation {
@@ -72,6 +88,9 @@ pub(crate) struct AcceptRequest {
     pub(crate) http: String,
     /// The secret of the invitation.
     pub(crate) secret: String,
+    /// The public key that the accepting lab signs with; older ones send none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
 }
 
 /// The invitation is redeemed.
@@ -79,6 +98,13 @@ pub(crate) struct AcceptRequest {
 pub(crate) struct AcceptAnswer {
     /// The lab that invited.
     pub(crate) lab: LabName,
+}
+
+/// Asks for one record.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RecordRequest {
+    /// The dataset.
+    pub(crate) name: DatasetName,
 }
 
 /// The tables that a visitor may query, and what fragments may use.
@@ -141,6 +167,17 @@ pub(crate) struct ScanRequest {
     /// Most rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<u64>,
+}
+
+/// A signed statement as it travels: its signature, a line break, its text.
+pub(crate) fn signed_to_bytes(signed: &Signed) -> Vec<u8> {
+    [signed.signature.as_bytes(), b"\n", signed.text.as_bytes()].concat()
+}
+
+/// Reads that.
+pub(crate) fn signed_from_bytes(bytes: &[u8]) -> Option<Signed> {
+    let (signature, text) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
+    Some(Signed { text: text.to_owned(), signature: signature.to_owned() })
 }
 
 /// A schema as text: an Arrow IPC stream without batches in base64.
@@ -213,6 +250,7 @@ mod tests {
             flight: "http://127.0.0.1:8815".into(),
             http: "http://127.0.0.1:8080".into(),
             secret: "tarn_p_x".into(),
+            key: None,
         };
         let text = invitation.to_text().unwrap();
         assert!(text.starts_with("tarn-invite:"));

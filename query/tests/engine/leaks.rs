@@ -303,6 +303,7 @@ async fn asking(lab: &Lab) -> Lab {
         http: "http://127.0.0.1:1".to_owned(),
         secret: secret.clone(),
         since: "2026-11-22T00:00:00Z".to_owned(),
+        key: None,
     };
     let asking = Lab::new("anl").await;
     lab.engine.catalog().unwrap().put_peer(peer("anl")).await.unwrap();

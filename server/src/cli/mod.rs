@@ -1,10 +1,12 @@
 //! The command line, as people type it.
 
+mod dev;
 mod login;
 mod query;
 mod search;
 mod steward;
 
+pub(crate) use dev::{Dev, DevFederation};
 pub(crate) use login::{Login, Logout};
 pub(crate) use query::QueryCommand;
 pub(crate) use search::Search;
@@ -93,6 +95,9 @@ pub(crate) enum Command {
     /// Connect labs
     #[command(subcommand)]
     Peer(Peer),
+    /// Start labs to try things out with
+    #[command(subcommand)]
+    Dev(Dev),
     /// Ask for access to datasets, decide about it, explain it
     #[command(subcommand)]
     Access(Access),
@@ -528,9 +533,24 @@ pub(crate) enum Peer {
     /// List peers
     #[command(after_help = "Example:\n  tarn peer list")]
     List,
-    /// Ask every peer whether it answers; exit code 1 if one does not
-    #[command(after_help = "Example:\n  tarn peer status")]
-    Status,
+    /// Ask every peer whether it answers, and say how old the copy of its records here is; exit code 1 if one
+    /// does not answer, 5 if a copy differs
+    #[command(after_help = "Examples:\n  tarn peer status\n  tarn peer status --verify --json")]
+    Status {
+        /// Compare each copy with its lab by hash trees, and name the records that differ; changes nothing
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Read what is new of peers' records now; `tarn serve` does it by itself every few seconds
+    #[command(after_help = "Examples:\n  tarn peer sync\n  tarn peer sync ornl --verify")]
+    Sync {
+        /// The lab; all peers without
+        #[arg(value_name = "LAB")]
+        lab: Option<String>,
+        /// Compare the copy with the lab too, and repair the records that differ
+        #[arg(long)]
+        verify: bool,
+    },
     /// Forget a peer
     #[command(after_help = "Example:\n  tarn peer remove ornl")]
     Remove {

@@ -5,20 +5,31 @@ use crate::cli::Named;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::text_table;
-use tarn_catalog::{Dataset, SearchHit, SearchRequest, TableStorage};
-use tarn_query::federation;
-use tarn_schemas::{DatasetRef, ErrorCode, Principal};
+use tarn_catalog::{ColumnInfo, Dataset, SearchHit, TableStorage};
+use tarn_query::federation::{self, Shown};
+use tarn_schemas::{DatasetRef, ErrorCode, Freshness, Principal};
 
 /// Shows one dataset of this lab, or what a peer says of one of its own.
 pub(crate) async fn show(context: &Context, args: &Named) -> Result<(), Outcome> {
     let home = Home::open(context.home.as_deref()).await?;
     let wanted: DatasetRef = args.name.parse()?;
-    if wanted.lab.as_ref().is_some_and(|lab| lab != home.catalog.lab()) {
-        let hit = at_peer(&home, &wanted).await?;
+    if let Some(lab) = wanted.lab.as_ref().filter(|lab| *lab != home.catalog.lab()) {
+        let at = (lab, &wanted.name);
+        let shown = federation::show(&home.catalog, &Principal::Owner, at).await?;
+        if let Some(version) = wanted.version.filter(|version| *version != shown.record.version) {
+            return Err(Failure::new(
+                ErrorCode::NotFound,
+                format!(
+                    "lab {lab} tells other labs of version {} of {}, and version {version} was asked for",
+                    shown.record.version, wanted.name
+                ),
+            )
+            .into());
+        }
         if context.json {
-            say!("{}", serde_json::json!(hit));
+            say!("{}", serde_json::json!(shown));
         } else {
-            print_hit(&hit);
+            print_shown(context, &shown);
         }
         return Ok(());
     }
@@ -31,49 +42,56 @@ pub(crate) async fn show(context: &Context, args: &Named) -> Result<(), Outcome>
     Ok(())
 }
 
-async fn at_peer(home: &Home, wanted: &DatasetRef) -> Result<SearchHit, Failure> {
-    let lab = wanted.lab.as_ref().map(ToString::to_string).unwrap_or_default();
-    let request = SearchRequest {
-        filters: vec![("lab".to_owned(), lab.clone())],
-        limit: 10_000,
-        ..SearchRequest::default()
-    };
-    let engine = home.engine()?;
-    let (answer, sites) = federation::search(&engine, &Principal::Owner, &request).await?;
-    answer.hits.into_iter().find(|hit| hit.name == wanted.name).ok_or_else(|| {
-        match sites.iter().find(|site| site.lab.as_str() == lab) {
-            Some(site) if site.error.is_some() => Failure::new(
-                ErrorCode::Unavailable,
-                format!("lab {lab} did not answer: {}", site.error.clone().unwrap_or_default()),
-            ),
-            Some(_) => Failure::new(
-                ErrorCode::NotFound,
-                format!("lab {lab} has no dataset {:?}", wanted.name.as_str()),
-            ),
-            None => {
-                Failure::new(ErrorCode::NotFound, format!("no peer {lab:?}; see `tarn peer list`"))
-            }
-        }
-    })
+/// Prints a dataset of another lab, and how old what is told of it is.
+fn print_shown(context: &Context, shown: &Shown) {
+    let record = &shown.record;
+    let text =
+        |key: &str| record.record.get(key).and_then(|value| value.as_str()).unwrap_or_default();
+    let id = format!("{}.{}@{}", record.lab, record.name, record.version);
+    say!("{id}  {}  [{}]  {}", text("title"), record.tier, record.ark);
+    let description = text("description").trim();
+    if !description.is_empty() {
+        say!("{description}");
+    }
+    if let Some(withdrawn) = &record.withdrawn {
+        let instead = withdrawn.replaced_by.as_ref();
+        let instead = instead.map_or_else(String::new, |name| format!("; use {name}"));
+        say!("withdrawn {}: {}{instead}", withdrawn.at, withdrawn.reason);
+    }
+    for table in &record.tables {
+        say_columns(&format!("{}.{}.{}", record.lab, record.name, table.name), &table.columns);
+    }
+    if let (Freshness::Stale | Freshness::Unreachable, Some(as_of)) = (shown.state, &shown.as_of) {
+        let why = shown.error.as_ref().map_or_else(String::new, |error| format!(" ({error})"));
+        let state = shown.state.as_str();
+        context.note(format_args!("{} is {state}{why}: this is as of {as_of}", record.lab));
+    }
 }
 
 /// Prints a search hit with its tables.
 pub(crate) fn print_hit(hit: &SearchHit) {
-    say!("{}.{}@{}  {}  [{}]  {}", hit.lab, hit.name, hit.version, hit.title, hit.tier, hit.ark);
+    let stale = if hit.stale { "  (stale)" } else { "" };
+    let id = format!("{}.{}@{}", hit.lab, hit.name, hit.version);
+    say!("{id}  {}  [{}]  {}{stale}", hit.title, hit.tier, hit.ark);
     let text = hit.snippet.as_ref().unwrap_or(&hit.summary);
     if !text.is_empty() {
         say!("    {text}");
     }
     for (table, columns) in &hit.tables {
-        let columns: Vec<String> = columns
-            .iter()
-            .map(|column| match &column.units {
-                Some(units) => format!("{} [{units}]", column.name),
-                None => column.name.clone(),
-            })
-            .collect();
-        say!("    {}.{}.{table}({})", hit.lab, hit.name, columns.join(", "));
+        say_columns(&format!("{}.{}.{table}", hit.lab, hit.name), columns);
     }
+}
+
+/// Prints the name of a table with its columns.
+fn say_columns(table: &str, columns: &[ColumnInfo]) {
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| match &column.units {
+            Some(units) => format!("{} [{units}]", column.name),
+            None => column.name.clone(),
+        })
+        .collect();
+    say!("    {table}({})", columns.join(", "));
 }
 
 fn print_dataset(dataset: &Dataset) {

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod backup;
 mod datasets;
+mod dev;
 mod doctor;
 mod doi;
 mod draft;
@@ -93,6 +94,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Logout(args) => login::logout(&context, &args).await,
         Command::Token(args) => token::run(&context, args).await,
         Command::Peer(args) => peer::run(&context, args).await,
+        Command::Dev(args) => dev::run(&context, args).await,
     }
     .map(|()| ExitCode::SUCCESS)
     .or_else(Outcome::into_exit)

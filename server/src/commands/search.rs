@@ -7,7 +7,7 @@ use crate::home::Home;
 use crate::output::text_table;
 use tarn_catalog::{SavedSearch, SearchAnswer, SearchRequest};
 use tarn_query::federation;
-use tarn_schemas::{Principal, SiteReport, SiteStatus, standard_names};
+use tarn_schemas::{Freshness, Principal, SiteReport, SiteStatus, standard_names};
 
 /// Finds datasets in this lab and its peers; keeps searches.
 pub(crate) async fn run(context: &Context, args: Search) -> Result<(), Outcome> {
@@ -90,6 +90,18 @@ fn say_answer(
     }
     if let Some(next) = &answer.next {
         context.note(format_args!("more: the same with --cursor {next}"));
+    }
+    for site in sites.iter().filter(|site| site.status == SiteStatus::Ok) {
+        if let (Some(state @ (Freshness::Stale | Freshness::Unreachable)), Some(as_of)) =
+            (site.state, &site.as_of)
+        {
+            let why = site.error.as_ref().map_or_else(String::new, |error| format!(" ({error})"));
+            context.note(format_args!(
+                "{} is {}{why}: its records are as of {as_of}",
+                site.lab,
+                state.as_str()
+            ));
+        }
     }
     for site in sites.iter().filter(|site| site.status != SiteStatus::Ok) {
         context.note(format_args!(

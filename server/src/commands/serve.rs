@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tarn_catalog::Catalog;
 use tarn_query::Engine;
+use tarn_query::federation;
 use tarn_query::flight::{self, FlightDoor};
 use tarn_schemas::ErrorCode;
 use tokio::net::TcpListener;
@@ -78,6 +79,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Outcome> {
         ),
         stop.clone(),
     );
+    tokio::spawn(stop.clone().run_until_cancelled_owned(federation::follow(engine.clone())));
     let maker = Arc::new(Maker::new(&home));
     let of_postgres = (engine.clone(), Arc::clone(&maker));
     let clients = serve_postgres(clients, of_postgres, (tls.clone(), places), stop.clone());
@@ -252,7 +254,8 @@ async fn publish_once(catalog: &Catalog) {
     }
 }
 
-async fn wait_for_signal() {
+/// Returns at Ctrl-C or SIGTERM.
+pub(super) async fn wait_for_signal() {
     let interrupt = tokio::signal::ctrl_c();
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(mut terminate) => {

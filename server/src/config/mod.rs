@@ -57,6 +57,9 @@ pub(crate) struct Config {
     /// Seconds to wait for a peer's first answer.
     #[serde(default = "default_peer_seconds")]
     pub peer_seconds: u64,
+    /// For how many seconds of this lab's silence peers may show its records as they are.
+    #[serde(default = "default_peer_grace_seconds")]
+    pub peer_grace_seconds: u64,
     /// Hours that a login lasts, in a browser or a terminal.
     #[serde(default = "default_session_hours")]
     pub session_hours: u32,
@@ -103,6 +106,10 @@ fn default_peer_seconds() -> u64 {
     30
 }
 
+fn default_peer_grace_seconds() -> u64 {
+    7 * 24 * 3600
+}
+
 fn default_session_hours() -> u32 {
     12
 }
@@ -111,7 +118,7 @@ fn default_session_hours() -> u32 {
 const LONGEST_SESSION_HOURS: u32 = 720;
 
 /// The keys that have an environment variable.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "lab",
     "http",
     "flight",
@@ -124,6 +131,7 @@ const KEYS: [&str; 13] = [
     "memory_mib",
     "partitions",
     "peer_seconds",
+    "peer_grace_seconds",
     "session_hours",
 ];
 
@@ -143,6 +151,7 @@ impl Config {
             memory_mib: default_memory(),
             partitions: 0,
             peer_seconds: default_peer_seconds(),
+            peer_grace_seconds: default_peer_grace_seconds(),
             session_hours: default_session_hours(),
             limits: LimitsConfig::default(),
             tls: None,
@@ -307,6 +316,7 @@ impl Config {
             memory_bytes: self.memory_mib.saturating_mul(1 << 20),
             partitions: self.partitions,
             peer_seconds: self.peer_seconds,
+            peer_grace_seconds: self.peer_grace_seconds,
             limits: self.limits.limits(),
             spill: Some(home.join(&self.limits.spill)),
             prepared: self.limits.prepared(home),

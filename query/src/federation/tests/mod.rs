@@ -159,6 +159,7 @@ impl Lab {
             http: String::new(),
             secret: SECRET.into(),
             since: String::new(),
+            key: None,
         };
         Self { peer, server }
     }

@@ -84,6 +84,7 @@ async fn a_lab_that_was_never_heard_of_is_named_when_its_table_is() {
         http: String::new(),
         secret: SECRET.into(),
         since: String::new(),
+        key: None,
     };
     let connection = connect(&gone, SECRET);
     let problem = ask(&connection, &gone.lab).await.unwrap_err();
