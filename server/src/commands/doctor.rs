@@ -223,7 +223,7 @@ async fn within(what: &str, question: impl Future<Output = Result<(), StoreError
 }
 
 async fn peers_of(home: &Home) -> Result<Vec<Check>, Failure> {
-    let statuses = peers::status(&home.catalog).await?;
+    let statuses = peers::status(&home.catalog, false).await?;
     let checks = statuses.into_iter().map(|status| {
         let what = format!("peer {}", status.lab);
         if status.reachable {
