@@ -254,7 +254,8 @@ async fn many_positions_are_left_out_at_once() {
     let plan = plan(&tables, &request);
     let whole = rows(&plan, &request, 0);
     assert!(whole.len() > 400_000, "{}", whole.len());
-    for (from, count) in [(0, 65_537), (70_000, 200_000), (65_536, 131_072), (5, 1 << 60)] {
+    for (from, count) in [(0_usize, 65_537_u64), (70_000, 200_000), (65_536, 131_072), (5, 1 << 60)]
+    {
         let mut walk = plan.rows(&request, from as u64);
         walk.advance(count);
         let from = from.saturating_add(usize::try_from(count).unwrap()).min(whole.len());
