@@ -80,8 +80,7 @@ fn told(field: &Field) -> String {
 
 /// A field that holds the values of both, if they are of one type.
 fn union(one: &Field, other: &Field) -> Option<Field> {
-    let metadata = |key: &&str| one.metadata().get(*key) == other.metadata().get(*key);
-    if !EXTENSION.iter().all(|key| metadata(&key)) {
+    if EXTENSION.iter().any(|key| one.metadata().get(*key) != other.metadata().get(*key)) {
         return None;
     }
     let inner = |one: &FieldRef, other: &FieldRef| {

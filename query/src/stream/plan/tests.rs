@@ -119,7 +119,8 @@ async fn a_batch_beyond_the_limit_and_a_start_beyond_the_end_are_refused() {
     let request = StreamRequest { batch_size: 1 << 20, ..StreamRequest::new("x") };
     let tensors = i32::try_from(BATCH_BYTES >> 20).unwrap() / 4;
     let item = Arc::new(Field::new("item", DataType::Float32, true));
-    let values: ArrayRef = Arc::new(Float32Array::from(vec![0.0; tensors as usize]));
+    let values: ArrayRef =
+        Arc::new(Float32Array::from(vec![0.0; usize::try_from(tensors).unwrap()]));
     let wide: ArrayRef = Arc::new(FixedSizeListArray::new(item, tensors, values, None));
     for (columns, fits) in
         [(vec![("a", Arc::clone(&wide))], true), (vec![("a", wide.clone()), ("b", wide)], false)]
