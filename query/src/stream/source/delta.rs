@@ -14,6 +14,7 @@ use datafusion::common::runtime::SpawnedTask;
 use deltalake::DeltaTableBuilder;
 use object_store::ObjectStore;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::ops::Range;
@@ -191,8 +192,8 @@ impl Source for DeltaFiles {
             let names: BTreeMap<_, _> = file.names.iter().collect();
             let constants: BTreeMap<_, _> = file.constants.iter().collect();
             let groups = file.metadata.metadata().row_groups().iter();
-            let columns = groups.flat_map(|group| group.columns());
-            let places: Vec<_> = columns.map(|column| column.byte_range()).collect();
+            let columns = groups.flat_map(RowGroupMetaData::columns);
+            let places: Vec<_> = columns.map(ColumnChunkMetaData::byte_range).collect();
             let said = format!("{:?}", (file.path.as_ref(), file.size, places, names, constants));
             hash.update(&(said.len() as u64).to_le_bytes());
             hash.update(said.as_bytes());

@@ -9,12 +9,11 @@ use proptest::prelude::*;
 
 /// Numbers, texts with NULL, lists of any length, and tensors as Delta has them.
 fn table(rows: usize) -> RecordBatch {
-    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
-    let texts: ArrayRef = Arc::new(StringArray::from_iter(
-        (0..rows).map(|row| (row % 5 > 0).then(|| "é".repeat(row % 40))),
-    ));
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..i64::try_from(rows).unwrap()));
+    let texts = (0..rows).map(|row| (row % 5 > 0).then(|| "é".repeat(row % 40)));
+    let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
     let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(
-        (0..rows).map(|row| (row % 7 > 0).then(|| (0..row % 4).map(|n| Some(n as i32)))),
+        (0_i32..).take(rows).map(|row| (row % 7 > 0).then(|| (0..row % 4).map(Some))),
     ));
     let tensors: ArrayRef = Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(
         (0..rows).map(|row| Some((0..6).map(move |n| Some((row * 6 + n) as f32)))),
