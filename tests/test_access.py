@@ -243,7 +243,7 @@ def strip(answer):
     """An answer without what is another each time: durations, and connection details of errors."""
     import re
 
-    text = re.sub(r'"(ms|as_of)": ?("[^"]*"|[0-9]+)', "", answer)
+    text = re.sub(r'"(ms|as_of|age_seconds)": ?("[^"]*"|[0-9]+)', "", answer)
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", text)
     text = re.sub(r"gRPC client debug context:.*", "", text, flags=re.S)
     return re.sub(r"Client context:.*", "", text, flags=re.S)
