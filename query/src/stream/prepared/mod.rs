@@ -290,7 +290,8 @@ impl Prepared {
         schema: &SchemaRef,
     ) -> Option<PathBuf> {
         let mut missing = false;
-        for name in layout.packs() {
+        let packs = || layout.packs().filter(|name| layout.rows(*name) > 0);
+        for name in packs() {
             // Somebody may have removed what is still mapped here.
             let there = self.state().entries.contains_key(&(set, name));
             if !there || !self.path((set, name)).exists() {
@@ -302,7 +303,7 @@ impl Prepared {
         if missing {
             return None;
         }
-        for name in layout.packs() {
+        for name in packs() {
             let checked = {
                 let mut state = self.state();
                 state.touch((set, name));
@@ -322,13 +323,13 @@ impl Prepared {
             layout.blocks(key.1).map(|block| (set, Name::Block(block))).collect();
         {
             let mut state = self.state();
-            let ready = blocks.iter().all(|key| state.entries.contains_key(key));
+            let ready = needed().all(|key| state.entries.contains_key(key));
             let kept = state.entries.contains_key(&key);
             if !ready || kept || state.paused() || !state.writing.insert(key) {
                 return;
             }
         }
-        let parts = blocks.iter().map(|key| self.map_file(*key, schema, layout.rows(key.1)));
+        let parts = needed().map(|key| self.map_file(*key, schema, layout.rows(key.1)));
         let parts: Option<Vec<RecordBatch>> = parts.collect();
         // A file that was removed or damaged meanwhile is made anew first.
         let joined = parts.and_then(|parts| concat_batches(schema, &parts).ok());
