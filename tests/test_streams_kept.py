@@ -1,5 +1,7 @@
 """Streams over tables that change, lose files, or hold rows far larger than their types say; and receipts that came late."""
 
+import datetime
+import json
 import shutil
 import sqlite3
 import threading
@@ -7,6 +9,7 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tarn as client
 from deltalake import write_deltalake
@@ -147,3 +150,99 @@ def test_null_inside_lists_and_structs_is_null(over):
         with pytest.raises(errors.BadSample, match='"l"'):
             list(lake.stream("data.t", nulls=nulls))
     assert sorted(rows_of(lake.stream("data.t", nulls="error", filter="n > 0"))) == [1, 2]
+
+
+def delta_of(folder, schema, files):
+    """A Delta table of Parquet files as other programs write them, with a log by hand. `schema` is in Delta's words."""
+    (folder / "_delta_log").mkdir(parents=True)
+    names = []
+    for number, write in enumerate(files):
+        write(folder / f"{number}.parquet")
+        names.append(f"{number}.parquet")
+    fields = [{"name": name, "type": kind, "nullable": True, "metadata": {}} for name, kind in schema.items()]
+    metadata = {"id": "1", "format": {"provider": "parquet", "options": {}}, "partitionColumns": [], "configuration": {}}
+    metadata["schemaString"] = json.dumps({"type": "struct", "fields": fields})
+    entries = [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}, {"metaData": metadata}]
+    for name in names:
+        size, rows = (folder / name).stat().st_size, pq.ParquetFile(folder / name).metadata.num_rows
+        add = {"path": name, "size": size, "partitionValues": {}, "modificationTime": 0, "dataChange": True}
+        entries.append({"add": {**add, "stats": json.dumps({"numRecords": rows})}})
+    log = folder / "_delta_log" / f"{0:020}.json"
+    log.write_text("\n".join(json.dumps(entry) for entry in entries))
+
+
+@pytest.fixture
+def foreign(new_lab, tmp_path):
+    """A started lab with a table of files that other programs wrote, in place."""
+
+    def make(schema, *files, settings=""):
+        folder = tmp_path / "foreign"
+        delta_of(folder, schema, files)
+        lab = new_lab("ornl", start=True, settings=settings)
+        lab.run("register", write_record(tmp_path / "data.yaml", [folder]))
+        lab.run("ingest", folder, "--dataset", "data", "--table", "t", "--in-place")
+        return lab, folder
+
+    return make
+
+
+def test_times_of_96_bits_beyond_nanoseconds_are_what_spark_wrote(foreign):
+    times = [datetime.datetime(2020, 1, 1), datetime.datetime(9999, 12, 31), datetime.datetime(1500, 1, 1), None]
+    table = pa.table({"n": [1, 2, 3, 4], "at": pa.array(times, pa.timestamp("us"))})
+
+    def write(path):
+        pq.write_table(table, path, use_deprecated_int96_timestamps=True, store_schema=False)
+
+    lab, _ = foreign({"n": "long", "at": "timestamp"}, write)
+    lake = client.connect(lab.flight_url)
+    batch = next(iter(lake.stream("data.t", shuffle=False)))
+    expected = [time and time.replace(tzinfo=datetime.timezone.utc) for time in times]
+    assert batch.column("at").to_pylist() == expected
+    found = lake.sql("SELECT at FROM data.t ORDER BY n").arrow()["at"].to_pylist()
+    assert found == expected
+    assert lake.sql("SELECT n FROM data.t WHERE at > TIMESTAMP '9000-01-01'").arrow()["n"].to_pylist() == [2]
+
+
+def test_a_struct_that_gained_a_field_has_null_there(foreign):
+    kind = {"type": "struct", "fields": [{"name": name, "type": "long", "nullable": True, "metadata": {}} for name in "abc"]}
+    old = pa.table({"n": [1], "s": pa.array([{"a": 1, "b": 2}], pa.struct([("a", pa.int64()), ("b", pa.int64())]))})
+    new = pa.table({"n": [2], "s": pa.array([{"c": 6, "b": 5, "a": 4}], pa.struct([(name, pa.int64()) for name in "cba"]))})
+    lab, _ = foreign({"n": "long", "s": kind}, lambda path: pq.write_table(old, path), lambda path: pq.write_table(new, path))
+    stream = client.connect(lab.flight_url).stream("data.t", shuffle=False)
+    rows = [row for batch in stream for row in batch.to_pylist()]
+    assert sorted(rows, key=lambda row: row["n"]) == [
+        {"n": 1, "s": {"a": 1, "b": 2, "c": None}},
+        {"n": 2, "s": {"a": 4, "b": 5, "c": 6}},
+    ]
+
+
+def test_a_row_that_fills_a_batch_again_and_again_is_weighed_first(over):
+    """The last row is 8 MB, and `pad` says it 200 times: 1.6 GB of one column."""
+    texts = ["x"] * 2000 + ["y" * 8_000_000]
+    lab, _ = over([pa.table({"n": pa.array(range(2001), pa.int64()), "t": pa.array(texts)})])
+    lake = client.connect(lab.flight_url)
+    with pytest.raises(errors.ResourceExhausted, match="smaller batch_size"):
+        list(lake.stream("data.t", shuffle=False, tail="pad", batch_size=200, start=2000))
+    assert sum(batch.num_rows for batch in lake.stream("data.t", shuffle=False, batch_size=200)) == 2001
+
+
+def test_texts_that_a_dictionary_hides_are_counted_as_they_are_decoded(foreign):
+    """A file of kilobytes stands for 1.6 GB, and says nothing of where its rows begin."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 16_000, pa.int32()), pa.array(["z" * 100_000]))
+    table = pa.table({"n": pa.array(range(16_000), pa.int64()), "t": column})
+    lab, folder = foreign({"n": "long", "t": "string"}, lambda path: pq.write_table(table, path))
+    assert (folder / "0.parquet").stat().st_size < 1_000_000
+    lake = client.connect(lab.flight_url)
+    for fields in ({}, {"filter": "length(t) > 1"}):
+        with pytest.raises(errors.ResourceExhausted, match="row group 0"):
+            list(lake.stream("data.t", batch_size=1, **fields))
+    assert len(rows_of(lake.stream("data.t", columns=["n"]))) == 16_000
+
+
+def test_a_file_that_is_gone_before_the_stream_was_planned_is_data_loss_too(over):
+    lab, folder = over([numbers(100)])
+    sorted(folder.glob("*.parquet"))[0].unlink()
+    lake = client.connect(lab.flight_url)
+    for fields in ({}, {"filter": "n > 3"}):
+        with pytest.raises(errors.DataLoss, match="gone"):
+            list(lake.stream("data.t", **fields))

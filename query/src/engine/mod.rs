@@ -147,6 +147,8 @@ impl Engine {
         // Text stays Utf8, the type that the catalog, peers and clients know a column by.
         let options = settings.options_mut();
         options.execution.parquet.schema_force_view_types = false;
+        // Nanoseconds of 64 bits end in 2262, and files of Spark hold the year 9999 in this type.
+        options.execution.parquet.coerce_int96 = Some("us".to_owned());
         options.sql_parser.map_string_types_to_utf8view = false;
         // The two schemas of a union differ in their metadata: the logical one keeps what all inputs
         // share, the physical one what any has. Answers carry the logical one.

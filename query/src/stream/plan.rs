@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::error::QueryError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -297,6 +298,9 @@ impl Plan {
             tokio::task::spawn_blocking(move || gather::rows(&schema, &batches, &indices, &pool));
         match work.await {
             Ok(Ok(batch)) => Ok(batch),
+            Ok(Err(ArrowError::MemoryError(problem))) => {
+                Err(QueryError::ResourceExhausted(problem))
+            }
             Ok(Err(error)) => Err(QueryError::Internal(format!("gathering rows: {error}"))),
             Err(error) => Err(QueryError::Internal(format!("gathering rows: {error}"))),
         }

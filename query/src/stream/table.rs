@@ -105,6 +105,7 @@ impl TablePlan {
                     begins.push(next);
                     next = source.together(next).end.max(next.saturating_add(1));
                 }
+                let single = begins.len() == source.blocks().len();
                 let masks = begins.into_iter().map(|block| {
                     let (source, filter) = (Arc::clone(&source), Arc::clone(&filter));
                     async move {
@@ -113,14 +114,20 @@ impl TablePlan {
                         masks.map(|mask| mask.map(Block::masked)).collect::<Result<Vec<_>, _>>()
                     }
                 });
+                // What is decoded together may be large.
+                let readers = if single { READERS } else { 1 };
                 let masks: Vec<Vec<Block>> =
-                    stream::iter(masks).buffered(READERS).try_collect().await?;
+                    stream::iter(masks).buffered(readers).try_collect().await?;
                 masks.into_iter().flatten().collect()
             }
         };
         let blocks = match &request.split {
             None => blocks,
-            Some(split) => split.of(&table.to_string(), blocks),
+            // A hash for each row: not for a thread that answers others.
+            Some(split) => {
+                let (split, name) = (split.clone(), table.to_string());
+                blocking(move || Ok(split.of(&name, blocks))).await?
+            }
         };
         let width = source::row_bytes(schema.fields().iter().map(|field| field.data_type()));
         let sum = |count: fn(&Block) -> u64| {

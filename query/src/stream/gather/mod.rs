@@ -7,6 +7,7 @@ mod pieces;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 pub(crate) use pieces::Pieces;
 pub(crate) use pool::Pool;
@@ -17,6 +18,9 @@ use arrow::compute::interleave;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use std::sync::Arc;
+
+/// Most bytes of one batch. What a row takes is known by the mean alone before it is read.
+const MOST: u64 = 1 << 30;
 
 /// Rows of a block that follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +33,7 @@ struct Run {
 /// The rows at `(block, row)`, in the order given.
 ///
 /// # Errors
-/// If there is no such row, or Arrow refuses.
+/// If there is no such row, Arrow refuses, or the rows are too many bytes ([`ArrowError::MemoryError`]).
 pub(crate) fn rows(
     schema: &SchemaRef,
     blocks: &[RecordBatch],
@@ -43,6 +47,15 @@ pub(crate) fn rows(
             return Err(missing());
         }
         return Ok(block.slice(run.first, run.rows));
+    }
+    let bytes = weight::of(blocks, indices);
+    if bytes > MOST {
+        return Err(ArrowError::MemoryError(format!(
+            "stream: a batch of {} rows takes {} MiB; the limit is {} MiB: use a smaller batch_size, or fewer columns",
+            indices.len(),
+            bytes >> 20,
+            MOST >> 20
+        )));
     }
     let columns = (0..schema.fields().len()).map(|column| {
         let arrays = blocks.iter().map(|block| block.columns().get(column));

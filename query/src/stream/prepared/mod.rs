@@ -321,6 +321,8 @@ impl Prepared {
         let (set, Name::Pack(_)) = key else { return };
         let blocks: Vec<Key> =
             layout.blocks(key.1).map(|block| (set, Name::Block(block))).collect();
+        // Nobody decodes a block without rows.
+        let needed = || blocks.iter().filter(|(_, name)| layout.rows(*name) > 0);
         {
             let mut state = self.state();
             let ready = needed().all(|key| state.entries.contains_key(key));

@@ -3,13 +3,14 @@
 use super::super::fault::StreamFault;
 use super::Source;
 use super::mapping::Mapping;
-use super::row_groups::{self, DataFile, Part};
+use super::row_groups::{self, DataFile, Part, TooLarge};
 use crate::error::QueryError;
 use crate::provider::{schema_of, stays_inside};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::compute::CastOptions;
 use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
+use datafusion::common::nested_struct::cast_column;
 use datafusion::common::runtime::SpawnedTask;
 use deltalake::DeltaTableBuilder;
 use object_store::ObjectStore;
@@ -29,6 +30,8 @@ pub(super) struct DeltaFiles(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// Name of the table, for messages.
+    name: String,
     schema: SchemaRef,
     store: Arc<dyn ObjectStore>,
     files: Vec<DataFile>,
@@ -87,8 +90,9 @@ impl DeltaFiles {
         let mut files = Vec::with_capacity(listed.len());
         for (path, size, constants) in listed {
             let size = u64::try_from(size).map_err(|error| failed(&error))?;
-            let metadata =
-                row_groups::footer(&store, &path, size).await.map_err(|error| failed(&error))?;
+            let metadata = row_groups::footer(&store, &path, size)
+                .await
+                .map_err(|error| lost(&format!("a file of table {}", entry.name), error))?;
             let names = mapping.names(&known, &metadata).map_err(|problem| failed(&problem))?;
             let constants = mapping.constants(&known, constants);
             files.push(DataFile { path, size, metadata, names, constants });
@@ -96,7 +100,14 @@ impl DeltaFiles {
         let width = super::row_bytes(schema.fields().iter().map(|field| field.data_type()));
         let parts = row_groups::parts(&files, width).map_err(|error| failed(&error))?;
         let rows = parts.iter().map(|part| part.rows).collect();
-        Ok(Self(Arc::new(Inner { schema, store, files, parts, rows })))
+        Ok(Self(Arc::new(Inner {
+            name: entry.name.to_string(),
+            schema,
+            store,
+            files,
+            parts,
+            rows,
+        })))
     }
 }
 
@@ -117,7 +128,8 @@ impl Inner {
         }
         // A value that does not fit is an error and no NULL.
         let strict = CastOptions { safe: false, ..CastOptions::default() };
-        cast_with_options(&stored, field.data_type(), &strict).map_err(|error| {
+        // By the names of fields in structs; those that the file lacks are NULL.
+        cast_column(&stored, field.data_type(), &strict).map_err(|error| {
             QueryError::Internal(format!(
                 "column {} is stored as {} and cannot become {}: {error}",
                 field.name(),
@@ -146,7 +158,8 @@ impl Inner {
         let roots = schema.fields().iter().filter_map(|field| file.names.get(field.name()));
         let roots: Vec<usize> = roots.filter_map(|name| stored.index_of(name).ok()).collect();
         let batches = row_groups::decode(Arc::clone(&self.store), file, parts, roots).await;
-        let batches = batches.map_err(|error| lost(block, error))?;
+        let batches = batches
+            .map_err(|error| lost(&format!("block {block} of table {}", self.name), error))?;
         let shaped = batches.into_iter().map(|batch| {
             let arrays = schema.fields().iter().map(|field| Self::column(field, &batch, file));
             let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
@@ -158,20 +171,24 @@ impl Inner {
     }
 }
 
-/// Rows that cannot be read: whether they are lost or the store does not answer.
-fn lost(block: usize, error: ParquetError) -> QueryError {
+/// Rows that cannot be read: whether they are lost or the store does not answer. `place` is what is told of them.
+fn lost(place: &str, error: ParquetError) -> QueryError {
+    if let ParquetError::External(inner) = &error
+        && let Some(large) = inner.downcast_ref::<TooLarge>()
+    {
+        return QueryError::ResourceExhausted(format!("stream: {large}"));
+    }
     let what = match &error {
         ParquetError::External(inner) => match inner.downcast_ref::<object_store::Error>() {
             Some(object_store::Error::NotFound { .. }) => "its file is gone",
-            Some(_) => return QueryError::Internal(format!("block {block} of the table: {error}")),
+            Some(_) => return QueryError::Internal(format!("{place}: {error}")),
             None => "its file cannot be read",
         },
         _ => "its file is damaged",
     };
-    tracing::error!(block, %error, "rows of a Delta table are lost");
-    let problem = format!(
-        "block {block} of the table is lost: {what}. Restore it in the store, or stream another version"
-    );
+    tracing::error!(place, %error, "rows of a Delta table are lost");
+    let problem =
+        format!("{place} is lost: {what}. Restore it in the store, or stream another version");
     StreamFault::DataLoss { problem }.into()
 }
 

@@ -5,7 +5,9 @@
 
 use super::{BLOCK_BYTES, BLOCK_ROWS, MOST_BLOCKS};
 use arrow::array::RecordBatch;
+use arrow::datatypes::TimeUnit;
 use bytes::Bytes;
+use datafusion::datasource::file_format::parquet::Int96Coercer;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use object_store::path::Path;
@@ -27,6 +29,21 @@ use std::sync::Arc;
 const FOOTER: usize = 64 << 10;
 /// Compressed bytes of a page beyond which reading a part of a row group decodes too much for nothing.
 const LARGE_PAGE: u64 = 4 * BLOCK_BYTES;
+
+/// Most bytes of rows that are decoded together. A dictionary stands for texts that are many times as long, and only a
+/// writer who counts them says so.
+const MOST_TOGETHER: usize = 1 << 30;
+
+/// Rows that are decoded together are too many bytes.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "row group {group} of a file of the table is more than {} MiB and has no offset index by which to read a part of it: \
+     write the table anew (`tarn optimize`, or a writer with a page index), or use fewer columns",
+    MOST_TOGETHER >> 20
+)]
+pub(super) struct TooLarge {
+    group: usize,
+}
 
 /// A Parquet file of the table, and what its log says of it.
 #[derive(Debug)]
@@ -102,7 +119,16 @@ pub(super) async fn footer(
 ) -> Result<ArrowReaderMetadata, ParquetError> {
     let mut reader = ParquetFile { store: Arc::clone(store), path: path.clone(), size };
     let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-    ArrowReaderMetadata::load_async(&mut reader, options).await
+    let read = ArrowReaderMetadata::load_async(&mut reader, options.clone()).await?;
+    // Nanoseconds of 64 bits end in 2262, and files of Spark hold the year 9999 in 96 bits.
+    let stored = read.metadata().file_metadata().schema_descr();
+    match Int96Coercer::new(stored, read.schema(), &TimeUnit::Microsecond).coerce() {
+        None => Ok(read),
+        Some(schema) => {
+            let metadata = Arc::clone(read.metadata());
+            ArrowReaderMetadata::try_new(metadata, options.with_schema(Arc::new(schema)))
+        }
+    }
 }
 
 /// Cuts the row groups of files into blocks of about [`BLOCK_BYTES`], and more where there would be too many of them.
@@ -205,7 +231,12 @@ pub(super) async fn decode(
             .with_batch_size(step.max(1))
             .build()?;
     let mut batches = Vec::with_capacity(parts.len());
+    let mut bytes = 0_usize;
     while let Some(batch) = stream.try_next().await? {
+        bytes = bytes.saturating_add(batch.get_array_memory_size());
+        if bytes > MOST_TOGETHER {
+            return Err(ParquetError::External(Box::new(TooLarge { group: begin.group })));
+        }
         batches.push(batch);
         // Decoding takes the thread for milliseconds; others get their turn.
         tokio::task::yield_now().await;
