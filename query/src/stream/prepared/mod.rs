@@ -325,7 +325,7 @@ impl Prepared {
         let needed = || blocks.iter().filter(|(_, name)| layout.rows(*name) > 0);
         {
             let mut state = self.state();
-            let ready = needed().all(|key| state.entries.contains_key(key));
+            let ready = needed().count() > 0 && needed().all(|key| state.entries.contains_key(key));
             let kept = state.entries.contains_key(&key);
             if !ready || kept || state.paused() || !state.writing.insert(key) {
                 return;

@@ -160,14 +160,21 @@ impl Inner {
         let batches = row_groups::decode(Arc::clone(&self.store), file, parts, roots).await;
         let batches = batches
             .map_err(|error| lost(&format!("block {block} of table {}", self.name), error))?;
-        let shaped = batches.into_iter().map(|batch| {
+        let (mut shaped, mut bytes) = (Vec::with_capacity(batches.len()), 0_usize);
+        for batch in batches {
             let arrays = schema.fields().iter().map(|field| Self::column(field, &batch, file));
             let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)
-                .map_err(|error| failed(&error))
-        });
-        shaped.collect()
+            let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)
+                .map_err(|error| failed(&error))?;
+            // Dictionaries that the file keeps as such are texts of the table.
+            bytes = bytes.saturating_add(batch.get_array_memory_size());
+            if let Some(large) = TooLarge::of(parts, bytes) {
+                return Err(QueryError::ResourceExhausted(format!("stream: {large}")));
+            }
+            shaped.push(batch);
+        }
+        Ok(shaped)
     }
 }
 

@@ -45,6 +45,14 @@ pub(super) struct TooLarge {
     group: usize,
 }
 
+impl TooLarge {
+    /// Whether so many bytes of these parts of a row group are too many.
+    pub(super) fn of(parts: &[Part], bytes: usize) -> Option<Self> {
+        let part = parts.first().filter(|_| bytes > MOST_TOGETHER)?;
+        Some(Self { group: part.group })
+    }
+}
+
 /// A Parquet file of the table, and what its log says of it.
 #[derive(Debug)]
 pub(super) struct DataFile {
@@ -234,8 +242,8 @@ pub(super) async fn decode(
     let mut bytes = 0_usize;
     while let Some(batch) = stream.try_next().await? {
         bytes = bytes.saturating_add(batch.get_array_memory_size());
-        if bytes > MOST_TOGETHER {
-            return Err(ParquetError::External(Box::new(TooLarge { group: begin.group })));
+        if let Some(large) = TooLarge::of(parts, bytes) {
+            return Err(ParquetError::External(Box::new(large)));
         }
         batches.push(batch);
         // Decoding takes the thread for milliseconds; others get their turn.
