@@ -9,6 +9,7 @@ use crate::store::{Rows, Write};
 use crate::{Catalog, CatalogError};
 use chrono::Utc;
 use std::collections::BTreeSet;
+use tarn_schemas::shown::is_obeyed;
 use tarn_schemas::{DatasetName, LabName};
 
 /// Most events of an answer.
@@ -65,6 +66,8 @@ impl Catalog {
             return Err(read_meanwhile(&peer.lab));
         }
         if state.feed != statement.feed && !state.feed.is_empty() {
+            // What is not in the new feed is nobody's to tell: none of it stays until it is told again.
+            self.forget_replicas(&mut write, &peer.lab).await?;
             let begin = ReplicaState { position: Position::default(), as_of: None, ..state };
             self.put_state(&mut write, &begin, &statement.feed).await?;
             write.commit().await?;
@@ -257,6 +260,9 @@ fn check_order(page: &Page, after: Position) -> Result<(), FeedRefusal> {
         } else {
             (&mut at.retractions, page.through.retractions)
         };
+        if i64::try_from(event.sequence).is_err() {
+            return Err(wrong("its place is no number that a catalog keeps"));
+        }
         if event.sequence <= *last {
             return Err(wrong("it does not come behind the one before"));
         }
@@ -295,6 +301,12 @@ fn check(peer: &Peer, events: Vec<Event>) -> Result<Vec<Event>, FeedRefusal> {
                 "it is of {}.{}, and lab {} speaks for {}.{} here",
                 record.lab, record.name, peer.lab, peer.lab, event.name
             )));
+        }
+        // Pages make a link of it.
+        if !record.ark.starts_with("ark:")
+            || record.ark.chars().any(|c| c.is_whitespace() || is_obeyed(c))
+        {
+            return Err(wrong(format!("{:?} is no ARK", record.ark)));
         }
         if record.withdrawn.is_some() != (event.kind == Kind::Retraction) {
             return Err(wrong("a withdrawn record is a retraction, and no other is".to_owned()));

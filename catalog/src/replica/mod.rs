@@ -61,13 +61,22 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let last = self.last_replica(write).await?;
         let database = &self.inner.database;
+        let row =
+            sqlx::query("SELECT coalesce(min(changed), 0) AS first FROM replica WHERE lab = $1")
+                .bind(lab.as_str())
+                .fetch_one(&mut *write.transaction)
+                .await
+                .map_err(|error| database.error(&error))?;
+        let first: i64 = database.number(&row, "first")?;
+        // Behind all others, in their order.
+        let by = last.saturating_sub(first).saturating_add(1);
         sqlx::query(
             "UPDATE replica SET kind = $2, hash = '', content = '', changed = changed + $3
              WHERE lab = $1",
         )
         .bind(lab.as_str())
         .bind(Kind::Tombstone.as_str())
-        .bind(last)
+        .bind(by)
         .execute(&mut *write.transaction)
         .await
         .map(drop)

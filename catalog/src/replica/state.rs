@@ -8,7 +8,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
+use tarn_schemas::shown::harmless;
 use tarn_schemas::{Freshness, LabName};
+
+/// Longest text of what went wrong, in characters.
+const LONGEST_PROBLEM: usize = 300;
 
 /// How far the copy of a lab's records is, and how old.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -127,6 +131,9 @@ impl Catalog {
     /// Remembers that a lab was asked, and why that failed if it did.
     pub async fn note_asked(&self, peer: &Peer, problem: Option<&str>) -> Result<(), CatalogError> {
         let database = &self.inner.database;
+        // The words may be the peer's.
+        let cut = |text: &str| harmless(text).chars().take(LONGEST_PROBLEM).collect::<String>();
+        let problem = problem.map(cut);
         let mut write = database.write().await?;
         sqlx::query(
             "INSERT INTO replica_state (lab, feed, upserts, retractions, grace_seconds, tried_at, problem)
@@ -136,6 +143,21 @@ impl Catalog {
         .bind(peer.lab.as_str())
         .bind(timestamp(Utc::now()))
         .bind(problem)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(|error| database.error(&error))?;
+        write.commit().await
+    }
+
+    /// Takes back all that is known of a lab that does not take this one for a peer any more: what it closes is not told.
+    pub async fn take_back_replicas(&self, lab: &LabName) -> Result<(), CatalogError> {
+        let database = &self.inner.database;
+        let mut write = database.write().await?;
+        self.forget_replicas(&mut write, lab).await?;
+        sqlx::query(
+            "UPDATE replica_state SET feed = '', upserts = 0, retractions = 0 WHERE lab = $1",
+        )
+        .bind(lab.as_str())
         .execute(&mut *write.transaction)
         .await
         .map_err(|error| database.error(&error))?;

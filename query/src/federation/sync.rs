@@ -96,6 +96,9 @@ pub async fn pull(
     let (events, anew) = match read {
         Ok(read) => read,
         Err(error) => {
+            if matches!(error, QueryError::Denied(_)) {
+                catalog.take_back_replicas(&peer.lab).await?;
+            }
             catalog.note_asked(peer, Some(&problem_of(&error))).await?;
             return Err(error);
         }

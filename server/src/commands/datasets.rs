@@ -7,6 +7,7 @@ use crate::home::Home;
 use crate::output::text_table;
 use tarn_catalog::{ColumnInfo, Dataset, SearchHit, TableStorage};
 use tarn_query::federation::{self, Shown};
+use tarn_schemas::shown::harmless;
 use tarn_schemas::{DatasetRef, ErrorCode, Freshness, Principal};
 
 /// Shows one dataset of this lab, or what a peer says of one of its own.
@@ -72,10 +73,11 @@ fn print_shown(context: &Context, shown: &Shown) {
 pub(crate) fn print_hit(hit: &SearchHit) {
     let stale = if hit.stale { "  (stale)" } else { "" };
     let id = format!("{}.{}@{}", hit.lab, hit.name, hit.version);
-    say!("{id}  {}  [{}]  {}{stale}", hit.title, hit.tier, hit.ark);
+    // What peers say of theirs is not looked at by the rules of this lab.
+    say!("{id}  {}  [{}]  {}{stale}", harmless(&hit.title), hit.tier, harmless(&hit.ark));
     let text = hit.snippet.as_ref().unwrap_or(&hit.summary);
     if !text.is_empty() {
-        say!("    {text}");
+        say!("    {}", harmless(text));
     }
     for (table, columns) in &hit.tables {
         say_columns(&format!("{}.{}.{table}", hit.lab, hit.name), columns);
@@ -91,13 +93,16 @@ fn say_columns(table: &str, columns: &[ColumnInfo]) {
             None => column.name.clone(),
         })
         .collect();
-    say!("    {table}({})", columns.join(", "));
+    say!("    {table}({})", harmless(&columns.join(", ")));
 }
 
 fn print_dataset(dataset: &Dataset) {
     let record = &dataset.record;
-    say!("{}.{}@{}  {}", dataset.lab, dataset.name, dataset.version, record.title);
-    say!("{}", record.description.trim());
+    let title = harmless(&record.title);
+    say!("{}.{}@{}  {title}", dataset.lab, dataset.name, dataset.version);
+    for line in record.description.trim().lines() {
+        say!("{}", harmless(line));
+    }
     say!();
     let creators: Vec<&str> = record.creators.iter().map(|creator| creator.name.as_str()).collect();
     let publisher = record.publisher.as_ref().map(|publisher| publisher.name.clone());
@@ -130,7 +135,7 @@ fn print_dataset(dataset: &Dataset) {
     ];
     for (name, value) in lines {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            say!("{name:>11}  {value}");
+            say!("{name:>11}  {}", harmless(&value));
         }
     }
     for table in &dataset.tables {

@@ -7,6 +7,7 @@ use crate::home::Home;
 use crate::output::text_table;
 use tarn_catalog::{SavedSearch, SearchAnswer, SearchRequest};
 use tarn_query::federation;
+use tarn_schemas::shown::harmless;
 use tarn_schemas::{Freshness, Principal, SiteReport, SiteStatus, standard_names};
 
 /// Finds datasets in this lab and its peers; keeps searches.
@@ -81,7 +82,7 @@ fn say_answer(
     for (facet, values) in &answer.facets {
         let values: Vec<String> =
             values.iter().map(|(value, count)| format!("{value} ({count})")).collect();
-        say!("{facet}: {}", values.join(", "));
+        say!("{facet}: {}", harmless(&values.join(", ")));
     }
     context.note(format_args!("{} of {} dataset(s)", answer.hits.len(), answer.total));
     if let Some(new) = new.flatten() {

@@ -79,7 +79,15 @@ pub(super) async fn run(context: &Context, args: DevFederation) -> Result<(), Ou
     }
     doors.shutdown().await;
     if args.remove {
-        std::fs::remove_dir_all(&folder).map_err(|error| io(folder.display(), &error))?;
+        // What else is in the folder is not this command's.
+        for lab in &labs {
+            let home = folder.join(&lab.name);
+            std::fs::remove_dir_all(&home).map_err(|error| io(home.display(), &error))?;
+            for beside in [ADDRESSES, "log"] {
+                let _ = std::fs::remove_file(folder.join(format!("{}.{beside}", lab.name)));
+            }
+        }
+        let _ = std::fs::remove_dir(&folder);
     } else {
         context.note(format_args!(
             "{} is left as it is; the same command starts it again",
