@@ -65,6 +65,12 @@ pub(super) async fn run(context: &Context, args: DevFederation) -> Result<(), Ou
         labs.push(lab);
     }
     join(context, &labs).await?;
+    if !args.down.is_empty() {
+        // What a lab tells is known to the others before it goes.
+        for lab in labs.iter().filter(|lab| !args.down.contains(&lab.name)) {
+            lab.tarn(&["peer", "sync", "--quiet"]).await?;
+        }
+    }
     for lab in labs.iter_mut().filter(|lab| args.down.contains(&lab.name)) {
         lab.stop().await;
     }
