@@ -89,7 +89,7 @@ pub(super) async fn run(context: &Context, args: DevFederation) -> Result<(), Ou
         for lab in &labs {
             let home = folder.join(&lab.name);
             std::fs::remove_dir_all(&home).map_err(|error| io(home.display(), &error))?;
-            for beside in [ADDRESSES, "log"] {
+            for beside in [ADDRESSES, "log", "nc", "json"] {
                 let _ = std::fs::remove_file(folder.join(format!("{}.{beside}", lab.name)));
             }
         }
