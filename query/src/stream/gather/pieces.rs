@@ -12,11 +12,10 @@ use std::collections::{BTreeMap, HashMap};
 use super::super::blocks::Found;
 use super::super::order::Row;
 use super::super::prepared::Mapped;
+use super::MOST;
 
 /// Most bytes of blocks that are not mapped and held whole until the batch is made.
 const HELD: usize = 32 << 20;
-/// Most bytes of rows that were taken out for one batch.
-const MOST: usize = 1 << 30;
 
 /// What a batch needs of each block, and what was found so far.
 #[derive(Debug)]
@@ -107,7 +106,7 @@ impl Pieces {
         let taken = take_record_batch(&block, &rows)
             .map_err(|error| QueryError::Internal(format!("taking rows of a block: {error}")))?;
         self.taken = self.taken.saturating_add(taken.get_array_memory_size());
-        if self.taken > MOST {
+        if self.taken as u64 > MOST {
             return Err(QueryError::ResourceExhausted(format!(
                 "stream: a batch of {} rows takes more than {} MiB; use a smaller batch_size, or fewer columns",
                 self.rows,
